@@ -1,0 +1,86 @@
+"""Every error a user can meet.
+
+::
+
+    BraincaseError            exit code 1: the work failed
+    ├── UsageError            exit code 2: the command or call was wrong
+    ├── ScanError             one scan cannot be used (a cohort goes on without it)
+    ├── CohortError           a cohort on disk is missing, damaged or does not fit
+    ├── LeakError             a subject stands on two sides of a split
+    ├── TrainingError         training cannot go on (a non-finite loss, one class only)
+    ├── ModelError            a model on disk is missing, damaged or of another version
+    ├── FingerprintError      two models' codes were about to be compared
+    └── GalleryError          a gallery is missing, damaged, empty or locked
+
+Each reads as one line: *where*: found …; expected …. What to do next.
+It is caught in exactly one place, ``braincase.cli.main``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BraincaseError(Exception):
+    """A failure that is the user's to mend, told in one line.
+
+    Parameters
+    ----------
+    where
+        The file, folder, subject, column or option it is about.
+    found
+        What was found there.
+    expected
+        What should have been there; may be empty.
+    advice
+        What to do next; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str | Path, found: str, expected: str = "", advice: str = "") -> None:
+        # All four go to Exception.args, so the error survives pickling between processes.
+        super().__init__(str(where), found, expected, advice)
+        self.where, self.found, self.expected, self.advice = str(where), found, expected, advice
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.found}"
+        if self.expected:
+            line += f"; expected {self.expected}"
+        if self.advice:
+            line += f". {self.advice}"
+        return " ".join(line.split())
+
+
+class UsageError(BraincaseError):
+    """The command line or the call cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class ScanError(BraincaseError):
+    """One scan cannot be read or is no T1-weighted human head."""
+
+
+class CohortError(BraincaseError):
+    """A cohort on disk is missing, damaged or does not fit the request."""
+
+
+class LeakError(BraincaseError):
+    """A subject stands on two sides of a split."""
+
+
+class TrainingError(BraincaseError):
+    """Training cannot start or cannot go on."""
+
+
+class ModelError(BraincaseError):
+    """A saved model is missing, damaged or not of this version."""
+
+
+class FingerprintError(BraincaseError):
+    """Codes of two different models were about to be compared."""
+
+
+class GalleryError(BraincaseError):
+    """A gallery is missing, damaged, empty or locked."""

@@ -1,0 +1,102 @@
+"""Affines, orientation and the standard grid; the only file that knows LPS and RAS.
+
+Everything in Braincase is **RAS+**: the first array axis runs to the subject's right, the second to
+the front (anterior), the third to the top (superior); world coordinates are millimetres in that
+frame. DICOM and ITK speak LPS+; they are turned here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.errors import UsageError
+
+Affine = NDArray[np.float64]
+Shape3 = tuple[int, int, int]
+
+#: Edge of one code cell in MNI space; the code is a 5 x 6 x 5 map of such cells.
+CELL_MM = 32.0
+CELLS: Shape3 = (5, 6, 5)
+#: The outer corner (left, posterior, inferior) of the field of view shared by all grids, MNI mm.
+FIELD_CORNER_MM = (-80.0, -114.0, -71.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular RAS+ voxel grid over the standard field of view in MNI152 space.
+
+    All grids cover exactly the same 160 x 192 x 160 mm, so a voxel at 4 mm is the mean of the eight
+    voxels at 2 mm that it covers, and the code cells coincide.
+
+    Parameters
+    ----------
+    resolution_mm
+        Edge of the cubic voxels.
+    """
+
+    resolution_mm: int
+
+    @property
+    def shape(self) -> Shape3:
+        """Number of voxels to the right, front and top."""
+        n = [round(cells * CELL_MM / self.resolution_mm) for cells in CELLS]
+        return (n[0], n[1], n[2])
+
+    @property
+    def size(self) -> int:
+        """Number of voxels in all."""
+        return prod(self.shape)
+
+    @property
+    def affine(self) -> Affine:
+        """Voxel indices to MNI152 millimetres, shape (4, 4)."""
+        affine = np.diag([self.resolution_mm] * 3 + [1.0])
+        affine[:3, 3] = np.array(FIELD_CORNER_MM) + self.resolution_mm / 2
+        return affine
+
+    def points_mm(self) -> NDArray[np.float32]:
+        """MNI152 coordinates of all voxel centres, shape (3, *shape), mm."""
+        axes = [
+            self.affine[i, 3] + self.resolution_mm * np.arange(n) for i, n in enumerate(self.shape)
+        ]
+        return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+
+
+#: The paper's grid: 80 x 96 x 80 voxels of 2 mm.
+STANDARD_GRID = Grid(2)
+#: The same field of view at half the resolution, for the demo and the tests: 40 x 48 x 40.
+HALF_GRID = Grid(4)
+GRIDS = {grid.resolution_mm: grid for grid in (STANDARD_GRID, HALF_GRID)}
+
+
+def grid_of_resolution(resolution_mm: int) -> Grid:
+    """Return the standard grid with this voxel size.
+
+    Raises
+    ------
+    UsageError
+        If there is no standard grid of that resolution.
+    """
+    if resolution_mm not in GRIDS:
+        known = " or ".join(str(r) for r in GRIDS)
+        raise UsageError("resolution", f"{resolution_mm} mm", f"{known} mm")
+    return GRIDS[resolution_mm]
+
+
+def zooms_of(affine: Affine) -> NDArray[np.float64]:
+    """Return the three voxel edges in mm of an affine of shape (4, 4)."""
+    return np.asarray(np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0)))
+
+
+def flip_lps_ras(affine: Affine) -> Affine:
+    """Turn an affine of shape (4, 4) from LPS+ to RAS+ world coordinates, or back."""
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def apply_affine(affine: Affine, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Map points of shape (..., 3) through an affine of shape (4, 4)."""
+    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])

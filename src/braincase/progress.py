@@ -1,0 +1,56 @@
+"""One look for everything that takes longer than two seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show a bar with count and time left on standard error; yield ``advance(steps=1, note="")``.
+
+    Without a terminal a plain line is printed at each tenth, so logs stay readable.
+    """
+    if not sys.stderr.isatty():
+        yield _plain(label, total)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+def _plain(label: str, total: int) -> Callable[..., None]:
+    done = 0
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done
+        before, done = done, done + steps
+        if total and (10 * before // total < 10 * done // total):
+            print(f"{label}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    return advance

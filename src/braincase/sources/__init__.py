@@ -1,0 +1,1 @@
+"""Where scans come from: each reader yields `Scan` records and fills a `Census`."""

@@ -1,0 +1,158 @@
+"""The census: who is in a data set, who was left out, and why."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from braincase.sources.scan import Scan
+
+#: Facts of a person; two values of one for the same subject are a conflict.
+CONSTANT_LABELS = ("sex", "handedness", "race", "ethnicity")
+#: How many entries of a list `Census.lines` prints before it says how many more there are.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a source holds.
+
+    Parameters
+    ----------
+    people, scans
+        How many of each are kept.
+    labels
+        Number of scans for each value of the label column; unlabelled scans under ``"no label"``.
+    dropped
+        What was left out: where, and the reason.
+    conflicts
+        Facts that contradict each other, one sentence each.
+    duplicates
+        Groups of scans with the same image.
+    notes
+        What the reader wants known of the whole, one sentence each.
+    label_column
+        The column that was counted.
+    """
+
+    people: int
+    scans: int
+    labels: Mapping[str, int]
+    dropped: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    label_column: str = "diagnosis"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the census as plain JSON values."""
+        return asdict(self) | {"labels": dict(self.labels)}
+
+    def lines(self) -> list[str]:
+        """Return the census as lines to print."""
+        counts = ", ".join(f"{label} {n:,}" for label, n in self.labels.items()) or "none"
+        people, scans = _count(self.people, "person", "people"), _count(self.scans, "scan")
+        same = [" = ".join(group) for group in self.duplicates]
+        return [
+            f"{people}, {scans}; {self.label_column}: {counts}",
+            *self.notes,
+            *_listed(f"left out: {len(self.dropped):,}", self._reasons()),
+            *_listed(f"contradictions: {len(self.conflicts):,}", self.conflicts),
+            *_listed(f"same image more than once: {len(same):,}", same),
+        ]
+
+    def _reasons(self) -> list[str]:
+        """Count each reason; one that holds once says where."""
+        where = {why: place for place, why in self.dropped}
+        counts = Counter(why for _, why in self.dropped).most_common()
+        return [f"{n:,} x {why}" if n > 1 else f"{where[why]}: {why}" for why, n in counts]
+
+
+def take_census(
+    scans: Iterable[Scan],
+    dropped: Iterable[tuple[str | Path, str]] = (),
+    label_column: str = "diagnosis",
+    hashes: Sequence[Hashable] | None = None,
+    notes: Iterable[str] = (),
+) -> Census:
+    """Count people, scans and labels; find contradicting labels and repeated images.
+
+    Parameters
+    ----------
+    scans
+        The scans that are kept.
+    dropped
+        Where and why others were left out.
+    label_column
+        The column to count and to compare.
+    hashes
+        A hash of each scan's image, in the order of `scans`; without it only scans that name the
+        same file count as duplicates.
+    notes
+        What the reader wants known of the whole.
+    """
+    scans = list(scans)
+    marks: Sequence[Hashable] = [s.path.resolve() for s in scans] if hashes is None else hashes
+    labels = Counter(_label(scan, label_column) for scan in scans)
+    return Census(
+        people=len({scan.subject for scan in scans}),
+        scans=len(scans),
+        labels=dict(sorted(labels.items())),
+        dropped=tuple((str(where), reason) for where, reason in dropped),
+        conflicts=tuple(_conflicts(scans, label_column)),
+        duplicates=tuple(_duplicates(scans, marks)),
+        notes=tuple(notes),
+        label_column=label_column,
+    )
+
+
+def census_from_json(content: Mapping[str, Any]) -> Census:
+    """Return the census that `Census.to_json` wrote."""
+    groups = ("dropped", "duplicates")
+    lists = {name: tuple(tuple(group) for group in content[name]) for name in groups}
+    plain = {name: content[name] for name in ("people", "scans", "labels", "label_column")}
+    flat = {name: tuple(content[name]) for name in ("conflicts", "notes")}
+    return Census(**plain, **lists, **flat)
+
+
+def _label(scan: Scan, column: str) -> str:
+    value = scan.labels.get(column)
+    return "no label" if value is None or value == "" else str(value)
+
+
+def _conflicts(scans: list[Scan], label_column: str) -> list[str]:
+    """Name what cannot both be true: two labels of one visit, two sexes of one person."""
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for scan in scans:
+        seen[scan.scan_id, label_column].add(_label(scan, label_column))
+        for column in CONSTANT_LABELS:
+            if scan.labels.get(column) not in (None, ""):
+                seen[f"sub-{scan.subject}", column].add(str(scan.labels[column]))
+    return [
+        f"{who}: {column} is {' and '.join(sorted(values))}"
+        for (who, column), values in seen.items()
+        if len(values) > 1
+    ]
+
+
+def _duplicates(scans: list[Scan], marks: Sequence[Hashable]) -> list[tuple[str, ...]]:
+    groups: dict[Hashable, list[str]] = defaultdict(list)
+    for scan, mark in zip(scans, marks, strict=True):
+        groups[mark].append(scan.scan_id)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _listed(title: str, entries: Sequence[str]) -> list[str]:
+    if not entries:
+        return []
+    more = len(entries) - SHOWN
+    return [title, *(f"  {entry}" for entry in entries[:SHOWN])] + (
+        [f"  ... and {more:,} more"] if more > 0 else []
+    )

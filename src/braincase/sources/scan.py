@@ -1,0 +1,37 @@
+"""The record that every reader yields: one T1-weighted scan of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: One value of a table: text, a number, or nothing.
+Value = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One T1-weighted scan as it lies on disk.
+
+    Parameters
+    ----------
+    path
+        The image file (NIfTI, MGZ, Analyze), or the folder that holds one DICOM series.
+    subject
+        The person, without the ``sub-`` prefix; letters and digits only.
+    session
+        The visit, without the ``ses-`` prefix, or None where the source knows none.
+    labels
+        All that is known of this scan by column name: diagnosis, age, sex, site, scanner, ...
+    """
+
+    path: Path
+    subject: str
+    session: str | None = None
+    labels: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def scan_id(self) -> str:
+        """The BIDS identity of this scan: ``sub-X`` or ``sub-X_ses-Y``."""
+        return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
