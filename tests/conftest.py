@@ -1,0 +1,28 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from braincase.cohort import Cohort
+from simulated import tiny_cohort
+
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of openly licensed real images; see its README."""
+    folder = Path(os.environ.get("BRAINCASE_DATA", BESIDE))
+    if not folder.is_dir():
+        pytest.skip(f"no real images: neither BRAINCASE_DATA nor {BESIDE}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """A simulated cohort of 26 people, 34 scans, at 4 mm; do not write into its folder."""
+    return tiny_cohort(tmp_path_factory.mktemp("tiny") / "cohort")

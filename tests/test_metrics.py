@@ -1,0 +1,250 @@
+"""Every metric against a slow and obvious way, or a case computed by hand."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
+
+from braincase.errors import UsageError
+from braincase.metrics import (
+    bootstrap_interval,
+    clustering_accuracy,
+    group_order,
+    kmeans_accuracy,
+    macro_f1,
+    mean_squared_errors,
+    recall_per_class,
+    rmse_percent,
+    roc_auc,
+    spearman,
+)
+
+CLASSES = ("AD", "CN", "LMCI")
+labelled = st.lists(
+    st.tuples(st.sampled_from(CLASSES), st.sampled_from(CLASSES)), min_size=1, max_size=30
+)
+
+
+# Clustering
+
+
+def slow_clustering_accuracy(clusters, labels):
+    """Try every assignment of classes (and 'no class') to clusters."""
+    names = sorted(set(clusters))
+    classes = [*sorted(set(labels)), *[None] * len(names)]
+    pairs = list(zip(clusters, labels, strict=True))
+    return max(
+        sum(dict(zip(names, chosen, strict=True))[cluster] == label for cluster, label in pairs)
+        for chosen in set(permutations(classes, len(names)))
+    ) / len(pairs)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(CLASSES)), min_size=1, max_size=20))
+def test_clustering_accuracy_is_that_of_the_best_of_all_matchings(cases):
+    clusters, labels = zip(*cases, strict=True)
+    expected = slow_clustering_accuracy(clusters, labels)
+    assert clustering_accuracy(clusters, labels) == pytest.approx(expected)
+
+
+def test_two_clusters_cannot_both_be_the_same_class():
+    # Majority vote ('purity') would say 1.0 here.
+    assert clustering_accuracy([0, 0, 1, 1, 2], ["CN", "CN", "CN", "CN", "AD"]) == 0.6
+
+
+def test_kmeans_finds_separate_groups_whatever_their_names():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["CN", "AD", "LMCI"], 30)
+    codes = rng.normal(size=(90, 150)) + np.repeat([0, 5, 10], 30)[:, None]
+    assert kmeans_accuracy(codes, labels, seed=0) == 1.0
+    some = kmeans_accuracy(rng.normal(size=(90, 150)), labels, seed=0)
+    assert some < 0.6
+    mixed = codes[:, :1] * 0.2 + rng.normal(size=(90, 1))
+    again = [kmeans_accuracy(mixed, labels, seed=3) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_a_collapsed_code_scores_the_larger_class_without_a_warning():
+    labels = ["CN"] * 6 + ["AD"] * 4
+    assert kmeans_accuracy(np.ones((10, 150), np.float32), labels, seed=0) == 0.6
+
+
+def test_kmeans_of_one_class_is_refused():
+    with pytest.raises(UsageError, match="one class only"):
+        kmeans_accuracy(np.zeros((3, 2)), ["CN"] * 3, seed=0)
+
+
+# Reconstruction
+
+
+def test_rmse_is_pooled_over_voxels_and_not_averaged_over_scans():
+    a = np.zeros((2, 4, 4, 4))
+    b = np.zeros((2, 4, 4, 4))
+    b[0] = 0.3
+    assert rmse_percent(a, b) == pytest.approx(100 * np.sqrt(0.3**2 / 2))  # not 15
+    np.testing.assert_allclose(mean_squared_errors(a, b), [0.09, 0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_rmse_in_batches_is_the_rmse_of_everything(batch):
+    rng = np.random.default_rng(1)
+    a = rng.integers(0, 256, (5, 6, 7, 8), dtype=np.uint8)
+    b = rng.random((5, 6, 7, 8), dtype=np.float32)
+    expected = 100 * np.sqrt(np.mean((a.astype(np.float64) / 255 - b) ** 2))
+    assert rmse_percent(a, b, batch) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_intensity_range_is_one_for_8_bit_and_for_real_volumes():
+    dark = np.zeros((1, 2, 2, 2), np.uint8)
+    assert rmse_percent(dark, np.full_like(dark, 255)) == pytest.approx(100)
+    assert rmse_percent(dark, np.ones((1, 2, 2, 2))) == pytest.approx(100)
+
+
+def test_rmse_of_volumes_that_do_not_belong_together_is_refused():
+    with pytest.raises(UsageError, match="2 and 3 cases"):
+        rmse_percent(np.zeros((2, 4)), np.zeros((3, 4)))
+    with pytest.raises(UsageError, match="shape"):
+        rmse_percent(np.zeros((2, 4)), np.zeros((2, 1)))
+    with pytest.raises(UsageError, match="0 and 0 cases"):
+        rmse_percent(np.zeros((0, 4)), np.zeros((0, 4)))
+
+
+# Classification
+
+
+@given(labelled)
+def test_macro_f1_and_recall_agree_with_scikit_learn(cases):
+    truth, predicted = zip(*cases, strict=True)
+    classes = sorted(set(truth))
+    expected = f1_score(truth, predicted, labels=classes, average="macro", zero_division=0)
+    assert macro_f1(truth, predicted) == pytest.approx(expected)
+    recalls = recall_score(truth, predicted, labels=classes, average=None)
+    assert recall_per_class(truth, predicted) == pytest.approx(
+        dict(zip(classes, recalls, strict=True))
+    )
+
+
+def test_no_prediction_is_a_wrong_prediction():
+    truth, predicted = ["AD", "AD", "CN"], ["AD", None, "CN"]
+    assert recall_per_class(truth, predicted) == {"AD": 0.5, "CN": 1.0}
+    assert macro_f1(truth, predicted) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_missing_true_label_is_refused():
+    with pytest.raises(UsageError, match="without a label"):
+        macro_f1(["AD", None], ["AD", "AD"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
+def test_auc_agrees_with_counting_pairs_and_with_scikit_learn(cases):
+    scores, positive = map(np.array, zip(*cases, strict=True))
+    above = [(p > n) + (p == n) / 2 for p in scores[positive] for n in scores[~positive]]
+    if not above:
+        with pytest.raises(UsageError, match="one class only"):
+            roc_auc(scores, positive)
+        return
+    assert roc_auc(scores, positive) == pytest.approx(np.mean(above))
+    assert roc_auc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
+
+
+# Order of groups
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30))
+def test_spearman_agrees_with_scipy_and_is_0_where_it_is_undefined(pairs):
+    a, b = zip(*pairs, strict=True)
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        assert spearman(a, b) == 0
+    else:
+        assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+
+
+def test_groups_in_and_out_of_the_expected_order():
+    expected = ("CN", "EMCI", "AD")
+    values = [0.1, 0.2, 0.3, 0.5, 0.9, 7.0]
+    groups = ["CN", "CN", "EMCI", "EMCI", "AD", "other"]
+    order = group_order(values, groups, expected)
+    assert order.in_order
+    assert order.rho == pytest.approx(spearmanr(values[:5], [0, 0, 1, 1, 2]).statistic)
+    assert order.means == pytest.approx({"CN": 0.15, "EMCI": 0.4, "AD": 0.9})
+    swapped = group_order([0.5, 0.4, 0.3, 0.2, 0.9, 7.0], groups, expected)
+    assert not swapped.in_order
+    assert not group_order([1.0] * 6, groups, expected).in_order
+
+
+def test_a_group_without_cases_is_named():
+    with pytest.raises(UsageError, match="no case of SMC, LMCI"):
+        group_order([0, 1], ["CN", "AD"], ["CN", "SMC", "LMCI", "AD"])
+
+
+# Bootstrap
+
+
+def test_the_interval_resamples_people_and_not_scans():
+    # 10 people, each with 100 equal scans: only the 10 count.
+    rng = np.random.default_rng(0)
+    of_person = rng.normal(size=10)
+    values, subjects = np.repeat(of_person, 100), np.repeat([f"p{i}" for i in range(10)], 100)
+    low, high = bootstrap_interval(values, subjects, seed=1)
+    once = bootstrap_interval(of_person, range(10), seed=1)
+    assert (low, high) == pytest.approx(once)
+    by_scans = bootstrap_interval(values, range(1000), seed=1)
+    assert high - low > 5 * (by_scans[1] - by_scans[0])
+
+
+def test_all_scans_of_a_drawn_person_are_drawn_wherever_they_stand():
+    subjects = np.array(["a", "b", "c", "a", "b", "a"])
+    seen = []
+
+    def note(rows):
+        seen.append(sorted(subjects[rows]))
+        return 0.0
+
+    bootstrap_interval(note, subjects, seed=0, n_resamples=50)
+    for drawn in seen:
+        people = [drawn.count("a") // 3, drawn.count("b") // 2, drawn.count("c")]
+        assert sorted("aaa" * people[0] + "bb" * people[1] + "c" * people[2]) == drawn
+        assert sum(people) == 3
+    assert len({tuple(drawn) for drawn in seen}) > 5
+
+
+def test_a_statistic_of_rows_gives_the_interval_of_its_mean():
+    values = np.random.default_rng(2).random(40)
+    subjects = np.arange(40) // 2
+    plain = bootstrap_interval(values, subjects, seed=5)
+    assert plain == bootstrap_interval(lambda rows: values[rows].mean(), subjects, seed=5)
+    assert plain != bootstrap_interval(values, subjects, seed=6)
+    assert plain[0] < values.mean() < plain[1]
+    narrow = bootstrap_interval(values, subjects, seed=5, confidence=0.5)
+    assert plain[0] < narrow[0] < narrow[1] < plain[1]
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    covered = 0
+    for seed in range(100):
+        people = rng.normal(size=40)
+        values = np.repeat(people, 3) + 0.3 * rng.normal(size=120)
+        low, high = bootstrap_interval(values, np.repeat(range(40), 3), seed, n_resamples=300)
+        covered += low <= 0 <= high
+    assert 87 <= covered <= 99
+
+
+def test_resamples_of_one_class_are_left_out_and_too_many_of_them_are_refused():
+    scores = np.array([0.1, 0.4, 0.35, 0.8, 0.7, 0.2])
+    positive = np.array([False, False, True, True, True, False])
+    low, high = bootstrap_interval(
+        lambda rows: roc_auc(scores[rows], positive[rows]), range(6), seed=0
+    )
+    assert 0 <= low <= roc_auc(scores, positive) <= high <= 1
+    with pytest.raises(UsageError, match="undefined"):
+        bootstrap_interval(lambda rows: roc_auc(scores[rows], rows < 0), range(6), seed=0)
+
+
+def test_values_and_people_must_be_equally_many():
+    with pytest.raises(UsageError, match="3 and 2 cases"):
+        bootstrap_interval([1.0, 2.0, 3.0], ["a", "b"], seed=0)
