@@ -1,0 +1,1 @@
+"""The simulated cohort: anatomy, people, sessions, scanners and their truth."""

@@ -1,0 +1,141 @@
+"""Write a simulated cohort to disk, in parallel, and go on where an earlier run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from braincase.atomic import whole_file
+from braincase.cohort import Case, Cohort, finish_cohort, has_case, write_case
+from braincase.derivatives import canonical, image_of, list_files, read_sidecar, sidecar_path
+from braincase.errors import CohortError, UsageError
+from braincase.geometry import Grid, grid_of_resolution
+from braincase.parallel import run_all
+from braincase.simulate.imaging import simulate_visit
+from braincase.simulate.people import SIZES, Visit, draw_visits
+from braincase.sources.census import take_census
+from braincase.sources.scan import Scan, Value
+
+#: Raise when the same seed would give other images.
+SIMULATION_VERSION = 1
+#: Columns of the truth table, beside who and when.
+TRUTH = (
+    "diagnosis",
+    "age",
+    "sex",
+    "scanner",
+    "true_severity",
+    "true_hippocampus_mm3",
+    "true_ventricles_mm3",
+)
+
+
+def simulate_cohort(
+    folder: Path,
+    size: str,
+    seed: int = 0,
+    resolution_mm: int | None = None,
+    confounding: float = 0.0,
+    workers: int = 0,
+) -> Cohort:
+    """Simulate a cohort with known truth; what is there already from the same recipe is kept.
+
+    Parameters
+    ----------
+    folder
+        A new folder, or one that an interrupted run with the same arguments left.
+    size
+        A name of `SIZES`.
+    seed
+        The same seed gives the same bits.
+    resolution_mm
+        Voxel edge; by default that of the size.
+    confounding
+        How far the scanner follows the diagnosis, 0 to 1.
+    workers
+        Processes; 0 means one a core.
+
+    Raises
+    ------
+    UsageError
+        If there is no such size, or the folder holds something else.
+    """
+    if size not in SIZES:
+        raise UsageError("size", f"{size!r}", f"one of {', '.join(SIZES)}")
+    grid = grid_of_resolution(resolution_mm or SIZES[size].resolution_mm)
+    visits = draw_visits(SIZES[size], seed, confounding)
+    return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers)
+
+
+def recipe_of(size: str, seed: int, confounding: float) -> dict[str, Any]:
+    """Return all that decides the images of a simulated cohort."""
+    return {
+        "Name": "braincase simulate",
+        "Version": SIMULATION_VERSION,
+        "Size": size,
+        "Seed": seed,
+        "Confounding": confounding,
+    }
+
+
+def write_visits(
+    folder: Path,
+    grid: Grid,
+    visits: Sequence[Visit],
+    recipe: Mapping[str, Any],
+    workers: int = 0,
+) -> Cohort:
+    """Simulate and write those visits that are not there yet, then finish the cohort."""
+    _refuse_other_recipe(folder, recipe)
+    todo = [v for v in visits if not has_case(folder, grid, _bare_scan(folder, v), recipe)]
+    write = partial(_write_visit, folder, grid, recipe)
+    scans = [_bare_scan(folder, v) for v in visits]
+    for done in run_all(write, todo, "simulating", workers):
+        if done.error:
+            raise done.error
+    cohort = finish_cohort(folder, grid, recipe, take_census(scans))
+    _write_truth(cohort)
+    return cohort
+
+
+def _refuse_other_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Look at one scan that is there already, before anything is mixed with it."""
+    for path, _, _ in list_files(folder)[:1] if folder.is_dir() else []:
+        found = read_sidecar(sidecar_path(folder / image_of(path))).recipe
+        if found != canonical(recipe):
+            advice = "Use a new folder, or the same size, seed and confounding."
+            raise CohortError(folder, f"scans of another recipe ({found})", advice=advice)
+
+
+def _bare_scan(folder: Path, visit: Visit) -> Scan:
+    person = visit.person
+    labels: dict[str, Value] = {
+        "diagnosis": person.diagnosis,
+        "age": visit.age,
+        "sex": person.sex,
+        "scanner": person.scanner,
+    }
+    return Scan(folder, person.subject, visit.session, labels)
+
+
+def _write_visit(folder: Path, grid: Grid, recipe: Mapping[str, Any], visit: Visit) -> None:
+    simulated = simulate_visit(visit, grid)
+    scan = _bare_scan(folder, visit)
+    truth = {
+        "true_severity": round(visit.severity, 4),
+        "true_hippocampus_mm3": round(simulated.hippocampus_mm3, 1),
+        "true_ventricles_mm3": round(simulated.ventricles_mm3, 1),
+    }
+    labelled = Scan(scan.path, scan.subject, scan.session, {**scan.labels, **truth})
+    write_case(
+        folder, grid, Case(labelled, simulated.volume, {"Simulated": True, "Recipe": recipe})
+    )
+
+
+def _write_truth(cohort: Cohort) -> None:
+    """Write who is who and what is true of each scan beside the images, as truth.tsv."""
+    columns = ["scan_id", "subject", "session", *TRUTH]
+    with whole_file(cohort.folder / "truth.tsv") as aside:
+        cohort.table[columns].to_csv(aside, sep="\t", index=False, na_rep="n/a")
