@@ -1,0 +1,105 @@
+"""The loss of the method: reconstruction plus deep metric learning, E = MSE + alpha * L.
+
+Sources: Onga et al. 2019, equations 1 to 3; Hoffer & Ailon 2016 for L. Codes have shape
+(batch, dimensions); labels are class numbers 0 .. classes - 1; `subjects` numbers the people, since
+neither the anchor itself nor another scan of the same person may be its exemplar.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a_i - b_j|^2 for codes (n, d) and (m, d), shape (n, m), in float32."""
+    a, b = a.float(), b.float()
+    products = a @ b.T
+    return (a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * products).clamp_min(0)
+
+
+def allowed_exemplars(labels: Tensor, subjects: Tensor, classes: int) -> Tensor:
+    """Tell which scans of a batch may stand for which class beside which anchor.
+
+    Returns
+    -------
+    bool, shape (batch, classes, batch)
+        [i, c, j] is true where scan j has class c and is of another person than scan i.
+    """
+    of_class = labels[None, :] == torch.arange(classes, device=labels.device)[:, None]
+    other_person = subjects[:, None] != subjects[None, :]
+    return of_class[None, :, :] & other_person[:, None, :]
+
+
+def metric_loss(distances: Tensor, labels: Tensor) -> Tensor:
+    """Return L = -log P_y averaged over the batch.
+
+    P_i = exp(-d_i) / sum_j exp(-d_j), where d_i is the squared distance to the exemplar of class i
+    (Onga 2019, equation 2; Hoffer & Ailon 2016, equation 3).
+
+    Parameters
+    ----------
+    distances
+        Squared distances of each anchor to its exemplar of each class, shape (batch, classes).
+    labels
+        Class of each anchor, shape (batch,).
+    """
+    return F.cross_entropy(-distances, labels)
+
+
+def random_exemplar_distances(
+    codes: Tensor, allowed: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw the paper's one random exemplar of each class for each anchor.
+
+    Parameters
+    ----------
+    codes
+        Shape (batch, dimensions).
+    allowed
+        From `allowed_exemplars`.
+    generator
+        Source of randomness, on the codes' device.
+
+    Returns
+    -------
+    distances, shape (batch, classes)
+        Squared distance to each exemplar; what stands in rows without one has no meaning.
+    complete, bool, shape (batch,)
+        True where every class had an exemplar.
+    """
+    exists = allowed.any(dim=2)
+    batch, classes, _ = allowed.shape
+    weights = torch.where(exists[..., None], allowed, True).float().flatten(0, 1)
+    drawn = torch.multinomial(weights, 1, generator=generator).view(batch, classes)
+    return squared_distances(codes, codes).gather(1, drawn), exists.all(dim=1)
+
+
+def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the squared distance over all exemplars of each class in the batch.
+
+    One random exemplar makes the loss noisy; the mean over all of them is what the random draw
+    gives on average, without the noise (docs/decisions/0002-class-mean-exemplars.md).
+
+    Returns
+    -------
+    As `random_exemplar_distances`.
+    """
+    distances = squared_distances(codes, codes)[:, None, :] * allowed
+    count = allowed.sum(dim=2)
+    return distances.sum(dim=2) / count.clamp_min(1), (count > 0).all(dim=1)
+
+
+def reconstruction_loss(reconstruction: Tensor, target: Tensor, term: str) -> Tensor:
+    """Return the mean squared error, or its root (DI-PSS), of intensities in [0, 1].
+
+    Parameters
+    ----------
+    reconstruction, target
+        Volumes of equal shape.
+    term
+        ``"mse"`` (Onga 2019, equation 1) or ``"rmse"`` (DI-PSS, arXiv 2108.06518).
+    """
+    mse = F.mse_loss(reconstruction.float(), target.float())
+    return mse.sqrt() if term == "rmse" else mse

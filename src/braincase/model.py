@@ -1,0 +1,192 @@
+"""The two autoencoders; both keep a code that is a 5 x 6 x 5 map of MNI space.
+
+``encode`` takes volumes (b, 1, *grid.shape) in [0, 1] and gives codes (b, 150): one number for each
+32 mm cell, C order. ``decode`` takes the codes and gives volumes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import log2, prod
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from braincase.geometry import CELL_MM, CELLS, Grid
+from braincase.settings import Settings
+
+CODE_SIZE = prod(CELLS)
+#: The difference from the mean image is small; this brings it to about unit spread.
+DIFFERENCE_GAIN = 4.0
+
+
+class Autoencoder(Protocol):
+    """What every network here can do."""
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """Turn volumes (b, 1, *shape) into codes (b, 150)."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turn codes (b, 150) into volumes (b, 1, *shape)."""
+
+
+def halvings(grid: Grid) -> int:
+    """Return how often `grid` is halved until a voxel is one code cell: 4 at 2 mm, 3 at 4 mm."""
+    return round(log2(CELL_MM / grid.resolution_mm))
+
+
+class PaperCAE(nn.Module):
+    """The 3D-CAE of Onga 2019, as DESIGN section 1 reads it.
+
+    Four stages of 27 kernels of 3 x 3 x 3 with ReLU, each ended by 2 x 2 x 2 average pooling;
+    residual sums in the last two; a last convolution to one channel and no dense layer. The decoder
+    is the mirror image with trilinear up-sampling and a sigmoid at the end. On the 4 mm grid the
+    first plain stage is left out, so the code is the same 5 x 6 x 5.
+    """
+
+    def __init__(self, grid: Grid, channels: int) -> None:
+        super().__init__()
+        plain = [_relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
+        residual = [ResidualSum(channels), ResidualSum(channels)]
+        down = [_relu_conv(1, channels), *plain, *residual]
+        self.encoder = nn.Sequential(
+            *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in down],
+            nn.Conv3d(channels, 1, 3, padding=1),
+        )
+        plain = [_relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
+        residual = [ResidualSum(channels), ResidualSum(channels)]
+        up = [*residual, *plain, nn.Conv3d(channels, 1, 3, padding=1)]
+        self.decoder = nn.Sequential(
+            _relu_conv(1, channels),
+            *[nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), s) for s in up],
+            nn.Sigmoid(),
+        )
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """Turn volumes (b, 1, *shape) into codes (b, 150)."""
+        return torch.flatten(self.encoder(volumes), 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turn codes (b, 150) into volumes (b, 1, *shape) in (0, 1)."""
+        volumes: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
+        return volumes
+
+    def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and reconstructions."""
+        codes = self.encode(volumes)
+        return codes, self.decode(codes)
+
+
+class ResidualSum(nn.Module):
+    """ReLU(x + convolution(x))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (b, channels, x, y, z)."""
+        return F.relu(x + self.convolution(x))
+
+
+def _relu_conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.ReLU())
+
+
+class BraincaseCAE(nn.Module):
+    """A strided 3D-CAE of differences from the mean brain, with a layer that knows where it is.
+
+    A convolution weighs every place of the brain alike, but in MNI space places have names. So the
+    code is read out by an own set of weights for each cell (`CellwiseLinear`) from the 3 x 3 x 3
+    cells around it, and written back likewise. The mean of the training volumes is subtracted
+    before and added after: the 150 numbers are spent on what differs between people.
+    """
+
+    mean: Tensor
+
+    def __init__(self, grid: Grid, channels: int) -> None:
+        super().__init__()
+        widths = [channels * 2**i for i in range(halvings(grid))]
+        self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
+        self.encoder = nn.Sequential(
+            *[_down(i, o) for i, o in zip([1, *widths], widths, strict=False)],
+            CellwiseLinear(widths[-1], 1, gain=CODE_SIZE**-0.5),
+        )
+        narrowing = widths[::-1]
+        self.decoder = nn.Sequential(
+            CellwiseLinear(1, widths[-1], gain=CODE_SIZE**0.5),
+            nn.BatchNorm3d(widths[-1]),
+            nn.LeakyReLU(0.1),
+            *[_up(i, o) for i, o in pairwise(narrowing)],
+            nn.ConvTranspose3d(channels, 1, 4, stride=2, padding=1),
+        )
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """Turn volumes (b, 1, *shape) into codes (b, 150)."""
+        return torch.flatten(self.encoder(DIFFERENCE_GAIN * (volumes - self.mean)), 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turn codes (b, 150) into volumes (b, 1, *shape)."""
+        difference: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
+        return self.mean + difference / DIFFERENCE_GAIN
+
+    def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and reconstructions."""
+        codes = self.encode(volumes)
+        return codes, self.decode(codes)
+
+
+class CellwiseLinear(nn.Module):
+    """A linear map of each cell's 3 x 3 x 3 neighbourhood, with weights of its own in each cell.
+
+    `gain` scales the first weights: codes begin with squared distances of about 1, where the
+    softmax of the metric loss is neither flat nor saturated.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float) -> None:
+        super().__init__()
+        fan_in = 27 * inputs
+        self.weight = nn.Parameter(torch.randn(CODE_SIZE, fan_in, outputs) * gain / fan_in**0.5)
+        self.bias = nn.Parameter(torch.zeros(CODE_SIZE, 1, outputs))
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Turn (b, inputs, 5, 6, 5) into (b, outputs, 5, 6, 5)."""
+        nx, ny, nz = CELLS
+        padded = F.pad(cells, (1,) * 6)
+        shifts = [(i, j, k) for i in range(3) for j in range(3) for k in range(3)]
+        around = torch.cat(
+            [padded[:, :, i : i + nx, j : j + ny, k : k + nz] for i, j, k in shifts], dim=1
+        )
+        by_cell = around.flatten(2).permute(2, 0, 1)
+        out = torch.baddbmm(self.bias.to(by_cell.dtype), by_cell, self.weight.to(by_cell.dtype))
+        return out.permute(1, 2, 0).reshape(len(cells), -1, nx, ny, nz)
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+def _up(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose3d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+def build_network(settings: Settings, grid: Grid) -> PaperCAE | BraincaseCAE:
+    """Build the untrained network of these settings for this grid, weights drawn from its seed."""
+    kind = PaperCAE if settings.architecture == "paper" else BraincaseCAE
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = kind(grid, settings.channels)
+    for parameter in network.parameters():
+        if parameter.dim() == 5:  # convolution kernels, so that no call reorders them
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return network

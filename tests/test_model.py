@@ -1,0 +1,89 @@
+"""The networks keep a spatial code, and mean the same in batches as one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from braincase.checkpoint import Model
+from braincase.embed import embedder, reconstruct
+from braincase.errors import ScanError
+from braincase.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
+from braincase.model import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
+from braincase.settings import Settings
+
+SMALL = {"paper": Settings("p", "paper", channels=3), "braincase": Settings("b", channels=2)}
+
+
+@pytest.mark.parametrize("grid", [HALF_GRID, STANDARD_GRID])
+@pytest.mark.parametrize("architecture", ["paper", "braincase"])
+def test_a_volume_becomes_150_numbers_and_a_volume_again(architecture: str, grid: Grid) -> None:
+    network = build_network(SMALL[architecture], grid).eval()
+    codes, volumes = network(torch.zeros(2, 1, *grid.shape))
+    assert codes.shape == (2, 150)
+    assert volumes.shape == (2, 1, *grid.shape)
+
+
+def test_the_paper_network_is_the_one_described() -> None:
+    network = PaperCAE(STANDARD_GRID, 27)
+    encoder = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
+    assert [(c.in_channels, c.out_channels) for c in encoder] == [
+        (1, 27), (27, 27), (27, 27), (27, 27), (27, 1)
+    ]  # fmt: skip
+    assert {c.kernel_size for c in encoder} == {(3, 3, 3)}
+    assert sum(isinstance(m, nn.AvgPool3d) for m in network.encoder.modules()) == 4
+    assert sum(isinstance(m, nn.Upsample) for m in network.decoder.modules()) == 4
+    assert not any(isinstance(m, nn.Linear) for m in network.modules())
+
+
+def test_cellwise_weights_match_a_loop_over_cells() -> None:
+    torch.manual_seed(0)
+    layer = CellwiseLinear(2, 3, gain=1.0)
+    x = torch.randn(2, 2, *CELLS)
+    fast = layer(x)
+    padded = torch.nn.functional.pad(x, (1,) * 6)
+    for cell, (i, j, k) in enumerate(np.ndindex(*CELLS)):
+        # The weights run over the 27 neighbours, then over the input channels.
+        around = padded[:, :, i : i + 3, j : j + 3, k : k + 3].flatten(2).transpose(1, 2).flatten(1)
+        slow = around @ layer.weight[cell] + layer.bias[cell]
+        torch.testing.assert_close(fast[:, :, i, j, k], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cell_sees_only_its_surroundings() -> None:
+    network = BraincaseCAE(HALF_GRID, 2).eval()
+    volume = torch.rand(1, 1, *HALF_GRID.shape)
+    changed = volume.clone()
+    changed[:, :, :4] = 0  # the leftmost 16 mm
+    with torch.inference_mode():
+        difference = (network.encode(volume) - network.encode(changed)).abs().view(*CELLS)
+    assert difference[0].max() > 1e-6
+    assert difference[3:].max() < 1e-6
+
+
+@pytest.mark.parametrize("architecture", ["paper", "braincase"])
+def test_a_batch_equals_one_by_one(architecture: str) -> None:
+    network = build_network(SMALL[architecture], HALF_GRID)
+    model = Model(network, SMALL[architecture], HALF_GRID, {}, {})
+    volumes = np.random.default_rng(0).integers(0, 256, (37, *HALF_GRID.shape), np.uint8)
+    together = embedder(model)(volumes)
+    for i in (0, 20, 36):
+        np.testing.assert_allclose(embedder(model)(volumes[i : i + 1])[0], together[i], atol=1e-4)
+    rebuilt = reconstruct(model, volumes[:3])
+    np.testing.assert_allclose(reconstruct(model, volumes[2:3])[0], rebuilt[2], atol=1e-4)
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 1
+
+
+def test_volumes_of_another_grid_are_refused() -> None:
+    model = Model(build_network(SMALL["paper"], HALF_GRID), SMALL["paper"], HALF_GRID, {}, {})
+    with pytest.raises(ScanError, match=r"expected uint8 \(n, \(40, 48, 40\)\)"):
+        embedder(model)(np.zeros((1, *STANDARD_GRID.shape), np.uint8))
+
+
+def test_equal_seeds_give_equal_weights_and_leave_torchs_own_state_alone() -> None:
+    state = torch.random.get_rng_state()
+    a, b = (build_network(SMALL["braincase"], HALF_GRID).state_dict() for _ in range(2))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert torch.equal(state, torch.random.get_rng_state())

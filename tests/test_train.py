@@ -1,0 +1,180 @@
+"""Training learns, stops when it must, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from braincase.checkpoint import ABOUT, WEIGHTS, load_model, save_model
+from braincase.cohort import Cohort
+from braincase.errors import ModelError, TrainingError, UsageError
+from braincase.settings import Settings, load_settings, settings_from
+from braincase.train import learning_rate, train_model
+
+QUICK = Settings("quick", channels=4, epochs=3, batch_size=8)
+
+
+def rows_of(cohort: Cohort, *diagnoses: str) -> np.ndarray:
+    return np.flatnonzero(cohort.table["diagnosis"].isin(diagnoses))
+
+
+@pytest.mark.parametrize("exemplars", ["random", "mean"])
+def test_training_lowers_both_terms_of_the_loss(tiny: Cohort, exemplars: str) -> None:
+    rows = rows_of(tiny, "CN", "AD")
+    settings = replace(QUICK, exemplars=exemplars, augment=False)
+    short = train_model(tiny, rows, replace(settings, epochs=1)).training["losses"]
+    long = train_model(tiny, rows, replace(settings, epochs=12)).training["losses"]
+    assert long["reconstruction"] < short["reconstruction"]
+    assert long["metric"] < short["metric"]
+
+
+def test_three_classes_can_be_trained(tiny: Cohort) -> None:
+    rows = rows_of(tiny, "CN", "AD", "EMCI")
+    model = train_model(tiny, rows, replace(QUICK, epochs=1, batch_size=34))
+    assert model.training["classes"] == ["AD", "CN", "EMCI"]
+    assert model.training["losses"]["metric"] > 0
+
+
+def test_equal_seeds_train_equal_models(tiny: Cohort) -> None:
+    rows = rows_of(tiny, "CN", "AD")
+    a, b = (train_model(tiny, rows, QUICK) for _ in range(2))
+    assert a.fingerprint == b.fingerprint
+    assert train_model(tiny, rows, replace(QUICK, seed=1)).fingerprint != a.fingerprint
+
+
+def test_a_run_killed_in_the_middle_ends_with_the_same_weights(
+    tiny: Cohort, tmp_path: Path
+) -> None:
+    settings = replace(QUICK, epochs=8)
+    script = (
+        "import numpy as np, sys\nfrom pathlib import Path\n"
+        "from braincase.cohort import open_cohort\nfrom braincase.settings import Settings\n"
+        "from braincase.train import train_model\n"
+        f"cohort = open_cohort(Path({str(tiny.folder)!r}))\n"
+        "rows = np.flatnonzero(cohort.table['diagnosis'].isin(['CN', 'AD']))\n"
+        f"train_model(cohort, rows, {settings!r}, checkpoint=Path({str(tmp_path)!r}))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    wait_for_epoch(tmp_path, 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = json.loads((tmp_path / "state.json").read_text())["epochs_done"]
+    assert 2 <= done < 8
+    rows = rows_of(tiny, "CN", "AD")
+    resumed = train_model(tiny, rows, settings, checkpoint=tmp_path)
+    assert resumed.fingerprint == train_model(tiny, rows, settings).fingerprint
+
+
+def wait_for_epoch(folder: Path, epochs: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if json.loads((folder / "state.json").read_text())["epochs_done"] >= epochs:
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError("the training process never got that far")
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued(tiny: Cohort, tmp_path: Path) -> None:
+    rows = rows_of(tiny, "CN", "AD")
+    train_model(tiny, rows, replace(QUICK, epochs=1, seed=5), checkpoint=tmp_path)
+    resumed = train_model(tiny, rows, QUICK, checkpoint=tmp_path)
+    assert resumed.fingerprint == train_model(tiny, rows, QUICK).fingerprint
+
+
+def test_training_stops_at_the_first_loss_that_is_not_finite(tiny: Cohort) -> None:
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch"):
+        train_model(tiny, rows_of(tiny, "CN", "AD"), replace(QUICK, learning_rate=1e30))
+
+
+def test_one_class_only_is_refused_unless_the_cae_is_plain(tiny: Cohort) -> None:
+    rows = rows_of(tiny, "AD")
+    with pytest.raises(TrainingError, match="one class only"):
+        train_model(tiny, rows, QUICK)
+    model = train_model(tiny, rows, replace(QUICK, alpha=0.0, epochs=1))
+    assert model.training["losses"]["metric"] == 0
+
+
+def test_fewer_scans_than_a_batch_are_refused(tiny: Cohort) -> None:
+    with pytest.raises(TrainingError, match="Lower batch_size"):
+        train_model(tiny, rows_of(tiny, "CN", "AD")[:7], QUICK)
+
+
+def test_a_saved_model_is_loaded_as_it_was(tiny: Cohort, tmp_path: Path) -> None:
+    model = train_model(tiny, rows_of(tiny, "CN", "AD"), replace(QUICK, epochs=1))
+    save_model(tmp_path, model, "card")
+    loaded = load_model(tmp_path)
+    assert loaded.fingerprint == model.fingerprint
+    assert loaded.settings == model.settings
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["card.md", ABOUT, WEIGHTS]
+    with pytest.raises(UsageError, match="exists already"):
+        save_model(tmp_path, model, "card")
+
+
+def test_changed_weights_are_noticed(tiny: Cohort, tmp_path: Path) -> None:
+    model = train_model(tiny, rows_of(tiny, "CN", "AD"), replace(QUICK, epochs=1))
+    save_model(tmp_path, model, "card")
+    content = bytearray((tmp_path / WEIGHTS).read_bytes())
+    content[-5] ^= 1
+    (tmp_path / WEIGHTS).write_bytes(content)
+    with pytest.raises(ModelError, match="do not have the fingerprint"):
+        load_model(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(content[:100])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(tmp_path)
+
+
+def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="braincase train"):
+        load_model(tmp_path)
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    rates = [learning_rate(step, 100, 2.0) for step in range(101)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == pytest.approx(2.0)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+    assert np.argmax(rates) in (9, 10)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"name": "x", "chanels": 3}, "unknown key 'chanels'"),
+        ({"name": "x", "channels": "3"}, "a value of type int"),
+        ({"name": "x", "architecture": "resnet"}, "paper or braincase"),
+        ({"name": "x", "epochs": 0}, "more than 0"),
+        ({"name": "x", "alpha": -1.0}, "0 or more"),
+        ({"name": "x", "batch_size": 2}, "exemplars of each class"),
+        ({"channels": 3}, "no key 'name'"),
+    ],
+)
+def test_impossible_settings_are_refused(content: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings_from(content, "settings.toml")
+
+
+def test_the_experiment_files_are_valid() -> None:
+    files = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
+    assert files
+    for file in files:
+        assert load_settings(str(file)).epochs > 0
+
+
+def test_a_model_reads_no_pickle() -> None:
+    sources = Path(__file__).parents[1] / "src" / "braincase"
+    for path in sources.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "torch.load" not in text
+        assert "import pickle" not in text
