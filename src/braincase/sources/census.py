@@ -111,11 +111,16 @@ def take_census(
 
 def census_from_json(content: Mapping[str, Any]) -> Census:
     """Return the census that `Census.to_json` wrote."""
-    groups = ("dropped", "duplicates")
-    lists = {name: tuple(tuple(group) for group in content[name]) for name in groups}
-    plain = {name: content[name] for name in ("people", "scans", "labels", "label_column")}
-    flat = {name: tuple(content[name]) for name in ("conflicts", "notes")}
-    return Census(**plain, **lists, **flat)
+    return Census(
+        people=content["people"],
+        scans=content["scans"],
+        labels=content["labels"],
+        dropped=tuple((where, why) for where, why in content["dropped"]),
+        conflicts=tuple(content["conflicts"]),
+        duplicates=tuple(tuple(group) for group in content["duplicates"]),
+        notes=tuple(content["notes"]),
+        label_column=content["label_column"],
+    )
 
 
 def _label(scan: Scan, column: str) -> str:

@@ -1,0 +1,273 @@
+"""Read DICOM as it comes from the scanner or the archive: a folder, a zip, a whole mixed study.
+
+Each study's series are judged by rules (`dicom_series.judge`); the best 3-D T1w is taken and every
+other series is listed with the reason against it. Where nothing says T1w, a study's only volume is
+taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel converts.
+
+A `Scan` holds no name, number, birth date or date: the subject is given or a keyed hash of the
+patient's number, the session a keyed hash of the study's; ages above 89 count as 90.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dcm2niix
+
+from braincase.errors import ScanError, UsageError
+from braincase.sources.census import Census, take_census
+from braincase.sources.choose import Dropped, one_a_session
+from braincase.sources.dicom_files import SERIES_TAGS, Files, is_zip, open_files, read_headers
+from braincase.sources.dicom_series import (
+    Series,
+    group_series,
+    judge,
+    series_mark,
+    slice_step,
+    volume_problems,
+)
+from braincase.sources.pseudonym import local_key, pseudonym
+from braincase.sources.rows import clean
+from braincase.sources.scan import Scan, Value
+from braincase.sources.visits import parse_date, years_between
+from braincase.volume import Volume, read_volume
+
+SESSION_LENGTH = 8
+OLDEST = 90
+TIMEOUT_S = 600
+#: dcm2niix's names for what it makes beside the plain volume.
+BESIDE = re.compile(r"_(Tilt|Eq|ROI)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The T1w series of a study, how sure that is, and what was skipped with the reason."""
+
+    series: Series | None
+    sure: bool
+    skipped: tuple[tuple[str, str], ...]
+
+
+def read_dicom(
+    path: Path,
+    subject: str | None = None,
+    series: int | None = None,
+    key: bytes | None = None,
+) -> tuple[list[Scan], Census]:
+    """Return one T1w scan a study from a DICOM folder, zip or file, and the census.
+
+    Parameters
+    ----------
+    path
+        The folder (with all folders in it), the zip, or one multi-frame file.
+    subject
+        Whom to call the person; a keyed hash of the patient's number if None.
+    series
+        The series number to take instead of choosing one.
+    key
+        The key of the hashes; this machine's if None.
+
+    Raises
+    ------
+    ScanError
+        If nothing there is DICOM, or a zip cannot be used.
+    UsageError
+        If one subject is named for several patients.
+    """
+    studies, dropped = _list_studies(path)
+    if not studies and not dropped:
+        raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", "Check the path.")
+    if subject and len({patient for _, patient, _ in studies}) > 1:
+        raise UsageError(path, "several patients", f"one, to call {subject}", "Name one folder.")
+    scans: list[Scan] = []
+    notes: list[str] = []
+    for (place, patient, study), held in studies.items():
+        choice = choose_t1w(held, series)
+        dropped += [(f"{place}: {name}", why) for name, why in choice.skipped]
+        if choice.series is not None:
+            name = clean(subject) if subject else pseudonym(patient or study, key or local_key())
+            visit = pseudonym(study, key or local_key(), SESSION_LENGTH)
+            scans.append(_scan(place, choice, name, visit))
+            notes += [] if choice.sure else [f"{choice.series.name}: not sure that it is a T1w"]
+    kept, second = one_a_session((str(scan.path), scan) for scan in scans)
+    return kept, take_census(kept, dropped + second, notes=notes)
+
+
+def choose_t1w(held: Sequence[Series], number: int | None = None) -> Choice:
+    """Choose the best 3-D T1w among a study's series.
+
+    Parameters
+    ----------
+    held
+        All series of the study.
+    number
+        A series number to take whatever it calls itself, as long as it is a regular volume.
+    """
+    verdicts = {one.mark: judge(one) for one in held}
+    skipped = {one.mark: (one.name, "; ".join(verdicts[one.mark].reasons)) for one in held}
+    if number is not None:
+        candidates = [one for one in held if one.header.get("SeriesNumber") == number]
+        candidates = [one for one in candidates if not volume_problems(one)]
+        sure = True
+    else:
+        candidates = [one for one in held if verdicts[one.mark].answer == "yes"]
+        sure = bool(candidates)
+        unsure = [one for one in held if verdicts[one.mark].answer == "not sure"]
+        candidates = candidates or (unsure if len(unsure) == 1 else [])
+        for one in unsure if not candidates else []:
+            skipped[one.mark] = (one.name, "not sure which is the T1w: choose one by its number")
+    best = min(candidates, key=_rank, default=None)
+    for one in candidates:
+        skipped[one.mark] = (one.name, f"{best.name if best else ''} is the better T1w")
+    if best is not None:
+        del skipped[best.mark]
+    return Choice(best, sure, tuple(skipped.values()))
+
+
+def read_series(path: Path, mark: str | None = None) -> Volume:
+    """Convert one DICOM series to a volume.
+
+    Parameters
+    ----------
+    path
+        The folder, zip or file that holds it, alone or among others.
+    mark
+        `Series.mark` of the one to read; the best T1w if None.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, is no regular volume, or cannot be converted.
+    """
+    with open_files(path) as files, tempfile.TemporaryDirectory(prefix="braincase-") as folder:
+        names = _files_of(files, mark) if mark else _only(path, _list_series(files)[0]).files
+        inside, outside = Path(folder, "in"), Path(folder, "out")
+        inside.mkdir()
+        outside.mkdir()
+        for number, name in enumerate(names):
+            files.copy(name, inside / f"{number:06d}.dcm")
+        return read_volume(_convert(path, inside, outside))
+
+
+def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped]:
+    """Return the series of each place (the folder, each zip in it), patient and study."""
+    zips = sorted(p for p in path.rglob("*") if is_zip(p)) if path.is_dir() else []
+    studies: dict[tuple[Path, str, str], list[Series]] = defaultdict(list)
+    dropped: Dropped = []
+    for place in [path, *zips]:
+        try:
+            with open_files(place) as files:
+                found, damaged = _list_series(files)
+        except ScanError as error:
+            if not zips:
+                raise
+            dropped.append((str(place), str(error)))
+            continue
+        dropped += damaged
+        for series in found:
+            patient, study = (
+                str(series.header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID")
+            )
+            studies[place, patient, study].append(series)
+    return studies, dropped
+
+
+def _list_series(files: Files) -> tuple[list[Series], Dropped]:
+    headers, damaged = read_headers(files)
+    return group_series(headers), [(f"{files.path}: {name}", why) for name, why in damaged]
+
+
+def _files_of(files: Files, mark: str) -> list[str]:
+    headers, _ = read_headers(files, SERIES_TAGS)
+    names = [name for name, header in headers.items() if series_mark(header) == mark]
+    if not names:
+        advice = "The files have changed since they were listed: list them again."
+        raise ScanError(files.path, "the series is gone", "", advice)
+    return names
+
+
+def _only(path: Path, found: list[Series]) -> Series:
+    choice = choose_t1w(found)
+    if choice.series is None:
+        reasons = "; ".join(f"{name}: {why}" for name, why in choice.skipped[:5])
+        found_text = f"no 3-D T1w series ({reasons})" if reasons else "no DICOM series"
+        raise ScanError(path, found_text, "one", "Choose another series or study.")
+    return choice.series
+
+
+def _rank(series: Series) -> tuple[Any, ...]:
+    """Order T1w series: without contrast, corrected by the scanner, fine, then the last made."""
+    kinds = {str(kind).upper() for kind in series.field("ImageType") or ()}
+    spacing = [*series.sizes[0, 2:], slice_step(series)]
+    return (
+        bool(series.field("ContrastBolusAgent")),
+        "NORM" not in kinds,
+        not any(kind.startswith("DIS3D") for kind in kinds),
+        round(float(max(spacing)), 2),
+        -(series.number("SeriesNumber") or 0),
+    )
+
+
+def _scan(path: Path, choice: Choice, subject: str, session: str) -> Scan:
+    series = choice.series
+    assert series is not None  # the caller looked
+    scanner = [str(series.field(k) or "") for k in ("Manufacturer", "ManufacturerModelName")]
+    labels: dict[str, Value] = {
+        "age": _age(series),
+        "sex": {"M": "M", "F": "F"}.get(str(series.field("PatientSex") or "").upper()),
+        "scanner": " ".join(" ".join(scanner).split()) or None,
+        "field_strength": series.number("MagneticFieldStrength"),
+        "series": series.mark,
+        "t1w": "yes" if choice.sure else "not sure",
+    }
+    place = path
+    if path.is_dir():  # the folder that holds just this series, if there is one
+        place = path / os.path.commonpath([os.path.dirname(name) for name in series.files])
+    return Scan(place, subject, session, {k: v for k, v in labels.items() if v is not None})
+
+
+def _age(series: Series) -> int | None:
+    """Return the age at the scan in whole years; above 89 it is 90, as HIPAA asks."""
+    text = str(series.header.get("PatientAge") or "")
+    if match := re.fullmatch(r"(\d{1,3})([YMWD])", text.strip().upper()):
+        years = int(match[1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[match[2]]
+    else:
+        dates = [
+            parse_date(str(series.header.get(k) or "")) for k in ("PatientBirthDate", "StudyDate")
+        ]
+        if dates[0] is None or dates[1] is None:
+            return None
+        years = years_between(dates[0], dates[1])
+    return min(int(years), OLDEST) if years > 0 else None
+
+
+def _convert(path: Path, inside: Path, outside: Path) -> Path:
+    """Run dcm2niix on one series and return the volume it made."""
+    options = ["-z", "n", "-b", "n", "-g", "i", "-f", "volume", "-o", str(outside)]
+    try:
+        done = subprocess.run(
+            [dcm2niix.bin, *options, str(inside)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ScanError(
+            path, f"dcm2niix did not run ({error})", "", "Convert it by hand."
+        ) from error
+    made = sorted(p for p in outside.glob("*.nii") if not BESIDE.search(p.name))
+    if len(made) == 1:
+        return made[0]
+    said = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
+    found = f"{len(made) or 'no'} volumes by dcm2niix ({'; '.join(said[:3]) or 'no reason given'})"
+    raise ScanError(path, found, "one", "Export the series again, or convert it by hand.")

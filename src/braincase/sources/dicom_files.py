@@ -1,0 +1,184 @@
+"""The DICOM files of a folder, a zip or a single file: their headers, never their pixels.
+
+A zip is never unpacked by its own names: chosen members are copied to names of ours, so none can
+land elsewhere, and no more is read of one than it declares, within fixed bounds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pydicom
+
+from braincase.errors import ScanError
+
+#: All a zip may hold; a study of one patient is far smaller.
+MAX_ZIP_BYTES = 16 << 30
+MAX_ZIP_FILES = 200_000
+#: The most that is read of a zip's member to find its header; enhanced DICOM takes megabytes.
+MAX_HEADER_BYTES = 32 << 20
+COPY_BYTES = 1 << 20
+ZIP_MAGIC = b"PK\x03\x04"
+#: What tells the series of a file.
+SERIES_TAGS = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", "SOPClassUID")
+#: What tells where a slice lies.
+SLICE_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing")
+#: What tells the kind of a series and the facts of a scan; the patient's name is never read.
+KIND_TAGS = (
+    *("Modality", "ImageType", "SeriesDescription", "ProtocolName", "SequenceName"),
+    *("PulseSequenceName", "ScanningSequence", "MRAcquisitionType", "RepetitionTime", "EchoTime"),
+    *("InversionTime", "FlipAngle", "ContrastBolusAgent", "Manufacturer", "ManufacturerModelName"),
+    *("MagneticFieldStrength", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+ALL_TAGS = (*SERIES_TAGS, *SLICE_TAGS, *KIND_TAGS)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files in a folder or a zip, by name.
+
+    Parameters
+    ----------
+    path
+        The folder, the zip or the single file.
+    names
+        The files in it, sorted.
+    archive
+        The open zip, or None.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    archive: zipfile.ZipFile | None
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one file for reading."""
+        if self.archive is not None:
+            return cast(BinaryIO, self.archive.open(name))
+        return (self.path / name).open("rb") if self.path.is_dir() else self.path.open("rb")
+
+    def copy(self, name: str, target: Path) -> None:
+        """Copy one file, at most as many bytes as a zip's directory declares."""
+        left = self.archive.getinfo(name).file_size if self.archive else MAX_ZIP_BYTES
+        with self.open(name) as source, target.open("wb") as copy:
+            while left > 0 and (chunk := source.read(min(COPY_BYTES, left))):
+                copy.write(chunk)
+                left -= len(chunk)
+
+
+def is_zip(path: Path) -> bool:
+    """Say whether a file is a zip by its first bytes."""
+    return path.is_file() and _first_bytes(path, 4) == ZIP_MAGIC
+
+
+def is_dicom(path: Path) -> bool:
+    """Say whether a file is DICOM by its first bytes."""
+    return path.is_file() and _looks_like_dicom(_first_bytes(path, 132), path.name)
+
+
+@contextmanager
+def open_files(path: Path) -> Iterator[Files]:
+    """Open a folder (with all folders in it), a zip or one file.
+
+    Raises
+    ------
+    ScanError
+        If a zip is damaged, encrypted or promises more than a study can hold.
+    """
+    if path.is_dir():
+        yield Files(path, tuple(sorted(_names_under(path))), None)
+    elif not is_zip(path):
+        yield Files(path, (path.name,), None)
+    else:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                yield Files(path, _checked_members(path, archive), archive)
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            advice = "Copy it again, or unpack it and name the folder."
+            raise ScanError(path, f"a damaged zip ({error})", "", advice) from error
+
+
+def read_headers(
+    files: Files, tags: Sequence[str] = ALL_TAGS
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the DICOM header of each file by name, and the damaged files with the reason.
+
+    Files that are no DICOM at all are passed over.
+    """
+    headers: dict[str, Any] = {}
+    damaged: list[tuple[str, str]] = []
+    known: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's remarks on values that we judge ourselves
+        for name in files.names:
+            try:
+                header = _header(files, name, tags)
+                if header is not None:
+                    _decode(header, known)
+                    headers[name] = header
+            # Damaged DICOM raises whatever its bytes lead pydicom to; one bad file is skipped.
+            except Exception as error:
+                damaged.append((name, f"a damaged DICOM file ({type(error).__name__})"))
+    return headers, damaged
+
+
+def _header(files: Files, name: str, tags: Sequence[str]) -> Any:
+    with files.open(name) as file:
+        start = file.read(132)
+        if not _looks_like_dicom(start, name):
+            return None
+        rest = io.BytesIO(start + file.read(MAX_HEADER_BYTES)) if files.archive else file
+        rest.seek(0)
+        header = pydicom.dcmread(rest, stop_before_pixels=True, force=True, specific_tags=[*tags])
+    return header if "SOPClassUID" in header else None
+
+
+def _decode(header: Any, known: set[str]) -> None:
+    """Turn bytes into values now, while errors are expected: all of them once a series."""
+    series = str(header.get("SeriesInstanceUID"))
+    if series not in known or "PerFrameFunctionalGroupsSequence" in header:
+        header.walk(lambda dataset, element: element.value)
+        known.add(series)
+    for tag in (*SERIES_TAGS, *SLICE_TAGS):
+        header.get(tag)
+
+
+def _looks_like_dicom(start: bytes, name: str) -> bool:
+    """Judge by the magic word or, in files from before it, by the first tag being of group 8."""
+    if start[128:132] == b"DICM":
+        return os.path.basename(name).upper() != "DICOMDIR"
+    old = os.path.splitext(name)[1].lower() in ("", ".dcm", ".ima", ".img")
+    return old and start[:2] == b"\x08\x00" and start[3:4] == b"\x00"
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+def _names_under(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(place, name), folder)
+
+
+def _checked_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    size = sum(member.file_size for member in members)
+    if len(members) > MAX_ZIP_FILES or size > MAX_ZIP_BYTES:
+        found = f"a zip that promises {len(members):,} files and {size / 1e9:,.1f} GB"
+        raise ScanError(path, found, "one study", "Unpack it and name the folder.")
+    if any(member.flag_bits & 1 for member in members):
+        raise ScanError(path, "an encrypted zip", "a plain one", "Unpack it and name the folder.")
+    return tuple(sorted(member.filename for member in members))

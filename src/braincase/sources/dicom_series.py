@@ -1,0 +1,284 @@
+"""What a DICOM series is: one volume or not, and a 3-D T1w or not, each with reasons."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.sources.dicom_files import SERIES_TAGS
+
+#: Names of T1-weighted 3-D sequences.
+T1 = re.compile(
+    r"mp-?rage|mp2rage|mpr(?![a-z])|spgr|bravo|\bt1|_t1|t1w|3d.?tfe|tfl3d|3d.?flash|vibe", re.I
+)
+#: Names of everything else that a head study holds.
+OTHER = re.compile(
+    r"(?:^|[^a-z])((?:locali[sz]er|scout|survey|aahead|t2|flair|dark.?fluid|pd|proton|dwi|dti|diff|"
+    r"adc|trace|bold|fmri|rest|epi|perf|p?c?asl|swi|swan|venbold|tof|angio|mra|mrv|field.?map|"
+    r"gre.field|b0|b1|calib|cest|spect|svs|mip|haste|ciss|fiesta)(?:w|star|tse|usion|ing|_?map)?)"
+    r"(?![a-z])",
+    re.I,
+)
+#: Parts of an MP2RAGE other than its T1w image.
+PARTS = re.compile(r"inv-?_?[12](?!\d)|t1[_ ]?(map|images)", re.I)
+#: Words in ImageType of what is computed from another series.
+COMPUTED = {"MPR", "MIP", "PROJECTION IMAGE", "REFORMATTED", "LOCALIZER", "ADC", "PHASE MAP", "P"}
+MIN_COVERAGE_MM = 100.0
+MAX_SLICE_MM = 2.5
+#: Longer echo times turn a T1w into something else, ms.
+MAX_ECHO_MS = 25.0
+#: Below these differences slices count as parallel, and as at one place (mm).
+PARALLEL, SAME_PLACE_MM = 0.01, 0.01
+TILT_DEGREES = 1.0
+UNEVEN = 0.1
+
+Answer = Literal["yes", "not sure", "no"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The files of one DICOM series.
+
+    Parameters
+    ----------
+    files
+        Their names.
+    header
+        The header of the first.
+    places
+        Where each slice lies: position and the two in-plane directions, shape (n, 9), LPS mm; not a
+        number where a file does not say.
+    sizes
+        Rows, columns and pixel spacing (mm) of each slice, shape (n, 4).
+    """
+
+    files: tuple[str, ...]
+    header: Any
+    places: Floats
+    sizes: Floats
+
+    @property
+    def mark(self) -> str:
+        """A name of this series that holds no identifier."""
+        return series_mark(self.header)
+
+    @property
+    def name(self) -> str:
+        """What to call this series before the user."""
+        words = self.header.get("SeriesDescription") or self.header.get("ProtocolName") or ""
+        return f"series {self.header.get('SeriesNumber', '?')} {str(words)!r}"
+
+    def field(self, keyword: str) -> Any:
+        """Return a header field, of the first frame in an enhanced file; None where missing."""
+        return _field(self.header, keyword)
+
+    def number(self, keyword: str) -> float | None:
+        """Return a header field as a number; None where missing or no number."""
+        values = _numbers(self.field(keyword), 1)
+        return None if np.isnan(values[0]) else float(values[0])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a series is a 3-D T1w of a head, and why."""
+
+    answer: Answer
+    reasons: tuple[str, ...]
+
+
+def series_mark(header: Any) -> str:
+    """Return a name of a header's series that holds no identifier."""
+    identity = "/".join(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def group_series(headers: Mapping[str, Any]) -> list[Series]:
+    """Sort files into series by study and series identifier and number."""
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, header in headers.items():
+        groups[tuple(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])].append(name)
+    return [_series(names, headers) for names in groups.values()]
+
+
+def judge(series: Series) -> Verdict:
+    """Say whether a series is a 3-D T1w volume of a head, by its geometry, physics and names.
+
+    Missing echo time, repetition time or field strength are no reason against it. ``not sure`` is a
+    volume of which nothing says what it shows.
+    """
+    reasons = [*_kind_problems(series), *volume_problems(series)]
+    words = _words(series)
+    echo = series.number("EchoTime") or series.number("EffectiveEchoTime")
+    named, other = bool(T1.search(words)), OTHER.search(words)
+    if PARTS.search(words):
+        reasons.append("a part of an MP2RAGE, not its T1w image")
+    if echo is not None and echo > MAX_ECHO_MS:
+        reasons.append(f"an echo time of {echo:g} ms, not T1w")
+    if other and not named:
+        reasons.append(f"named {other.group(1)!r}")
+    if reasons:
+        return Verdict("no", tuple(reasons))
+    if named and not other:
+        return Verdict("yes", ("named as T1w",))
+    if not named and _is_t1_by_physics(series):
+        return Verdict("yes", ("a 3-D gradient echo with T1w settings",))
+    return Verdict("not sure", ("nothing in the header says T1w" if not named else "two names",))
+
+
+def volume_problems(series: Series) -> list[str]:
+    """Return why the slices make no regular volume: mixed, missing, uneven, tilted, too few."""
+    places = series.places
+    if np.isnan(places).any() or np.isnan(series.sizes[:, :2]).any():
+        return ["slices without position, orientation or size: no volume"]
+    if np.ptp(places[:, 3:], axis=0).max() > PARALLEL:
+        return ["slices of different orientations: two series mixed"]
+    if np.ptp(np.nan_to_num(series.sizes), axis=0).max() > SAME_PLACE_MM:
+        return ["slices of different sizes: two series mixed"]
+    normal = np.cross(places[0, 3:6], places[0, 6:9])
+    depths = (places[:, :3] @ normal).round(3)
+    order = np.argsort(depths, kind="stable")
+    steps = np.diff(depths[order])
+    repeated = int((steps <= SAME_PLACE_MM).sum())
+    distinct = len(depths) - repeated
+    if distinct == 1:
+        return ["all slices lie at one place: no volume"]
+    if repeated:
+        return [_repeats(depths, distinct)]
+    path = places[order[-1], :3] - places[order[0], :3]
+    return [*_tilt(path, normal), *_spacing(steps), *_coverage(depths, steps)]
+
+
+def slice_step(series: Series) -> float:
+    """Return the distance between neighbouring slices, mm."""
+    places = series.places
+    depths = np.sort(places[:, :3] @ np.cross(places[0, 3:6], places[0, 6:9]))
+    return float(np.median(np.diff(depths)))
+
+
+def _kind_problems(series: Series) -> list[str]:
+    modality = str(series.header.get("Modality", ""))
+    if modality != "MR":
+        return [f"no MRI (modality {modality or 'not given'})"]
+    if series.header.get("Rows") is None:
+        return ["no image inside"]
+    kinds = {str(kind).upper() for kind in _several(series.field("ImageType"))}
+    problems = [f"computed or set up by the scanner ({kind})" for kind in sorted(kinds & COMPUTED)]
+    if str(series.field("MRAcquisitionType") or "").upper() == "2D":
+        problems.append("a 2-D acquisition")
+    return problems
+
+
+def _is_t1_by_physics(series: Series) -> bool:
+    """Judge by the settings alone: a 3-D gradient echo, inversion-prepared or spoiled."""
+    kinds = {str(kind).upper() for kind in _several(series.field("ScanningSequence"))}
+    echo, flip, repetition, inversion = (
+        series.number(k) for k in ("EchoTime", "FlipAngle", "RepetitionTime", "InversionTime")
+    )
+    if "GR" not in kinds or echo is None or echo > 12:
+        return False
+    prepared = inversion is not None and 200 <= inversion <= 1500
+    spoiled = repetition is not None and repetition < 60 and flip is not None and flip >= 8
+    return prepared or spoiled
+
+
+def _words(series: Series) -> str:
+    keywords = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    return " ".join(str(series.field(keyword) or "") for keyword in keywords)
+
+
+def _repeats(depths: Floats, distinct: int) -> str:
+    counts = set(Counter(depths.tolist()).values())
+    if len(counts) == 1:
+        return f"{len(depths) // distinct} volumes in one series (times, echoes or phases)"
+    return "some slices twice at one place: two series mixed"
+
+
+def _tilt(path: Floats, normal: Floats) -> list[str]:
+    cosine = abs(float(path @ normal)) / float(np.linalg.norm(path) * np.linalg.norm(normal))
+    degrees = float(np.degrees(np.arccos(min(cosine, 1.0))))
+    if degrees <= TILT_DEGREES:
+        return []
+    return [f"slices not stacked at right angles: gantry tilt of {degrees:.0f} degrees"]
+
+
+def _spacing(steps: Floats) -> list[str]:
+    step = float(np.median(steps))
+    missing = int((np.round(steps / step) - 1).clip(0).sum())
+    if missing:
+        gap = f"a gap of {steps.max():g} mm where slices are {step:g} mm apart"
+        return [f"missing slices: {missing} ({gap})"]
+    if np.abs(steps - step).max() > UNEVEN * step:
+        return [f"slices at uneven distances, {steps.min():g} to {steps.max():g} mm"]
+    return [f"slices {step:g} mm apart, too far for 3-D"] if step > MAX_SLICE_MM else []
+
+
+def _coverage(depths: Floats, steps: Floats) -> list[str]:
+    covered = float(np.ptp(depths) + np.median(steps))
+    if covered >= MIN_COVERAGE_MM:
+        return []
+    return [f"only {len(depths)} slices, {covered:.0f} mm of the head"]
+
+
+def _series(names: list[str], headers: Mapping[str, Any]) -> Series:
+    frames = [frame for name in names for frame in _frames(headers[name])]
+    table = np.array(frames, dtype=float).reshape(-1, 13)
+    return Series(tuple(names), headers[names[0]], table[:, :9], table[:, 9:])
+
+
+def _frames(header: Any) -> list[list[float]]:
+    """Return position, orientation, rows, columns and spacing of each slice in a file."""
+    size = [*_numbers(header.get("Rows"), 1), *_numbers(header.get("Columns"), 1)]
+    frames = _several(header.get("PerFrameFunctionalGroupsSequence")) or [None]
+    return [
+        [
+            *_numbers(_field(header, "ImagePositionPatient", frame), 3),
+            *_numbers(_field(header, "ImageOrientationPatient", frame), 6),
+            *size,
+            *_numbers(_field(header, "PixelSpacing", frame), 2),
+        ]
+        for frame in frames
+    ]
+
+
+def _field(header: Any, keyword: str, frame: Any = None) -> Any:
+    """Look a field up in one frame, then the header, the shared groups and the first frame."""
+    shared = _several(header.get("SharedFunctionalGroupsSequence"))
+    frames = _several(header.get("PerFrameFunctionalGroupsSequence"))
+    for groups in ([frame] if frame is not None else [], [None], shared, frames[:1]):
+        for group in groups:
+            value = header.get(keyword) if group is None else _in_group(group, keyword)
+            if value not in (None, ""):
+                return value
+    return None
+
+
+def _in_group(group: Any, keyword: str) -> Any:
+    for element in group:
+        if element.VR == "SQ":
+            for item in element.value:
+                if item.get(keyword) not in (None, ""):
+                    return item.get(keyword)
+    return None
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str | int | float) else list(value)
+
+
+def _numbers(value: Any, count: int) -> Floats:
+    """Return `count` numbers, all not-a-number where the field is missing or otherwise made."""
+    try:
+        numbers = np.array(_several(value), dtype=float)
+    except (TypeError, ValueError):
+        return np.full(count, np.nan)
+    return numbers if numbers.shape == (count,) else np.full(count, np.nan)

@@ -1,0 +1,23 @@
+"""From a `Scan` to its `Volume`, whatever it is stored as."""
+
+from __future__ import annotations
+
+from braincase.sources.dicom import read_series
+from braincase.sources.dicom_files import is_dicom, is_zip
+from braincase.sources.oasis import axes_of
+from braincase.sources.scan import Scan
+from braincase.volume import Volume, read_volume
+
+
+def read_scan(scan: Scan) -> Volume:
+    """Read a scan's image: an image file, a DICOM series in a folder or zip, an OASIS-1 pair.
+
+    Raises
+    ------
+    ScanError
+        If it cannot be read or is no 3-D image.
+    """
+    if scan.path.is_dir() or is_zip(scan.path) or is_dicom(scan.path):
+        mark = scan.labels.get("series")
+        return read_series(scan.path, str(mark) if mark else None)
+    return read_volume(scan.path, axes_of(scan.path))
