@@ -32,7 +32,7 @@ def slow_metric_loss(
 
 def test_metric_loss_of_equal_distances_is_log_of_the_number_of_classes() -> None:
     for classes in (2, 3, 5):
-        distances = torch.full((4, classes), 7.0)
+        distances = torch.full((1, 4, classes), 7.0)
         loss = metric_loss(distances, torch.zeros(4, dtype=torch.long))
         assert loss.item() == pytest.approx(math.log(classes), abs=1e-6)
 
@@ -55,7 +55,7 @@ def test_metric_loss_matches_the_slow_oracle(classes: int) -> None:
     exemplars = rng.normal(size=(6, classes, 10)) * 0.5
     labels = rng.integers(0, classes, 6)
     distances = torch.from_numpy(((codes[:, None] - exemplars) ** 2).sum(-1))
-    fast = metric_loss(distances, torch.from_numpy(labels)).item()
+    fast = metric_loss(distances[None], torch.from_numpy(labels)).item()
     assert fast == pytest.approx(slow_metric_loss(codes, exemplars, labels), rel=1e-6)
 
 
@@ -82,9 +82,7 @@ def test_random_exemplars_are_drawn_evenly_from_the_allowed_scans_only() -> None
     labels, subjects = torch.tensor([0, 0, 1, 1, 0]), torch.tensor([0, 0, 1, 2, 3])
     allowed = allowed_exemplars(labels, subjects, 2)
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack(
-        [random_exemplar_distances(codes, allowed, generator)[0] for _ in range(400)]
-    )
+    draws, _ = random_exemplar_distances(codes, allowed, generator, 400)
     # Anchor 0 (person 0): of class 0 only scan 4 is another person; of class 1 scans 2 and 3.
     assert set(draws[:, 0, 0].tolist()) == {16.0}
     assert set(draws[:, 0, 1].tolist()) == {4.0, 9.0}
@@ -102,7 +100,7 @@ def test_mean_exemplar_distance_is_the_mean_over_the_allowed_scans() -> None:
             others = [j for j in range(9) if labels[j] == c and subjects[j] != subjects[i]]
             if others:
                 mean = np.mean([((codes[i] - codes[j]) ** 2).sum() for j in others])
-                assert distances[i, c].item() == pytest.approx(mean, rel=1e-4)
+                assert distances[0, i, c].item() == pytest.approx(mean, rel=1e-4)
             else:
                 assert not complete[i]
 
@@ -121,3 +119,10 @@ def test_reconstruction_terms() -> None:
     x, y = torch.zeros(2, 1, 2, 2, 2), torch.full((2, 1, 2, 2, 2), 0.5)
     assert reconstruction_loss(x, y, "mse").item() == pytest.approx(0.25)
     assert reconstruction_loss(x, y, "rmse").item() == pytest.approx(0.5)
+
+
+def test_several_draws_average_the_losses_and_not_the_distances() -> None:
+    distances = torch.tensor([[[1.0, 3.0]], [[5.0, 2.0]]])
+    labels = torch.tensor([0])
+    both = [metric_loss(draw[None], labels).item() for draw in distances]
+    assert metric_loss(distances, labels).item() == pytest.approx(sum(both) / 2)

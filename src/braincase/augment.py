@@ -6,6 +6,7 @@ Applied on the device, to a whole batch in one go, yet drawn for each scan on it
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 #: Largest shift in voxels along each axis: what registration leaves.
@@ -25,20 +26,22 @@ def augment(batch: Tensor, generator: torch.Generator) -> Tensor:
 
 def _mirror(batch: Tensor, generator: torch.Generator) -> Tensor:
     coin = torch.rand(len(batch), generator=generator, device=batch.device) < 0.5
-    return torch.where(coin.view(-1, 1, 1, 1, 1), batch.flip(2), batch)
+    mirrored = batch.clone()
+    mirrored[coin] = batch[coin].flip(2)
+    return mirrored
 
 
 def _shift(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Roll each scan; what leaves on one side is background, as is what enters on the other."""
-    steps = torch.randint(
-        -SHIFT_VOXELS,
-        SHIFT_VOXELS + 1,
-        (len(batch), 3),
-        generator=generator,
-        device=batch.device,
-    ).tolist()
-    rolled = [torch.roll(scan, step, (1, 2, 3)) for scan, step in zip(batch, steps, strict=True)]
-    return torch.stack(rolled).contiguous(memory_format=torch.channels_last_3d)
+    """Move each scan; background enters where the scan left."""
+    size = (len(batch), 3)
+    steps = torch.randint(2 * SHIFT_VOXELS + 1, size, generator=generator, device=batch.device)
+    padded = F.pad(batch, (SHIFT_VOXELS,) * 6)
+    nx, ny, nz = batch.shape[2:]
+    moved = [
+        scan[:, i : i + nx, j : j + ny, k : k + nz]
+        for scan, (i, j, k) in zip(padded, steps.tolist(), strict=True)
+    ]
+    return torch.stack(moved).contiguous(memory_format=torch.channels_last_3d)
 
 
 def _vary_contrast(batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -33,7 +33,7 @@ def allowed_exemplars(labels: Tensor, subjects: Tensor, classes: int) -> Tensor:
 
 
 def metric_loss(distances: Tensor, labels: Tensor) -> Tensor:
-    """Return L = -log P_y averaged over the batch.
+    """Return L = -log P_y averaged over the batch and the draws.
 
     P_i = exp(-d_i) / sum_j exp(-d_j), where d_i is the squared distance to the exemplar of class i
     (Onga 2019, equation 2; Hoffer & Ailon 2016, equation 3).
@@ -41,17 +41,21 @@ def metric_loss(distances: Tensor, labels: Tensor) -> Tensor:
     Parameters
     ----------
     distances
-        Squared distances of each anchor to its exemplar of each class, shape (batch, classes).
+        Squared distances of each anchor to its exemplar of each class, shape
+        (draws, batch, classes).
     labels
         Class of each anchor, shape (batch,).
     """
-    return F.cross_entropy(-distances, labels)
+    return F.cross_entropy(-distances.flatten(0, 1), labels.repeat(len(distances)))
 
 
 def random_exemplar_distances(
-    codes: Tensor, allowed: Tensor, generator: torch.Generator
+    codes: Tensor, allowed: Tensor, generator: torch.Generator, draws: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Draw the paper's one random exemplar of each class for each anchor.
+    """Draw the paper's random exemplar of each class for each anchor, once or several times.
+
+    With one draw this is the paper's loss to the letter. Several draws have the same expectation
+    and less noise; their losses are averaged, not their distances.
 
     Parameters
     ----------
@@ -61,10 +65,12 @@ def random_exemplar_distances(
         From `allowed_exemplars`.
     generator
         Source of randomness, on the codes' device.
+    draws
+        How often each anchor draws.
 
     Returns
     -------
-    distances, shape (batch, classes)
+    distances, shape (draws, batch, classes)
         Squared distance to each exemplar; what stands in rows without one has no meaning.
     complete, bool, shape (batch,)
         True where every class had an exemplar.
@@ -72,8 +78,10 @@ def random_exemplar_distances(
     exists = allowed.any(dim=2)
     batch, classes, _ = allowed.shape
     weights = torch.where(exists[..., None], allowed, True).float().flatten(0, 1)
-    drawn = torch.multinomial(weights, 1, generator=generator).view(batch, classes)
-    return squared_distances(codes, codes).gather(1, drawn), exists.all(dim=1)
+    drawn = torch.multinomial(weights, draws, replacement=True, generator=generator)
+    index = drawn.view(batch, classes * draws)
+    distances = squared_distances(codes, codes).gather(1, index).view(batch, classes, draws)
+    return distances.permute(2, 0, 1), exists.all(dim=1)
 
 
 def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,11 +92,11 @@ def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Ten
 
     Returns
     -------
-    As `random_exemplar_distances`.
+    As `random_exemplar_distances` of one draw.
     """
     distances = squared_distances(codes, codes)[:, None, :] * allowed
     count = allowed.sum(dim=2)
-    return distances.sum(dim=2) / count.clamp_min(1), (count > 0).all(dim=1)
+    return (distances.sum(dim=2) / count.clamp_min(1))[None], (count > 0).all(dim=1)
 
 
 def reconstruction_loss(reconstruction: Tensor, target: Tensor, term: str) -> Tensor:

@@ -32,6 +32,8 @@ class Settings:
         Weight of the metric loss; 0 trains a plain CAE.
     exemplars
         ``random``: the paper's one random exemplar of each class; ``mean``: all in the batch.
+    draws
+        How often each anchor draws random exemplars in a step; the paper's loss has 1.
     reconstruction
         ``mse`` (Onga 2019) or ``rmse`` (DI-PSS).
     epochs, batch_size
@@ -49,9 +51,10 @@ class Settings:
     channels: int = 16
     alpha: float = 1.0
     exemplars: Exemplars = "mean"
+    draws: int = 1
     reconstruction: Reconstruction = "mse"
-    epochs: int = 30
-    batch_size: int = 32
+    epochs: int = 20
+    batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     augment: bool = True
@@ -67,11 +70,14 @@ class Settings:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UsageError(name, repr(getattr(self, name)), " or ".join(known))
-        for name in ("channels", "epochs", "learning_rate"):
+        for name in ("channels", "draws", "epochs", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(name, f"{getattr(self, name)}", "more than 0")
         if self.alpha < 0 or self.weight_decay < 0:
             raise UsageError("alpha, weight_decay", "a negative number", "0 or more")
+        if self.draws > 1 and self.exemplars == "mean":
+            found = f'draws = {self.draws} with exemplars = "mean"'
+            raise UsageError("draws, exemplars", found, 'draws = 1, or exemplars = "random"')
         if self.alpha > 0 and self.batch_size < 4:
             found = f"{self.batch_size} with alpha {self.alpha:g}"
             raise UsageError("batch_size", found, "4 or more, for exemplars of each class")
@@ -81,8 +87,8 @@ class Settings:
 PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
         "plain": Settings("plain", alpha=0.0),
-        "ddcml": Settings("ddcml", exemplars="random"),
-        "braincase": Settings("braincase"),
+        "ddcml": Settings("ddcml", exemplars="random", draws=8),
+        "braincase": Settings("braincase", alpha=0.15),
     }
 )
 

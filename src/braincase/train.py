@@ -2,13 +2,14 @@
 
 All randomness of an epoch follows from (seed, epoch, rank) alone, so a run that was killed and goes
 on from its last whole epoch ends with the same weights as one that never stopped. Several GPUs are
-Lightning Fabric's affair: start under ``torchrun`` or ``fabric run`` and this code does not change.
+Lightning Fabric's affair: ``torchrun --nproc-per-node 4 -m braincase train ...``.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -124,15 +125,17 @@ def train_model(
     TrainingError
         If there is only one class, too few scans for one batch, or a loss that is not finite.
     """
-    fabric = Fabric(precision=precision or best_precision())
-    fabric.launch()
+    fabric = _fabric(precision or best_precision())
     scans = training_set(cohort, rows, label, fabric.device)
     _check_trainable(scans, settings, rows)
     network = build_network(settings, cohort.grid)
     if isinstance(network, BraincaseCAE):
         network.mean.copy_(_mean_volume(scans))
     optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        network.parameters(),
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     wrapped, optimizer = fabric.setup(network, optimizer)
     run = run_identity(cohort, rows, settings, label)
@@ -157,6 +160,20 @@ def train_model(
         "world_size": fabric.world_size,
     }
     return Model(network.eval(), settings, cohort.grid, cohort.recipe, about)
+
+
+def _fabric(precision: Any) -> Fabric:
+    """Join the processes that torchrun started; without torchrun use one device."""
+    here, machines = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    strategy = "ddp" if here * machines > 1 else "auto"
+    fabric = Fabric(devices=here, num_nodes=machines, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one, of several that train together, that writes files."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
@@ -270,12 +287,12 @@ def _batch_losses(
     labels, subjects = scans.labels[positions], scans.subjects[positions]
     allowed = allowed_exemplars(labels, subjects, len(scans.classes))
     if settings.exemplars == "random":
-        distances, complete = random_exemplar_distances(codes, allowed, generator)
+        distances, complete = random_exemplar_distances(codes, allowed, generator, settings.draws)
     else:
         distances, complete = mean_exemplar_distances(codes, allowed)
     if not complete.any():  # one class only in this batch
         return rebuilt, codes.sum() * 0, rebuilt
-    metric = metric_loss(distances[complete], labels[complete])
+    metric = metric_loss(distances[:, complete], labels[complete])
     return rebuilt, metric, rebuilt + settings.alpha * metric
 
 
