@@ -1,0 +1,355 @@
+"""The command line; the only file that knows all the others.
+
+Heavy imports stand inside the commands, so that ``--help`` answers at once. Every error a user can
+meet is caught in `main`, in one line.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from braincase import __version__
+from braincase.errors import BraincaseError, CohortError, UsageError
+
+app = typer.Typer(
+    name="braincase",
+    help="Similar-case search for 3D brain MRI. Research software, not a diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Force = Annotated[bool, typer.Option(help="Write over what is there.")]
+Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
+Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
+Gallery = Annotated[str, typer.Option("--gallery", help="Folder of the gallery.")]
+ModelFolder = Annotated[Path, typer.Option("--model", help="Folder of the model.")]
+
+
+#: Exit code of a program that Ctrl-C stopped.
+STOPPED = 130
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code, never a traceback."""
+    try:
+        # Commands return nothing; typer turns Ctrl-C into this number.
+        if app(standalone_mode=False) == STOPPED:
+            raise KeyboardInterrupt
+    except BraincaseError as error:
+        _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command goes on where it was", STOPPED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _stop(f"{error.filename or 'disk'}: no space left; free some and run it again", 1)
+    except Exception as error:  # click's own usage errors know how to show themselves
+        if not hasattr(error, "exit_code"):
+            raise
+        _stop(str(error), int(error.exit_code))
+
+
+def _stop(line: str, exit_code: int) -> None:
+    print(f"braincase: {line}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"braincase {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Where the cohort goes.")],
+    size: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
+    seed: Seed = 0,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm; 0: by size.")] = 0,
+    confounding: Annotated[
+        float, typer.Option(help="How far the scanner follows the diagnosis, 0 to 1.")
+    ] = 0.0,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulate a cohort with known truth; an interrupted run goes on where it was."""
+    from braincase.simulate.cohort import simulate_cohort
+
+    simulate_cohort(folder, size, seed, resolution or None, confounding, workers)
+    _show_census(folder, as_json)
+
+
+def _show_census(folder: Path, as_json: bool) -> None:
+    from braincase.cohort import open_cohort, read_census
+
+    open_cohort(folder)
+    census = read_census(folder)
+    if as_json:
+        _print_json({"cohort": str(folder), **census.to_json()})
+    else:
+        print("\n".join([f"{folder}:", *census.lines()]))
+
+
+@app.command()
+def census(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")], as_json: Json = False
+) -> None:
+    """Count people, scans and labels of a cohort; list what was dropped, and why."""
+    _show_census(cohort, as_json)
+
+
+@app.command()
+def calibrate(
+    cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
+    figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare a simulated cohort's effect sizes with the published ones."""
+    from braincase.cohort import open_cohort
+    from braincase.simulate.calibration import (
+        draw_groups,
+        effects_json,
+        effects_table,
+        measure_effects,
+    )
+
+    opened = open_cohort(cohort)
+    effects = measure_effects(opened, seed)
+    if figure:
+        draw_groups(opened, figure)
+    _print_json(effects_json(effects)) if as_json else print(effects_table(effects))
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Scans: image, DICOM, BIDS, ADNI, OASIS, table.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the cohort.")],
+    kind: Annotated[str, typer.Option("--source", help="Kind of source, or auto.")] = "auto",
+    subject: Annotated[str | None, typer.Option(help="Whose scan it is (image, DICOM).")] = None,
+    series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm.")] = 2,
+    intensity: Annotated[str, typer.Option(help="white-matter or gamma18.")] = "white-matter",
+    brain_extraction: Annotated[
+        str, typer.Option(help="watershed, or an installed hd-bet or synthstrip.")
+    ] = "watershed",
+    shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
+    launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
+    jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
+    workers: Workers = 0,
+) -> None:
+    """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
+    from braincase.geometry import grid_of_resolution
+    from braincase.preprocess.launch import Jobs, launch
+    from braincase.preprocess.prepare import Plan, parse_shard, prepare_cohort
+    from braincase.sources.find import find_scans
+
+    if launcher not in ("here", "local", "slurm"):
+        raise UsageError("--launcher", launcher, "here, local or slurm")
+    part = parse_shard(shard)
+    grid = grid_of_resolution(resolution)
+    scans, found = find_scans(source, kind, label, subject, series)
+    print("\n".join([f"{source}:", *found.lines()]))
+    if not scans:
+        raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
+    plan = Plan(
+        out, grid, intensity, brain_extraction, None, found.dropped, label or found.label_column
+    )
+    if launcher == "here":
+        summary = prepare_cohort(scans, plan, part, workers)
+    else:
+        where: Literal["slurm", "local"] = "slurm" if launcher == "slurm" else "local"
+        summary = launch(scans, plan, Jobs(where, jobs, workers or 2))
+    print("\n".join(summary.lines()))
+
+
+@app.command()
+def train(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
+    settings: Annotated[
+        str, typer.Option(help="plain, ddcml, braincase, or a TOML file.")
+    ] = "braincase",
+    label: Label = "diagnosis",
+    classes: Classes = "",
+    force: Force = False,
+) -> None:
+    """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
+    from braincase.atomic import refuse_overwrite
+    from braincase.card import write_card
+    from braincase.checkpoint import ABOUT, save_model
+    from braincase.cohort import open_cohort
+    from braincase.settings import load_settings
+    from braincase.train import is_main_process, rows_of_classes, train_model
+
+    refuse_overwrite(out / ABOUT, force)
+    chosen = load_settings(settings)
+    opened = open_cohort(cohort)
+    rows = rows_of_classes(opened, label, _split(classes))
+    model = train_model(opened, rows, chosen, label, checkpoint=out / "checkpoint")
+    if not is_main_process():
+        return
+    save_model(out, model, write_card(model), force)
+    print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@app.command()
+def evaluate(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    protocol: Annotated[str, typer.Option(help="paper, honest, confound, or all.")] = "paper",
+    models: Annotated[
+        str, typer.Option(help="Settings to compare: names or TOML files, with commas.")
+    ] = "plain,ddcml,braincase",
+    folds: Annotated[int, typer.Option(help="Number of folds the people are dealt into.")] = 5,
+    run_folds: Annotated[int, typer.Option(help="Folds to hold out in turn; 0: all.")] = 0,
+    label: Label = "diagnosis",
+    classes: Classes = "",
+    unseen: Annotated[
+        Path | None, typer.Option(help="Second cohort whose people also ask (honest).")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate models by cross-validation and write a report."""
+    from braincase.atomic import refuse_overwrite
+    from braincase.cohort import open_cohort
+    from braincase.evaluate import open_study
+    from braincase.experiment import model_fitter, run_protocols
+    from braincase.report import first_line, write_report
+
+    refuse_overwrite(out / "report.html", force)
+    study = open_study(open_cohort(cohort), label, _split(classes), folds, run_folds, seed)
+    fit, names = model_fitter(_split(models), label, out / "models", seed)
+    other = open_cohort(unseen) if unseen else None
+    results = run_protocols(study, fit, names, _split(protocol), other)
+    page = write_report(out, results)
+    if as_json:
+        _print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
+    else:
+        print(f"{first_line(results)}\nreport: {page}")
+
+
+@app.command()
+def index(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
+    gallery: Gallery,
+    model: ModelFolder,
+    as_json: Json = False,
+) -> None:
+    """Put every scan of a cohort into a gallery; what is there already stays."""
+    from dataclasses import asdict
+
+    from braincase.checkpoint import load_model
+    from braincase.cohort import open_cohort
+    from braincase.embed import embedder
+    from braincase.indexing import index_cohort
+
+    loaded = load_model(model)
+    indexed = index_cohort(gallery, open_cohort(cohort), embedder(loaded), loaded.fingerprint)
+    _print_json(asdict(indexed)) if as_json else print("\n".join(indexed.lines()))
+
+
+@app.command()
+def search(
+    scan: Annotated[str, typer.Argument(help="A scan (raw or prepared), or a case's scan_id.")],
+    gallery: Gallery,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of the model; needed for a scan.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
+    subject: Annotated[str | None, typer.Option(help="Whose scan it is.")] = None,
+    as_of: Annotated[int | None, typer.Option(help="Search an earlier gallery version.")] = None,
+    region: Annotated[
+        str, typer.Option(help="Compare regions only: hippocampus,left-temporal:0.5")
+    ] = "",
+    why: Annotated[bool, typer.Option("--why", help="Name the regions that differ most.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Draw query and hits as PNG.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write query and hits as HTML.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Find the cases most similar to a scan."""
+    from braincase.ask import Wish, ask, draw, top_regions
+    from braincase.atomic import refuse_overwrite
+
+    for path in (picture, html):
+        if path:
+            refuse_overwrite(path, force)
+    asked = ask(scan, gallery, model, Wish(k, where, subject, as_of, tuple(_split(region))))
+    draw(asked, picture, html)
+    reasons = top_regions(asked) if why else {}
+    if as_json:
+        _print_json({**asked.result.to_json(), "notes": list(asked.notes), "why": reasons})
+    else:
+        _print_hits(asked, reasons)
+
+
+def _print_hits(asked: Any, reasons: dict[str, list[tuple[str, float]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console, result = Console(), asked.result
+    header, rows = result.rows()
+    title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
+    table = Table(*header, title=title)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for hit in result.hits if reasons else ():
+        named = ", ".join(f"{name} {share:.0%}" for name, share in reasons[hit.scan_id])
+        console.print(f"{hit.rank}. {hit.scan_id} differs most in {named}")
+    for other in result.same_subject:
+        kind = "the query itself" if other.scan_id == result.query_id else "other scan"
+        console.print(f"this person, {kind}: {other.scan_id} (distance {other.distance:.3f})")
+    for note in asked.notes:
+        console.print(f"note: {note}", style="yellow")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("demo"),
+    folds: Annotated[int, typer.Option(help="Folds to hold out in turn, 1 to 5.")] = 1,
+    seed: Seed = 0,
+) -> None:
+    """See the whole system work on simulated people: about ten minutes on two cores."""
+    from braincase.demo import run_demo
+
+    if not 1 <= folds <= 5:
+        raise UsageError("--folds", str(folds), "1 to 5")
+    run_demo(folder, folds, seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The demo, from nothing to the report, on the smallest cohort and untrained-in-earnest models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from braincase.demo import run_demo
+
+QUICK = 'name = "{name}"\nchannels = 4\nepochs = 1\nbatch_size = 8\nalpha = {alpha}\n'
+
+
+def test_the_demo_leaves_report_gallery_and_pictures_and_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = []
+    for name, alpha in (("plain", 0.0), ("braincase", 1.0)):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(QUICK.format(name=name, alpha=alpha))
+        settings.append(str(path))
+    folder = tmp_path / "demo"
+    run_demo(folder, size="tiny", settings=settings)
+    said = capsys.readouterr().out
+    assert "simulated" in said
+    for place in ("report/report.html", "search.html", "search.png", "gallery"):
+        assert (folder / place).exists()
+        assert str(folder / place) in said
+    results = json.loads((folder / "report" / "results.json").read_text())
+    assert set(results) == {"paper", "honest"}
