@@ -63,9 +63,14 @@ def test_kmeans_finds_separate_groups_whatever_their_names():
     assert kmeans_accuracy(codes, labels, seed=0) == 1.0
     some = kmeans_accuracy(rng.normal(size=(90, 150)), labels, seed=0)
     assert some < 0.6
-    mixed = codes[:, :1] * 0.2 + rng.normal(size=(90, 1))
-    again = [kmeans_accuracy(mixed, labels, seed=3) for _ in range(2)]
-    assert again[0] == again[1]
+
+
+def test_kmeans_with_equal_seeds_gives_equal_scores_and_with_others_others():
+    rng = np.random.default_rng(0)
+    codes, labels = rng.normal(size=(120, 5)), rng.integers(0, 8, 120).astype(str)
+    scores = [kmeans_accuracy(codes, labels, seed, n_init=1) for seed in (3, 3, 3, 1, 2, 4)]
+    assert scores[0] == scores[1] == scores[2]
+    assert len(set(scores)) > 1
 
 
 def test_a_collapsed_code_scores_the_larger_class_without_a_warning():
@@ -116,6 +121,7 @@ def test_rmse_of_volumes_that_do_not_belong_together_is_refused():
 # Classification
 
 
+@settings(deadline=None)
 @given(labelled)
 def test_macro_f1_and_recall_agree_with_scikit_learn(cases):
     truth, predicted = zip(*cases, strict=True)
@@ -139,6 +145,7 @@ def test_a_missing_true_label_is_refused():
         macro_f1(["AD", None], ["AD", "AD"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
 def test_auc_agrees_with_counting_pairs_and_with_scikit_learn(cases):
     scores, positive = map(np.array, zip(*cases, strict=True))
@@ -154,6 +161,7 @@ def test_auc_agrees_with_counting_pairs_and_with_scikit_learn(cases):
 # Order of groups
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30))
 def test_spearman_agrees_with_scipy_and_is_0_where_it_is_undefined(pairs):
     a, b = zip(*pairs, strict=True)

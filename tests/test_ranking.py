@@ -95,7 +95,7 @@ def test_equal_votes_go_to_the_class_of_the_nearest_case():
 
 
 def test_far_from_the_origin_near_cases_are_still_told_apart():
-    codes = np.array([[1e4, 0], [1e4, 1e-2], [1e4, 2e-2]])
+    codes = np.array([[1e4], [1e4 + 1e-2], [1e4 + 2e-2]], np.float32)
     order = rank_cases(codes[:1], codes[[2, 1]], ["q"], ["a", "b"])
     assert order.tolist() == [[1, 0]]
 

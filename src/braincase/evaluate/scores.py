@@ -1,0 +1,166 @@
+"""Scores of one method over all queries, each with its 95 % interval over people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.evaluate import resampling
+from braincase.evaluate.answers import Answers, Kind
+from braincase.evaluate.records import Estimate, Rows
+from braincase.evaluate.resampling import Floats, Statistic, estimate, mean_of
+from braincase.ranking import RankingScores, rank_by_distance, score_ranking
+
+#: Hits looked at, fewer where the gallery is smaller.
+HITS = 10
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Who asks and who can be found in one fold: one scan a person on each side."""
+
+    fold: int
+    subjects: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    gallery_subjects: NDArray[np.str_]
+    gallery_labels: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One method's answers to the queries of one fold, scored."""
+
+    queries: Queries
+    name: str
+    kind: Kind
+    ranking: RankingScores
+    evidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """One line of the honest table.
+
+    Parameters
+    ----------
+    name, kind
+        The method; a model or a baseline.
+    top1
+        Share of queries whose nearest case has their class.
+    precision
+        Mean share of the query's class among the 10 nearest cases (P@10).
+    mean_ap
+        Mean average precision; a query without any relevant case counts 0.
+    macro_f1, recalls
+        Of the nearest case's class taken as prediction.
+    auc
+        How well the evidence separates the classes (mean of one against the rest).
+    queries, without_relevant
+        Number of queries, and of those for which the gallery holds no relevant case.
+    """
+
+    name: str
+    kind: Kind
+    top1: Estimate
+    precision: Estimate
+    mean_ap: Estimate
+    macro_f1: Estimate
+    auc: Estimate
+    recalls: Mapping[str, Estimate]
+    queries: int
+    without_relevant: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One method's answers of all folds, one value a query; classes as numbers.
+
+    A query that found nobody at all is counted as a named class of -1.
+    """
+
+    classes: tuple[str, ...]
+    fold: NDArray[np.intp]
+    y: NDArray[np.intp]
+    named: NDArray[np.intp]
+    top1: Floats
+    precision: Floats
+    average_precision: Floats
+    evidence: NDArray[np.float32]
+
+    @staticmethod
+    def of(folds: Sequence[Answered], classes: Sequence[str]) -> Pool:
+        """Put the folds one behind the other."""
+        number = {name: i for i, name in enumerate(classes)}
+        found = [name for part in folds for name in part.ranking.nearest]
+        return Pool(
+            classes=tuple(classes),
+            fold=np.concatenate([np.full(len(p.queries.labels), p.queries.fold) for p in folds]),
+            y=np.array([number[name] for part in folds for name in part.queries.labels]),
+            named=np.array([number.get(str(name), -1) for name in found]),
+            top1=np.concatenate([part.ranking.top1 for part in folds]),
+            precision=np.concatenate([part.ranking.precision_at_k for part in folds]),
+            average_precision=np.concatenate([part.ranking.average_precision for part in folds]),
+            evidence=np.concatenate([part.evidence for part in folds]),
+        )
+
+    def macro_f1(self, rows: Rows) -> Floats:
+        """Return macro-F1 of the nearest case's class; rows of shape (r, n)."""
+        return resampling.macro_f1(self.y[rows], self.named[rows], range(len(self.classes)))
+
+    def recall_of(self, name: str) -> Statistic:
+        """Return the statistic: share of one class whose nearest case is of that class."""
+        wanted = [self.classes.index(name)]
+        return lambda rows: resampling.recalls(self.y[rows], self.named[rows], wanted)[..., 0]
+
+    def auc(self, rows: Rows) -> Floats:
+        """Return the mean AUC over folds: evidence of two folds' models is never compared."""
+        return resampling.mean_over_folds(self._auc, rows, self.fold)
+
+    def _auc(self, rows: Rows) -> Floats:
+        # With two classes both directions are the same number.
+        several = range(len(self.classes)) if len(self.classes) > 2 else [1]
+        values = []
+        for c in several:
+            margin = self.evidence[:, c] - np.delete(self.evidence, c, axis=1).max(axis=1)
+            values.append(resampling.auc(margin[rows], self.y[rows] == c))
+        return np.asarray(np.mean(values, axis=0))
+
+
+def score_answers(answers: Answers, queries: Queries) -> Answered:
+    """Rank the gallery for each query, own subject left out, and score the order."""
+    order = rank_by_distance(answers.distances, queries.subjects, queries.gallery_subjects)
+    k = min(HITS, order.shape[1])
+    ranking = score_ranking(order, queries.labels, queries.gallery_labels, k)
+    return Answered(queries, answers.name, answers.kind, ranking, answers.evidence)
+
+
+def score_method(folds: Sequence[Answered], classes: Sequence[str], seed: int) -> MethodScore:
+    """Put one method's answers of all folds together."""
+    pool = Pool.of(folds, classes)
+
+    def of(statistic: Statistic) -> Estimate:
+        return estimate(statistic, pool.fold, seed)
+
+    return MethodScore(
+        name=folds[0].name,
+        kind=folds[0].kind,
+        top1=of(mean_of(pool.top1)),
+        precision=of(mean_of(pool.precision)),
+        mean_ap=of(mean_of(pool.average_precision)),
+        macro_f1=of(pool.macro_f1),
+        auc=of(pool.auc),
+        recalls={name: of(pool.recall_of(name)) for name in classes},
+        queries=len(pool.y),
+        without_relevant=int(sum(part.ranking.without_relevant.sum() for part in folds)),
+    )
+
+
+def lead_on_macro_f1(
+    a: Sequence[Answered], b: Sequence[Answered], classes: Sequence[str], seed: int
+) -> Estimate:
+    """Return by how much `a` beats `b` on macro-F1, the same people drawn for both."""
+    first, second = Pool.of(a, classes), Pool.of(b, classes)
+    return estimate(lambda rows: first.macro_f1(rows) - second.macro_f1(rows), first.fold, seed)

@@ -1,0 +1,232 @@
+"""The paper's and the honest protocol on simulated people, with models whose worth is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from braincase.errors import CohortError, LeakError
+from braincase.evaluate import open_study, remember, run_honest, run_paper
+from braincase.evaluate.honest import MOST_SCANS, _sample
+from pca import fit_by, fit_pca
+
+MODELS = ("plain", "braincase")
+
+
+@pytest.fixture(scope="module")
+def study(tiny):
+    return open_study(tiny, n_folds=3, run_folds=2)
+
+
+@pytest.fixture(scope="module")
+def paper(study):
+    return run_paper(study, fit_pca, MODELS)
+
+
+@pytest.fixture(scope="module")
+def honest(study):
+    return run_honest(study, fit_pca, MODELS)
+
+
+def fit_knowing(study):
+    """Models whose code is the class, with a little of the severity for the groups in between."""
+    severity = study.cohort.table["true_severity"].to_numpy(float)
+    return fit_by(lambda row: [study.y[row] * 10 + severity[row], 0])
+
+
+def without_clock(result):
+    content = result.to_json()
+    content.pop("provenance")
+    for training in content["trainings"]:
+        training.pop("seconds")
+    return content
+
+
+def test_each_model_has_a_value_for_each_fold_held_out(paper):
+    assert [score.model for score in paper.scores] == list(MODELS)
+    for score in paper.scores:
+        for spread in (score.kmeans, score.rmse_percent):
+            assert len(spread.folds) == 2
+            assert spread.mean == pytest.approx(np.mean(spread.folds))
+            assert spread.sd == pytest.approx(np.std(spread.folds))
+            assert spread.low <= spread.mean <= spread.high
+
+
+def test_rmse_is_that_of_all_held_out_voxels(study, paper):
+    fold = study.folds[1]
+    model = fit_pca(study.cohort, fold.train, "plain", 1)
+    volumes = study.cohort.volumes[fold.test]
+    error = model.reconstruct(volumes).astype(np.float64) - volumes / 255
+    expected = 100 * np.sqrt((error**2).mean())
+    assert paper.scores[0].rmse_percent.folds[1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_more_components_rebuild_better(paper):
+    plain, braincase = paper.scores
+    assert braincase.rmse_percent.mean < plain.rmse_percent.mean
+
+
+def test_a_code_that_is_the_class_clusters_without_error(study):
+    (score,) = run_paper(study, fit_knowing(study), ["braincase"]).scores
+    assert score.kmeans.folds == (1.0, 1.0)
+    assert score.rmse_percent.mean == pytest.approx(0, abs=1e-6)
+
+
+def test_a_collapsed_code_scores_like_the_largest_class_and_warns_nobody(study):
+    result = run_paper(study, fit_by(lambda row: [1.0, 2.0]), ["plain"])
+    assert result.scores[0].kmeans.mean == pytest.approx(result.majority)
+
+
+def test_the_paper_values_stand_beside_ours(paper):
+    published = paper.to_json()["published"]
+    assert published["plain"] == {"kmeans": 0.547, "kmeans_sd": 0.032, "rmse_percent": 6.49}
+    assert published["ddcml"] == {"kmeans": 0.786, "kmeans_sd": 0.087, "rmse_percent": 7.11}
+
+
+def test_maps_and_slices_are_of_the_first_held_out_fold(study, paper):
+    for code_map in paper.maps:
+        assert code_map.y == tuple(study.y[study.folds[0].test])
+        assert len(code_map.points) == len(code_map.y)
+    assert [row.title for row in paper.slices] == [
+        f"{name}, {plane}" for name in ("CN", "AD") for plane in ("coronal", "axial")
+    ]
+    assert all(len(row.images) == 1 + len(MODELS) for row in paper.slices)
+    assert paper.slices[0].images[0].shape == (40, 40)
+
+
+def test_equal_seeds_give_equal_results(study, paper, honest):
+    assert without_clock(run_paper(study, fit_pca, MODELS)) == without_clock(paper)
+    assert without_clock(run_honest(study, fit_pca, MODELS)) == without_clock(honest)
+
+
+def test_results_are_plain_json(paper, honest):
+    for result in (paper, honest):
+        text = json.dumps(result.to_json(), allow_nan=False)
+        assert json.loads(text)["material"]["people"] == {"CN": 12, "AD": 12}
+    assert paper.to_json()["provenance"]["versions"]["python"].startswith("3.")
+
+
+def test_all_four_baselines_stand_beside_the_models(honest):
+    assert [(method.name, method.kind) for method in honest.methods] == [
+        ("plain", "model"),
+        ("braincase", "model"),
+        ("PCA-150", "baseline"),
+        ("voxel kNN", "baseline"),
+        ("regional volumes, SVM", "baseline"),
+        ("smoothed voxels, SVM", "baseline"),
+    ]
+
+
+def test_every_held_out_person_asks_once(study, honest):
+    held_out = np.concatenate([fold.test for _, fold in study.used_folds()])
+    people = set(study.subjects[held_out])
+    for method in honest.methods:
+        asked = [row["subject"] for row in honest.queries if row["method"] == method.name]
+        assert sorted(asked) == sorted(people)
+        assert method.queries == len(people)
+
+
+def test_a_perfect_code_beats_every_baseline_and_says_so(study):
+    result = run_honest(study, fit_knowing(study), ["braincase"])
+    best = result.methods[0]
+    for estimate in (best.top1, best.mean_ap, best.macro_f1, best.auc):
+        assert estimate.value == 1
+    assert best.precision.value > 0.75  # the gallery has fewer than ten cases of a class
+    assert result.first_line.startswith("No baseline wins")
+
+
+def test_a_code_of_noise_loses_and_the_first_line_says_so(study):
+    noise = np.random.default_rng(0).normal(size=(len(study.y), 5))
+    result = run_honest(study, fit_by(lambda row: noise[row]), ["braincase"])
+    assert result.first_line.startswith("A baseline wins on")
+    assert "Braincase" in result.first_line
+
+
+def test_never_trained_people_stand_between_in_a_code_that_knows(study):
+    result = run_honest(study, fit_knowing(study), ["braincase"])
+    staging = result.staging[0]
+    assert [group.name for group in staging.groups] == ["CN", "EMCI", "AD"]
+    cn, _, ad = (group.mean.value for group in staging.groups)
+    assert (cn, ad) == pytest.approx((0, 1))
+
+
+def test_a_leak_stops_the_honest_run_before_training(study):
+    fold = study.folds[0]
+    leaking = replace(fold, train=np.sort(np.append(fold.train, fold.test[0])))
+    broken = replace(study, folds=(leaking, *study.folds[1:]))
+
+    def no_training(*_):
+        raise AssertionError("trained in spite of the leak")
+
+    with pytest.raises(LeakError, match=study.subjects[fold.test[0]]):
+        run_honest(broken, no_training, MODELS)
+
+
+def test_protocols_share_the_models_of_a_fold(study):
+    calls = []
+
+    def counted(cohort, rows, name, fold):
+        calls.append((name, fold))
+        return fit_pca(cohort, rows, name, fold)
+
+    shared = remember(counted)
+    run_paper(study, shared, ["plain"])
+    run_honest(study, shared, ["plain"])
+    assert calls == [("plain", 0), ("plain", 1)]
+
+
+def stranger(cohort, tmp_path, **changes):
+    """The same images as another source would have them: other names, other hashes."""
+    table = cohort.table.copy()
+    table["subject"] = "X" + table["subject"]
+    table["image_hash"] = table["image_hash"].str[::-1]
+    return replace(cohort, folder=tmp_path, table=table, **changes)
+
+
+def test_a_second_data_set_asks_the_first_folds_gallery(study, tiny, tmp_path):
+    result = run_honest(study, fit_pca, ["plain"], unseen=stranger(tiny, tmp_path))
+    assert result.unseen.people == {"AD": 12, "CN": 12}
+    assert [m.name for m in result.unseen.methods] == [m.name for m in result.methods]
+    # Two thirds of the strangers' images were trained on under other names: top-1 finds them.
+    knn = next(m for m in result.unseen.methods if m.name == "voxel kNN")
+    assert knn.top1.value > 0.6
+    assert knn.queries == 24
+
+
+def test_a_second_data_set_of_one_class_has_no_auc_but_a_recall(study, tiny, tmp_path):
+    table = tiny.table[tiny.table["diagnosis"] != "AD"]
+    other = stranger(tiny, tmp_path)
+    labels = other.table["diagnosis"].where(other.table["diagnosis"] != "AD")
+    other = replace(other, table=other.table.assign(diagnosis=labels))
+    result = run_honest(study, fit_pca, ["plain"], unseen=other)
+    method = result.unseen.methods[0]
+    assert method.queries == table.loc[table["diagnosis"] == "CN", "subject"].nunique()
+    assert np.isnan(method.auc.value)
+    assert result.to_json()["unseen"]["methods"][0]["auc"]["value"] is None
+    assert 0 <= method.recalls["CN"].value <= 1
+
+
+def test_a_second_data_set_with_known_images_is_a_leak(study, tiny, tmp_path):
+    other = replace(tiny, folder=tmp_path)
+    with pytest.raises(LeakError, match="are in both cohorts"):
+        run_honest(study, fit_pca, ["plain"], unseen=other)
+
+
+def test_a_second_data_set_of_another_recipe_is_refused(study, tiny, tmp_path):
+    other = stranger(tiny, tmp_path, recipe={"Name": "another"})
+    with pytest.raises(CohortError, match="recipe"):
+        run_honest(study, fit_pca, ["plain"], unseen=other)
+
+
+def test_a_huge_cohort_is_sampled_by_whole_people(study, monkeypatch):
+    assert len(_sample(study)) == (study.y >= 0).sum() <= MOST_SCANS
+    monkeypatch.setattr("braincase.evaluate.honest.MOST_SCANS", 20)
+    kept = _sample(study)
+    assert 10 < len(kept) <= 20
+    people = set(study.subjects[kept])
+    assert len(kept) == np.isin(study.subjects, list(people)).sum()
+    assert all(a < b for a, b in pairwise(kept))
