@@ -1,0 +1,167 @@
+"""Why two brains are similar: where their codes and their images differ and agree.
+
+Each number of a code belongs to one 32 mm cell of MNI space, so the squared distance is exactly the
+sum of what the cells contribute; a cell's contribution is divided among the regions in it by the
+volume they fill. A cell's number also sees around its cell (the encoder's receptive field; see
+docs/search.md), so the shares say where the model saw a difference, not where disease is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+
+from braincase.geometry import CELLS, Grid
+from braincase.regions import Regions
+from braincase.volume import write_volume
+
+#: Smoothing of difference maps: registration leaves a few millimetres of anatomy unmatched.
+FWHM_MM = 8.0
+_SIGMA_PER_FWHM = 1 / 2.3548
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What the squared distance between a query and a hit is made of.
+
+    Parameters
+    ----------
+    squared_distance
+        The whole.
+    by_cell
+        Contribution of each cell, shape `CELLS`; sums to the whole.
+    by_region
+        Contribution of each region by name, largest first; sums to the whole.
+    """
+
+    squared_distance: float
+    by_cell: NDArray[np.float64]
+    by_region: dict[str, float]
+
+    def shares(self, most: int = 5) -> list[tuple[str, float]]:
+        """Return the regions with the largest shares of the squared distance, each 0 to 1."""
+        whole = self.squared_distance or 1.0
+        return [(name, part / whole) for name, part in list(self.by_region.items())[:most]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "squared_distance": self.squared_distance,
+            "by_cell": self.by_cell.tolist(),
+            "by_region": self.by_region,
+        }
+
+
+def explain(
+    query: ArrayLike, hit: ArrayLike, regions: Regions, weights: ArrayLike | None = None
+) -> Explanation:
+    """Divide the squared distance between two codes among cells and regions.
+
+    Parameters
+    ----------
+    query, hit
+        Codes, shape (n_cells,).
+    regions
+        From `braincase.regions.load_regions`.
+    weights
+        The weights of the search, shape (n_cells,), if it had any.
+    """
+    difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
+    cells = difference**2 * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+    parts = cells @ regions.shares
+    order = np.argsort(-parts, kind="stable")
+    by_region = {regions.names[i]: float(parts[i]) for i in order if parts[i] > 0}
+    return Explanation(float(cells.sum()), cells.reshape(CELLS), by_region)
+
+
+def smoothed(
+    volume: NDArray[np.generic], grid: Grid, fwhm_mm: float = FWHM_MM
+) -> NDArray[np.float32]:
+    """Return a volume blurred by a Gaussian of this full width at half maximum."""
+    sigma = fwhm_mm * _SIGMA_PER_FWHM / grid.resolution_mm
+    return np.asarray(gaussian_filter(volume.astype(np.float32), sigma), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How much smoothed volumes usually differ: voxelwise mean and standard deviation.
+
+    `mean` and `deviation` have the grid's shape; `n` volumes were used.
+    """
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    n: int
+
+
+def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> Spread:
+    """Measure the spread of volumes, one at a time in memory (Welford 1962).
+
+    Parameters
+    ----------
+    volumes
+        uint8 arrays of shape `grid.shape`, at best one of each person, of controls.
+    grid
+        Their grid.
+    """
+    mean = np.zeros(grid.shape, np.float64)
+    squares = np.zeros(grid.shape, np.float64)
+    n = 0
+    for volume in volumes:
+        n += 1
+        blurred = smoothed(volume, grid)
+        step = blurred - mean
+        mean += step / n
+        squares += step * (blurred - mean)
+    deviation = np.sqrt(squares / max(n - 1, 1))
+    return Spread(mean.astype(np.float32), deviation.astype(np.float32), n)
+
+
+def difference_map(
+    query: NDArray[np.uint8], hit: NDArray[np.uint8], grid: Grid, spread: Spread | None = None
+) -> NDArray[np.float32]:
+    """Return query minus hit, smoothed, in units of the usual spread where that is given.
+
+    Parameters
+    ----------
+    query, hit
+        Standard volumes, shape `grid.shape`.
+    grid
+        Their grid.
+    spread
+        From `usual_spread`; None leaves grey levels. Where hardly any volume differs (background)
+        the map is 0.
+    """
+    difference = smoothed(query.astype(np.float32) - hit.astype(np.float32), grid)
+    if spread is None:
+        return difference
+    floor = max(0.1 * float(spread.deviation.max()), 1e-6)
+    known = spread.deviation >= floor
+    # Two independent people differ by sqrt(2) standard deviations.
+    scaled = difference / (np.sqrt(2.0) * np.maximum(spread.deviation, floor))
+    return np.where(known, scaled, 0.0).astype(np.float32)
+
+
+def agreement_map(difference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn a difference map in units of the usual spread into agreement: 1 alike, 0 far apart."""
+    return np.exp(-0.5 * difference.astype(np.float64) ** 2).astype(np.float32)
+
+
+def cell_map(by_cell: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:
+    """Return values of cells, shape `CELLS`, as a volume of shape `grid.shape`."""
+    volume = np.asarray(by_cell, dtype=np.float32)
+    for axis, (n_cells, n_voxels) in enumerate(zip(CELLS, grid.shape, strict=True)):
+        volume = np.repeat(volume, n_voxels // n_cells, axis=axis)
+    return volume
+
+
+def write_map(path: Path, data: NDArray[np.float32], grid: Grid) -> Path:
+    """Write a map as NIfTI in MNI space and return its path."""
+    write_volume(path, data, grid.affine)
+    return path

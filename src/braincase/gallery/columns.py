@@ -1,0 +1,126 @@
+"""The labels of all cases as NumPy columns, so that a filter is a few array operations."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.sources.scan import Value
+
+Predicate = Callable[[NDArray[Any]], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class NumberColumn:
+    """Numbers, shape (n_rows,); NaN where missing."""
+
+    values: NDArray[np.float64]
+
+    def known(self) -> NDArray[np.bool_]:
+        """Return which rows have a value."""
+        return ~np.isnan(self.values)
+
+    def where(self, predicate: Predicate) -> NDArray[np.bool_]:
+        """Return which rows fulfil a predicate; arbitrary where the value is missing."""
+        return np.asarray(predicate(self.values), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class TextColumn:
+    """Text as indices of shape (n_rows,) into the sorted distinct texts; -1 where missing."""
+
+    indices: NDArray[np.int32]
+    texts: NDArray[np.str_]
+
+    def known(self) -> NDArray[np.bool_]:
+        """Return which rows have a value."""
+        return self.indices >= 0
+
+    def is_text(self, text: str) -> NDArray[np.bool_]:
+        """Return which rows hold exactly this text."""
+        place = bisect_left(self.texts, text)  # np.searchsorted would first copy all texts
+        there = place < len(self.texts) and self.texts[place] == text
+        return self.indices == place if there else np.zeros(len(self.indices), bool)
+
+    def where(self, predicate: Predicate) -> NDArray[np.bool_]:
+        """Return which rows fulfil a predicate, asked once a distinct text."""
+        if not len(self.texts):
+            return np.zeros(len(self.indices), bool)
+        return np.asarray(predicate(self.texts), dtype=bool)[self.indices]
+
+
+Column = NumberColumn | TextColumn
+
+
+def column_of(values: Sequence[Value]) -> Column:
+    """Return values as one column: numbers if every known value is one, otherwise text."""
+    if all(value is None or isinstance(value, int | float) for value in values):
+        numbers = [np.nan if value is None else float(value) for value in values]
+        return NumberColumn(np.array(numbers, dtype=np.float64))
+    known = np.array([value is not None for value in values])
+    texts = np.array([_text(value) for value in values if value is not None], dtype=np.str_)
+    distinct, inverse = np.unique(texts, return_inverse=True)
+    indices = np.full(len(values), -1, np.int32)
+    indices[known] = inverse
+    return TextColumn(indices, distinct)
+
+
+def missing_column(n_rows: int) -> Column:
+    """Return a column of which nothing is known."""
+    return NumberColumn(np.full(n_rows, np.nan))
+
+
+def join_columns(columns: Sequence[Column]) -> Column:
+    """Return the rows of all columns one after another; text wins over numbers."""
+    numbers = [column.values for column in columns if isinstance(column, NumberColumn)]
+    if len(numbers) == len(columns):
+        return NumberColumn(np.concatenate(numbers))
+    written = [_as_text(column) for column in columns]
+    texts = np.unique(np.concatenate([column.texts for column in written]))
+    return TextColumn(np.concatenate([_reindexed(column, texts) for column in written]), texts)
+
+
+def columns_of_labels(labels: Sequence[Mapping[str, Value]]) -> dict[str, Column]:
+    """Return one column a label that any row has, in order of first appearance."""
+    names = dict.fromkeys(name for row in labels for name in row)
+    return {name: column_of([row.get(name) for row in labels]) for name in names}
+
+
+def join_tables(tables: Sequence[tuple[Mapping[str, Column], int]]) -> dict[str, Column]:
+    """Append tables of known numbers of rows; a column that one lacks is missing there."""
+    tables = [(table, n_rows) for table, n_rows in tables if n_rows]
+    names = dict.fromkeys(name for table, _ in tables for name in table)
+    return {
+        name: join_columns([table.get(name) or missing_column(n_rows) for table, n_rows in tables])
+        for name in names
+    }
+
+
+def _as_text(column: Column) -> TextColumn:
+    if isinstance(column, TextColumn):
+        return column
+    known = column.known()
+    return (
+        column_of(  # type: ignore[return-value]
+            [_text(value) if yes else None for value, yes in zip(column.values, known, strict=True)]
+        )
+        if known.any()
+        else TextColumn(np.full(len(known), -1, np.int32), np.array([], np.str_))
+    )
+
+
+def _reindexed(column: TextColumn, texts: NDArray[np.str_]) -> NDArray[np.int32]:
+    if not len(column.texts):
+        return column.indices
+    moved = np.searchsorted(texts, column.texts).astype(np.int32)
+    return np.where(column.indices >= 0, moved[column.indices], np.int32(-1))
+
+
+def _text(value: Value) -> str:
+    """Return a value as text; whole numbers without a decimal point."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

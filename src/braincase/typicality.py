@@ -1,0 +1,99 @@
+"""Whether a gallery holds any case similar to the query: a conformal p-value.
+
+Each of many people is taken out of the gallery, and the distance to the nearest case of the others
+is noted. If the query came from the same population, its own nearest distance would be
+exchangeable with these, so the share of people who lie at least as far from everyone is a p-value
+that is right for any distribution (Vovk, Gammerman & Shafer 2005): below 5 %, at most 5 % of such
+queries fall. A small p-value says: no similar case here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.errors import GalleryError
+from braincase.gallery.interface import Gallery
+from braincase.gallery.records import Weights
+
+#: People taken out in turn.
+MOST_PEOPLE = 500
+#: Below this p-value the gallery has no similar case.
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """How usual it is to lie this far from the nearest case; `people` were compared."""
+
+    p_value: float
+    distance: float
+    people: int
+
+    @property
+    def similar(self) -> bool:
+        """Whether the nearest case can be called similar."""
+        return self.p_value >= ALPHA
+
+    def line(self) -> str:
+        """Return one sentence for the user."""
+        if self.similar:
+            return (
+                f"{self.p_value:.0%} of {self.people} people of this gallery lie as far from"
+                " everyone else as the query does."
+            )
+        return (
+            f"No similar case in this gallery: only {self.p_value:.1%} of {self.people} people lie"
+            f" as far from everyone else (p = {self.p_value:.3f})."
+        )
+
+
+def nearest_distances(
+    gallery: Gallery,
+    *,
+    where: str = "",
+    weights: Weights | None = None,
+    most_people: int = MOST_PEOPLE,
+    seed: int = 0,
+    as_of: int | None = None,
+) -> NDArray[np.float64]:
+    """Return the distance of each of many people to the nearest case of the others.
+
+    Parameters
+    ----------
+    gallery, where, weights, as_of
+        As in the searches to judge.
+    most_people
+        How many people to take out at most, one random scan each.
+    seed
+        Chooses them.
+
+    Returns
+    -------
+    distances
+        Shape (n_people,), sorted.
+
+    Raises
+    ------
+    GalleryError
+        If there are fewer than 20 people: then no p-value is below 5 %.
+    """
+    distances = []
+    for case in gallery.one_scan_each(most_people, seed, as_of):
+        found = gallery.nearest(
+            case.code, 1, where=where, without_subject=case.subject, weights=weights, as_of=as_of
+        )
+        distances += found.distances.tolist()
+    if len(distances) < 20:
+        raise GalleryError(
+            gallery.info(as_of).url, f"{len(distances)} people", "20 or more to judge similarity"
+        )
+    return np.sort(distances)
+
+
+def typicality(distance: float, distances: NDArray[np.float64]) -> Typicality:
+    """Judge a query's distance to its nearest hit against those of `nearest_distances`."""
+    as_far = len(distances) - int(np.searchsorted(distances, distance, side="left"))
+    return Typicality((1 + as_far) / (1 + len(distances)), distance, len(distances))

@@ -1,0 +1,117 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braincase.errors import FingerprintError
+from braincase.gallery import open_gallery
+from braincase.geometry import HALF_GRID, STANDARD_GRID
+from braincase.indexing import index_cohort
+from gallery_cases import MODEL
+
+
+def cell_means(volumes):
+    """A stand-in for a model: the mean of each 32 mm cell."""
+    edge = 32 // HALF_GRID.resolution_mm
+    blocks = volumes.reshape(len(volumes), 5, edge, 6, edge, 5, edge)
+    return blocks.mean(axis=(2, 4, 6)).reshape(len(volumes), 150).astype(np.float32)
+
+
+def some_cohort(folder, n=7, grid=HALF_GRID):
+    volumes = np.random.default_rng(0).integers(0, 255, (n, *grid.shape), dtype=np.uint8)
+    table = pd.DataFrame(
+        {
+            "scan_id": [f"sub-{i}" for i in range(n)],
+            "subject": [str(i) for i in range(n)],
+            "session": [None] * n,
+            "image": [f"sub-{i}/anat/sub-{i}.nii.gz" for i in range(n)],
+            "image_hash": [f"hash-{i}" for i in range(n)],
+            "diagnosis": ["CN", None] * (n // 2) + ["AD"] * (n % 2),
+            "age": [np.nan, 71.5] * (n // 2) + [80.0] * (n % 2),
+        }
+    )
+    return SimpleNamespace(folder=folder, grid=grid, table=table, volumes=volumes)
+
+
+class Counting:
+    """Counts how many volumes were embedded, and may be killed at one of them."""
+
+    def __init__(self, stop_at=None):
+        self.embedded, self.stop_at = 0, stop_at
+
+    def __call__(self, volumes):
+        if self.stop_at is not None and self.embedded >= self.stop_at:
+            raise KeyboardInterrupt
+        self.embedded += len(volumes)
+        return cell_means(volumes)
+
+
+def test_every_scan_of_a_cohort_is_indexed_with_labels_and_picture(tmp_path):
+    done = index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, MODEL, batch=3)
+    assert (done.added, done.unchanged, done.failed, done.version) == (7, 0, (), 3)
+    gallery = open_gallery(tmp_path / "g")
+    held = gallery.get("sub-1")
+    assert held.labels == {"age": 71.5}
+    assert held.image == tmp_path / "c" / "sub-1" / "anat" / "sub-1.nii.gz"
+    assert gallery.thumbnail("sub-1")
+    np.testing.assert_array_equal(held.code, cell_means(some_cohort(tmp_path).volumes[1:2])[0])
+    gallery.close()
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    cohort = some_cohort(tmp_path / "c")
+    with pytest.raises(KeyboardInterrupt):
+        index_cohort(tmp_path / "g", cohort, Counting(stop_at=4), MODEL, batch=2)
+    rest = Counting()
+    done = index_cohort(tmp_path / "g", cohort, rest, MODEL, batch=2)
+    assert (done.added, done.unchanged) == (3, 4)
+    assert rest.embedded == 3
+
+
+def test_indexing_twice_changes_nothing(tmp_path):
+    cohort = some_cohort(tmp_path / "c")
+    first = index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    again = Counting()
+    second = index_cohort(tmp_path / "g", cohort, again, MODEL)
+    assert (second.version, second.unchanged, again.embedded) == (first.version, 7, 0)
+
+
+def test_changed_labels_keep_the_code_and_a_changed_image_is_embedded_anew(tmp_path):
+    cohort = some_cohort(tmp_path / "c")
+    index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    cohort.table.loc[1, "diagnosis"] = "MCI"
+    cohort.table.loc[2, "image_hash"] = "another"
+    cohort.volumes[2] = 9
+    counting = Counting()
+    done = index_cohort(tmp_path / "g", cohort, counting, MODEL)
+    assert (done.updated, done.unchanged, counting.embedded) == (2, 5, 1)
+    gallery = open_gallery(tmp_path / "g")
+    assert gallery.get("sub-1").labels["diagnosis"] == "MCI"
+    assert gallery.thumbnail("sub-1")
+    np.testing.assert_array_equal(gallery.get("sub-2").code, np.full(150, 9, np.float32))
+    gallery.close()
+
+
+def test_one_scan_the_model_fails_on_does_not_stop_the_others(tmp_path):
+    def failing(volumes):
+        codes = cell_means(volumes)
+        codes[volumes[:, 0, 0, 0] == 7] = np.nan
+        return codes
+
+    cohort = some_cohort(tmp_path / "c")
+    cohort.volumes[:, 0, 0, 0] = 0
+    cohort.volumes[3, 0, 0, 0] = 7
+    done = index_cohort(tmp_path / "g", cohort, failing, MODEL)
+    assert done.added == 6
+    assert done.failed == (("sub-3", "the model gave numbers that are not finite"),)
+    assert "failed: sub-3: the model gave" in done.lines()[1]
+
+
+def test_another_model_or_another_grid_is_refused(tmp_path):
+    index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, MODEL)
+    with pytest.raises(FingerprintError, match="two models"):
+        index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, "b" * 64)
+    large = some_cohort(tmp_path / "c", n=1, grid=STANDARD_GRID)
+    with pytest.raises(FingerprintError, match="scans at 2 mm; expected 4 mm"):
+        index_cohort(tmp_path / "g", large, cell_means, MODEL)

@@ -1,0 +1,117 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from braincase.errors import GalleryError
+from braincase.gallery import NewCase, Query, create_gallery
+from braincase.gallery.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.geometry import HALF_GRID, STANDARD_GRID
+from braincase.pictures import draw_search, hit_picture, query_picture, write_search_html
+from braincase.search import search
+from braincase.volume import write_volume
+from gallery_cases import MODEL, some_codes
+
+
+def marked(grid, x, y, z):
+    """A volume that is bright only around one MNI point."""
+    points = grid.points_mm()
+    centre = np.array([x, y, z]).reshape(3, 1, 1, 1)
+    return (200 * (np.abs(points - centre).max(axis=0) <= 8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("grid", [STANDARD_GRID, HALF_GRID])
+def test_planes_follow_the_radiological_convention(grid):
+    # Right, front, top of the three default planes: 40 mm right; 50 mm front; 60 mm up.
+    def centre_of(plane):
+        rows, columns = np.nonzero(plane)
+        return rows.mean() / plane.shape[0], columns.mean() / plane.shape[1]
+
+    _, coronal, axial = planes_of(marked(grid, 40, -20, 12), grid)
+    assert centre_of(coronal)[1] < 0.3  # the right is on the viewer's left
+    assert centre_of(axial)[1] < 0.3
+    sagittal, _, axial = planes_of(marked(grid, -26, 50, 12), grid)
+    assert centre_of(sagittal)[1] < 0.3  # the nose points left
+    assert centre_of(axial)[0] < 0.3  # the front is up
+    sagittal, coronal, _ = planes_of(marked(grid, -26, -20, 60), grid)
+    assert centre_of(sagittal)[0] < 0.3  # the top is up
+    assert centre_of(coronal)[0] < 0.3
+
+
+@pytest.mark.parametrize("grid", [STANDARD_GRID, HALF_GRID])
+def test_a_thumbnail_shows_the_same_planes(grid):
+    volume = marked(grid, -26, -20, 12)
+    picture = thumbnail_of(volume, grid)
+    assert len(picture) < 10_000
+    scale = grid.resolution_mm // 2
+    for kept, plane in zip(planes_of_thumbnail(picture), planes_of(volume, grid), strict=True):
+        large = plane.repeat(scale, axis=0).repeat(scale, axis=1)
+        assert kept.shape == large.shape
+        assert np.abs(kept.astype(int) - large).mean() < 2
+
+
+def test_a_damaged_thumbnail_is_told():
+    with pytest.raises(GalleryError, match="thumbnail: damaged"):
+        planes_of_thumbnail(b"no picture")
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Query, hits and result over a gallery with an image, a thumbnail and neither."""
+    volume = marked(HALF_GRID, 40, -20, 12)
+    codes = some_codes(4)
+    gallery = create_gallery(tmp_path / "g", MODEL, HALF_GRID.resolution_mm)
+    write_volume(tmp_path / "c" / "a.nii.gz", volume, HALF_GRID.affine)
+    labels = {"diagnosis": "<b>AD</b>", "age": 71.26, "sex": "F"}
+    cases = [
+        NewCase("sub-a", "a", codes[0], labels=labels, cohort=tmp_path / "c", image="a.nii.gz"),
+        NewCase("sub-b", "b", codes[1], thumbnail=thumbnail_of(volume, HALF_GRID)),
+        NewCase("sub-c", "c", codes[2], cohort=tmp_path / "c", image="gone.nii.gz"),
+        NewCase("sub-d", "d", codes[3]),
+    ]
+    gallery.add(cases, MODEL)
+    result = search(gallery, Query(codes[0], MODEL, k=3, subject="d", scan_id="sub-d_ses-2"))
+    hits = [hit_picture(gallery, hit) for hit in result.hits]
+    earlier = [hit_picture(gallery, hit) for hit in result.same_subject]
+    yield query_picture(volume, HALF_GRID, result), hits, earlier, result
+    gallery.close()
+
+
+def test_a_hit_is_drawn_from_its_volume_or_its_thumbnail(shown):
+    notes = {case.heading.split()[1]: case.note for case in shown[1]}
+    assert notes == {"sub-a": "", "sub-b": "thumbnail", "sub-c": "no image"}
+    assert shown[1][0].details.endswith("<b>AD</b> · 71.3 y · F")
+
+
+def test_a_hit_of_an_old_version_is_still_drawn(tmp_path):
+    picture = thumbnail_of(marked(HALF_GRID, -26, -20, 12), HALF_GRID)
+    gallery = create_gallery(tmp_path / "g", MODEL, 4)
+    codes = some_codes(2)
+    gallery.add([NewCase("sub-a", "a", codes[0], thumbnail=picture)], MODEL)
+    gallery.add([NewCase("sub-b", "b", codes[1])], MODEL)
+    gallery.remove(["sub-a"])
+    result = search(gallery, Query(codes[0], MODEL, k=1, subject="x", as_of=1))
+    assert hit_picture(gallery, result.hits[0], result.gallery_version).note == "thumbnail"
+    gallery.close()
+
+
+def test_the_png_holds_query_hits_and_earlier_scans(shown, tmp_path):
+    query, hits, earlier, _ = shown
+    small, large = (tmp_path / name for name in ("small.png", "large.png"))
+    draw_search(query, hits[:1], [], small)
+    draw_search(query, hits, earlier, large)
+    with Image.open(small) as one, Image.open(large) as all_of_them:
+        assert all_of_them.size[0] == one.size[0]
+        assert all_of_them.size[1] > 1.5 * one.size[1]
+        assert np.asarray(all_of_them.convert("L")).min() == 0
+
+
+def test_the_html_is_one_file_with_escaped_text(shown, tmp_path):
+    page = write_search_html(*shown, tmp_path / "search.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 3 * (1 + 3 + 1)
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "&lt;b&gt;AD&lt;/b&gt;" in page
+    assert "Earlier scans of this person" in page
+    assert "Radiological convention" in page
+    assert page.count("<b>R</b><b>L</b>") == 2 * 5

@@ -1,0 +1,135 @@
+import json
+
+import numpy as np
+import pytest
+
+from braincase.errors import FingerprintError, GalleryError, UsageError
+from braincase.gallery import Query, create_gallery, score_of
+from braincase.search import search
+from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    with_cases = filled_gallery(tmp_path_factory.mktemp("search") / "gallery", n_people=60)
+    yield with_cases
+    with_cases.close()
+
+
+def query(**settings):
+    return Query(**{"code": some_codes(1, seed=5)[0], "fingerprint": MODEL, "k": 5} | settings)
+
+
+def test_hits_are_the_nearest_of_what_the_filter_leaves(gallery):
+    where = "age between 60 and 75 and sex = 'F' and diagnosis in ('CN','AD')"
+    result = search(gallery, query(where=where, subject="nobody"))
+    passing = [
+        case
+        for case in some_cases(60)
+        if case.labels["age"] is not None
+        and 60 <= case.labels["age"] <= 75
+        and case.labels["sex"] == "F"
+        and case.labels["diagnosis"] in ("CN", "AD")
+    ]
+    code = some_codes(1, seed=5)[0]
+    passing.sort(key=lambda case: np.linalg.norm(np.float64(case.code) - code))
+    assert [hit.scan_id for hit in result.hits] == [case.scan_id for case in passing[:5]]
+    assert [hit.rank for hit in result.hits] == [1, 2, 3, 4, 5]
+    assert result.n_selected == result.n_searched == len(passing)
+    assert result.n_cases == 120
+    for hit, case in zip(result.hits, passing, strict=False):
+        assert hit.distance == pytest.approx(np.linalg.norm(np.float64(case.code) - code))
+        assert hit.score == score_of(hit.distance)
+
+
+def test_the_querys_own_person_is_set_apart_even_against_the_filter(gallery):
+    code = gallery.get("sub-004_ses-1").code
+    result = search(gallery, query(code=code, subject="004", where="sex = 'M'"))
+    assert {hit.scan_id for hit in result.same_subject} == {"sub-004_ses-1", "sub-004_ses-2"}
+    assert all(hit.subject != "004" for hit in result.hits)
+    assert not result.subject_detected
+
+
+def test_an_unnamed_person_is_recognised_when_closer_than_any_two_people(gallery):
+    code = gallery.get("sub-004_ses-1").code + np.float32(0.01)
+    result = search(gallery, query(code=code))
+    assert result.subject_detected
+    assert result.own_subject == "004"
+    assert all(hit.subject != "004" for hit in result.hits)
+    assert "closer to the query than any two people" in result.notes[0]
+
+
+def test_a_stranger_is_not_taken_for_anyone(gallery):
+    result = search(gallery, query())
+    assert result.own_subject is None
+    assert result.same_subject == ()
+
+
+def test_the_very_same_image_is_recognised_in_a_small_gallery_too(tmp_path):
+    small = filled_gallery(tmp_path / "gallery", n_people=5)
+    case = small.get("sub-002_ses-1")
+    assert search(small, query(code=case.code, k=3)).own_subject == "002"
+    near = search(small, query(code=case.code + 0.001, image_hash=case.image_hash, k=3))
+    assert near.own_subject == "002"
+    assert search(small, query(code=case.code + 0.001, k=3)).own_subject is None
+    small.close()
+
+
+def test_fewer_hits_than_asked_are_explained(gallery):
+    result = search(gallery, query(k=20, where="age > 84", subject="nobody"))
+    assert 0 < len(result.hits) < 20
+    assert result.notes == (
+        f"{len(result.hits)} of 20 hits: the filter and the person leave {result.n_searched}"
+        " cases.",
+    )
+
+
+def test_cell_weights_search_by_place(gallery):
+    weights = np.zeros(N_CELLS)
+    weights[7] = 1.0
+    code = some_codes(1, seed=5)[0]
+    result = search(gallery, query(weights=weights, weights_name="one cell", subject="nobody"))
+    best = min(some_cases(60), key=lambda case: abs(np.float64(case.code)[7] - code[7]))
+    assert result.hits[0].scan_id == best.scan_id
+    assert result.hits[0].distance == pytest.approx(abs(np.float64(best.code)[7] - code[7]))
+
+
+def test_the_answer_is_plain_json_and_a_table(gallery):
+    result = search(gallery, query(labels={"age": 70.0}, scan_id="sub-q"))
+    again = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert again["hits"][0]["scan_id"] == result.hits[0].scan_id
+    assert again["gallery_version"] == 1
+    header, rows = result.rows()
+    assert header == ["rank", "scan", "distance", "score", "diagnosis", "age", "sex"]
+    assert len(rows) == 5
+    assert all(isinstance(cell, str) for row in rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"k": 0}, UsageError, "-k: 0; expected at least 1"),
+        ({"k": 121}, UsageError, "-k: 121; expected at most the 120 cases"),
+        ({"where": "height > 2"}, UsageError, "no column 'height'"),
+        ({"where": "age >"}, UsageError, "--where: the end"),
+        ({"fingerprint": "b" * 64}, FingerprintError, "Codes of two models"),
+        ({"code": np.zeros(7)}, UsageError, "a code of 7; expected 150 numbers"),
+        ({"code": np.full(N_CELLS, np.nan)}, UsageError, "not finite"),
+        ({"weights": np.zeros(N_CELLS)}, UsageError, "weights"),
+        ({"weights": -np.ones(N_CELLS)}, UsageError, "weights"),
+        ({"weights": np.ones(3)}, UsageError, "3 numbers; expected 150, one a cell"),
+        ({"as_of": 99}, UsageError, "--as-of: version 99"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_in_one_line(gallery, settings, error, said):
+    with pytest.raises(error) as raised:
+        search(gallery, query(**settings))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_empty_gallery_is_told(tmp_path):
+    empty = create_gallery(tmp_path / "gallery", MODEL, 4)
+    with pytest.raises(GalleryError, match="the gallery is empty"):
+        search(empty, query())
+    empty.close()
