@@ -1,0 +1,274 @@
+"""Preprocessing: accuracy, capture range, invariance and speed, on the shared heads.
+
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py masks
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py capture --starts 200
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py truth --heads 20
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py invariance
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py speed
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py ants --python /tmp/ants-venv/bin/python
+
+Times are of the processor (one thread), so that a busy machine disturbs little. Real heads are
+looked for in BRAINCASE_DATA or ../shared/data. `ants` runs antspyx (N4, then SyN to the template
+for the mask) in an environment of its own, on the labelled heads only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+import preprocess_heads as heads
+from braincase.geometry import STANDARD_GRID, apply_affine
+from braincase.preprocess.pipeline import Prepared, prepare_volume
+from braincase.preprocess.template import load_template
+from braincase.simulate.head import Pose, Scanning, random_pose, simulate_head
+from braincase.volume import Volume, read_volume, write_volume
+
+#: A start counts as recovered when the brain lies this near, on average, mm.
+RECOVERED_MM = 5.0
+#: Signals that leave only what is inside the skull.
+INSIDE_SKULL = dict.fromkeys(
+    ("air", "bone", "marrow", "fat", "muscle", "skin", "eye"), 0.0
+) | dict.fromkeys(("csf", "gm", "wm"), 1.0)
+#: Corners of the box around the template's brain, MNI mm.
+BRAIN_BOX = np.array(list(product((-72, 72), (-107, 73), (-72, 82))), float)
+
+
+def masks() -> None:
+    """Print the overlap of the brain masks with the label maps."""
+    print("| head | Dice | mask, ml | labels, ml | what the labels call brain |")
+    print("|---|---|---|---|---|")
+    overlaps = []
+    for head in heads.labelled_heads():
+        assert head.labels
+        done = prepare_volume(heads.read(head))
+        truth = heads.on_grid(read_volume(head.labels), done.native_to_mni)
+        overlaps.append(heads.dice(done.mask, truth))
+        ml = done.measured.brain_ml / done.mask.sum()
+        definition = next(d for k, d in heads.DEFINITIONS.items() if head.name.startswith(k))
+        print(
+            f"| {head.name} | {overlaps[-1]:.4f} | {ml * done.mask.sum():.0f} "
+            f"| {ml * truth.sum():.0f} | {definition} |"
+        )
+    print(f"\nmedian {np.median(overlaps):.4f}, lowest {min(overlaps):.4f}")
+
+
+def truth(count: int) -> None:
+    """Print the errors against simulated heads, whose transform and mask are known."""
+    print("| head | corners, mm | brain, mm | Dice inside skull | Dice brain surface |")
+    print("|---|---|---|---|---|")
+    rows = []
+    rng = np.random.default_rng(0)
+    for seed in range(count):
+        pose = random_pose(rng)
+        head = simulate_head(seed, pose, Scanning(zooms_mm=(1.5, 1.5, 1.5)))
+        done = prepare_volume(Volume(head.data, head.affine))
+        ends = apply_affine(done.native_to_mni @ np.linalg.inv(head.native_to_mni), BRAIN_BOX)
+        inside = Volume(_inside_skull(seed, pose, head.brain), head.affine)
+        surface = Volume(head.brain.astype(np.float32), head.affine)
+        rows.append(
+            [
+                np.median(np.linalg.norm(ends - BRAIN_BOX, axis=1)),
+                heads.displacement_mm(done.native_to_mni, head.native_to_mni, np.eye(4)),
+                heads.dice(done.mask, heads.on_grid(inside, done.native_to_mni)),
+                heads.dice(done.mask, heads.on_grid(surface, done.native_to_mni)),
+            ]
+        )
+        corners, brain, skull, outer = rows[-1]
+        print(f"| {seed} | {corners:.2f} | {brain:.2f} | {skull:.4f} | {outer:.4f} |", flush=True)
+    print("\nmedians", " ".join(f"{x:.4f}" for x in np.median(rows, axis=0)))
+
+
+def _inside_skull(seed: int, pose: Pose, brain: np.ndarray) -> np.ndarray:
+    """Return what the simulated skull of the same person encloses: brain and fluid."""
+    scanning = Scanning(INSIDE_SKULL, zooms_mm=(1.5, 1.5, 1.5), bias=0, noise=0)
+    pieces, _ = ndimage.label(simulate_head(seed, pose, scanning).data > 500)
+    return (pieces == np.bincount(pieces[brain]).argmax()).astype(np.float32)
+
+
+def capture(starts: int, seed: int) -> None:
+    """Print how many of many difficult starts end where the undisturbed scan ends."""
+    rng = np.random.default_rng(seed)
+    kinds: dict[str, list[tuple[float, float]]] = {}
+    for kind, name, start, reference in _starts(starts, rng):
+        began = time.process_time()
+        done = prepare_volume(start.volume)
+        seconds = time.process_time() - began
+        error = heads.displacement_mm(done.native_to_mni, reference, start.moved, start.mirrored)
+        kinds.setdefault(kind, []).append((error, seconds))
+        lost = "" if error < RECOVERED_MM else "  <- lost"
+        print(f"{name} {start.what}: {error:.2f} mm, {seconds:.1f} s{lost}", flush=True)
+    print("\n| starts | recovered | median error, mm | 95 %, mm | CPU s |\n|---|---|---|---|---|")
+    kinds["all"] = [row for rows in list(kinds.values()) for row in rows]
+    for kind, rows in kinds.items():
+        error, seconds = np.array(rows).T
+        found = (error < RECOVERED_MM).sum()
+        print(
+            f"| {kind} | {found} of {len(rows)} ({found / len(rows):.1%}) | {np.median(error):.2f} "
+            f"| {np.quantile(error, 0.95):.2f} | {np.median(seconds):.1f} |"
+        )
+
+
+def _starts(
+    count: int, rng: np.random.Generator
+) -> Iterator[tuple[str, str, heads.Perturbed, np.ndarray]]:
+    """Yield kind, head, start and undisturbed transform: half poses, a quarter each the rest."""
+    everyone = heads.raw_heads() + heads.stripped_heads()[::8]
+    references: dict[str, np.ndarray] = {}
+    for k in range(count):
+        head = everyone[k % len(everyone)]
+        volume = heads.read(head)
+        if head.name not in references:
+            references[head.name] = prepare_volume(volume).native_to_mni
+        if k % 2 == 0:
+            start = heads.posed(volume, references[head.name], rng)
+            kind = "turned to 40 degrees about each axis, shifted to 60 mm, scaled 0.8 to 1.2"
+        elif k % 4 == 1:
+            start = list(heads.mislabelled(volume))[k // 4 % 48]
+            kind = "stored in 48 orientations under one header"
+        else:
+            headers = list(heads.wrong_headers(volume, rng))
+            start = headers[k // 4 % len(headers)]
+            kind = "missing or wrong header"
+        yield kind, head.name, start, references[head.name]
+
+
+def invariance() -> None:
+    """Print how little the standard volume depends on how the scan is stored and sampled."""
+    print("| head | change | same voxels | mean difference, of 255 | Dice of masks | mm |")
+    print("|---|---|---|---|---|---|")
+    for head in (heads.raw_heads()[k] for k in (0, 6, 7, 10)):
+        volume = heads.read(head)
+        wanted = prepare_volume(volume)
+        for what, other in _stored_otherwise(volume):
+            _print_difference(f"{head.name} | {what}", prepare_volume(other), wanted)
+
+
+def _stored_otherwise(volume: Volume) -> Iterator[tuple[str, Volume]]:
+    """Yield the same head in other orientations, through SimpleITK, and with other voxels."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.nii.gz"
+        for code in ("PSL", "LIA", "ASR"):
+            write_volume(path, volume.data, volume.affine)
+            image = sitk.DICOMOrient(sitk.ReadImage(str(path)), code)
+            sitk.WriteImage(image, str(path))
+            yield f"re-saved by SimpleITK as {code}", read_volume(path)
+    for zooms in ((0.7, 0.7, 0.7), (1, 1, 3), (3, 1, 1), (1.5, 1.5, 1.5), (2, 2, 2)):
+        if min(volume.zooms_mm) < 1.5 or min(zooms) >= 2:
+            yield f"voxels of {zooms} mm", _with_voxels(volume, np.array(zooms, float))
+
+
+def _with_voxels(volume: Volume, zooms: np.ndarray) -> Volume:
+    """Sample a scan anew; along an axis that gets coarser each voxel is a mean over its slice."""
+    ratio = zooms / volume.zooms_mm
+    data = volume.data
+    for axis, r in enumerate(ratio):
+        if r > 1:
+            data = ndimage.gaussian_filter1d(data, 0.3 * np.sqrt(r**2 - 1), axis)
+    shape = tuple(np.floor((np.array(volume.shape) - 1) / ratio).astype(int) + 1)
+    data = ndimage.affine_transform(data, ratio, output_shape=shape, order=3)
+    return Volume(data.astype(np.float32), volume.affine @ np.diag([*ratio, 1]))
+
+
+def _print_difference(what: str, found: Prepared, wanted: Prepared) -> None:
+    both = found.mask & wanted.mask
+    difference = np.abs(found.volume.astype(float) - wanted.volume)[both]
+    same = (found.volume == wanted.volume).mean()
+    mm = heads.displacement_mm(found.native_to_mni, wanted.native_to_mni, np.eye(4))
+    overlap = heads.dice(found.mask, wanted.mask)
+    print(
+        f"| {what} | {same:.1%} | {difference.mean():.2f} | {overlap:.4f} | {mm:.2f} |", flush=True
+    )
+
+
+def speed(repeats: int) -> None:
+    """Print the processor time of a head, from file to standard volume, and the peak memory."""
+    began = time.process_time()
+    load_template()
+    print(f"template, once a process: {time.process_time() - began:.2f} s\n")
+    print("| head | voxels | read, s | prepare, s |\n|---|---|---|---|")
+    totals = []
+    for head in heads.raw_heads() + heads.stripped_heads()[:3]:
+        times = []
+        for _ in range(repeats):
+            marks = [time.process_time()]
+            volume = heads.read(head)
+            marks.append(time.process_time())
+            prepare_volume(volume)
+            marks.append(time.process_time())
+            times.append(np.diff(marks))
+        reading, preparing = np.min(times, axis=0)
+        totals.append(reading + preparing)
+        print(f"| {head.name} | {volume.shape} | {reading:.2f} | {preparing:.2f} |", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"\nmedian {np.median(totals):.2f} s, largest {max(totals):.2f} s; {peak:.2f} GB resident"
+    )
+
+
+def ants(python: Path) -> None:
+    """Print time and overlap of N4 + SyN by antspyx beside ours, on the labelled heads."""
+    print(
+        "| head | Dice antspyx | Dice ours | antspyx, CPU s | ours, CPU s |\n|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        level = load_template()[2]
+        write_volume(folder / "template.nii.gz", level.head, STANDARD_GRID.affine)
+        write_volume(folder / "brain.nii.gz", level.mask, STANDARD_GRID.affine)
+        for head in heads.labelled_heads():
+            assert head.labels
+            volume = heads.read(head)
+            began = time.process_time()
+            done = prepare_volume(volume)
+            ours = time.process_time() - began
+            write_volume(folder / "head.nii.gz", volume.data, volume.affine)
+            script = Path(__file__).with_name("preprocess_ants.py")
+            run = subprocess.run(
+                [python, script, folder], capture_output=True, text=True, check=True
+            )
+            theirs = float(run.stdout.split()[-1])
+            labels = read_volume(head.labels)
+            mask = heads.on_grid(read_volume(folder / "mask.nii.gz"), done.native_to_mni)
+            wanted = heads.on_grid(labels, done.native_to_mni)
+            print(
+                f"| {head.name} | {heads.dice(mask, wanted):.4f} "
+                f"| {heads.dice(done.mask, wanted):.4f} | {theirs:.0f} | {ours:.1f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Run the part that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "part", choices=("masks", "truth", "capture", "invariance", "speed", "ants")
+    )
+    parser.add_argument("--starts", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heads", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--python", type=Path, default=Path("/tmp/ants-venv/bin/python"))
+    chosen = parser.parse_args()
+    {
+        "masks": masks,
+        "truth": lambda: truth(chosen.heads),
+        "capture": lambda: capture(chosen.starts, chosen.seed),
+        "invariance": invariance,
+        "speed": lambda: speed(chosen.repeats),
+        "ants": lambda: ants(chosen.python),
+    }[chosen.part]()
+
+
+if __name__ == "__main__":
+    main()

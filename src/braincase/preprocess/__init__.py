@@ -1,0 +1,1 @@
+"""From a raw T1-weighted head to the standard volume."""

@@ -1,0 +1,52 @@
+"""Two ways to make brightness comparable: T1-weighted units mean nothing by themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.preprocess.template import load_template
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: White matter lands here in the standard volume's range of 0 to 1.
+WHITE_LEVEL = 0.85
+#: The mean that DI-PSS (arXiv 2108.06518) brings every 8-bit volume to, and how closely.
+GAMMA_MEAN, GAMMA_TOLERANCE = 18.0, 1.0
+#: Brightness is scaled by this quantile of the brain before the power is taken.
+GAMMA_TOP = 0.999
+
+
+def white_matter_brightness(scan: Image, mask: Mask) -> float:
+    """Return the median brightness where template and mask agree on white matter."""
+    white = scan[(load_template()[2].white > 0.85) & mask]
+    return float(np.median(white)) if white.size else 0.0
+
+
+def by_white_matter(scan: Image, mask: Mask) -> Image:
+    """Scale a bias-free scan on the standard grid so that white matter has `WHITE_LEVEL`."""
+    white = white_matter_brightness(scan, mask)
+    return scan * np.float32(WHITE_LEVEL / white if white > 0 else 0.0)
+
+
+def by_gamma(scan: Image, mask: Mask) -> Image:
+    """Raise to the power that makes the mean of the whole masked 8-bit volume 18 +/- 1 (DI-PSS).
+
+    The published step is an iteration over the exponent; the exponent is found by bisection here.
+    """
+    brain = scan[mask]
+    top = float(np.quantile(brain, GAMMA_TOP)) if brain.size else 0.0
+    scaled = (scan / top if top > 0 else scan).clip(0, 1)
+    low, high = 0.02, 50.0
+    for _ in range(50):
+        gamma = (low * high) ** 0.5
+        mean = float((scaled[mask] ** gamma).sum()) * 255 / scan.size
+        if abs(mean - GAMMA_MEAN) < GAMMA_TOLERANCE / 20:
+            break
+        low, high = (gamma, high) if mean > GAMMA_MEAN else (low, gamma)
+    return np.asarray(scaled**gamma, dtype=np.float32)
+
+
+#: By the name the command line knows them.
+NORMALISATIONS = {"white-matter": by_white_matter, "gamma18": by_gamma}
