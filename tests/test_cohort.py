@@ -139,6 +139,14 @@ def test_the_tables_are_bids_derivatives(folder):
     assert sidecar["Transform"] == np.eye(4).tolist()
 
 
+def test_whatever_is_not_bids_at_the_top_is_named_in_bidsignore(folder):
+    open_cohort(folder)
+    bids = {"dataset_description.json", "README.md", "participants.tsv", ".bidsignore"}
+    others = {path.name for path in folder.iterdir() if not path.name.startswith("sub-")} - bids
+    assert others == {"packed", "census.json"}
+    assert others <= set((folder / ".bidsignore").read_text().splitlines())
+
+
 def test_a_label_that_changes_between_visits_leaves_the_participants_table(folder):
     put(folder, scan_of("003", "M24", diagnosis="AD", age=79.25, sex=None, site="1"))
     open_cohort(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from braincase.gallery import Query, open_gallery
 from braincase.search import search
 from gallery_cases import MODEL, filled_gallery, some_cases, some_codes

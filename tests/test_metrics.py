@@ -43,7 +43,7 @@ def slow_clustering_accuracy(clusters, labels):
     ) / len(pairs)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(CLASSES)), min_size=1, max_size=20))
 def test_clustering_accuracy_is_that_of_the_best_of_all_matchings(cases):
     clusters, labels = zip(*cases, strict=True)
@@ -121,7 +121,7 @@ def test_rmse_of_volumes_that_do_not_belong_together_is_refused():
 # Classification
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(labelled)
 def test_macro_f1_and_recall_agree_with_scikit_learn(cases):
     truth, predicted = zip(*cases, strict=True)
@@ -145,7 +145,7 @@ def test_a_missing_true_label_is_refused():
         macro_f1(["AD", None], ["AD", "AD"])
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
 def test_auc_agrees_with_counting_pairs_and_with_scikit_learn(cases):
     scores, positive = map(np.array, zip(*cases, strict=True))
@@ -161,7 +161,7 @@ def test_auc_agrees_with_counting_pairs_and_with_scikit_learn(cases):
 # Order of groups
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30))
 def test_spearman_agrees_with_scipy_and_is_0_where_it_is_undefined(pairs):
     a, b = zip(*pairs, strict=True)
@@ -234,12 +234,12 @@ def test_a_statistic_of_rows_gives_the_interval_of_its_mean():
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(7)
     covered = 0
-    for seed in range(100):
+    for seed in range(60):
         people = rng.normal(size=40)
         values = np.repeat(people, 3) + 0.3 * rng.normal(size=120)
-        low, high = bootstrap_interval(values, np.repeat(range(40), 3), seed, n_resamples=300)
+        low, high = bootstrap_interval(values, np.repeat(range(40), 3), seed, n_resamples=200)
         covered += low <= 0 <= high
-    assert 87 <= covered <= 99
+    assert 51 <= covered <= 59
 
 
 def test_resamples_of_one_class_are_left_out_and_too_many_of_them_are_refused():

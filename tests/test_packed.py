@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braincase.errors import CohortError
@@ -31,6 +31,7 @@ def test_shards_are_numpy_files_of_at_most_the_asked_size(packed, in_memory):
     np.testing.assert_array_equal(together, in_memory)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-COUNT, COUNT - 1)))
 def test_any_rows_in_any_order_and_more_than_once(packed, in_memory, rows):
     found = packed[rows]
@@ -38,11 +39,13 @@ def test_any_rows_in_any_order_and_more_than_once(packed, in_memory, rows):
     np.testing.assert_array_equal(found, in_memory[np.array(rows, int)])
 
 
+@settings(deadline=None)
 @given(st.slices(COUNT))
 def test_any_slice(packed, in_memory, rows):
     np.testing.assert_array_equal(packed[rows], in_memory[rows])
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=COUNT, max_size=COUNT))
 def test_any_mask(packed, in_memory, mask):
     np.testing.assert_array_equal(packed[mask], in_memory[np.array(mask)])

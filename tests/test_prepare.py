@@ -49,12 +49,12 @@ def digest(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory) -> list[Scan]:
-    """Three small scans that are fine, one that is no T1w, one that is broken."""
+    """Two small scans that are fine, one that is no MRI, one that is broken."""
     folder = tmp_path_factory.mktemp("source")
     found = []
-    for seed, name in enumerate(["a", "b", "c", "flair"], start=1):
-        contrast = "FLAIR" if name == "flair" else "T1w"
-        head = simulate_head(seed, scanning=replace(SMALL, contrast=contrast))
+    for seed, name in enumerate(["a", "b", "ct"], start=1):
+        scanning = replace(SMALL, contrast="CT", stripped=False) if name == "ct" else SMALL
+        head = simulate_head(seed, scanning=scanning)
         write_volume(folder / f"{name}.nii.gz", head.data, head.affine)
         found.append(Scan(folder / f"{name}.nii.gz", name, None, {"diagnosis": "CN", "age": 70}))
     cut = (folder / "a.nii.gz").read_bytes()[:5000]
@@ -77,12 +77,12 @@ def in_place_of(plan: Plan, tmp_path: Path) -> Plan:
 def test_good_scans_are_in_the_cohort_and_the_others_are_listed_with_their_reason(whole):
     plan, summary = whole
     cohort = open_cohort(plan.folder)
-    assert list(cohort.table["subject"]) == ["a", "b", "c"]
-    assert summary.grades == {"pass": 3, "fail": 2}
+    assert list(cohort.table["subject"]) == ["a", "b"]
+    assert summary.grades == {"pass": 2, "fail": 2}
     reasons = {Path(where).name: reason for where, reason in summary.census.dropped}
-    assert "FLAIR" in reasons["flair.nii.gz"]
+    assert "CT" in reasons["ct.nii.gz"]
     assert "cannot be read" in reasons["broken.nii.gz"]
-    assert json.loads((plan.folder / "census.json").read_text())["scans"] == 3
+    assert json.loads((plan.folder / "census.json").read_text())["scans"] == 2
 
 
 def test_the_sidecar_keeps_both_transforms_the_verdict_and_the_recipe(whole):
@@ -100,11 +100,8 @@ def test_the_sidecar_keeps_both_transforms_the_verdict_and_the_recipe(whole):
 def test_a_second_run_does_nothing_and_changes_nothing(whole, scans):
     plan, _ = whole
     before = digest(plan.folder)
-    good = [scan for scan in scans if scan.subject != "broken"]
-    start = time.perf_counter()
-    again = prepare_cohort(good, plan, workers=1)
-    assert again.done_before == 4
-    assert time.perf_counter() - start < 2
+    again = prepare_cohort(scans, plan, workers=1)
+    assert again.done_before == 3  # a file that could not be read is tried again
     assert digest(plan.folder) == before
 
 
@@ -130,7 +127,7 @@ def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):
 def test_two_shards_make_what_one_run_makes_and_the_last_finishes(whole, scans, tmp_path):
     plan = in_place_of(whole[0], tmp_path)
     first = prepare_cohort(scans, plan, Shard(2, 2), workers=1)
-    assert (first.missing, first.page) == (3, None)
+    assert (first.missing, first.page) == (2, None)
     assert not (plan.folder / "census.json").exists()
     second = prepare_cohort(scans, plan, Shard(1, 2), workers=1)
     assert second.missing == 0
@@ -155,7 +152,7 @@ def test_a_scan_that_turned_bad_leaves_the_cohort(whole, scans, tmp_path):
     source.write_bytes(scans[0].path.read_bytes())
     here = [replace(scans[0], path=source), scans[1]]
     prepare_cohort(here, plan, workers=1)
-    source.write_bytes(scans[3].path.read_bytes())  # the FLAIR
+    source.write_bytes(scans[2].path.read_bytes())  # the CT
     assert prepare_cohort(here, plan, workers=1).grades == {"pass": 1, "fail": 1}
     assert list(open_cohort(plan.folder).table["subject"]) == ["b"]
     assert not list((plan.folder / "sub-a").rglob("*.nii.gz"))
@@ -196,8 +193,8 @@ def test_a_defect_in_one_scan_is_listed_with_its_place_and_the_others_go_on(
 
 def test_a_cohort_of_nothing_usable_is_an_error_that_shows_the_page(scans, tmp_path):
     plan = Plan(tmp_path / "cohort", HALF_GRID)
-    with pytest.raises(CohortError, match=r"none of 1 scans is usable.*quality\.html"):
-        prepare_cohort(scans[4:], plan, workers=1)
+    with pytest.raises(CohortError, match=r"none of 2 scans is usable.*quality\.html"):
+        prepare_cohort(scans[2:], plan, workers=1)
     assert (plan.folder / "quality.html").exists()
 
 
@@ -205,7 +202,7 @@ def test_another_recipe_in_the_same_folder_is_refused_at_once(whole, scans):
     other = replace(whole[0], intensity="gamma18")
     with pytest.raises(CohortError, match="another recipe"):
         prepare_cohort([replace(scans[0], subject="new")], other, workers=1)
-    assert len(read_outcomes(whole[0].folder)) == 5
+    assert len(read_outcomes(whole[0].folder)) == 4
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/", "-1/2"])
@@ -220,7 +217,7 @@ def test_jobs_of_the_local_launcher_make_the_same_cohort(whole, scans, tmp_path)
     pytest.importorskip("submitit")
     plan = in_place_of(whole[0], tmp_path)
     summary = launch(scans, plan, Jobs("local", shards=2, cores=1))
-    assert summary.grades == {"pass": 3, "fail": 2}
+    assert summary.grades == {"pass": 2, "fail": 2}
     assert digest(plan.folder) == digest(whole[0].folder)
 
 

@@ -161,8 +161,13 @@ def draw(asked: Asked, png: Path | None, html: Path | None) -> None:
     if not (png or html):
         return
     query = _picture_of_query(asked)
-    hits = [hit_picture(asked.gallery, hit) for hit in asked.result.hits]
-    earlier = [hit_picture(asked.gallery, hit) for hit in asked.result.same_subject]
+    hits = [
+        hit_picture(asked.gallery, hit, asked.result.gallery_version) for hit in asked.result.hits
+    ]
+    earlier = [
+        hit_picture(asked.gallery, hit, asked.result.gallery_version)
+        for hit in asked.result.same_subject
+    ]
     if png:
         draw_search(query, hits, earlier, png)
     if html:

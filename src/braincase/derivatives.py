@@ -31,6 +31,14 @@ from braincase.errors import CohortError, ScanError
 from braincase.geometry import Grid
 from braincase.sources.scan import Scan, Value
 
+#: For people who meet the folder without this documentation.
+README = """# Prepared brains
+
+Skull-stripped T1-weighted brains in MNI152NLin2009aSym space, 8 bit, written by braincase as
+sub-*/[ses-*/]anat/*_desc-brain_T1w.nii.gz. The .json beside each image says who it is, all labels,
+the transform and the preprocessing recipe. census.json tells what was left out and why. packed/
+holds the same volumes again for training and can be deleted at any time.
+"""
 SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: Relative path, size in bytes, and modification time in ns of a file.
@@ -209,7 +217,7 @@ def resolution_of(path: str) -> int:
 
 
 def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
-    """Write dataset_description.json, participants.tsv, sub-*/sub-*_sessions.tsv, .bidsignore."""
+    """Write dataset_description.json, README.md, participants.tsv and sub-*/sub-*_sessions.tsv."""
     write_json(
         folder / "dataset_description.json",
         {
@@ -219,7 +227,8 @@ def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
             "GeneratedBy": [{"Name": "braincase", "Version": __version__}],
         },
     )
-    write_text(folder / ".bidsignore", "packed/\ncensus.json\n")
+    write_text(folder / "README.md", README)
+    write_text(folder / ".bidsignore", "packed\ncensus.json\ntruth.tsv\n*.html\n")
     people: dict[str, list[Scan]] = {}
     for scan in sorted(scans, key=lambda scan: scan.scan_id):
         people.setdefault(scan.subject, []).append(scan)

@@ -1,0 +1,118 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braincase.errors import CohortError, ModelError, UsageError
+from braincase.explain import smoothed
+from braincase.geometry import HALF_GRID
+from braincase.normative import (
+    deviation_of,
+    fit_normative,
+    fit_to_cohort,
+    load_normative,
+    save_normative,
+    terms_of,
+    two_distances,
+)
+from braincase.regions import label_volume
+
+LABELS, NAMES = label_volume(HALF_GRID)
+BRAIN = LABELS >= 0
+HIPPOCAMPUS = np.isin(LABELS, [NAMES.index(f"{s}-hippocampus") for s in ("left", "right")])
+
+
+def person(rng, age, sex, ill=False):
+    """Grey values that fall with age, differ by sex, and are low in the hippocampi of the ill."""
+    volume = np.where(BRAIN, 150.0 - 0.8 * (age - 70) + 4 * (sex == "M"), 0)
+    volume += BRAIN * 40 * smoothed(rng.normal(size=HALF_GRID.shape), HALF_GRID)
+    volume -= 45.0 * HIPPOCAMPUS * ill
+    return np.clip(volume, 0, 255).astype(np.uint8)
+
+
+def controls(n, seed):
+    rng = np.random.default_rng(seed)
+    ages, sexes = rng.uniform(60, 85, n), ["FM"[i % 2] for i in range(n)]
+    return [person(rng, age, sex) for age, sex in zip(ages, sexes, strict=True)], ages, sexes
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit_normative(*controls(60, seed=0), HALF_GRID)
+
+
+def test_one_pass_gives_the_least_squares_fit_of_all_volumes_at_once(model):
+    volumes, ages, sexes = controls(60, seed=0)
+    values = np.stack([smoothed(volume, HALF_GRID).ravel() for volume in volumes]).astype(float)
+    design = np.stack([terms_of(age, sex) for age, sex in zip(ages, sexes, strict=True)])
+    expected, _, _, _ = np.linalg.lstsq(design, values, rcond=None)
+    deviation = np.sqrt(((values - design @ expected) ** 2).sum(axis=0) / (60 - 3))
+    np.testing.assert_allclose(model.voxels.coefficients, expected, atol=1e-3)
+    np.testing.assert_allclose(model.voxels.deviation, deviation, atol=1e-3)
+
+
+def test_new_controls_of_any_age_are_normal(model):
+    volumes, ages, sexes = controls(40, seed=1)
+    found = [
+        list(deviation_of(model, *one).by_region.values())
+        for one in zip(volumes, ages, sexes, strict=True)
+    ]
+    assert abs(np.mean(found)) < 0.25
+    assert 0.85 < np.std(found) < 1.2
+    assert 0.02 < (np.abs(found) > 1.96).mean() < 0.09
+
+
+def test_a_shrunken_hippocampus_is_where_the_deviation_is(model):
+    rng = np.random.default_rng(2)
+    found = deviation_of(model, person(rng, 84, "M", ill=True), 84, "M")
+    names = [name for name, _ in found.abnormal()[:2]]
+    assert set(names) == {"left-hippocampus", "right-hippocampus"}
+    assert found.by_region["left-hippocampus"] < -3
+    assert found.z_map[HIPPOCAMPUS].mean() < -2
+    assert np.abs(found.z_map[~BRAIN & (smoothed(BRAIN, HALF_GRID) < 1e-3)]).max() == 0
+
+
+def test_the_two_distances_tell_anatomy_from_abnormality(model):
+    rng = np.random.default_rng(3)
+    ill = [deviation_of(model, person(rng, 70, "F", ill=True), 70, "F") for _ in range(2)]
+    well = deviation_of(model, person(rng, 70, "F"), 70, "F")
+    assert two_distances(ill[0], ill[0]) == (0.0, 0.0)
+    assert two_distances(ill[0], ill[1])[1] < two_distances(ill[0], well)[1]
+
+
+def test_a_model_is_saved_and_read_again(model, tmp_path):
+    save_normative(model, tmp_path / "normal.npz")
+    again = load_normative(tmp_path / "normal.npz")
+    volume = person(np.random.default_rng(4), 70, "F")
+    assert deviation_of(again, volume, 70, "F").by_region == (
+        deviation_of(model, volume, 70, "F").by_region
+    )
+    (tmp_path / "broken.npz").write_bytes(b"broken")
+    for name in ("broken.npz", "absent.npz"):
+        with pytest.raises(ModelError, match="no normative model"):
+            load_normative(tmp_path / name)
+
+
+def test_only_controls_with_age_and_sex_are_used_and_each_person_once(model):
+    volumes, ages, sexes = controls(26, seed=5)
+    table = pd.DataFrame(
+        {
+            "subject": [str(i) for i in range(24)] + ["0", "25"],
+            "diagnosis": ["CN"] * 25 + ["AD"],
+            "age": [np.nan, *ages[1:]],
+            "sex": [*sexes[:2], None, *sexes[3:]],
+        }
+    )
+    cohort = SimpleNamespace(grid=HALF_GRID, table=table, volumes=np.stack(volumes))
+    assert fit_to_cohort(cohort).voxels.people == 23  # row 0 has no age, but 24 is that person
+    with pytest.raises(CohortError, match="20 or more with age and sex"):
+        fit_to_cohort(cohort, "diagnosis = 'AD'")
+    with pytest.raises(UsageError):
+        fit_to_cohort(cohort, "diagnosis ==")
+
+
+@pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (float("nan"), "F"), (70, "X")])
+def test_an_age_or_sex_that_is_none_is_told(age, sex):
+    with pytest.raises(UsageError):
+        terms_of(age, sex)
