@@ -73,3 +73,16 @@ def test_a_census_prints_counts_reasons_and_notes_and_is_json():
     for words in ("1 person, 1 scan; diagnosis: AD 1", "look here", "left out: 3", "3 x no T1w"):
         assert words in lines
     assert census_from_json(json.loads(json.dumps(census.to_json()))) == census
+
+
+def test_a_person_in_two_label_groups_is_named() -> None:
+    scans = [
+        Scan(Path("a"), "p1", "1", {"diagnosis": "CN"}),
+        Scan(Path("b"), "p1", "2", {"diagnosis": "AD"}),
+        Scan(Path("c"), "p2", "1", {"diagnosis": "AD"}),
+        Scan(Path("d"), "p2", "2", {"diagnosis": "AD"}),
+    ]
+    census = take_census(scans)
+    line = "1 person has scans of several labels in diagnosis: p1 (AD, CN)"
+    assert census.notes == (line,)
+    assert line in census.lines()

@@ -103,15 +103,15 @@ def test_the_outline_lies_on_the_edge_of_the_mask():
     assert bright.min(axis=0)[::-1] == pytest.approx([60, 56], abs=2.5)
 
 
-def test_the_right_of_the_patient_is_on_the_right_of_the_picture():
+def test_the_left_of_the_patient_is_on_the_right_of_the_picture():
     head = np.zeros(HALF_GRID.shape, np.float32)
-    head[30:, :, :] = 1  # the right side
+    head[:10, :, :] = 1  # the left side
     picture = picture_standard(head, head > 0, HALF_GRID)
     pixels = np.asarray(Image.open(io.BytesIO(picture.webp)).convert("L"))
     axial = pixels[60:130, -160:]
     assert axial[:, 130:].mean() > 200
     assert axial[:, :90].mean() < 20
-    assert LABELS[-1] == ("R", 1334)
+    assert LABELS[-1] == ("L", 1334)
 
 
 def test_a_scan_that_never_reached_the_standard_grid_has_a_picture_too():

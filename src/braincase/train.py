@@ -353,14 +353,26 @@ def _resume(folder: Path | None, run: str, network: Any, optimizer: Any) -> int:
     if not same_shapes(weights, network.state_dict()):
         return 0
     network.load_state_dict(weights)
-    of_optimizer = _part(tensors, "optimizer.")
+    parameters = list(network.parameters())
     by_number: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in of_optimizer.items():
+    for name, tensor in _part(tensors, "optimizer.").items():
         number, key = name.split(".", 1)
-        by_number.setdefault(int(number), {})[key] = tensor
+        laid_out = _laid_out_like(parameters[int(number)], tensor)
+        by_number.setdefault(int(number), {})[key] = laid_out
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": by_number, "param_groups": groups})
     return int(state["epochs_done"])
+
+
+def _laid_out_like(parameter: Tensor, state: Tensor) -> Tensor:
+    """Give a restored moment the memory layout of its parameter.
+
+    The fused optimizer walks both as flat memory: moments in another order than a channels-last
+    kernel would be applied to other weights, without a word.
+    """
+    if state.shape != parameter.shape:
+        return state  # the step count
+    return torch.empty_like(parameter).copy_(state)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ Fit = Callable[[Cohort, Rows, str, int], Fitted]
 
 
 #: How the settings are called in tables and figures.
-MODEL_TITLES = {"plain": "plain CAE", "ddcml": "DDCML (Onga 2019)", "braincase": "Braincase"}
+MODEL_TITLES = {"plain": "plain CAE", "ddcml": "DDCML", "braincase": "Braincase"}
 
 
 def title_of(method: str) -> str:

@@ -29,7 +29,7 @@ CUTS: Sequence[tuple[int, float]] = (
 LABELS: Sequence[tuple[str, int]] = tuple(
     (side, left + shift)
     for left in range(384, 1344, 160)
-    for side, shift in (("L", 10), ("R", 150))
+    for side, shift in (("R", 10), ("L", 150))
 )
 #: Height of the strip: the longest side of the standard field of view, mm.
 HEIGHT_MM = 192
@@ -72,12 +72,18 @@ def picture_standard(head: Image, mask: NDArray[np.bool_], grid: Grid) -> Pictur
     tiles, path, left = [], [], 0.0
     for axis, where in CUTS:
         index = int((where - FIELD_CORNER_MM[axis]) // step)
-        tile = _enlarge(np.take(head, index, axis), step)
+        tile = _enlarge(_seen_from_the_feet(head, index, axis), step)
         tiles.append(_framed(tile))
         top = (HEIGHT_MM - tile.shape[1] / PIXELS_PER_MM) / 2
-        path += _outline(np.take(soft, index, axis), step, left, top + tile.shape[1])
+        path += _outline(_seen_from_the_feet(soft, index, axis), step, left, top + tile.shape[1])
         left += tile.shape[0]
     return _encode(tiles, "".join(path))
+
+
+def _seen_from_the_feet(head: Image, index: int, axis: int) -> Image:
+    """Cut a slice in the radiological convention: the subject's right is on the viewer's left."""
+    tile = np.take(head, index, axis)
+    return tile if axis == 0 else tile[::-1]
 
 
 def picture_raw(volume: Volume) -> Picture:

@@ -130,7 +130,7 @@ def _section(result: Result) -> Section:
 def _picture_section(picture: Picture) -> Section:
     with Image.open(picture.path) as image:
         url = png_url(image.convert("RGB"))
-    return Section(picture.title, "", pictures=[Pictures([("", [url])], [], picture.caption)])
+    return Section(picture.title, blocks=[Pictures([("", [url])], [], picture.caption)])
 
 
 def _scores(result: Result) -> Iterator[Mapping[str, Any]]:

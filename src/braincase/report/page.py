@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,6 +35,7 @@ class Table:
         Titles above several columns: (title, number of columns), all columns covered; may be empty.
     """
 
+    kind: ClassVar = "table"
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str
@@ -44,6 +46,7 @@ class Table:
 class Drawing:
     """A figure as inline SVG."""
 
+    kind: ClassVar = "drawing"
     svg: Markup
     caption: str
 
@@ -52,6 +55,7 @@ class Drawing:
 class Pictures:
     """Pictures in a grid: data URLs by row, with titles of rows and columns (or none)."""
 
+    kind: ClassVar = "pictures"
     rows: Sequence[tuple[str, Sequence[str]]]
     columns: Sequence[str]
     caption: str
@@ -60,15 +64,25 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report."""
+    """One part of a report.
+
+    Parameters
+    ----------
+    title, lead
+        Heading and first paragraph.
+    blocks
+        Tables and figures in the order in which they stand.
+    notes
+        Short remarks below them.
+    facts
+        Names and values, in small print.
+    """
 
     title: str
-    lead: str
-    tables: Sequence[Table] = ()
-    drawings: Sequence[Drawing] = ()
-    pictures: Sequence[Pictures] = ()
+    lead: str = ""
+    blocks: Sequence[Table | Drawing | Pictures] = ()
     notes: Sequence[str] = ()
-    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    facts: Sequence[tuple[str, str]] = ()
 
 
 def render_page(

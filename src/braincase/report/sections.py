@@ -32,90 +32,79 @@ def paper_section(result: PaperResult) -> Section:
         (row.title, [figures.slice_url(i, result.material.resolution_mm) for i in row.images])
         for row in result.slices
     ]
-    return Section(
-        "The paper's experiment",
-        lead,
-        tables=[_paper_table(result)],
-        drawings=[
-            _drawing(
-                figures.draw_paper_scores(result.scores, data),
-                f"K-means accuracy on held-out people ({data}) with 95 % intervals over people, "
-                "beside the paper's mean and standard deviation over folds on ADNI2. The data "
-                "differ: compare the step from model to model, not the heights.",
-            ),
-            _drawing(
-                figures.draw_code_maps(result.maps, result.material.classes),
-                "t-SNE of the codes of held-out scans (first fold). Distances between clumps mean "
-                "nothing; whether the classes part does.",
-            ),
-        ],
-        pictures=[
-            Pictures(
-                cuts,
-                models,
-                "One held-out scan of each class, the one of median error: input, and what each "
-                "model rebuilds from 150 numbers. The subject's right is on the left.",
-                brains=True,
-            )
-        ]
-        if cuts
-        else [],
-        notes=[
-            f"Naming the most frequent class every time would give {result.majority:.3f}.",
-            _fold_note(result.provenance),
-        ],
-    )
+    blocks: list[Table | Drawing | Pictures] = [
+        _paper_table(result),
+        _drawing(
+            figures.draw_paper_scores(result.scores, data),
+            f"K-means accuracy on held-out people ({data}) with 95 % intervals over people, "
+            "beside the paper's mean and standard deviation over folds on ADNI2. The data "
+            "differ: compare the step from model to model, not the heights.",
+        ),
+        _drawing(
+            figures.draw_code_maps(result.maps, result.material.classes),
+            "t-SNE of the codes of held-out scans (first fold). Distances between clumps mean "
+            "nothing; whether the classes part does.",
+        ),
+    ]
+    if cuts:
+        caption = (
+            "One held-out scan of each class, the one of median error: input, and what each model "
+            "rebuilds from its code. The subject's right is on the left."
+        )
+        blocks.append(Pictures(cuts, models, caption, brains=True))
+    notes = [
+        f"Naming the most frequent class every time would give {result.majority:.3f}.",
+        _fold_note(result.provenance),
+    ]
+    return Section("The paper's experiment", lead, blocks, notes)
 
 
 def honest_section(result: HonestResult) -> Section:
     """Lay out the honest table and the order of the never-trained groups."""
-    tables = [_method_table(result.methods, _honest_caption(result))]
-    drawings = [
+    blocks: list[Table | Drawing | Pictures] = [
+        _method_table(result.methods, _honest_caption(result)),
         _drawing(
             figures.draw_methods(result.methods),
             "Models in colour, baselines in grey, with 95 % intervals over people.",
-        )
+        ),
     ]
-    if result.staging:
-        tables.append(_staging_table(result.staging))
-        shown = _shown_staging(result)
-        drawings.append(
-            _drawing(
-                figures.draw_staging(shown),
-                f"Where {title_of(shown.method)} puts people of groups no model was trained on; "
-                "each dot a person, the dark bar the group's mean and its interval.",
-            )
-        )
     if result.unseen:
         people = _counts(result.unseen.people)
         caption = (
             f"Unseen data set {result.unseen.data}: {people}, one scan each, ask the gallery of "
             "the first fold's training people. Nothing was fitted to this data set."
         )
-        tables.append(_method_table(result.unseen.methods, caption))
+        blocks.append(_method_table(result.unseen.methods, caption))
+    if result.staging:
+        shown = _shown_staging(result)
+        caption = (
+            f"Where {title_of(shown.method)} puts people of groups no model was trained on; each "
+            "dot a person, the bar the group's mean and its interval."
+        )
+        blocks += [_staging_table(result.staging), _drawing(figures.draw_staging(shown), caption)]
     lead = (
         "Each held-out person asks with one scan; the training people are the gallery. Models and "
         "baselines learned from the same scans."
     )
-    return Section("Search by people never seen, baselines beside it", lead, tables, drawings)
+    return Section("Search by people never seen, baselines beside it", lead, blocks)
 
 
 def confound_section(result: ConfoundResult) -> Section:
     """Lay out what the codes know besides the disease."""
-    tables, drawings, notes = [], [], []
+    blocks: list[Table | Drawing | Pictures] = []
     for model in result.models:
-        tables += [_sharing_table(model), _readable_table(model)]
         caption = (
             f"{title_of(model.model)}: how much more alike a query's 10 nearest cases are than "
             "permutation makes them. In colour: p < 0.05."
         )
-        drawings.append(_drawing(figures.draw_sharing(model.sharing), caption))
-        notes.append(_linking_note(model))
+        drawing = _drawing(figures.draw_sharing(model.sharing), caption)
+        blocks += [_sharing_table(model), drawing, _readable_table(model)]
     lead = (
         "Neighbours should share the disease. Where they share scanner, site, age or sex beyond "
         "what people of equal diagnosis share, the search finds those too."
     )
-    return Section("What else the codes know", lead, tables, drawings, notes=notes)
+    notes = [_linking_note(model) for model in result.models]
+    return Section("What else the codes know", lead, blocks, notes)
 
 
 def method_section(
@@ -144,7 +133,7 @@ def method_section(
         [_training_row(training) for training in trainings],
         "Models trained for this report.",
     )
-    return Section("How these numbers came about", "", [table], facts=facts)
+    return Section("How these numbers came about", blocks=[table], facts=facts)
 
 
 def _paper_table(result: PaperResult) -> Table:
@@ -331,7 +320,8 @@ def _interval(estimate: Estimate, digits: int) -> str:
 def _number(value: float, digits: int) -> str:
     if value != value:
         return "-"
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    # Adding 0.0 after rounding turns a negative zero into a plain one.
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _drawing(svg: str, caption: str) -> Drawing:

@@ -104,7 +104,7 @@ def take_census(
         dropped=tuple((str(where), reason) for where, reason in dropped),
         conflicts=tuple(_conflicts(scans, label_column)),
         duplicates=tuple(_duplicates(scans, marks)),
-        notes=tuple(notes),
+        notes=(*notes, *_several_labels(scans, label_column)),
         label_column=label_column,
     )
 
@@ -141,6 +141,22 @@ def _conflicts(scans: list[Scan], label_column: str) -> list[str]:
         for (who, column), values in seen.items()
         if len(values) > 1
     ]
+
+
+def _several_labels(scans: list[Scan], label_column: str) -> list[str]:
+    """Name people with scans of several labels: a course, or a mistake; one fold holds them all."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for scan in scans:
+        if scan.labels.get(label_column) not in (None, ""):
+            labels[scan.subject].add(_label(scan, label_column))
+    several = [
+        f"{who} ({', '.join(sorted(seen))})" for who, seen in labels.items() if len(seen) > 1
+    ]
+    if not several:
+        return []
+    named = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
+    people = _count(len(several), "person has", "people have")
+    return [f"{people} scans of several labels in {label_column}: {named}"]
 
 
 def _duplicates(scans: list[Scan], marks: Sequence[Hashable]) -> list[tuple[str, ...]]:
