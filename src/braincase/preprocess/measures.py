@@ -109,8 +109,8 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
     mirror image), ``brain_ml``, ``inside`` (share in the field of view), ``largest`` and
     ``smallest`` (size against the template by main axis), ``turned_degrees``. Of brightness, white
     matter 1: ``grey``, ``fluid``, ``bone``, ``scalp``, ``sides`` (how much one is brighter than
-    the other). ``noise`` and ``ghosts``: the noise in white matter, and how much brighter the air is
-    on one side of the head than on another, in units of the grey-white difference.
+    the other). ``noise`` and ``ghosts``: the noise in white matter, and how much brighter the air
+    is on one side of the head than on another, in units of the grey-white difference.
     """
     place, measured = reference(grid), prepared.measured
     head, mask = prepared.head, prepared.mask

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+
+from braincase.errors import UsageError
+from braincase.geometry import HALF_GRID, STANDARD_GRID, apply_affine
+from braincase.preprocess.pipeline import (
+    Prepared,
+    prepare_batch,
+    prepare_volume,
+    recipe_digest,
+    recipe_of,
+)
+from braincase.simulate.head import Pose, Scanning, SimulatedHead, simulate_head
+from braincase.volume import Volume, read_volume
+
+POSE = Pose((14, -7, 9), (12, -15, 10), (0.92, 0.88, 0.9))
+SCANNING = Scanning(zooms_mm=(2, 2, 2), noise=0.02)
+
+
+@pytest.fixture(scope="module")
+def head() -> SimulatedHead:
+    return simulate_head(11, POSE, SCANNING)
+
+
+@pytest.fixture(scope="module")
+def prepared(head) -> Prepared:
+    return prepare_volume(Volume(head.data, head.affine))
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def on_grid(image: np.ndarray, affine: np.ndarray, native_to_mni: np.ndarray) -> np.ndarray:
+    points = np.moveaxis(STANDARD_GRID.points_mm(), 0, -1)
+    voxels = apply_affine(np.linalg.inv(native_to_mni @ affine), points)
+    return ndimage.map_coordinates(image.astype(np.float32), np.moveaxis(voxels, -1, 0), order=1)
+
+
+def test_the_standard_volume_has_its_form(prepared):
+    assert prepared.volume.shape == prepared.mask.shape == (80, 96, 80)
+    assert prepared.volume.dtype == np.uint8
+    assert not prepared.volume[~prepared.mask].any()
+    assert prepared.volume.max() > 150
+
+
+@pytest.mark.xfail(
+    reason="not reached yet (issue 5): median corner error 3.6 mm, 2.5 mm is the goal"
+)
+def test_the_true_transform_is_found(head, prepared):
+    corners = np.array(list(product((-70, 70), (-105, 72), (-70, 82))), float)
+    native = apply_affine(np.linalg.inv(head.native_to_mni), corners)
+    error = np.linalg.norm(apply_affine(prepared.native_to_mni, native) - corners, axis=1)
+    assert np.median(error) < 2.5
+
+
+@pytest.mark.xfail(
+    reason="not reached yet (issue 5): Dice 0.91 on the hardest simulated head, 0.93 is the goal"
+)
+def test_the_true_brain_is_found(head, prepared):
+    truth = on_grid(head.brain, head.affine, prepared.native_to_mni) > 0.5
+    assert dice(prepared.mask, truth) > 0.93
+    assert (truth & ~prepared.mask).sum() < 0.03 * truth.sum()
+
+
+@pytest.mark.xfail(
+    reason="not reached yet (issue 5): brain volume 20 % too large on one simulated head"
+)
+def test_what_was_measured_is_true(head, prepared):
+    measured = prepared.measured
+    # The mask holds the fluid around the brain, the simulation's truth does not.
+    assert 1 < measured.brain_ml / (head.brain.sum() * 8e-3) < 1.15
+    assert_allclose(sorted(measured.scales), sorted(POSE.scale), atol=0.04)
+    assert measured.turned_degrees == pytest.approx(18, abs=4)
+    assert measured.inside == 1
+    assert not measured.skull_stripped
+    assert not measured.searched_wide
+
+
+def test_left_stays_left(head):
+    """A bright ball in the left hemisphere of the native scan comes out on the left."""
+    centre = apply_affine(
+        np.linalg.inv(head.native_to_mni @ head.affine), np.array([-30.0, -20, 30])
+    )
+    voxels = np.stack(np.meshgrid(*map(np.arange, head.data.shape), indexing="ij"), axis=-1)
+    ball = np.linalg.norm(voxels - centre, axis=-1) < 3.5
+    marked = np.where(ball, 1.35 * head.data.max(), head.data).astype(np.float32)
+    volume = prepare_volume(Volume(marked, head.affine)).volume
+    bright = np.argwhere(volume > 250)
+    x, y, z = STANDARD_GRID.affine[:3, 3] + 2 * np.median(bright, axis=0)
+    assert (x, y, z) == pytest.approx((-30, -20, 30), abs=4)
+
+
+def test_the_way_the_array_is_stored_does_not_matter(head, prepared, tmp_path):
+    image = nib.Nifti1Image(head.data, head.affine)
+    turn = nib.orientations.axcodes2ornt("PSL")
+    turned = image.as_reoriented(
+        nib.orientations.ornt_transform(nib.orientations.io_orientation(head.affine), turn)
+    )
+    assert turned.shape != image.shape
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    again = prepare_volume(read_volume(tmp_path / "turned.nii.gz"))
+    assert_array_equal(again.volume, prepared.volume)
+    assert_allclose(again.native_to_mni, prepared.native_to_mni, atol=1e-4)
+
+
+@pytest.mark.parametrize("zooms", [(0.8, 1, 1), (1, 1, 3)])
+def test_the_size_of_voxels_hardly_matters(prepared, zooms):
+    head = simulate_head(11, POSE, Scanning(zooms_mm=zooms, noise=0.02))
+    other = prepare_volume(Volume(head.data, head.affine))
+    assert dice(other.mask, prepared.mask) > 0.975
+    both = other.mask & prepared.mask
+    assert np.corrcoef(other.volume[both], prepared.volume[both])[0, 1] > 0.93
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_batch_gives_what_one_by_one_gives(head, prepared, device):
+    """On NumPy, and by the path that a GPU takes (here on torch's CPU)."""
+    small = simulate_head(
+        12, Pose((-5, 4, 0)), Scanning(zooms_mm=(3, 3, 3), field_mm=(180, 220, 200))
+    )
+    volumes = [Volume(small.data, small.affine), Volume(head.data, head.affine)]
+    batch = prepare_batch(volumes, device=device)
+    alone = [prepare_volume(volumes[0]), prepared]
+    for found, wanted in zip(batch, alone, strict=True):
+        assert_allclose(found.native_to_mni, wanted.native_to_mni, atol=0.05)
+        assert dice(found.mask, wanted.mask) > 0.998
+        difference = np.abs(found.volume.astype(int) - wanted.volume)[found.mask & wanted.mask]
+        assert np.quantile(difference, 0.99) <= 2
+
+
+def test_a_skull_stripped_brain_is_prepared_as_such():
+    stripped = Scanning(zooms_mm=(2, 2, 2), noise=0.02, stripped=True)
+    head = simulate_head(13, POSE, stripped)
+    done = prepare_volume(Volume(head.data, head.affine))
+    truth = on_grid(head.brain, head.affine, done.native_to_mni) > 0.5
+    assert done.measured.skull_stripped
+    assert dice(done.mask, truth) > 0.96
+
+
+def test_the_half_grid_is_the_standard_one_reduced(head, prepared):
+    half = prepare_volume(Volume(head.data, head.affine), HALF_GRID)
+    assert half.volume.shape == half.mask.shape == half.head.shape == HALF_GRID.shape
+    blocks = prepared.volume.reshape(40, 2, 48, 2, 40, 2).mean(axis=(1, 3, 5))
+    assert np.abs(half.volume - blocks).max() < 1.5
+
+
+def test_gamma18_gives_the_published_mean(head):
+    done = prepare_volume(Volume(head.data, head.affine), intensity="gamma18")
+    assert done.volume.mean() == pytest.approx(18, abs=1)
+
+
+def test_an_offset_of_all_grey_values_does_not_matter(head, prepared):
+    shifted = prepare_volume(Volume(head.data + 5000, head.affine))
+    assert dice(shifted.mask, prepared.mask) > 0.99
+
+
+@pytest.mark.parametrize("kind", ["noise", "ball", "plane"])
+def test_what_is_no_head_is_an_answer_and_not_a_crash(kind):
+    rng = np.random.default_rng(0)
+    data = rng.random((60, 60, 60)).astype(np.float32)
+    centred = np.stack(np.meshgrid(*[np.arange(60) - 30] * 3, indexing="ij"))
+    if kind == "ball":
+        data = (np.linalg.norm(centred, axis=0) < 20).astype(np.float32)
+    if kind == "plane":
+        data = (centred[0] == 0).astype(np.float32)
+    done = prepare_volume(Volume(data, np.diag([3.0, 3, 3, 1])))
+    assert np.isfinite(done.head).all()
+
+
+def test_recipes_differ_by_what_changes_the_numbers():
+    recipes = [
+        recipe_of(),
+        recipe_of(HALF_GRID),
+        recipe_of(intensity="gamma18"),
+        recipe_of(extraction="hd-bet"),
+    ]
+    assert len({recipe_digest(r) for r in recipes}) == 4
+    assert recipe_digest(recipe_of()) == recipe_digest(dict(reversed(recipe_of().items())))
+
+
+@pytest.mark.parametrize(
+    ("option", "choice"), [("intensity", "bright"), ("extraction", "scissors")]
+)
+def test_an_unknown_choice_is_answered_with_the_known_ones(option, choice):
+    with pytest.raises(UsageError, match=f"'{choice}'; expected (white-matter|watershed) or"):
+        recipe_of(**{option: choice})
+
+
+def test_a_real_labelled_head(shared_data: Path):
+    folder = shared_data / "heads-ixi2mm"
+    done = prepare_volume(read_volume(folder / "IXI012-HH-1211-T1_ds.nii.gz"))
+    labels = read_volume(folder / "IXI012-HH-1211-T1_ds_DLMUSE.nii.gz")
+    truth = on_grid(labels.data > 0, labels.affine, done.native_to_mni) > 0.5
+    assert dice(done.mask, truth) > 0.965
+
+
+def test_a_real_stripped_brain(shared_data: Path):
+    scan = shared_data / "brains-ds002748-2mm" / "sub-50" / "anat" / "sub-50_T1w.nii.gz"
+    done = prepare_volume(read_volume(scan))
+    assert done.measured.skull_stripped
+    assert done.measured.masked_agreement > 0.8

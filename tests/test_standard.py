@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+
+from braincase.geometry import HALF_GRID, STANDARD_GRID, apply_affine
+from braincase.preprocess import standard
+from braincase.preprocess.coarse import turn
+from braincase.preprocess.template import CENTRE_MM
+
+
+def wavy(points: np.ndarray) -> np.ndarray:
+    """A smooth image as a function of MNI points of shape (..., 3)."""
+    return 2 + np.sin(points / [23.0, 31.0, 27.0]).sum(axis=-1)
+
+
+def native_scan(to_mni: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    return wavy(apply_affine(to_mni, voxels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("zooms", [(2, 2, 2), (1, 1.3, 0.9), (0.7, 3, 1.2)])
+def test_every_grid_voxel_gets_what_is_at_its_place(zooms):
+    zooms = np.array(zooms)
+    shape = tuple(np.ceil(260 / zooms).astype(int))
+    transform = np.hstack([0.93 * turn(0.2, -0.1, 0.3), [[4.0], [-6.0], [9.0]]])
+    to_voxel = standard.mni_to_voxel(transform, shape, zooms)
+    scan = native_scan(np.linalg.inv(to_voxel), shape)
+    found = standard.to_standard(scan, zooms, to_voxel)
+    assert_allclose(found, wavy(np.moveaxis(STANDARD_GRID.points_mm(), 0, -1)), atol=0.02)
+
+
+@pytest.mark.xfail(reason="not reached yet (issue 5): 0.33 of the cut slab, 0.4 was expected")
+def test_outside_the_field_of_view_is_zero():
+    to_voxel = standard.mni_to_voxel(np.eye(3, 4), (40, 96, 80), np.full(3, 2.0))
+    found = standard.to_standard(np.ones((40, 96, 80), np.float32), np.full(3, 2.0), to_voxel)
+    assert_array_equal(found[:20], 0)
+    assert_array_equal(found[20:60], 1)
+    assert_array_equal(found[60:], 0)
+    assert standard.covered(to_voxel, (40, 96, 80)) == pytest.approx(0.63, abs=0.05)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 0.7, 1.0, 1.4])
+def test_the_blur_is_the_same_for_all_fine_voxels(zoom):
+    n = round(160 / zoom) | 1
+    line = np.zeros((n, 3, 3), np.float32)
+    line[n // 2] = 1 / zoom  # one millimetre's worth at the origin
+    blurred = standard._blur(line, 0, standard.BLUR_MM2 / zoom**2 - 1 / 6)[:, 1, 1]
+    fine = np.arange(-12, 12, 0.01)  # linear interpolation between the voxels is part of the blur
+    response = np.interp(fine, (np.arange(n) - n // 2) * zoom, blurred)
+    assert (response * fine**2).sum() / response.sum() == pytest.approx(standard.BLUR_MM2, rel=0.02)
+    assert response.sum() * 0.01 == pytest.approx(1, rel=0.01)
+
+
+def test_the_centre_of_the_template_is_the_middle_of_the_frame():
+    to_voxel = standard.mni_to_voxel(np.eye(3, 4), (11, 21, 31), np.array([1.0, 2.0, 0.5]))
+    assert_allclose(apply_affine(to_voxel, np.array(CENTRE_MM)), [5, 10, 15])
+
+
+def test_scales_and_turns_are_read_off_an_affine():
+    affine = np.eye(4)
+    affine[:3, :3] = turn(0, 0, 0.5) @ np.diag([0.8, 1.1, 0.9])
+    assert_allclose(standard.scales_of(affine), [1.1, 0.9, 0.8])
+    assert standard.turned_degrees(affine) == pytest.approx(np.degrees(0.5))
+
+
+def test_the_half_grid_is_the_mean_of_blocks():
+    image = np.random.default_rng(0).random(STANDARD_GRID.shape).astype(np.float32)
+    half = standard.to_grid(image, HALF_GRID)
+    assert half.shape == HALF_GRID.shape
+    assert half[3, 5, 7] == pytest.approx(image[6:8, 10:12, 14:16].mean())
+    assert standard.to_grid(image, STANDARD_GRID) is image
+
+
+def test_cutting_to_the_field_changes_nothing():
+    rng = np.random.default_rng(1)
+    scan = ndimage.gaussian_filter(rng.random((150, 140, 160)), 2).astype(np.float32)
+    to_voxel = standard.mni_to_voxel(np.eye(3, 4) * 0.9, scan.shape, np.full(3, 2.0))
+    points = np.moveaxis(STANDARD_GRID.points_mm(), 0, -1)
+    voxels = np.moveaxis(apply_affine(to_voxel, points), -1, 0)
+    wanted = ndimage.map_coordinates(scan, voxels, order=1)
+    assert_allclose(standard.to_standard(scan, np.full(3, 2.0), to_voxel), wanted, atol=1e-4)
