@@ -83,7 +83,7 @@ def picture_standard(head: Image, mask: NDArray[np.bool_], grid: Grid) -> Pictur
 def _seen_from_the_feet(head: Image, index: int, axis: int) -> Image:
     """Cut a slice in the radiological convention: the subject's right is on the viewer's left."""
     tile = np.take(head, index, axis)
-    return tile if axis == 0 else tile[::-1]
+    return np.asarray(tile if axis == 0 else tile[::-1], np.float32)
 
 
 def picture_raw(volume: Volume) -> Picture:
@@ -96,7 +96,8 @@ def picture_raw(volume: Volume) -> Picture:
     tiles = []
     for axis in range(3):
         step = np.delete(volume.zooms_mm, axis) * scale
-        tiles.append(_framed(_enlarge(np.take(scaled, data.shape[axis] // 2, axis), *step)))
+        tile = _seen_from_the_feet(scaled, data.shape[axis] // 2, axis)
+        tiles.append(_framed(_enlarge(tile, *step)))
     return _encode(tiles, "")
 
 
