@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -56,6 +58,7 @@ def test_voxel_knn_distances_are_euclidean(features, part):
 
 def test_svm_by_gram_matrix_is_a_linear_svm_on_voxels(features, part, monkeypatch):
     monkeypatch.setattr(baselines, "PENALTIES", (1.0,))
+    part = replace(part, train_y=(part.train % 3 == 0).astype(int))  # one class twice the other
     gram = centred_gram(prepare_baselines(features).voxel_gram, part.train)
     evidence = baselines.svm_evidence(gram, part, 0)
     centred = features.voxels - features.voxels[part.train].mean(axis=0)
@@ -84,6 +87,17 @@ def test_a_query_changes_no_other_querys_answer(features, part):
     for one, other in zip(before, after, strict=True):
         assert np.allclose(one.distances[:-1], other.distances[:-1], rtol=1e-2, atol=1e-2)
         assert np.allclose(one.evidence[:-1], other.evidence[:-1], rtol=1e-2, atol=1e-2)
+
+
+def test_one_wild_region_counts_no_more_than_five_spreads(features, part):
+    train = features.regions[part.train, 0]
+    evidence = []
+    for value in (train.mean() + 5 * train.std(), 1e4):
+        regions = features.regions.copy()
+        regions[-1, 0] = value
+        answers = by_name(prepare_baselines(Features(features.voxels, regions)).answer(part, 0))
+        evidence.append(answers["regional volumes, SVM"].evidence[-1])
+    assert np.allclose(*evidence, atol=1e-3)
 
 
 def test_three_classes_give_three_columns_of_evidence(features, part):

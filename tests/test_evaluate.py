@@ -11,7 +11,9 @@ import pytest
 
 from braincase.errors import CohortError, LeakError
 from braincase.evaluate import open_study, remember, run_honest, run_paper
-from braincase.evaluate.honest import MOST_SCANS, _sample
+from braincase.evaluate.honest import MOST_SCANS, _sample, verdict
+from braincase.evaluate.records import Estimate
+from braincase.report import write_report
 from pca import fit_by, fit_pca
 
 MODELS = ("plain", "braincase")
@@ -146,6 +148,12 @@ def test_a_code_of_noise_loses_and_the_first_line_says_so(study):
     assert "Braincase" in result.first_line
 
 
+def test_the_first_line_says_when_a_difference_may_be_chance(honest):
+    cases = {Estimate(0.02, -0.03, 0.06): True, Estimate(0.2, 0.1, 0.3): False}
+    for lead, chance in cases.items():
+        assert ("neither is clearly ahead" in verdict(honest.methods, lead)) == chance
+
+
 def test_never_trained_people_stand_between_in_a_code_that_knows(study):
     result = run_honest(study, fit_knowing(study), ["braincase"])
     staging = result.staging[0]
@@ -230,3 +238,14 @@ def test_a_huge_cohort_is_sampled_by_whole_people(study, monkeypatch):
     people = set(study.subjects[kept])
     assert len(kept) == np.isin(study.subjects, list(people)).sum()
     assert all(a < b for a, b in pairwise(kept))
+
+
+def test_three_classes_are_told_apart_with_the_same_words(tiny, tmp_path):
+    study = open_study(tiny, classes=["CN", "EMCI", "AD"], n_folds=2, run_folds=1)
+    paper, honest = run_paper(study, fit_pca, ["plain"]), run_honest(study, fit_pca, ["plain"])
+    assert {row.title.split(",")[0] for row in paper.slices} == {"CN", "EMCI", "AD"}
+    assert list(honest.methods[0].recalls) == ["CN", "EMCI", "AD"]
+    assert honest.staging == ()
+    page = write_report(tmp_path, [paper, honest]).read_text(encoding="utf-8")
+    assert "recall EMCI" in page
+    assert "var(--class-2)" in page

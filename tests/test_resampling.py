@@ -12,7 +12,8 @@ from braincase.evaluate.resampling import draw_people, estimate, mean_of, ratio_
 def drawn():
     """Classes, named classes and scores of 40 people in 30 resamples."""
     rng = np.random.default_rng(3)
-    y, named = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
+    y, named = rng.integers(0, 2, 40), rng.integers(0, 3, 40)
+    y[0] = 2  # one person only, so that many resamples lack the class
     scores = np.round(rng.normal(size=40), 1)  # rounded, so that some are equal
     rows = draw_people(np.zeros(40), 0, 30)
     return y[rows], named[rows], scores[rows]
@@ -27,8 +28,9 @@ def test_macro_f1_of_all_resamples_is_the_one_of_each(drawn):
 def test_recalls_of_all_resamples_are_those_of_each(drawn):
     y, named, _ = drawn
     one_by_one = [metrics.recall_per_class(a, b) for a, b in zip(y, named, strict=True)]
-    expected = [[recall[c] for c in range(3)] for recall in one_by_one]
-    assert np.allclose(resampling.recalls(y, named, range(3)), expected)
+    expected = [[recall.get(c, np.nan) for c in range(3)] for recall in one_by_one]
+    assert np.isnan(expected).any()
+    assert np.allclose(resampling.recalls(y, named, range(3)), expected, equal_nan=True)
 
 
 def test_auc_of_all_resamples_is_the_one_of_each(drawn):

@@ -153,7 +153,8 @@ def verdict(methods: Sequence[MethodScore], lead: Estimate) -> str:
     return (
         f"{who_wins}: macro-F1 of the best model ({title_of(model.name)}) is "
         f"{model.macro_f1.value:.3f}, of the best baseline ({baseline.name}) "
-        f"{baseline.macro_f1.value:.3f}; difference {lead.signed()}."
+        f"{baseline.macro_f1.value:.3f}; difference {lead.signed()}"
+        f"{', neither is clearly ahead' if lead.covers(0) else ''}."
     )
 
 

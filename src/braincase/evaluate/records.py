@@ -82,6 +82,10 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    def covers(self, value: float) -> bool:
+        """Tell whether the interval holds a value; false without an interval."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
     def signed(self) -> str:
         """Write a difference with its sign and interval."""
         if self.low is None or self.high is None:
