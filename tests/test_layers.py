@@ -19,9 +19,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
+    ("learned", "normal"),
     ("pictures", "explain_picture"),
     ("report",),
-    ("experiment", "query", "ask"),
+    ("experiment", "query", "ask", "answer"),
     ("demo",),
     ("cli", "__main__"),
 )
