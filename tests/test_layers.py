@@ -19,11 +19,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
+    ("learned", "normal", "alike"),
     ("pictures", "explain_picture"),
     ("report",),
-    ("experiment", "query", "ask"),
+    ("experiment", "query", "ask", "answer", "explain_hits"),
     ("demo",),
-    ("cli", "__main__"),
+    ("cli", "cli_search", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}
 

@@ -52,7 +52,9 @@ class QueryScan:
         return sha256(self.volume.tobytes()).hexdigest()
 
 
-def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+def read_query(
+    path: Path, grid: Grid, recipe: Mapping[str, Any], *, series: int | None = None
+) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
     Parameters
@@ -61,6 +63,8 @@ def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
         An image, a DICOM folder or zip, or a prepared image of a cohort.
     grid, recipe
         What the model was trained on.
+    series
+        Number of the DICOM series, where a folder or zip holds several.
 
     Raises
     ------
@@ -72,7 +76,9 @@ def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
     if not path.exists():
         raise UsageError(path, "no such file, folder or case", "a scan")
     is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
-    return _read_prepared(path, grid, recipe) if is_prepared else _read_raw(path, grid, recipe)
+    if is_prepared:
+        return _read_prepared(path, grid, recipe)
+    return _read_raw(path, grid, recipe, series)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
@@ -85,16 +91,16 @@ def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QuerySc
     return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
 
 
-def _read_raw(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+def _read_raw(path: Path, grid: Grid, recipe: Mapping[str, Any], series: int | None) -> QueryScan:
     from braincase.preprocess.pipeline import prepare_volume
     from braincase.preprocess.quality import judge, screen
     from braincase.sources.find import find_scans
     from braincase.sources.read import read_scan
 
-    scans, census = find_scans(path)
+    scans, census = find_scans(path, series=series)
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
-        advice = "Name one scan." if scans else reasons
+        advice = "Name one scan, or choose one with --series." if scans else reasons
         raise UsageError(path, f"{len(scans)} T1-weighted scans", "one", advice)
     volume = read_scan(scans[0])
     quality = screen(volume)
