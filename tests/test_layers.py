@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pictures", "explain_picture"),
     ("report",),
     ("experiment", "query", "ask", "answer"),
-    ("demo",),
+    ("demo", "web"),
+    ("cli_web",),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}
