@@ -29,9 +29,11 @@ def load_for_service(folder: Path) -> Loaded:
     """Load a model in the worker process; runs there and nowhere else."""
     from braincase.checkpoint import load_model
     from braincase.embed import embedder
+    from braincase.preprocess.template import load_template
     from braincase.web.worker import Loaded
 
     model = load_model(folder)
+    load_template()  # now, and not while the first person waits
     return Loaded(embedder(model), model.grid, model.recipe)
 
 

@@ -11,7 +11,6 @@ import multiprocessing
 import queue
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from braincase.derivatives import write_image
 from braincase.errors import BraincaseError
 from braincase.geometry import grid_of_resolution
 from braincase.web import records
+from braincase.web.private import private_folder
 from braincase.web.problems import Problem, not_found, problem_of
 from braincase.web.settings import Limits
 from braincase.web.worker import Embedded, Loaded, Ready, Step, Task, work
@@ -113,7 +113,7 @@ class Desk:
         self.limits = limits
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
-        self._folder = Path(tempfile.mkdtemp(prefix="braincase-uploads-"))  # 0700
+        self._folder = private_folder("uploads")
         self._uploads: dict[str, Upload] = {}
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Upload | None] = queue.Queue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -42,6 +43,12 @@ class Kept(Generic[T]):
         """Give a thing up."""
         with self._lock:
             self._held.pop(key, None)
+
+    def drop_where(self, wanted: Callable[[T], bool]) -> None:
+        """Give up all things of a kind."""
+        with self._lock:
+            for key in [key for key, (_, thing) in self._held.items() if wanted(thing)]:
+                del self._held[key]
 
     def _forget_old(self) -> None:
         oldest = time.monotonic() - self._seconds

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from braincase.errors import BraincaseError
 from braincase.explain import Spread, agreement_map, difference_map, usual_spread
-from braincase.geometry import Grid
 from braincase.normal import Normal, knows_age_and_sex, normal_of, stored_volume
 from braincase.normative import deviation_of
+from braincase.preprocess.standard import to_grid
+from braincase.preprocess.template import template_brain
 from braincase.regions import label_volume
 from braincase.volume import write_volume
 from braincase.web import records
@@ -22,9 +23,9 @@ from braincase.web.cases import label_column
 from braincase.web.catalogue import plain
 from braincase.web.images import file_response, tag_of
 from braincase.web.problems import Problem, not_found
-from braincase.web.searches import MOST_NAME, Search, find
+from braincase.web.searches import MOST_NAME, find
 from braincase.web.security import Reader
-from braincase.web.service import Here, Service
+from braincase.web.service import Here, Search, Service
 
 #: Maps kept on disk; the oldest go first.
 KEPT_FILES = 200
@@ -208,17 +209,9 @@ def template(request: Request, here: Here, person: Reader) -> Response:
     """Send the MNI152 template's brain on the gallery's grid as NIfTI."""
 
     def make() -> NDArray[np.float32]:
-        return template_brain(here.grid)
+        return to_grid(template_brain(), here.grid)
 
     return _send_fixed(here, request, "template", make)
-
-
-def template_brain(grid: Grid) -> NDArray[np.float32]:
-    """Return the skull-stripped MNI152 template on a grid."""
-    from braincase.preprocess.standard import to_grid
-    from braincase.preprocess.template import load_template
-
-    return to_grid(load_template()[2].brain, grid)
 
 
 def _send_fixed(

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Value = str | float | int | None
 Role = Literal["reader", "curator", "admin"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+#: Codes of real scans stay far within this; beyond it distances overflow.
+CodeNumber = Annotated[float, Field(ge=-1e6, le=1e6)]
 ScanId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -182,7 +184,7 @@ class SearchRequest(Record):
 
     case: ScanId | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
-    code: Annotated[list[float], Field(min_length=1, max_length=10_000)] | None = None
+    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=10_000)] | None = None
     k: Annotated[int, Field(ge=1, le=1000)] = 10
     where: Annotated[str, Field(max_length=2000)] = ""
     subject: Annotated[str, Field(max_length=200)] | None = None
@@ -191,6 +193,7 @@ class SearchRequest(Record):
     plus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     minus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     older: Annotated[float, Field(ge=-100, le=100)] | None = None
+    normality: bool = Field(False, description="Also say how far from normal query and hits are.")
 
 
 class Visit(Record):

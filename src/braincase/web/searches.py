@@ -13,8 +13,7 @@ import binascii
 import json
 import secrets
 import zlib
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import replace
 
 import numpy as np
 from fastapi import Response
@@ -22,7 +21,9 @@ from pydantic import ValidationError
 
 from braincase.answer import answer
 from braincase.ask import Asked, draw
+from braincase.errors import GalleryError
 from braincase.gallery import Query, SearchResult
+from braincase.gallery.records import Code
 from braincase.query import QueryScan
 from braincase.refine import learn_direction, refined_code
 from braincase.regions import load_regions, region_weights
@@ -33,7 +34,7 @@ from braincase.web.catalogue import tsv
 from braincase.web.headers import REPORT_CSP
 from braincase.web.problems import Problem, not_found
 from braincase.web.security import Person, Reader
-from braincase.web.service import Here, Service
+from braincase.web.service import Here, Search, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
@@ -41,16 +42,6 @@ MOST_LINK_BYTES = 20_000
 MOST_NAME = 8000
 #: What an uploaded scan is called: its own name may name a person.
 UPLOADED = "uploaded scan"
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """One finished search: what was asked by whom, what was found, and all that is said of it."""
-
-    wish: records.SearchRequest
-    owner: str
-    asked: Asked
-    told: records.Answer
 
 
 def ask(wish: records.SearchRequest, here: Here, person: Reader) -> records.Answer:
@@ -65,7 +56,9 @@ def ask(wish: records.SearchRequest, here: Here, person: Reader) -> records.Answ
 
 def again(search: str, here: Here, person: Reader) -> records.Answer:
     """Give the answer to an earlier search again."""
-    return find(search, here, person).told
+    found = find(search, here, person)
+    here.audit.write(person.name, "view", version=found.told.gallery_version)
+    return found.told
 
 
 def find(name: str, here: Service, person: Person) -> Search:
@@ -76,14 +69,18 @@ def find(name: str, here: Service, person: Person) -> Search:
     Problem
         If there is none, or it is another person's.
     """
-    held = cast(Search | None, here.searches.get(name))
+    held = here.searches.get(name)
     if held is None:
         wish = _read_link(name)
         return _carry_out(here, person, wish, name)
     if held.wish.case is None and person.owner not in (None, held.owner):
         raise not_found("such search")
     if held.wish.upload is not None:
-        here.uploaded(held.wish.upload, person)  # gone with the upload
+        try:
+            here.uploaded(held.wish.upload, person)
+        except Problem:
+            here.searches.drop(name)  # gone with the upload
+            raise
     return held
 
 
@@ -91,7 +88,7 @@ def _carry_out(
     here: Service, person: Person, wish: records.SearchRequest, name: str | None
 ) -> Search:
     asked = _asked(here, person, wish)
-    told = answer(asked, here.settings.label)
+    told = answer(asked, here.settings.label, normality=wish.normality)
     name = name or _name_of(wish, asked.result)
     content = {**told.to_json(), "search": name, "gallery": here.name, "request": wish}
     done = Search(wish, person.name, asked, records.Answer.model_validate(content))
@@ -119,7 +116,7 @@ def _asked(here: Service, person: Person, wish: records.SearchRequest) -> Asked:
     version = here.gallery.info(wish.as_of).version
     query, scan = _query(here, person, wish, version)
     own = np.asarray(query.code, np.float32)
-    code = own
+    code: Code = own
     if wish.plus or wish.minus:
         found = here.gallery.find([*wish.plus, *wish.minus], version)
         for name in (*wish.plus, *wish.minus):
@@ -128,7 +125,7 @@ def _asked(here: Service, person: Person, wish: records.SearchRequest) -> Asked:
         plus, minus = ([found[n].code for n in names] for names in (wish.plus, wish.minus))
         code = refined_code([code], plus, minus)
     if wish.older:
-        code = learn_direction(here.gallery, "age", as_of=version).moved(code, wish.older)
+        code = _older(here, code, wish.older, version)
     weights, weights_name = None, None
     if wish.regions:
         named = [f"{region.name}:{region.weight:g}" for region in wish.regions]
@@ -145,6 +142,15 @@ def _asked(here: Service, person: Person, wish: records.SearchRequest) -> Asked:
         as_of=version,
     )
     return Asked(here.gallery, query, search(here.gallery, query), scan)
+
+
+def _older(here: Service, code: Code, years: float, version: int) -> Code:
+    """Return a code moved by years, as people of this gallery differ with age."""
+    try:
+        return learn_direction(here.gallery, "age", as_of=version).moved(code, years)
+    except GalleryError as error:
+        text = f"'The same but older' cannot be learned from this gallery: {error.found}."
+        raise Problem(409, "too_few", text) from None
 
 
 def _query(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,16 +13,19 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
+from braincase.ask import Asked
 from braincase.derivatives import read_image
 from braincase.explain import Spread
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.geometry import Grid, grid_of_resolution
 from braincase.normal import Normal
+from braincase.web import records
 from braincase.web.audit import Audit
 from braincase.web.catalogue import Catalogue
 from braincase.web.jobs import Desk, Upload
 from braincase.web.kept import Kept
 from braincase.web.metrics import Metrics
+from braincase.web.private import private_folder
 from braincase.web.problems import not_found
 from braincase.web.security import Gate, Person
 from braincase.web.settings import Settings
@@ -33,6 +35,21 @@ from braincase.web.worker import Embedded
 SAVED = "saved"
 #: Decoded volumes kept for slices and maps; at 2 mm each is 0.6 MB.
 KEPT_VOLUMES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One finished search: what was asked by whom, what was found, and all that is said of it."""
+
+    wish: records.SearchRequest
+    owner: str
+    asked: Asked
+    told: records.Answer
+
+    @property
+    def upload(self) -> str | None:
+        """The upload it was made with."""
+        return self.wish.upload
 
 
 @dataclass(eq=False)
@@ -78,7 +95,7 @@ class Service:
     grid: Grid
     desk: Desk | None
     catalogue: Catalogue
-    searches: Kept[object]
+    searches: Kept[Search]
     volumes: Kept[NDArray[np.uint8]]
     folder: Path
     audit: Audit
@@ -165,7 +182,7 @@ def open_service(settings: Settings) -> Service:
         catalogue=Catalogue(gallery),
         searches=Kept(1000, settings.limits.keep_s),
         volumes=Kept(KEPT_VOLUMES, settings.limits.keep_s),
-        folder=Path(tempfile.mkdtemp(prefix="braincase-service-")),
+        folder=private_folder("service"),
         audit=audit,
         metrics=Metrics(desk),
         gate=gate,

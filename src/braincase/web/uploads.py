@@ -142,6 +142,7 @@ def cancel(job: str, here: Here, person: Reader) -> records.Job:
     desk = desk_of(here)
     found = desk.find(job, person.owner)
     desk.cancel(found)
+    here.searches.drop_where(lambda search: search.upload == job)
     here.audit.write(person.name, "cancel", job=job[:6])
     return found.record()
 
