@@ -23,8 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pictures", "explain_picture"),
     ("report",),
     ("experiment", "query", "ask", "answer", "explain_hits"),
-    ("demo",),
-    ("cli", "cli_search", "__main__"),
+    ("demo", "web"),
+    ("cli_search", "cli_web"),
+    ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}
 

@@ -16,6 +16,7 @@ import typer
 
 from braincase import __version__
 from braincase.cli_search import search
+from braincase.cli_web import add_commands
 from braincase.errors import BraincaseError, CohortError, UsageError
 
 app = typer.Typer(
@@ -83,6 +84,9 @@ def _options(
     ] = False,
 ) -> None:
     """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
+
+
+add_commands(app)
 
 
 @app.command()
