@@ -99,7 +99,7 @@ export const en = {
   neighbours: "Neighbours",
   map: "Map",
   results: "Results",
-  found: "{hits} of {searched} cases searched",
+  found: "{hits} of {searched} cases",
   distance: "Distance",
   marks: "Mark",
   moreLike: "More like this",
@@ -143,8 +143,8 @@ export const en = {
   showBeside: "Show beside the query",
 
   report: "Report",
-  table: "Cohort table",
-  link: "Copy link",
+  table: "Table",
+  link: "Link",
   linkCopied: "Link copied. It names gallery version {version}.",
 
   keysTitle: "Keys and mouse",

@@ -145,7 +145,7 @@ export const ja: Words = {
 
   report: "レポート",
   table: "症例表",
-  link: "リンクをコピー",
+  link: "リンク",
   linkCopied: "リンクをコピーしました（ギャラリー版 {version}）。",
 
   keysTitle: "キーとマウス",

@@ -11,18 +11,20 @@ export function valueLine(value: Value): string {
   return String(value);
 }
 
-/** Labels worth showing on a card, at most `most`: [name, text]. */
+/** Labels worth showing on a card: the usual ones, or else the first; [name, text]. */
 export function shownLabels(labels: Labels, most = 5): [string, string][] {
-  const rest = Object.keys(labels).filter((name) => !USUAL.includes(name));
-  return [...USUAL, ...rest]
-    .filter((name) => labels[name] !== undefined && labels[name] !== null)
+  const known = (names: readonly string[]): string[] =>
+    names.filter((name) => labels[name] !== undefined && labels[name] !== null);
+  const usual = known(USUAL);
+  return (usual.length > 0 ? usual : known(Object.keys(labels)))
     .slice(0, most)
     .map((name) => [name, labelText(name, labels[name] ?? null)]);
 }
 
 function labelText(name: string, value: Value): string {
   if (name === "age" && typeof value === "number") return t("years", { age: Math.round(value) });
-  return valueLine(value);
+  // A bare 'A' or '2' would say nothing.
+  return name === "site" || name === "scanner" ? `${name} ${valueLine(value)}` : valueLine(value);
 }
 
 export function labelLine(labels: Labels, most = 4): string {

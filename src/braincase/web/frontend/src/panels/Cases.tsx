@@ -75,34 +75,41 @@ function Marks({ scan }: { scan: string }) {
   );
 }
 
+/** A region's name as one reads it: 'L hippocampus'. */
+function regionText(name: string): string {
+  return name.replace(/^left-/, "L ").replace(/^right-/, "R ").replaceAll("-", " ");
+}
+
 function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
   const regions = (hit.regions ?? []).filter(([name]) => name !== "outside").slice(0, 2);
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
+      <div class="card-head">
+        {!own && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
+        <span class="card-name" title={hit.scan_id}>{hit.scan_id}</span>
+        {!own && <Marks scan={hit.scan_id} />}
+      </div>
       <button
         type="button" class="card-picture" aria-pressed={chosen}
         aria-label={`${t("showBeside")}: ${hit.scan_id}`} onClick={() => (state.beside.value = hit)}
       >
         <img src={urls.caseThumbnail(hit.scan_id)} alt="" loading="lazy" />
       </button>
-      <div class="card-head">
-        {!own && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
-        <span class="card-name" title={hit.scan_id}>{hit.scan_id}</span>
-        {!own && <Marks scan={hit.scan_id} />}
+      <div class="card-facts">
+        <p class="card-labels">
+          {shownLabels(hit.labels).map(([name, text], i) => (
+            <span key={name} title={name} class={i === 0 ? "first-label" : ""}>{text}</span>
+          ))}
+        </p>
+        <Distance hit={hit} most={most} />
+        <Course hit={hit} />
       </div>
-      <p class="card-labels">
-        {shownLabels(hit.labels).map(([name, text], i) => (
-          <span key={name} title={name} class={i === 0 ? "first-label" : ""}>{text}</span>
-        ))}
-      </p>
-      <Distance hit={hit} most={most} />
-      <Course hit={hit} />
       {regions.length > 0 && (
         <p class="card-regions">
           <span class="hint">{t("differsIn")}</span>
           {regions.map(([name, share]) => (
-            <span key={name}>{name} <span class="number">{percent(share)}</span></span>
+            <span key={name}>{regionText(name)} <span class="number">{percent(share)}</span></span>
           ))}
         </p>
       )}

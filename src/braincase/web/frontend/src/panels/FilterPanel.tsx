@@ -22,10 +22,10 @@ function NumberFilter({ column }: { column: Column }) {
   const set = (end: "low" | "high", text: string): void =>
     choose(column.name, { kind: "number", low, high, [end]: text === "" ? null : Number(text) });
   const hint = (value: number | null | undefined): string =>
-    typeof value === "number" ? `${Math.round(value * 100) / 100}` : "";
+    typeof value === "number" ? `${Number(value.toPrecision(Math.abs(value) < 1000 ? 3 : 5))}` : "";
   return (
     <div class="filter-row" role="group" aria-label={column.name}>
-      <span class="filter-name">{column.name}</span>
+      <span class="filter-name" title={column.name}>{column.name}</span>
       <input
         type="number" step="any" value={low ?? ""} placeholder={hint(column.minimum)}
         aria-label={`${column.name}, ${t("from")}`} data-filter={`${column.name}-low`}
@@ -50,7 +50,7 @@ function TextFilter({ column }: { column: Column }) {
   };
   return (
     <div class="filter-row" role="group" aria-label={column.name}>
-      <span class="filter-name">{column.name}</span>
+      <span class="filter-name" title={column.name}>{column.name}</span>
       <div class="chips">
         {column.values?.map((value) => (
           <button

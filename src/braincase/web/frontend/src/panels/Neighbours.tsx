@@ -9,21 +9,25 @@ function ShareRow({ share }: { share: Share }) {
   const { value, low, high, probability } = share;
   const wide = (part: number): string => `${(part * 100).toFixed(1)}`;
   return (
-    <tr>
-      <th scope="row">{value}</th>
-      <td class="share-picture">
-        <svg viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
-          <rect class="share-ground" x="0" y="4" width="100" height="6" />
-          <rect class="share-bar" x="0" y="4" width={wide(share.share)} height="6" />
-          <line class="share-interval" x1={wide(low)} x2={wide(high)} y1="7" y2="7" />
-          <line class="share-interval" x1={wide(low)} x2={wide(low)} y1="2" y2="12" />
-          <line class="share-interval" x1={wide(high)} x2={wide(high)} y1="2" y2="12" />
-        </svg>
-      </td>
-      <td class="number">{percent(share.share)}</td>
-      <td class="number hint">{`${Math.round(low * 100)}–${Math.round(high * 100)}`}</td>
-      <td class="number">{typeof probability === "number" ? percent(probability) : "–"}</td>
-    </tr>
+    <>
+      <tr>
+        <th scope="row">{value}</th>
+        <td class="number">{percent(share.share)}</td>
+        <td class="number hint">{`${Math.round(low * 100)}–${Math.round(high * 100)}`}</td>
+        <td class="number">{typeof probability === "number" ? percent(probability) : "–"}</td>
+      </tr>
+      <tr class="share-picture" aria-hidden="true">
+        <td colSpan={4}>
+          <svg viewBox="0 0 100 14" preserveAspectRatio="none">
+            <rect class="share-ground" x="0" y="4" width="100" height="6" />
+            <rect class="share-bar" x="0" y="4" width={wide(share.share)} height="6" />
+            <line class="share-interval" x1={wide(low)} x2={wide(high)} y1="7" y2="7" />
+            <line class="share-interval" x1={wide(low)} x2={wide(low)} y1="2" y2="12" />
+            <line class="share-interval" x1={wide(high)} x2={wide(high)} y1="2" y2="12" />
+          </svg>
+        </td>
+      </tr>
+    </>
   );
 }
 
@@ -37,7 +41,6 @@ function Shares() {
         <thead>
           <tr>
             <th scope="col">{told.label}</th>
-            <td />
             <th scope="col">{t("share")}</th>
             <th scope="col">{t("interval")}</th>
             <th scope="col">{t("probability")}</th>

@@ -1,7 +1,7 @@
 /** Choosing regions on a brain: the template with its atlas, and a list for the keyboard. */
 
 import { useSignal } from "@preact/signals";
-import type { Niivue } from "@niivue/niivue";
+import type { Niivue, NVImage } from "@niivue/niivue";
 import { useEffect, useRef } from "preact/hooks";
 import { tell } from "../actions";
 import { readRegions, urls } from "../api/client";
@@ -12,34 +12,44 @@ import { plainNiivue } from "../viewer/pair";
 import { Dialog } from "./Dialog";
 import { RegionList, toggleRegion } from "./RegionPanel";
 
-/** Soft hues by the golden angle, so that neighbours differ; chosen regions stand out in amber. */
+/** The NIfTI intent of a label image: NiiVue then never mixes the numbers of two regions. */
+const INTENT_LABEL = 1002;
+const FAINT = 0.3;
+const STRONG = 0.85;
+const CHOSEN = [255, 184, 64] as const;
+
+/** Soft hues by the golden angle, so that neighbours differ. */
 function colourOf(index: number): [number, number, number] {
   const hue = (index * 137.5) % 360;
   const channel = (n: number): number => {
     const k = (n + hue / 30) % 12;
-    return Math.round(255 * (0.55 - 0.2 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+    return Math.round(255 * (0.6 - 0.28 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
   };
   return [channel(0), channel(8), channel(4)];
 }
 
+type Row = readonly [index: number, red: number, green: number, blue: number, alpha: number];
+
+function table(rows: readonly Row[]): Parameters<NVImage["setColormapLabel"]>[0] {
+  const column = (place: 0 | 1 | 2 | 3 | 4): number[] => [0, ...rows.map((row) => row[place])];
+  return { I: column(0), R: column(1), G: column(2), B: column(3), A: column(4) };
+}
+
+/** Whether a name of the search stands for a region: itself, or both sides of it. */
+function isChosen(name: string): boolean {
+  const plain = name.replace(/^(left|right)-/, "");
+  return state.regions.value.some((one) => one.name === name || one.name === plain);
+}
+
+/** Two layers of the same atlas: all regions faintly, and the chosen ones. */
 function paint(nv: Niivue, regions: readonly AtlasRegion[]): void {
-  const atlas = nv.volumes[1];
-  if (!atlas) return;
-  const wished = new Set(state.regions.value.map(({ name }) => name));
-  const isChosen = (name: string): boolean =>
-    wished.has(name) || wished.has(name.replace(/^(left|right)-/, ""));
-  const rows = regions.map(({ index, name }) => {
-    const [r, g, b] = isChosen(name) ? [255, 176, 46] : colourOf(index);
-    return { index, name, r, g, b, a: isChosen(name) ? 235 : 90 };
-  });
-  atlas.setColormapLabel({
-    I: [0, ...rows.map((row) => row.index)],
-    R: [0, ...rows.map((row) => row.r ?? 0)],
-    G: [0, ...rows.map((row) => row.g ?? 0)],
-    B: [0, ...rows.map((row) => row.b ?? 0)],
-    A: [0, ...rows.map((row) => row.a)],
-    labels: ["", ...rows.map((row) => row.name)],
-  });
+  const [, all, chosen] = nv.volumes;
+  if (!all || !chosen) return;
+  for (const { hdr } of [all, chosen]) if (hdr) hdr.intent_code = INTENT_LABEL;
+  all.setColormapLabel(table(regions.map(({ index }) => [index, ...colourOf(index), 255])));
+  chosen.setColormapLabel(
+    table(regions.map(({ index, name }) => [index, ...CHOSEN, isChosen(name) ? 255 : 0])),
+  );
   nv.updateGLVolume();
 }
 
@@ -66,10 +76,12 @@ function Brain({ regions }: { regions: readonly AtlasRegion[] }) {
       await nv.attachToCanvas(element);
       await nv.loadVolumes([
         { url: urls.template(), colormap: "gray" },
-        { url: urls.atlas(), opacity: 0.75 },
+        { url: urls.atlas(), opacity: FAINT },
+        { url: urls.atlas(), opacity: STRONG },
       ]);
       nv.setRadiologicalConvention(radiological);
       paint(nv, regions);
+      nv.createOnLocationChange();
       viewer.current = nv;
       busy.value = false;
     };

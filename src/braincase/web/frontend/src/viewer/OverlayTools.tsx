@@ -41,12 +41,19 @@ function Legend() {
   const kind = state.overlay.value;
   if (kind === "none") return null;
   const scale = SCALES[kind];
-  const ends = scale.cold ? [`−${scale.most}`, "0", `+${scale.most}`] : [`${scale.least}`, `${scale.most}`];
+  const ends = scale.cold ? [`−${scale.most}`, "0", `+${scale.most}`] : ["0", `${scale.most}`];
   return (
     <div class="legend">
       <span class="legend-text">{t(scale.legend)}</span>
       <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
       <span class="legend-ends">{ends.map((end) => <span key={end}>{end}</span>)}</span>
+      <label class="opacity">
+        <span>{t("opacity")}</span>
+        <input
+          type="range" min="0" max="1" step="0.05" value={state.opacity.value}
+          onInput={(event) => (state.opacity.value = Number(event.currentTarget.value))}
+        />
+      </label>
     </div>
   );
 }
@@ -76,16 +83,25 @@ function Maps() {
         value={state.overlay.value}
         onChoose={(value) => (state.overlay.value = value)}
       />
-      {state.overlay.value !== "none" && (
-        <label class="opacity">
-          <span>{t("opacity")}</span>
-          <input
-            type="range" min="0" max="1" step="0.05" value={state.opacity.value}
-            onInput={(event) => (state.opacity.value = Number(event.currentTarget.value))}
-          />
-        </label>
-      )}
     </>
+  );
+}
+
+const ICONS = {
+  cross: "M8 1.500v4.500M8 10v4.500M1.500 8h4.500M10 8h4.500",
+  reset: "M3.200 6.200a5.200 5.200 0 1 1-.3 3.200M3.200 2.600v3.600h3.600",
+  full: "M2 6v-4h4M10 2h4v4M14 10v4h-4M6 14h-4v-4",
+} as const;
+
+/** A tool as a picture; its name is its label and its tip. */
+function Tool(props: { name: keyof typeof ICONS; text: string; pressed?: boolean; onClick: () => void }) {
+  return (
+    <button
+      type="button" class="quiet icon" id={`tool-${props.name}`} title={props.text}
+      aria-label={props.text} aria-pressed={props.pressed} onClick={props.onClick}
+    >
+      <svg viewBox="0 0 16 16" aria-hidden="true"><path d={ICONS[props.name]} /></svg>
+    </button>
   );
 }
 
@@ -109,19 +125,15 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
         <Convention />
         <Maps />
         <span class="spacer" />
-        <button
-          type="button" class="quiet" aria-pressed={state.crossShown.value}
+        <Tool
+          name="cross" text={t("cross")} pressed={state.crossShown.value}
           onClick={() => (state.crossShown.value = !state.crossShown.value)}
-        >
-          {t("cross")}
-        </button>
-        <button type="button" class="quiet" onClick={props.onReset}>{t("resetView")}</button>
-        <button
-          type="button" class="quiet" id="full-screen"
+        />
+        <Tool name="reset" text={t("resetView")} onClick={props.onReset} />
+        <Tool
+          name="full" text={full.value ? t("leaveFullScreen") : t("fullScreen")}
           onClick={() => toggleFullScreen(props.area.current)}
-        >
-          {full.value ? t("leaveFullScreen") : t("fullScreen")}
-        </button>
+        />
       </div>
       <Legend />
     </div>

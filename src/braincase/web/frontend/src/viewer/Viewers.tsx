@@ -9,7 +9,7 @@ import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, Picture, View } from "./pair";
-import { cross, extent, FIRST_PLACE, hasWebgl, type Loaded, loaded, moveCross } from "./place";
+import { cross, extent, FIRST_PLACE, hasWebgl, loaded, moveCross } from "./place";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
 
@@ -73,9 +73,9 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
     busy.value = anatomy !== (view.shown.anatomy ?? "");
     fault.value = "";
     views.pair
-      .show(view, wanted, state.opacity.value)
+      .show(view, wanted, state.opacity.value, cross.peek())
       .then(() => {
-        if (current && !extent.value) startPlace(views, view);
+        if (wanted.anatomy && !extent.value) extent.value = views.pair.extentOf(view);
       })
       .catch(async (error: unknown) => {
         if (!current) return;
@@ -92,11 +92,6 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
   }, [views, anatomy, overlay]);
 }
 
-function startPlace(views: Loaded, view: View): void {
-  extent.value = views.pair.extentOf(view);
-  if (extent.value) moveCross(FIRST_PLACE);
-}
-
 function useTools(): void {
   const views = loaded.value;
   const [side, opacity, shown] = [state.radiological.value, state.opacity.value, state.crossShown.value];
@@ -104,7 +99,7 @@ function useTools(): void {
     if (!views) return;
     for (const view of [views.query, views.beside]) {
       view.nv.setRadiologicalConvention(side);
-      view.nv.setCrosshairWidth(shown ? 1 : 0);
+      view.nv.setCrosshairWidth(shown ? views.pair.CROSS_MM : 0);
     }
   }, [views, side, shown]);
   useEffect(() => {

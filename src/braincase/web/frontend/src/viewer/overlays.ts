@@ -9,8 +9,7 @@ export const OVERLAYS: readonly OverlayKind[] = ["none", "difference", "agreemen
 type Stop = readonly [number, number, number, number, number];
 
 export interface Scale {
-  /** Below this magnitude nothing is drawn; from `most` on the colour is full. */
-  least: number;
+  /** From this magnitude on the colour is full. */
   most: number;
   warm: { name: string; stops: readonly Stop[] };
   /** Colours of negative values, where there are any. */
@@ -19,27 +18,28 @@ export interface Scale {
 }
 
 // Orange against blue: told apart with every common colour blindness, and on grey anatomy.
+// Clear up to 0.28 of the scale: within what is usual, the anatomy shows through.
 const WARM: readonly Stop[] = [
-  [0, 178, 74, 10, 0], [0.25, 214, 98, 20, 150], [0.6, 255, 158, 61, 225], [1, 255, 236, 179, 255],
+  [0, 178, 74, 10, 0], [0.28, 190, 80, 14, 0], [0.5, 224, 112, 28, 130], [0.75, 255, 164, 70, 205], [1, 255, 236, 179, 245],
 ];
 const COLD: readonly Stop[] = [
-  [0, 18, 62, 150, 0], [0.25, 32, 96, 200, 150], [0.6, 86, 160, 245, 225], [1, 207, 232, 255, 255],
+  [0, 18, 62, 150, 0], [0.28, 24, 76, 176, 0], [0.5, 40, 110, 220, 130], [0.75, 96, 168, 248, 205], [1, 207, 232, 255, 245],
 ];
 const ALIKE: readonly Stop[] = [
   [0, 10, 60, 52, 0], [0.4, 14, 98, 84, 40], [0.75, 40, 168, 136, 170], [1, 196, 250, 216, 235],
 ];
 
-const signed = (legend: Key, least: number, most: number): Scale => ({
-  least, most, legend,
+const signed = (legend: Key, most: number): Scale => ({
+  most, legend,
   warm: { name: "braincase-warm", stops: WARM },
   cold: { name: "braincase-cold", stops: COLD },
 });
 
 export const SCALES: Record<Exclude<OverlayKind, "none">, Scale> = {
-  difference: signed("legendDifference", 0.5, 4),
-  deviation: signed("legendDeviation", 1, 5),
+  difference: signed("legendDifference", 4),
+  deviation: signed("legendDeviation", 5),
   agreement: {
-    least: 0, most: 1, legend: "legendAgreement",
+    most: 1, legend: "legendAgreement",
     warm: { name: "braincase-alike", stops: ALIKE }, cold: null,
   },
 };

@@ -21,6 +21,9 @@ export interface View {
 }
 
 const BLACK = [0, 0, 0, 1];
+/** NiiVue colours negative values only where its range begins above nought. */
+const SMALLEST = 1e-4;
+export const CROSS_MM = 0.8;
 const CROSS = [0.486, 0.78, 0.91, 0.75];
 
 /** A NiiVue that only shows: no drag and drop, no single-key surprises, nothing written on top. */
@@ -28,14 +31,15 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
   const nv = new Niivue({
     backColor: BLACK,
     crosshairColor: CROSS,
-    crosshairWidth: 1,
-    crosshairWidthUnit: "voxels",
-    crosshairGap: 4,
+    crosshairWidth: CROSS_MM,
+    crosshairWidthUnit: "mm",
+    crosshairGap: 5,
     fontColor: [0.86, 0.9, 0.94, 1],
     fontMinPx: 12,
     fontSizeScaling: 0.25,
     show3Dcrosshair: false,
     isOrientationTextVisible: true,
+    showAllOrientationMarkers: true,
     multiplanarPadPixels: 4,
     multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
     multiplanarShowRender: 0,
@@ -70,11 +74,11 @@ export function link(one: View, other: View): void {
 }
 
 /** Show a picture; what is shown already is not loaded again, and the view stays where it was. */
-export async function show(view: View, wanted: Picture, opacity: number): Promise<void> {
+export async function show(view: View, wanted: Picture, opacity: number, place: Millimetres): Promise<void> {
   const { nv } = view;
   const before = view.shown;
   view.shown = wanted;
-  if (wanted.anatomy !== before.anatomy) await showAnatomy(view, wanted);
+  if (wanted.anatomy !== before.anatomy) await showAnatomy(view, wanted.anatomy, place);
   else if (wanted.overlay?.url === before.overlay?.url) return;
   if (view.shown !== wanted) return;
   for (const old of nv.volumes.slice(1)) nv.removeVolume(old);
@@ -85,25 +89,22 @@ export async function show(view: View, wanted: Picture, opacity: number): Promis
   nv.updateGLVolume();
 }
 
-async function showAnatomy(view: View, wanted: Picture): Promise<void> {
-  const { nv } = view;
-  if (!wanted.anatomy) {
+async function showAnatomy({ nv }: View, url: string | null, place: Millimetres): Promise<void> {
+  if (!url) {
     for (const old of [...nv.volumes].reverse()) nv.removeVolume(old);
     nv.drawScene();
     return;
   }
-  const place = nv.volumes.length > 0 ? nv.frac2mm(nv.scene.crosshairPos) : null;
   const pan = [...nv.scene.pan2Dxyzmm] as [number, number, number, number];
-  await nv.loadVolumes([{ url: wanted.anatomy, colormap: "gray", opacity: 1 }]);
+  await nv.loadVolumes([{ url, colormap: "gray", opacity: 1 }]);
   const volume = nv.volumes[0];
   if (volume) {
     volume.cal_min = 0;
     volume.cal_max = volume.robust_max ?? volume.cal_max ?? 255;
   }
-  if (place) {
-    nv.scene.crosshairPos = nv.mm2frac(place);
-    nv.scene.pan2Dxyzmm = pan;
-  }
+  nv.scene.crosshairPos = nv.mm2frac(place);
+  nv.scene.pan2Dxyzmm = pan;
+  nv.createOnLocationChange();
 }
 
 async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: number): Promise<NVImage> {
@@ -111,11 +112,11 @@ async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: numbe
     url,
     colormap: scale.warm.name,
     colormapNegative: scale.cold?.name ?? "",
-    cal_min: scale.least,
+    cal_min: SMALLEST,
     cal_max: scale.most,
     opacity,
   });
-  layer.cal_min = scale.least;
+  layer.cal_min = SMALLEST;
   layer.cal_max = scale.most;
   return layer;
 }
@@ -124,6 +125,7 @@ export function moveTo(view: View, mm: Millimetres): void {
   const { nv } = view;
   if (nv.volumes.length === 0) return;
   nv.scene.crosshairPos = nv.mm2frac(mm);
+  nv.createOnLocationChange();
   nv.drawScene();
 }
 

@@ -11,12 +11,12 @@ export interface Loaded {
 
 export const loaded = signal<Loaded | null>(null);
 export const hasWebgl = signal(true);
-/** MNI millimetres. */
-export const cross = signal<Millimetres>([0, 0, 0]);
-/** How far the cross can go; null until a brain is shown. */
-export const extent = signal<Extent | null>(null);
 /** The left hippocampus: where most who look at dementia look first. */
 export const FIRST_PLACE: Millimetres = [-26, -20, -14];
+/** MNI millimetres. */
+export const cross = signal<Millimetres>(FIRST_PLACE);
+/** How far the cross can go; null until a brain is shown. */
+export const extent = signal<Extent | null>(null);
 
 export function moveCross(to: Millimetres): void {
   cross.value = to;
