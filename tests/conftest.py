@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from braincase.cohort import Cohort
-from simulated import tiny_cohort
+from simulated import clinic_cohort, tiny_cohort
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
@@ -26,3 +26,9 @@ def shared_data() -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """A simulated cohort of 26 people, 34 scans, at 4 mm; do not write into its folder."""
     return tiny_cohort(tmp_path_factory.mktemp("tiny") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """A simulated cohort of 56 people, enough to learn what is normal; do not write into it."""
+    return clinic_cohort(tmp_path_factory.mktemp("clinic") / "cohort")

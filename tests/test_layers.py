@@ -19,10 +19,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
+    ("learned", "normal"),
     ("pictures", "explain_picture"),
     ("report",),
-    ("experiment", "query", "ask"),
-    ("demo",),
+    ("experiment", "query", "ask", "answer"),
+    ("demo", "web"),
+    ("cli_web",),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}

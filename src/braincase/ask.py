@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from braincase.checkpoint import Model, load_model
 from braincase.embed import embedder
 from braincase.errors import UsageError
 from braincase.explain import explain
 from braincase.gallery import Gallery, Hit, Query, SearchResult, open_gallery
 from braincase.geometry import grid_of_resolution
+from braincase.normal import stored_volume
 from braincase.pictures import (
     CasePicture,
     details_of,
@@ -78,6 +82,16 @@ class Asked:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of query and result, a sentence each."""
         return (*(self.scan.notes if self.scan else ()), *self.result.notes)
+
+    def volume(self) -> NDArray[np.uint8] | None:
+        """Return the query's standard volume, uint8, where it can be had."""
+        if self.scan is not None:
+            return self.scan.volume
+        if self.query.scan_id is None:
+            return None
+        found = self.gallery.find([self.query.scan_id], self.result.gallery_version)
+        grid = grid_of_resolution(self.gallery.info().resolution_mm)
+        return next((stored_volume(case, grid) for case in found.values()), None)
 
 
 def ask(scan: str, gallery_url: str, model_folder: Path | None, wish: Wish) -> Asked:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from braincase import __version__
+from braincase.cli_web import add_commands
 from braincase.errors import BraincaseError, CohortError, UsageError
 
 app = typer.Typer(
@@ -82,6 +83,9 @@ def _options(
     ] = False,
 ) -> None:
     """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
+
+
+add_commands(app)
 
 
 @app.command()
