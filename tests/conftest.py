@@ -10,7 +10,7 @@ import pytest
 
 from braincase.cohort import Cohort
 from milvus_server import Server, running_server, why_not
-from simulated import tiny_cohort
+from simulated import clinic_cohort, tiny_cohort
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
@@ -44,3 +44,9 @@ def milvus(milvus_server: Server) -> Iterator[str]:
     """``host:port`` of a real Milvus that this test, and what it starts, can reach."""
     with milvus_server.reachable() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """A simulated cohort of 56 people, enough to learn what is normal; do not write into it."""
+    return clinic_cohort(tmp_path_factory.mktemp("clinic") / "cohort")

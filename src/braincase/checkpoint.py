@@ -95,7 +95,7 @@ def load_model(folder: Path) -> Model:
     ModelError
         If it is missing, damaged, or not what its fingerprint says.
     """
-    about = _read_about(folder)
+    about = read_about(folder)
     try:
         settings = settings_from(about["settings"], folder / ABOUT)
         grid = grid_of_resolution(about["resolution_mm"])
@@ -111,7 +111,14 @@ def load_model(folder: Path) -> Model:
     return model
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read ``model.json`` alone.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, damaged or of another format.
+    """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] == 1:

@@ -18,7 +18,8 @@ from sklearn.linear_model import LogisticRegression
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Hit, StoredCase, value_text
+from braincase.gallery.records import Hit, StoredCase, Weights, value_text
+from braincase.progress import late_progress
 
 #: People asked when a gallery is calibrated; more make it slower and hardly better.
 MOST_PEOPLE = 500
@@ -93,10 +94,25 @@ class Calibration:
     brier_before: float
     brier_after: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, from which `calibration_from_json` makes it again."""
+        return {
+            **self.__dict__,
+            "classes": list(self.classes),
+            "slopes": self.slopes.tolist(),
+            "offsets": self.offsets.tolist(),
+        }
+
     def probabilities(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn shares of shape (n, n_classes) into probabilities of that shape."""
         logits = _features(shares, self.k) @ self.slopes.T + self.offsets
         return np.asarray(softmax(logits, axis=1))
+
+
+def calibration_from_json(content: Mapping[str, Any]) -> Calibration:
+    """Return the calibration that `Calibration.to_json` described."""
+    arrays = {name: np.array(content[name], dtype=np.float64) for name in ("slopes", "offsets")}
+    return Calibration(**{**content, **arrays, "classes": tuple(content["classes"])})
 
 
 def neighbour_labels(
@@ -141,6 +157,7 @@ def calibrate(
     k: int,
     *,
     where: str = "",
+    weights: Weights | None = None,
     most_people: int = MOST_PEOPLE,
     seed: int = 0,
     as_of: int | None = None,
@@ -152,8 +169,8 @@ def calibrate(
 
     Parameters
     ----------
-    gallery, where, as_of
-        Where the later searches go.
+    gallery, where, weights, as_of
+        As in the later searches.
     column
         The label.
     k
@@ -180,7 +197,19 @@ def calibrate(
     if len(classes) < 2:
         found = ", ".join(f"{count} {label}" for label, count in counts.items())
         raise GalleryError(column, found, f"two labels of {FEWEST_OF_A_CLASS} people or more")
-    shares = [_shares_of(gallery, case, column, classes, k, where, as_of) for case in known]
+    shares = []
+    with late_progress("learning how far neighbours can be believed", len(known)) as advance:
+        for case in known:
+            near = gallery.nearest(
+                case.code,
+                k,
+                where=where,
+                without_subject=case.subject,
+                weights=weights,
+                as_of=as_of,
+            )
+            shares.append(_shares_of(near.cases, column, classes))
+            advance()
     kept = [i for i, label in enumerate(truth) if label in classes]
     return _fitted(
         column,
@@ -191,18 +220,7 @@ def calibrate(
     )
 
 
-def _shares_of(
-    gallery: Gallery,
-    case: StoredCase,
-    column: str,
-    classes: Sequence[str],
-    k: int,
-    where: str,
-    as_of: int | None,
-) -> list[float]:
-    found = gallery.nearest(
-        case.code, k, where=where, without_subject=case.subject, as_of=as_of
-    ).cases
+def _shares_of(found: Sequence[StoredCase], column: str, classes: Sequence[str]) -> list[float]:
     votes = _votes([(other.subject, other.labels.get(column)) for other in found])
     people = max(len(votes), 1)
     return [sum(vote.get(label, 0.0) for vote in votes.values()) / people for label in classes]

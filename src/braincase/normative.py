@@ -119,12 +119,12 @@ def fit_normative(
         raise CohortError(
             "controls", f"{len(design)}", f"{FEWEST_CONTROLS} or more with age and sex"
         )
-    labels, names = label_volume(grid)
+    _, names = label_volume(grid)
     voxel_sums, region_sums = _Sums(grid.size), _Sums(len(names))
     for volume, terms in zip(volumes, design, strict=True):
         blurred = smoothed(volume, grid).ravel()
         voxel_sums.take(blurred, terms)
-        region_sums.take(_region_means(blurred, labels, len(names)), terms)
+        region_sums.take(_region_means(blurred, grid, len(names)), terms)
     return Normative(voxel_sums.regression(design), region_sums.regression(design), names, grid)
 
 
@@ -166,8 +166,7 @@ def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: s
     """Return how far a person is from normal for that age and sex."""
     terms = terms_of(age, sex)
     blurred = smoothed(volume, model.grid).ravel()
-    labels, _ = label_volume(model.grid)
-    means = _region_means(blurred, labels, len(model.names))
+    means = _region_means(blurred, model.grid, len(model.names))
     z_map = model.voxels.z(blurred, terms).reshape(model.grid.shape)
     by_region = dict(zip(model.names, model.regions.z(means, terms).tolist(), strict=True))
     return Deviation(z_map.astype(np.float32), by_region)
@@ -215,7 +214,7 @@ def save_normative(model: Normative, path: Path) -> None:
         for name in ("coefficients", "deviation", "covariance", "people")
     }
     with whole_file(path) as aside, open(aside, "wb") as file:
-        np.savez_compressed(
+        np.savez(  # not compressed: it is read at every search
             file, names=np.array(model.names), resolution_mm=model.grid.resolution_mm, **arrays
         )
 
@@ -270,9 +269,13 @@ class _Sums:
         return Regression(coefficients, deviation, covariance, len(design))
 
 
-def _region_means(
-    values: NDArray[np.float32], labels: NDArray[np.int64], n_regions: int
-) -> NDArray[np.float64]:
+def region_means(volume: NDArray[np.uint8], grid: Grid, n_regions: int) -> NDArray[np.float64]:
+    """Return the mean grey level of each atlas region of a smoothed standard volume."""
+    return _region_means(smoothed(volume, grid).ravel(), grid, n_regions)
+
+
+def _region_means(values: NDArray[np.float32], grid: Grid, n_regions: int) -> NDArray[np.float64]:
+    labels, _ = label_volume(grid)
     inside = labels.ravel() >= 0
     places = labels.ravel()[inside]
     counts = np.bincount(places, minlength=n_regions)

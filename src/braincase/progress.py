@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+Advance = Callable[..., None]
+#: Work shorter than this shows no bar.
+PATIENCE_S = 2.0
 
 
 @contextmanager
@@ -40,6 +45,25 @@ def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
 
         def advance(steps: int = 1, note: str = "") -> None:
             bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+@contextmanager
+def late_progress(label: str, total: int, patience_s: float = PATIENCE_S) -> Iterator[Advance]:
+    """Show `progress` only for work that turns out to take longer than `patience_s`."""
+    started, waiting = time.monotonic(), 0
+    shown: Advance | None = None
+    with ExitStack() as stack:
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            nonlocal shown, waiting
+            waiting += steps
+            if shown is None and time.monotonic() - started > patience_s:
+                shown = stack.enter_context(progress(label, total))
+            if shown is not None:
+                shown(waiting, note)
+                waiting = 0
 
         yield advance
 

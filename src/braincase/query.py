@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -52,7 +52,22 @@ class QueryScan:
         return sha256(self.volume.tobytes()).hexdigest()
 
 
-def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+#: Steps of preparing a raw scan, in the order in which they begin.
+STEPS = ("reading", "looking", "preparing", "judging")
+
+
+def _say_nothing(step: str) -> None:
+    """Keep quiet about progress."""
+
+
+def read_query(
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None] = _say_nothing,
+    *,
+    series: int | None = None,
+) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
     Parameters
@@ -61,6 +76,10 @@ def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
         An image, a DICOM folder or zip, or a prepared image of a cohort.
     grid, recipe
         What the model was trained on.
+    tell
+        Called with the name of each step of `STEPS` as it begins.
+    series
+        Number of the DICOM series, where a folder or zip holds several.
 
     Raises
     ------
@@ -72,7 +91,9 @@ def read_query(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
     if not path.exists():
         raise UsageError(path, "no such file, folder or case", "a scan")
     is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
-    return _read_prepared(path, grid, recipe) if is_prepared else _read_raw(path, grid, recipe)
+    if is_prepared:
+        return _read_prepared(path, grid, recipe)
+    return _read_raw(path, grid, recipe, tell, series)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
@@ -85,21 +106,31 @@ def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QuerySc
     return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
 
 
-def _read_raw(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+def _read_raw(
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None],
+    series: int | None,
+) -> QueryScan:
     from braincase.preprocess.pipeline import prepare_volume
     from braincase.preprocess.quality import judge, screen
     from braincase.sources.find import find_scans
     from braincase.sources.read import read_scan
 
-    scans, census = find_scans(path)
+    tell("reading")
+    scans, census = find_scans(path, series=series)
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
-        advice = "Name one scan." if scans else reasons
+        advice = "Name one scan, or choose one with --series." if scans else reasons
         raise UsageError(path, f"{len(scans)} T1-weighted scans", "one", advice)
     volume = read_scan(scans[0])
+    tell("looking")
     quality = screen(volume)
     if quality is None or quality.grade != "fail":
+        tell("preparing")
         prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
+        tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
         raise ScanError(path, "; ".join(quality.reasons), "a T1-weighted human head")

@@ -83,7 +83,10 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
     weights = checked_weights(query.weights, info.n_dimensions)
     _check_counts(query.k, info.cases, info.url)
     as_of = info.version  # one version throughout, whatever is written meanwhile
-    person = _person_of(gallery, query, code, info.people, as_of)
+    own = (
+        code if query.own_code is None else checked_code(query.own_code, info.n_dimensions, "query")
+    )
+    person = _person_of(gallery, query, own, info.people, as_of)
     found = gallery.nearest(
         code,
         query.k,
@@ -94,10 +97,10 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
     )
     earlier: tuple[Hit, ...] = ()
     if person.subject is not None:
-        own = gallery.nearest(
+        theirs = gallery.nearest(
             code, MOST_EARLIER, only_subject=person.subject, weights=weights, as_of=as_of
         )
-        earlier = _hits(own)
+        earlier = _hits(theirs)
     return SearchResult(
         hits=_hits(found),
         same_subject=earlier,

@@ -10,6 +10,7 @@ queries fall. A small p-value says: no similar case here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from braincase.errors import GalleryError
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import Weights
+from braincase.progress import late_progress
 
 #: People taken out in turn.
 MOST_PEOPLE = 500
@@ -36,6 +38,10 @@ class Typicality:
     def similar(self) -> bool:
         """Whether the nearest case can be called similar."""
         return self.p_value >= ALPHA
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `unlike` is true where the gallery holds no similar case."""
+        return {**self.__dict__, "unlike": not self.similar, "text": self.line()}
 
     def line(self) -> str:
         """Return one sentence for the user."""
@@ -81,11 +87,19 @@ def nearest_distances(
         If there are fewer than 20 people: then no p-value is below 5 %.
     """
     distances = []
-    for case in gallery.one_scan_each(most_people, seed, as_of):
-        found = gallery.nearest(
-            case.code, 1, where=where, without_subject=case.subject, weights=weights, as_of=as_of
-        )
-        distances += found.distances.tolist()
+    people = gallery.one_scan_each(most_people, seed, as_of)
+    with late_progress("learning how far apart people lie", len(people)) as advance:
+        for case in people:
+            found = gallery.nearest(
+                case.code,
+                1,
+                where=where,
+                without_subject=case.subject,
+                weights=weights,
+                as_of=as_of,
+            )
+            distances += found.distances.tolist()
+            advance()
     if len(distances) < 20:
         raise GalleryError(
             gallery.info(as_of).url, f"{len(distances)} people", "20 or more to judge similarity"

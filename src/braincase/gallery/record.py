@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -131,6 +132,8 @@ class Record:
                 self._connection, self.folder, scan_ids
             )
         if erase:
+            # What was learned from the erased scans goes too; see `braincase.learned`.
+            shutil.rmtree(self.folder / "learned", ignore_errors=True)
             with self._lock, database.speaking_clearly(self.folder):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._after_write(erase)

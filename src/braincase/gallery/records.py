@@ -140,6 +140,9 @@ class Query:
         Hash of the query's standard volume if known; finds the very same image in the gallery.
     as_of
         Search the gallery as it was at this version; None for now.
+    own_code
+        The scan's own code where `code` was moved away from it (examples, 'but older'); tells whose
+        scan it is.
     """
 
     code: ArrayLike
@@ -153,6 +156,7 @@ class Query:
     weights_name: str | None = None
     image_hash: str | None = None
     as_of: int | None = None
+    own_code: ArrayLike | None = None
 
 
 @dataclass(frozen=True)

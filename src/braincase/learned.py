@@ -1,0 +1,175 @@
+"""What a gallery teaches about itself, computed once for each of its versions and kept beside it.
+
+Calibrations and the distances between people cost hundreds of searches. They are kept in the folder
+``learned`` of the gallery, in files named by everything they depend on: the gallery's version and
+model, and the filter, weights and number of hits of the search. Deleting the folder loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.atomic import write_json
+from braincase.errors import GalleryError
+from braincase.gallery.interface import Gallery
+from braincase.gallery.records import SearchResult, Weights
+from braincase.neighbours import Calibration, calibrate, calibration_from_json
+from braincase.typicality import nearest_distances
+
+FOLDER = "learned"
+#: People from whom the usual difference of codes is learned, and how few tell nothing.
+MOST_PEOPLE, FEWEST_PEOPLE = 2000, 10
+#: Part of every name; raised when what is kept changes its meaning.
+FORMAT = 1
+
+
+def learned_calibration(
+    gallery: Gallery, result: SearchResult, column: str, weights: Weights | None = None
+) -> Calibration | None:
+    """Return how far the shares of a label among a result's hits can be believed.
+
+    None if the gallery has too few people with two labels to tell.
+
+    Parameters
+    ----------
+    gallery
+        Where the search was made.
+    result
+        What it found.
+    column
+        The label.
+    weights
+        The cell weights of the search, shape (n_cells,), if it had any.
+    """
+
+    def learn() -> dict[str, Any] | None:
+        try:
+            return calibrate(
+                gallery,
+                column,
+                result.k,
+                where=result.where,
+                weights=weights,
+                as_of=result.gallery_version,
+            ).to_json()
+        except GalleryError:
+            return None
+
+    asked = {"column": column, "k": result.k, **_search_of(result, weights)}
+    known = kept(gallery, result.gallery_version, "calibration", asked, learn)
+    return None if known is None else calibration_from_json(known)
+
+
+def learned_distances(
+    gallery: Gallery, result: SearchResult, weights: Weights | None = None
+) -> NDArray[np.float64] | None:
+    """Return how far people of the gallery lie from each other, as `nearest_distances` does.
+
+    None if the gallery has too few people to tell.
+
+    Parameters
+    ----------
+    gallery, result, weights
+        As in `learned_calibration`.
+    """
+
+    def learn() -> list[float] | None:
+        try:
+            distances = nearest_distances(
+                gallery, where=result.where, weights=weights, as_of=result.gallery_version
+            )
+            return [float(distance) for distance in distances]
+        except GalleryError:
+            return None
+
+    asked = _search_of(result, weights)
+    known = kept(gallery, result.gallery_version, "distances", asked, learn)
+    return None if known is None else np.array(known, dtype=np.float64)
+
+
+def learned_usual(gallery: Gallery, version: int) -> NDArray[np.float64] | None:
+    """Return the mean squared difference of two people in each number of the code.
+
+    Shape (n_dimensions,); None if the gallery has fewer than `FEWEST_PEOPLE`.
+    """
+
+    def learn() -> list[float] | None:
+        people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
+        if len(people) < FEWEST_PEOPLE:
+            return None
+        codes = np.stack([case.code for case in people]).astype(np.float64)
+        return [float(value) for value in 2 * codes.var(axis=0, ddof=1)]
+
+    known = kept(gallery, version, "usual", {}, learn)
+    return None if known is None else np.array(known, dtype=np.float64)
+
+
+def kept(
+    gallery: Gallery,
+    version: int,
+    kind: str,
+    asked: Mapping[str, Any],
+    learn: Callable[[], Any],
+) -> Any:
+    """Return what was learned before, or learn it and keep it where the folder can be written.
+
+    Parameters
+    ----------
+    gallery, version
+        Of which it is true.
+    kind
+        What it is, a plain word.
+    asked
+        All else it depends on, plain JSON values.
+    learn
+        Returns it, as plain JSON values.
+    """
+    folder = learned_folder(gallery)
+    if folder is None:
+        return learn()
+    path = folder / f"{learned_name(gallery, version, kind, asked)}.json"
+    # A damaged file is learned again: it is a copy of what the gallery itself can tell.
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))["learned"]
+    learned = learn()
+    with contextlib.suppress(OSError):
+        write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
+        forget_older(path, version)
+    return learned
+
+
+def learned_folder(gallery: Gallery) -> Path | None:
+    """Return where an engine that lives in a folder keeps what was learned, else None."""
+    folder = getattr(gallery, "folder", None)
+    return Path(folder) / FOLDER if folder is not None else None
+
+
+def learned_name(gallery: Gallery, version: int, kind: str, asked: Mapping[str, Any]) -> str:
+    """Return a file name, without ending, that differs whenever an answer could differ."""
+    told = {"format": FORMAT, "fingerprint": gallery.fingerprint, **asked}
+    digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    # A gallery made anew in the same folder has the same versions at other times.
+    at = sha256(gallery.info(version).changed.encode()).hexdigest()
+    return f"{kind}-{digest[:16]}-{at[:8]}-v{version}"
+
+
+def forget_older(path: Path, version: int) -> None:
+    """Remove what the same question had as answer in earlier versions of the gallery."""
+    question = "-".join(path.name.split("-")[:2])
+    for other in path.parent.glob(f"{question}-*-v*{path.suffix}"):
+        number = other.stem.rpartition("-v")[2]
+        if number.isdigit() and int(number) < version:
+            other.unlink(missing_ok=True)
+
+
+def _search_of(result: SearchResult, weights: Weights | None) -> dict[str, Any]:
+    name = None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
+    return {"where": result.where.strip(), "weights": name}

@@ -1,0 +1,179 @@
+"""The whole answer to a search, on simulated people and a real local code."""
+
+import json
+
+import numpy as np
+import pytest
+
+from braincase.answer import answer
+from braincase.ask import Asked
+from braincase.errors import UsageError
+from braincase.gallery import NewCase, Query, create_gallery
+from braincase.learned import FOLDER
+from braincase.neighbours import calibrate
+from braincase.search import search
+from braincase.typicality import nearest_distances
+from cells import MODEL, gallery_of
+from gallery_cases import some_cases
+
+
+@pytest.fixture(scope="module")
+def gallery(clinic, tmp_path_factory):
+    opened = gallery_of(clinic, tmp_path_factory.mktemp("answer") / "g")
+    yield opened
+    opened.close()
+
+
+def asked_for(gallery, scan_id, **settings):
+    case = gallery.get(scan_id)
+    query = Query(
+        case.code, MODEL, subject=case.subject, scan_id=scan_id, labels=case.labels, **settings
+    )
+    return Asked(gallery, query, search(gallery, query))
+
+
+@pytest.fixture(scope="module")
+def patient(clinic):
+    table = clinic.table
+    return str(table[table["diagnosis"] == "AD"]["scan_id"].iloc[0])
+
+
+def test_an_answer_joins_what_the_parts_say(gallery, patient):
+    told = answer(asked_for(gallery, patient, k=5))
+    assert told.label == "diagnosis"
+    assert told.score == "true_severity"
+    assert told.calibration.to_json() == calibrate(gallery, "diagnosis", 5).to_json()
+    assert told.neighbours.people == len({hit.hit.subject for hit in told.hits})
+    assert sum(told.neighbours.probabilities.values()) == pytest.approx(1)
+    null = nearest_distances(gallery)
+    as_far = (null >= told.hits[0].hit.distance).sum()
+    assert told.typicality.p_value == pytest.approx((1 + as_far) / (1 + len(null)))
+    for hit in told.hits:
+        shares = [share for _, share in hit.regions]
+        assert len(shares) == 5
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1
+
+
+def test_an_answer_is_plain_json(gallery, patient):
+    told = json.loads(json.dumps(answer(asked_for(gallery, patient, k=3)).to_json()))
+    assert {"hits", "same_subject", "neighbours", "typicality", "normality", "notes"} <= set(told)
+    assert told["typicality"]["unlike"] is False
+    assert told["neighbours"]["shares"][0].keys() == {
+        "value", "share", "low", "high", "probability"
+    }  # fmt: skip
+
+
+def test_what_became_of_each_hit_is_that_of_its_person(gallery, clinic):
+    visits = clinic.table.groupby("subject")["scan_id"].count()
+    subject = str(visits[visits > 1].index[0])
+    first, later = sorted(gallery.person(subject), key=lambda case: case.labels["age"])[:2]
+    query = Query(first.code, MODEL, k=1, subject="somebody else")
+    told = answer(Asked(gallery, query, search(gallery, query)))
+    assert told.hits[0].hit.scan_id == first.scan_id
+    outcome = told.hits[0].outcome[0]
+    assert outcome.scan_id == later.scan_id
+    assert outcome.age == later.labels["age"]
+    assert outcome.years == pytest.approx(later.labels["age"] - first.labels["age"], abs=0.01)
+    assert (outcome.label, outcome.score) == (
+        later.labels["diagnosis"], later.labels["true_severity"]
+    )  # fmt: skip
+
+
+def test_what_was_learned_is_kept_and_used_until_the_gallery_changes(clinic, tmp_path):
+    gallery = gallery_of(clinic, tmp_path / "g")
+    scan_id = str(clinic.table["scan_id"].iloc[0])
+    before = answer(asked_for(gallery, scan_id, k=4))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "g" / FOLDER).iterdir()}
+    assert len(kept) == 2
+    assert answer(asked_for(gallery, scan_id, k=4)).to_json() == before.to_json()
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    # One forged number shows that the file is what is read.
+    (distances,) = (path for path in kept if path.name.startswith("distances"))
+    forged = json.loads(distances.read_text())
+    forged["learned"] = [0.0] * 99
+    distances.write_text(json.dumps(forged))
+    assert answer(asked_for(gallery, scan_id, k=4)).typicality.people == 99
+    distances.write_text("{ damaged")
+    assert answer(asked_for(gallery, scan_id, k=4)).to_json() == before.to_json()
+    gallery.remove([str(clinic.table["scan_id"].iloc[-1])])
+    answer(asked_for(gallery, scan_id, k=4))
+    assert not any(path.exists() for path in kept)  # those of the version before are gone
+    gallery.close()
+
+
+def test_another_filter_or_weighting_is_learned_anew(gallery, patient):
+    plain = answer(asked_for(gallery, patient, k=4)).typicality.distance
+    women = answer(asked_for(gallery, patient, k=4, where="sex = 'F'"))
+    corner = np.zeros(150)
+    corner[72] = 1.0
+    weighted = answer(asked_for(gallery, patient, k=4, weights=corner))
+    assert women.typicality.people == 56
+    assert weighted.typicality.distance < plain
+    assert weighted.typicality.p_value > 0.05
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(clinic, tmp_path):
+    gallery = gallery_of(clinic, tmp_path / "g")
+    (tmp_path / "g" / FOLDER).write_text("in the way")
+    assert answer(asked_for(gallery, str(clinic.table["scan_id"].iloc[0]))).typicality
+    gallery.close()
+
+
+def test_a_small_gallery_gives_shares_without_calibration_or_p_value(tmp_path):
+    gallery = create_gallery(tmp_path / "g", "a" * 64, 4)
+    gallery.add(some_cases(10), "a" * 64)
+    query = Query(some_cases(1)[0].code, "a" * 64, k=3, subject="x")
+    told = answer(Asked(gallery, query, search(gallery, query)))
+    assert told.neighbours.shares
+    assert told.calibration is None
+    assert told.typicality is None
+    gallery.close()
+
+
+def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
+    gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
+    gallery.add([NewCase("sub-a", "a", [0.0, 1.0]), NewCase("sub-b", "b", [1.0, 0.0])], "m")
+    query = Query([0.0, 0.5], "m", k=1)
+    told = answer(Asked(gallery, query, search(gallery, query)))
+    assert told.hits[0].regions == ()
+    assert (told.label, told.neighbours) == (None, None)
+    gallery.close()
+
+
+def test_an_unknown_label_is_told(gallery, patient):
+    with pytest.raises(UsageError, match=r"no column .diagnose..*Did you mean diagnosis"):
+        answer(asked_for(gallery, patient), "diagnose")
+
+
+def test_normality_is_told_for_query_and_hits(gallery, patient):
+    told = answer(asked_for(gallery, patient, k=5), normality=True)
+    assert told.normality.controls == 32
+    assert told.normality.normal_anatomy is None
+    for hit in told.hits:
+        assert hit.normality.normal_anatomy > 0
+        assert hit.normality.abnormality >= 0
+    again = answer(asked_for(gallery, patient, k=5), normality=True)
+    assert again.to_json() == told.to_json()
+
+
+def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
+    def ventricular_z(diagnosis):
+        chosen = clinic.table[clinic.table["diagnosis"] == diagnosis].drop_duplicates("subject")
+        values = []
+        for scan_id in chosen["scan_id"]:
+            own = answer(asked_for(gallery, str(scan_id), k=1), normality=True).normality
+            values.append(own.by_region["right-lateral-ventricle"])
+        return np.array(values)
+
+    controls, patients = ventricular_z("CN"), ventricular_z("AD")
+    assert abs(controls.mean()) < 0.5
+    assert patients.mean() < controls.mean() - 0.5  # fluid is dark
+
+
+def test_too_few_controls_are_a_note_and_no_error(tiny, tmp_path):
+    gallery = gallery_of(tiny, tmp_path / "g")
+    told = answer(asked_for(gallery, str(tiny.table["scan_id"].iloc[0])), normality=True)
+    assert told.normality is None
+    assert any("12 controls" in note for note in told.notes)
+    gallery.close()
