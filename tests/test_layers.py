@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulate", "preprocess"),
     ("settings",),
     ("augment", "model", "losses", "checkpoint", "embed", "train", "card"),
-    ("gallery", "regions", "search", "indexing"),
+    ("gallery", "regions", "search", "indexing", "raw_indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
     ("learned", "normal", "alike"),
@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("experiment", "query", "ask", "answer", "explain_hits"),
     ("demo", "web"),
-    ("cli_search", "cli_web"),
+    ("cli_search", "cli_web", "cli_gallery"),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}

@@ -120,7 +120,7 @@ class MilvusGallery(Record):
         self._flat = about["index"] == "flat"
         self._engine = "milvus, exact" if self._flat else "milvus, approximate (HNSW)"
         self._collection.load()
-        self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+        self._synced = bring_up(self, self._collection, self._marks, self._flat)
         self._check_whole()
 
     def close(self) -> None:
@@ -188,7 +188,9 @@ class MilvusGallery(Record):
         condition, n_there = self._condition(snapshot, chosen)
         most = math.ceil(1.5 * k * n_there / chosen.n_searched) + 16
         while most <= MOST_RESULTS:
-            keys, rough = self._collection.nearest(code, weights, most, condition, self._flat)
+            keys, rough = self._collection.nearest(
+                code, weights, most, condition, self._flat, self._synced.written_at
+            )
             places = _places(snapshot, keys)
             best = self._ranked(snapshot, _chosen_of(places, chosen), code, k, weights)
             if not self._flat and len(best.squared) == min(k, chosen.n_searched):
@@ -255,7 +257,7 @@ class MilvusGallery(Record):
 
     def _follow_after(self, erased: bool) -> None:
         try:
-            self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+            self._synced = bring_up(self, self._collection, self._marks, self._flat)
             if erased:
                 self._collection.forget_deleted()
         except GalleryError as error:
@@ -263,8 +265,8 @@ class MilvusGallery(Record):
             LOG.warning("recorded, but Milvus did not follow yet: %s", error)
 
     def _follow(self, version: int) -> None:
-        if self._followed < version:
-            self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+        if self._synced.version < version:
+            self._synced = bring_up(self, self._collection, self._marks, self._flat)
 
     def _check_whole(self) -> None:
         """Notice a collection that lost cases, or a record put back in time."""

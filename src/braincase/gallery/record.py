@@ -157,10 +157,17 @@ class Record:
         with self._reading() as newest:
             return reading.cases_named(self._connection, scan_ids, _version(as_of, newest))
 
-    def person(self, subject: str, as_of: int | None = None) -> tuple[StoredCase, ...]:
-        """Return all scans of one person, in the order they were added."""
+    def person(
+        self, subject: str, as_of: int | None = None, ever: bool = False
+    ) -> tuple[StoredCase, ...]:
+        """Return all scans of one person, in the order they were added.
+
+        With `ever`, each state that any of them had at any version and that is not erased.
+        """
         with self._reading() as newest:
             mask = self._live(_version(as_of, newest)).mask
+            if ever:
+                mask = self._memory.removed_in >= 0
             places = np.flatnonzero(mask & self._memory.people().is_text(subject))
             return self._cases_now(places)
 
