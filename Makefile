@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+PAGE := src/braincase/web/static/index.html
 
-demo: $(READY)
+.PHONY: demo test page lint bench clean
+
+demo: $(READY) page
 	$(BIN)/braincase demo demo
 
-test: $(READY)
+test: $(READY) page
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
@@ -30,5 +32,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
 	touch $(READY)
 
+# The reading-room page. Without npm the service draws its pictures itself and says so.
+page:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE) || echo "the page was not built; going on without it"; \
+	else echo "npm is missing: the reading room will show slices drawn by the service"; fi
+
+$(PAGE): $(shell find src/braincase/web/frontend -type f -not -path '*/node_modules/*' 2>/dev/null)
+	cd src/braincase/web/frontend && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo src/braincase/web/static src/braincase/web/frontend/node_modules

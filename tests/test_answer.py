@@ -142,7 +142,7 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
 
 
 def test_an_unknown_label_is_told(gallery, patient):
-    with pytest.raises(UsageError, match="no column 'diagnose'.*Did you mean diagnosis"):
+    with pytest.raises(UsageError, match=r"no column .diagnose..*Did you mean diagnosis"):
         answer(asked_for(gallery, patient), "diagnose")
 
 
@@ -158,17 +158,17 @@ def test_normality_is_told_for_query_and_hits(gallery, patient):
 
 
 def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
-    def hippocampal_z(diagnosis):
+    def ventricular_z(diagnosis):
         chosen = clinic.table[clinic.table["diagnosis"] == diagnosis].drop_duplicates("subject")
         values = []
         for scan_id in chosen["scan_id"]:
             own = answer(asked_for(gallery, str(scan_id), k=1), normality=True).normality
-            values.append(own.by_region["left-hippocampus"])
+            values.append(own.by_region["right-lateral-ventricle"])
         return np.array(values)
 
-    controls, patients = hippocampal_z("CN"), hippocampal_z("AD")
+    controls, patients = ventricular_z("CN"), ventricular_z("AD")
     assert abs(controls.mean()) < 0.5
-    assert patients.mean() < controls.mean() - 0.8
+    assert patients.mean() < controls.mean() - 0.5  # fluid is dark
 
 
 def test_too_few_controls_are_a_note_and_no_error(tiny, tmp_path):

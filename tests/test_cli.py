@@ -107,17 +107,17 @@ def test_a_filter_holds_for_every_hit(
     assert all(hit["labels"]["sex"] == "F" and hit["labels"]["age"] > 60 for hit in hits)
 
 
-def test_a_search_by_region_says_so_and_why_names_regions(
+def test_a_search_by_region_says_so_and_names_regions(
     tiny: Cohort, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scan_id = tiny.table["scan_id"].iloc[3]
-    words = ("search", scan_id, "--gallery", gallery, "-k", 3, "--why", "--json")
+    words = ("search", scan_id, "--gallery", gallery, "-k", 3, "--json")
     code, out, _ = run(capsys, *words, "--region", "hippocampus,left-temporal:0.5")
     assert code == 0
     result = json.loads(out)
     assert result["weights_name"] == "hippocampus + 0.5 left-temporal"
     for hit in result["hits"]:
-        shares = [share for _, share in result["why"][hit["scan_id"]]]
+        shares = [share for _, share in hit["regions"]]
         assert shares == sorted(shares, reverse=True)
         assert 0 < sum(shares) <= 1
     _, whole, _ = run(capsys, *words)

@@ -19,12 +19,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
-    ("learned", "normal"),
+    ("learned", "normal", "alike"),
     ("pictures", "explain_picture"),
     ("report",),
-    ("experiment", "query", "ask", "answer"),
+    ("experiment", "query", "ask", "answer", "explain_hits"),
     ("demo", "web"),
-    ("cli_web",),
+    ("cli_search", "cli_web"),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}

@@ -13,15 +13,17 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from braincase.alike import Alike, Split, split_of
 from braincase.ask import Asked
 from braincase.errors import GalleryError, UsageError
-from braincase.explain import explain
+from braincase.explain import explain, likeness
 from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Code, Hit, Query, SearchResult, Weights
-from braincase.learned import learned_calibration, learned_distances
+from braincase.gallery.records import Code, Hit, SearchResult, StoredCase, Weights
+from braincase.learned import learned_calibration, learned_distances, learned_usual
 from braincase.neighbours import Calibration, NeighbourLabels, neighbour_labels
-from braincase.normal import Normal, Normality, compared, knows_age_and_sex, normal_of
+from braincase.normal import Normal, Normality, knows_age_and_sex, normal_of
 from braincase.outcome import outcomes
 from braincase.regions import N_CELLS, load_regions
 from braincase.search import checked_weights
@@ -61,15 +63,23 @@ class AnsweredHit:
         The case.
     regions
         The regions with the largest shares of the squared distance: pairs (name, 0 to 1).
+    likeness
+        Parts of the brain with their difference as part of what two people usually differ there:
+        pairs (name, ratio), most alike first; empty where the gallery is too small to tell.
     outcome
         The person's later visits in this gallery, in the order of time.
+    alike
+        How differently query and hit are built, and how differently ill, where the gallery has
+        controls and patients enough to tell.
     normality
-        How far query and hit are from normal and from each other, where that was asked for.
+        How far the hit is from normal for its age and sex, where that was asked for.
     """
 
     hit: Hit
     regions: tuple[tuple[str, float], ...] = ()
+    likeness: tuple[tuple[str, float], ...] = ()
     outcome: tuple[Later, ...] = ()
+    alike: Alike | None = None
     normality: Normality | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -77,8 +87,9 @@ class AnsweredHit:
         return {
             **self.hit.to_json(),
             "regions": [[name, round(share, 4)] for name, share in self.regions],
+            "likeness": [[name, round(ratio, 4)] for name, ratio in self.likeness],
             "outcome": [later.__dict__ for later in self.outcome],
-            "normality": self.normality.to_json() if self.normality else None,
+            "normality": _normality_json(self.normality, self.alike),
         }
 
 
@@ -125,7 +136,7 @@ class Answer:
             "score": self.score,
             "neighbours": _neighbours_json(self.neighbours, self.calibration),
             "typicality": self.typicality.to_json() if self.typicality else None,
-            "normality": self.normality.to_json() if self.normality else None,
+            "normality": _normality_json(self.normality, None),
             "notes": list(self.notes),
         }
 
@@ -156,8 +167,11 @@ def answer(asked: Asked, label: str | None = None, *, normality: bool = False) -
     column = _label_column(label, info.columns)
     score = next((name for name in SCORES if name in info.columns and name != column), None)
     weights = checked_weights(query.weights, info.n_dimensions)
-    calibration = learned_calibration(gallery, result, column, weights) if column else None
-    own, others, notes = _normalities(asked) if normality else (None, {}, ())
+    by_code = asked.similar_by == "code"
+    calibration = None
+    if column and by_code:  # what was learned of nearest codes says nothing of other neighbours
+        calibration = learned_calibration(gallery, result, column, weights)
+    own, others, notes = _normalities(asked) if normality else (None, {}, [])
     return Answer(
         result=result,
         hits=tuple(_answered_hits(asked, weights, column, score, others)),
@@ -165,7 +179,7 @@ def answer(asked: Asked, label: str | None = None, *, normality: bool = False) -
         score=score,
         neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
         calibration=calibration,
-        typicality=_typicality(gallery, query, result, weights),
+        typicality=_typicality(asked, weights),
         normality=own,
         notes=(*asked.notes, *notes),
     )
@@ -181,19 +195,18 @@ def _label_column(wanted: str | None, columns: Sequence[str]) -> str | None:
     return wanted
 
 
-def _typicality(
-    gallery: Gallery, query: Query, result: SearchResult, weights: Weights | None
-) -> Typicality | None:
-    """Judge the query's own scan, also where the search was moved towards or away from examples."""
+def _typicality(asked: Asked, weights: Weights | None) -> Typicality | None:
+    """Judge the query's own code, whatever the hits are ranked by."""
+    gallery, query, result = asked.gallery, asked.query, asked.result
     if not result.hits:
         return None
     distances = learned_distances(gallery, result, weights)
     if distances is None:
         return None
     nearest = result.hits[0].distance
-    if query.own_code is not None:
+    if query.own_code is not None or asked.similar_by != "code":
         found = gallery.nearest(
-            np.asarray(query.own_code, np.float32),
+            np.asarray(query.code if query.own_code is None else query.own_code, np.float32),
             1,
             where=result.where,
             without_subject=result.own_subject,
@@ -204,22 +217,27 @@ def _typicality(
     return typicality(nearest, distances)
 
 
-def _normalities(
-    asked: Asked,
-) -> tuple[Normality | None, dict[str, Normality], tuple[str, ...]]:
+def _alike(asked: Asked, cases: Sequence[StoredCase]) -> dict[str, Alike]:
+    if not knows_age_and_sex(asked.query.labels):
+        return {}
+    try:
+        split: Split = split_of(asked.gallery, asked.result.gallery_version)
+    except GalleryError:
+        return {}
+    return split.between(np.asarray(asked.query.code), asked.query.labels, cases)
+
+
+def _normalities(asked: Asked) -> tuple[Normality | None, dict[str, Normality], list[str]]:
     """Return the query's distance from normal, that of the hits, and what stood in the way."""
     gallery, version = asked.gallery, asked.result.gallery_version
     try:
         normal = normal_of(gallery, version)
     except GalleryError as error:
-        return None, {}, (f"What is normal is not known: {error.found}.",)
+        return None, {}, [f"What is normal is not known: {error.found}."]
     own = _own_normality(asked, normal)
     found = gallery.find([hit.scan_id for hit in asked.result.hits], version)
-    others = normal.of_cases(list(found.values()))
-    if own is None:
-        missing = "The query's distance from normal is not known: it takes its image, age and sex."
-        return None, others, (missing,)
-    return own, {name: compared(own, other) for name, other in others.items()}, ()
+    missing = "The query's distance from normal is not known: it takes its image, age and sex."
+    return own, normal.of_cases(list(found.values())), [missing] if own is None else []
 
 
 def _own_normality(asked: Asked, normal: Normal) -> Normality | None:
@@ -240,11 +258,14 @@ def _answered_hits(
     version = result.gallery_version
     cases = gallery.find([hit.scan_id for hit in result.hits], version)
     code = np.asarray(asked.query.code, np.float32)
+    usual, alike = learned_usual(gallery, version), _alike(asked, list(cases.values()))
     return [
         AnsweredHit(
             hit,
             regions_of(code, cases[hit.scan_id].code, weights),
+            likeness_of(code, cases[hit.scan_id].code, usual, weights),
             _outcome(gallery, hit, version, column, score),
+            alike.get(hit.scan_id),
             others.get(hit.scan_id),
         )
         for hit in result.hits
@@ -261,6 +282,15 @@ def regions_of(
     if len(query) != N_CELLS:
         return ()
     return tuple(explain(query, hit, load_regions(), weights).shares(most))
+
+
+def likeness_of(
+    query: Code, hit: Code, usual: NDArray[np.float64] | None, weights: Weights | None
+) -> tuple[tuple[str, float], ...]:
+    """Return in which parts of the brain two codes are alike, as `braincase.explain.likeness`."""
+    if usual is None or len(query) != N_CELLS:
+        return ()
+    return tuple(likeness(query, hit, usual, load_regions(), weights))
 
 
 def _outcome(
@@ -283,6 +313,20 @@ def _outcome(
 def _number(labels: Mapping[str, Value], name: str) -> float | None:
     value = labels.get(name)
     return float(value) if isinstance(value, int | float) else None
+
+
+def _normality_json(normality: Normality | None, alike: Alike | None) -> dict[str, Any] | None:
+    """Join both; `abnormal` is None where it was not asked for."""
+    if normality is None and alike is None:
+        return None
+    return {
+        "normal_anatomy": alike.normal_anatomy if alike else None,
+        "abnormality": alike.abnormality if alike else None,
+        "controls": normality.controls if normality else None,
+        "abnormal": [[name, round(z, 2)] for name, z in normality.abnormal()]
+        if normality
+        else None,
+    }
 
 
 def _neighbours_json(

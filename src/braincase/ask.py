@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from braincase.checkpoint import Model, load_model
-from braincase.embed import embedder
+from braincase.alike import SIMILARITIES, rank_by_split
 from braincase.errors import UsageError
-from braincase.explain import explain
-from braincase.gallery import Gallery, Hit, Query, SearchResult, open_gallery
+from braincase.gallery import Gallery, Hit, Query, SearchResult, StoredCase, open_gallery
+from braincase.gallery.records import Code, Weights, checked_code
 from braincase.geometry import grid_of_resolution
 from braincase.normal import stored_volume
 from braincase.pictures import (
@@ -24,11 +25,13 @@ from braincase.pictures import (
     write_search_html,
 )
 from braincase.query import QueryScan, read_query
-from braincase.regions import load_regions, region_weights
+from braincase.refine import learn_direction, refined_code
+from braincase.regions import load_regions, mask_file_weights, region_weights
 from braincase.search import search
+from braincase.sources.scan import Value
 
-#: How many regions are named for each hit.
-TOP_REGIONS = 3
+if TYPE_CHECKING:
+    from braincase.checkpoint import Model
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ class Wish:
     regions
         Regions of the atlas to compare, such as ``left-hippocampus`` or ``temporal:0.5``; empty for
         the whole brain.
+    mask
+        A mask in MNI space to compare inside of, alone or beside `regions`.
+    plus, minus
+        scan_ids of cases to find more of, and of cases to keep away from.
+    older
+        Years by which the query is moved along the ageing direction of the gallery; negative for
+        younger.
+    similar_by
+        ``code`` (the model's distance), ``normal`` (built alike whatever the disease) or
+        ``abnormality`` (ill alike whatever the build).
+    known
+        What is known of the query's person beyond the scan: age, sex, ...
+    series
+        Number of the DICOM series.
     """
 
     k: int = 10
@@ -55,6 +72,13 @@ class Wish:
     subject: str | None = None
     as_of: int | None = None
     regions: tuple[str, ...] = ()
+    mask: Path | None = None
+    plus: tuple[str, ...] = ()
+    minus: tuple[str, ...] = ()
+    older: float | None = None
+    similar_by: str = "code"
+    known: Mapping[str, Value] = field(default_factory=dict)
+    series: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,17 +95,23 @@ class Asked:
         What was found.
     scan
         The query's volume, unless it is a case of the gallery.
+    similar_by
+        By which similarity the hits are ranked; see `Wish`.
+    moves
+        How the query's code was moved, a sentence each.
     """
 
     gallery: Gallery
     query: Query
     result: SearchResult
     scan: QueryScan | None = None
+    similar_by: str = "code"
+    moves: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of query and result, a sentence each."""
-        return (*(self.scan.notes if self.scan else ()), *self.result.notes)
+        return (*(self.scan.notes if self.scan else ()), *self.moves, *self.result.notes)
 
     def volume(self) -> NDArray[np.uint8] | None:
         """Return the query's standard volume, uint8, where it can be had."""
@@ -89,9 +119,8 @@ class Asked:
             return self.scan.volume
         if self.query.scan_id is None:
             return None
-        found = self.gallery.find([self.query.scan_id], self.result.gallery_version)
-        grid = grid_of_resolution(self.gallery.info().resolution_mm)
-        return next((stored_volume(case, grid) for case in found.values()), None)
+        case = _case_of(self.gallery, self.query.scan_id, self.result.gallery_version)
+        return stored_volume(case, grid_of_resolution(self.gallery.info().resolution_mm))
 
 
 def ask(scan: str, gallery_url: str, model_folder: Path | None, wish: Wish) -> Asked:
@@ -116,58 +145,153 @@ def ask(scan: str, gallery_url: str, model_folder: Path | None, wish: Wish) -> A
         If the model is not the gallery's.
     """
     if not Path(scan).exists():
-        gallery = open_gallery(gallery_url)
-        case = gallery.get(scan)
-        query = _wished(wish, Query(case.code, gallery.fingerprint, labels=case.labels))
-        query = replace(query, scan_id=case.scan_id, subject=wish.subject or case.subject)
-        return Asked(gallery, query, search(gallery, query))
+        return ask_with_case(open_gallery(gallery_url), scan, wish)
     if model_folder is None:
         raise UsageError("--model", "none given", "the model of the gallery, to embed the scan")
+    from braincase.checkpoint import load_model  # imports torch: not needed for a case
+
     model = load_model(model_folder)
     gallery = open_gallery(gallery_url, model.fingerprint)
-    return ask_with_volume(gallery, model, read_query(Path(scan), model.grid, model.recipe), wish)
+    read = read_query(Path(scan), model.grid, model.recipe, series=wish.series)
+    return ask_with_volume(gallery, model, read, wish)
+
+
+def ask_with_case(gallery: Gallery, scan_id: str, wish: Wish) -> Asked:
+    """Search a gallery with one of its own cases.
+
+    Raises
+    ------
+    UsageError
+        If there is no such case, or the wish cannot be fulfilled.
+    """
+    case = _case_of(gallery, scan_id, wish.as_of)
+    query = Query(
+        case.code,
+        gallery.fingerprint,
+        scan_id=case.scan_id,
+        subject=wish.subject or case.subject,
+        labels=case.labels,
+    )
+    return _asked(gallery, query, None, wish)
 
 
 def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish) -> Asked:
-    """Search a gallery with a standard volume."""
-    code = embedder(model)(scan.volume[None])[0]
-    query = replace(
-        _wished(wish, Query(code, model.fingerprint, labels=scan.labels)),
+    """Search a gallery with a standard volume.
+
+    Raises
+    ------
+    FingerprintError
+        If the model is not the gallery's.
+    UsageError
+        If the wish cannot be fulfilled.
+    """
+    from braincase.embed import embedder
+
+    query = Query(
+        embedder(model)(scan.volume[None])[0],
+        model.fingerprint,
         scan_id=scan.scan_id,
         subject=wish.subject or scan.subject,
+        labels=scan.labels,
         image_hash=scan.image_hash,
     )
-    return Asked(gallery, query, search(gallery, query), scan)
+    return _asked(gallery, query, scan, wish)
 
 
-def _wished(wish: Wish, query: Query) -> Query:
-    """Put filter, number, version and regions of the wish into a query."""
-    weights, name = None, None
-    if wish.regions:
-        weights, name = region_weights(wish.regions, load_regions())
-    return replace(
+def ask_with_code(gallery: Gallery, code: ArrayLike, wish: Wish) -> Asked:
+    """Search a gallery with a code, of which nothing else is known.
+
+    Parameters
+    ----------
+    gallery
+        Its model must have made the code.
+    code
+        Shape (n_cells,).
+    wish
+        What to look for.
+
+    Raises
+    ------
+    UsageError
+        If the code has another shape, or the wish cannot be fulfilled.
+    """
+    return _asked(gallery, Query(code, gallery.fingerprint, subject=wish.subject), None, wish)
+
+
+def _asked(gallery: Gallery, query: Query, scan: QueryScan | None, wish: Wish) -> Asked:
+    """Put the wish into the query, and search."""
+    if wish.similar_by not in SIMILARITIES:
+        raise UsageError("--similar-by", wish.similar_by, " or ".join(SIMILARITIES))
+    weights, name = weights_of(wish.regions, wish.mask)
+    if weights is not None and wish.similar_by != "code":
+        raise UsageError("--similar-by", "regions or a mask as well", "one of the two")
+    code, moves = _moved(gallery, query, wish)
+    query = replace(
         query,
+        code=code,
+        own_code=query.code if moves else None,
         k=wish.k,
         where=wish.where,
         as_of=wish.as_of,
         weights=weights,
         weights_name=name,
+        labels={**query.labels, **wish.known},
     )
+    asked = Asked(gallery, query, search(gallery, query), scan, moves=moves)
+    if wish.similar_by == "code":
+        return asked
+    ranked = rank_by_split(gallery, query, asked.result, wish.similar_by)
+    return replace(asked, result=ranked, similar_by=wish.similar_by)
 
 
-def top_regions(asked: Asked) -> dict[str, list[tuple[str, float]]]:
-    """Return, for each hit, the regions with the largest shares of its squared distance.
+def weights_of(regions: Sequence[str], mask: Path | None) -> tuple[Weights | None, str | None]:
+    """Return the cell weights of regions and a mask together, and what they are called."""
+    parts = [region_weights(regions, load_regions())] if regions else []
+    parts += [mask_file_weights(mask)] if mask is not None else []
+    if not parts:
+        return None, None
+    return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)
 
-    The shares of all regions sum to 1; see `braincase.explain`.
-    """
-    regions, told = load_regions(), {}
-    for hit in asked.result.hits:
-        case = asked.gallery.get(hit.scan_id, as_of=asked.result.gallery_version)
-        parts = explain(asked.query.code, case.code, regions, asked.query.weights)
-        total = max(parts.squared_distance, 1e-12)
-        largest = sorted(parts.by_region.items(), key=lambda item: -item[1])[:TOP_REGIONS]
-        told[hit.scan_id] = [(name, round(value / total, 3)) for name, value in largest]
-    return told
+
+def _moved(gallery: Gallery, query: Query, wish: Wish) -> tuple[ArrayLike, tuple[str, ...]]:
+    """Return the code moved by examples and years, and what was done, a sentence each."""
+    code, told = query.code, []
+    if wish.plus or wish.minus:
+        plus = _codes_of(gallery, wish.plus, "--plus", wish.as_of)
+        minus = _codes_of(gallery, wish.minus, "--minus", wish.as_of)
+        code = refined_code([_checked(gallery, code)], plus, minus)
+        parts = [f"towards {', '.join(wish.plus)}"] * bool(plus)
+        parts += [f"away from {', '.join(wish.minus)}"] * bool(minus)
+        told.append(f"The query was moved {' and '.join(parts)}.")
+    if wish.older:
+        direction = learn_direction(gallery, "age", as_of=wish.as_of)
+        code = direction.moved(_checked(gallery, code), wish.older)
+        how = "older" if wish.older > 0 else "younger"
+        told.append(
+            f"The query was made {abs(wish.older):g} years {how}, along what changes with age among"
+            f" {direction.people} people of the gallery."
+        )
+    return code, tuple(told)
+
+
+def _checked(gallery: Gallery, code: ArrayLike) -> Code:
+    return checked_code(code, gallery.info().n_dimensions, "query")
+
+
+def _codes_of(
+    gallery: Gallery, scan_ids: Sequence[str], option: str, as_of: int | None
+) -> list[Code]:
+    found = gallery.find(scan_ids, as_of)
+    for scan_id in scan_ids:
+        if scan_id not in found:
+            raise UsageError(option, f"no scan '{scan_id}' in the gallery", "scan_ids of its cases")
+    return [found[scan_id].code for scan_id in scan_ids]
+
+
+def _case_of(gallery: Gallery, scan_id: str, as_of: int | None) -> StoredCase:
+    """Return a case as it was at that version, or as it is now where it was not there yet."""
+    found = gallery.find([scan_id], as_of)
+    return found[scan_id] if scan_id in found else gallery.get(scan_id)
 
 
 def draw(asked: Asked, png: Path | None, html: Path | None) -> None:

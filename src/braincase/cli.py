@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from braincase import __version__
+from braincase.cli_search import search
 from braincase.cli_web import add_commands
 from braincase.errors import BraincaseError, CohortError, UsageError
 
@@ -284,61 +285,7 @@ def index(
     _print_json(asdict(indexed)) if as_json else print("\n".join(indexed.lines()))
 
 
-@app.command()
-def search(
-    scan: Annotated[str, typer.Argument(help="A scan (raw or prepared), or a case's scan_id.")],
-    gallery: Gallery,
-    model: Annotated[
-        Path | None, typer.Option("--model", help="Folder of the model; needed for a scan.")
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
-    where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
-    subject: Annotated[str | None, typer.Option(help="Whose scan it is.")] = None,
-    as_of: Annotated[int | None, typer.Option(help="Search an earlier gallery version.")] = None,
-    region: Annotated[
-        str, typer.Option(help="Compare regions only: hippocampus,left-temporal:0.5")
-    ] = "",
-    why: Annotated[bool, typer.Option("--why", help="Name the regions that differ most.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Draw query and hits as PNG.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write query and hits as HTML.")] = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Find the cases most similar to a scan."""
-    from braincase.ask import Wish, ask, draw, top_regions
-    from braincase.atomic import refuse_overwrite
-
-    for path in (picture, html):
-        if path:
-            refuse_overwrite(path, force)
-    asked = ask(scan, gallery, model, Wish(k, where, subject, as_of, tuple(_split(region))))
-    draw(asked, picture, html)
-    reasons = top_regions(asked) if why else {}
-    if as_json:
-        _print_json({**asked.result.to_json(), "notes": list(asked.notes), "why": reasons})
-    else:
-        _print_hits(asked, reasons)
-
-
-def _print_hits(asked: Any, reasons: dict[str, list[tuple[str, float]]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console, result = Console(), asked.result
-    header, rows = result.rows()
-    title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
-    table = Table(*header, title=title)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for hit in result.hits if reasons else ():
-        named = ", ".join(f"{name} {share:.0%}" for name, share in reasons[hit.scan_id])
-        console.print(f"{hit.rank}. {hit.scan_id} differs most in {named}")
-    for other in result.same_subject:
-        kind = "the query itself" if other.scan_id == result.query_id else "other scan"
-        console.print(f"this person, {kind}: {other.scan_id} (distance {other.distance:.3f})")
-    for note in asked.notes:
-        console.print(f"note: {note}", style="yellow")
+app.command()(search)
 
 
 @app.command()

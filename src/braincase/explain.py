@@ -80,6 +80,57 @@ def explain(
     return Explanation(float(cells.sum()), cells.reshape(CELLS), by_region)
 
 
+#: The parts of the brain in which two people are said to be alike or not.
+PARTS = (
+    *(
+        f"{side}-{part}"
+        for part in ("frontal", "parietal", "temporal", "medial-temporal", "occipital")
+        for side in ("left", "right")
+    ),
+    "cingulate",
+    "insula",
+    "deep-grey",
+    "ventricles",
+    "cerebellum",
+    "brain-stem",
+)
+
+
+def likeness(
+    query: ArrayLike,
+    hit: ArrayLike,
+    usual: NDArray[np.float64],
+    regions: Regions,
+    weights: ArrayLike | None = None,
+) -> list[tuple[str, float]]:
+    """Return how far two codes differ in each of `PARTS`, as part of what two people usually do.
+
+    Below 1 they are more alike there than two people of the gallery; most alike first. Parts that
+    the weights leave out are not told.
+
+    Parameters
+    ----------
+    query, hit
+        Codes, shape (n_cells,).
+    usual
+        Mean squared difference of two people in each cell, shape (n_cells,).
+    regions
+        From `braincase.regions.load_regions`.
+    weights
+        The weights of the search, shape (n_cells,), if it had any.
+    """
+    difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
+    factor = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
+    found, expected = difference**2 * factor @ regions.shares, usual * factor @ regions.shares
+    told = []
+    for part in PARTS:
+        members = regions.members(part)
+        whole = float(expected[members].sum())
+        if whole > 0:
+            told.append((part, float(found[members].sum()) / whole))
+    return sorted(told, key=lambda item: item[1])
+
+
 def smoothed(
     volume: NDArray[np.generic], grid: Grid, fwhm_mm: float = FWHM_MM
 ) -> NDArray[np.float32]:

@@ -25,6 +25,8 @@ from braincase.neighbours import Calibration, calibrate, calibration_from_json
 from braincase.typicality import nearest_distances
 
 FOLDER = "learned"
+#: People from whom the usual difference of codes is learned, and how few tell nothing.
+MOST_PEOPLE, FEWEST_PEOPLE = 2000, 10
 #: Part of every name; raised when what is kept changes its meaning.
 FORMAT = 1
 
@@ -62,8 +64,8 @@ def learned_calibration(
             return None
 
     asked = {"column": column, "k": result.k, **_search_of(result, weights)}
-    kept = _kept(gallery, result.gallery_version, "calibration", asked, learn)
-    return None if kept is None else calibration_from_json(kept)
+    known = kept(gallery, result.gallery_version, "calibration", asked, learn)
+    return None if known is None else calibration_from_json(known)
 
 
 def learned_distances(
@@ -89,8 +91,59 @@ def learned_distances(
             return None
 
     asked = _search_of(result, weights)
-    kept = _kept(gallery, result.gallery_version, "distances", asked, learn)
-    return None if kept is None else np.array(kept, dtype=np.float64)
+    known = kept(gallery, result.gallery_version, "distances", asked, learn)
+    return None if known is None else np.array(known, dtype=np.float64)
+
+
+def learned_usual(gallery: Gallery, version: int) -> NDArray[np.float64] | None:
+    """Return the mean squared difference of two people in each number of the code.
+
+    Shape (n_dimensions,); None if the gallery has fewer than `FEWEST_PEOPLE`.
+    """
+
+    def learn() -> list[float] | None:
+        people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
+        if len(people) < FEWEST_PEOPLE:
+            return None
+        codes = np.stack([case.code for case in people]).astype(np.float64)
+        return [float(value) for value in 2 * codes.var(axis=0, ddof=1)]
+
+    known = kept(gallery, version, "usual", {}, learn)
+    return None if known is None else np.array(known, dtype=np.float64)
+
+
+def kept(
+    gallery: Gallery,
+    version: int,
+    kind: str,
+    asked: Mapping[str, Any],
+    learn: Callable[[], Any],
+) -> Any:
+    """Return what was learned before, or learn it and keep it where the folder can be written.
+
+    Parameters
+    ----------
+    gallery, version
+        Of which it is true.
+    kind
+        What it is, a plain word.
+    asked
+        All else it depends on, plain JSON values.
+    learn
+        Returns it, as plain JSON values.
+    """
+    folder = learned_folder(gallery)
+    if folder is None:
+        return learn()
+    path = folder / f"{learned_name(gallery, version, kind, asked)}.json"
+    # A damaged file is learned again: it is a copy of what the gallery itself can tell.
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))["learned"]
+    learned = learn()
+    with contextlib.suppress(OSError):
+        write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
+        forget_older(path, version)
+    return learned
 
 
 def learned_folder(gallery: Gallery) -> Path | None:
@@ -120,25 +173,3 @@ def forget_older(path: Path, version: int) -> None:
 def _search_of(result: SearchResult, weights: Weights | None) -> dict[str, Any]:
     name = None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
     return {"where": result.where.strip(), "weights": name}
-
-
-def _kept(
-    gallery: Gallery,
-    version: int,
-    kind: str,
-    asked: Mapping[str, Any],
-    learn: Callable[[], Any],
-) -> Any:
-    """Return what was learned before, or learn it and keep it where the folder can be written."""
-    folder = learned_folder(gallery)
-    if folder is None:
-        return learn()
-    path = folder / f"{learned_name(gallery, version, kind, asked)}.json"
-    # A damaged file is learned again: it is a copy of what the gallery itself can tell.
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))["learned"]
-    learned = learn()
-    with contextlib.suppress(OSError):
-        write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
-        forget_older(path, version)
-    return learned

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from braincase.normative import (
     region_means,
     save_normative,
     terms_of,
-    two_distances_of_z,
 )
 from braincase.progress import late_progress
 from braincase.sources.scan import Value
@@ -45,35 +44,22 @@ MOST_PEOPLE = 20_000
 #: What controls are called in the column `diagnosis` of the data sets we read.
 CONTROL_NAMES = ("CN", "HC", "NC", "control", "healthy", "normal")
 USUAL_CONTROLS = f"diagnosis in ({', '.join(repr(name) for name in CONTROL_NAMES)})"
+#: Measurements written at a time, so that an interrupted run goes on where it was.
+KEPT_AT_A_TIME = 500
 _REGIONS_FILE = "regions.npz"
 
 
 @dataclass(frozen=True, eq=False)
 class Normality:
-    """How far one person is from normal for age and sex: z by region, against `controls` people.
-
-    For a hit, `normal_anatomy` and `abnormality` are its two distances to the query, in units of z:
-    how differently the two are built within the normal range, and beyond it.
-    """
+    """How far one person is from normal for age and sex: z by region, against `controls` people."""
 
     by_region: Mapping[str, float]
     controls: int
-    normal_anatomy: float | None = None
-    abnormality: float | None = None
 
     def abnormal(self) -> list[tuple[str, float]]:
         """Return the regions beyond the normal range, farthest first."""
         beyond = [(name, z) for name, z in self.by_region.items() if abs(z) > NORMAL_Z]
         return sorted(beyond, key=lambda item: -abs(item[1]))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "controls": self.controls,
-            "normal_anatomy": self.normal_anatomy,
-            "abnormality": self.abnormality,
-            "abnormal": [[name, round(z, 2)] for name, z in self.abnormal()],
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,19 +106,9 @@ class Normal:
     def _judged(self, means: NDArray[np.float64], labels: Mapping[str, Value]) -> Normality:
         if not knows_age_and_sex(labels):
             raise UsageError("query", "no age and sex known", "both, to say what is normal")
-        z = self.model.regions.z(means, _terms(labels))
+        z = self.model.regions.z(means, terms_of_labels(labels))
         by_region = dict(zip(self.model.names, z.tolist(), strict=True))
         return Normality(by_region, self.model.voxels.people)
-
-
-def compared(query: Normality, hit: Normality) -> Normality:
-    """Return a hit's normality with its two distances to the query."""
-    names = list(query.by_region)
-    normal, abnormal = two_distances_of_z(
-        np.array([query.by_region[name] for name in names]),
-        np.array([hit.by_region[name] for name in names]),
-    )
-    return Normality(hit.by_region, hit.controls, normal, abnormal)
 
 
 def normal_of(gallery: Gallery, as_of: int | None = None, controls: str = USUAL_CONTROLS) -> Normal:
@@ -182,7 +158,8 @@ def knows_age_and_sex(labels: Mapping[str, Value]) -> bool:
     return isinstance(labels.get("age"), int | float) and labels.get("sex") in ("F", "M")
 
 
-def _terms(labels: Mapping[str, Value]) -> NDArray[np.float64]:
+def terms_of_labels(labels: Mapping[str, Value]) -> NDArray[np.float64]:
+    """Return the regression's terms for labels in which age and sex are known."""
     return terms_of(float(labels["age"] or 0), str(labels["sex"]))
 
 
@@ -227,8 +204,11 @@ def _means_of_cases(
                 kept = dict(zip(held["images"].tolist(), held["means"], strict=True))
     known, found = len(kept), {}
     missing = sum(case.image_hash not in kept for case in cases)
-    with late_progress("measuring regions", missing) as advance:
+    with late_progress("measuring regions of the cases", missing) as advance:
         for case in cases:
+            if len(kept) >= known + KEPT_AT_A_TIME:
+                _keep(path, kept)
+                known = len(kept)
             if case.image_hash in kept:
                 found[case.scan_id] = kept[str(case.image_hash)]
                 continue
@@ -239,7 +219,12 @@ def _means_of_cases(
             found[case.scan_id] = region_means(volume, grid, n_regions)
             if case.image_hash is not None:
                 kept[case.image_hash] = found[case.scan_id]
-    if path is not None and len(kept) > known:
+    if len(kept) > known:
+        _keep(path, kept)
+    return found
+
+
+def _keep(path: Path | None, kept: Mapping[str, NDArray[np.float64]]) -> None:
+    if path is not None:
         with contextlib.suppress(OSError), whole_file(path) as aside, open(aside, "wb") as file:
             np.savez(file, images=np.array(list(kept)), means=np.stack(list(kept.values())))
-    return found

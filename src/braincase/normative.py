@@ -184,16 +184,8 @@ def two_distances(one: Deviation, other: Deviation) -> tuple[float, float]:
         In units of z; 0 is the same.
     """
     names = list(one.by_region)
-    return two_distances_of_z(
-        np.array([one.by_region[name] for name in names]),
-        np.array([other.by_region[name] for name in names]),
-    )
-
-
-def two_distances_of_z(
-    first: NDArray[np.float64], second: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Return `two_distances` of two people's z by region, shape (n_regions,) in one order."""
+    first = np.array([one.by_region[name] for name in names])
+    second = np.array([other.by_region[name] for name in names])
     normal = np.clip(first, -NORMAL_Z, NORMAL_Z) - np.clip(second, -NORMAL_Z, NORMAL_Z)
     abnormal = (first - second) - normal
     return float(np.sqrt((normal**2).mean())), float(np.sqrt((abnormal**2).mean()))

@@ -65,6 +65,8 @@ def read_query(
     grid: Grid,
     recipe: Mapping[str, Any],
     tell: Callable[[str], None] = _say_nothing,
+    *,
+    series: int | None = None,
 ) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
@@ -76,6 +78,8 @@ def read_query(
         What the model was trained on.
     tell
         Called with the name of each step of `STEPS` as it begins.
+    series
+        Number of the DICOM series, where a folder or zip holds several.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def read_query(
     is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
     if is_prepared:
         return _read_prepared(path, grid, recipe)
-    return _read_raw(path, grid, recipe, tell)
+    return _read_raw(path, grid, recipe, tell, series)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
@@ -103,7 +107,11 @@ def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QuerySc
 
 
 def _read_raw(
-    path: Path, grid: Grid, recipe: Mapping[str, Any], tell: Callable[[str], None]
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None],
+    series: int | None,
 ) -> QueryScan:
     from braincase.preprocess.pipeline import prepare_volume
     from braincase.preprocess.quality import judge, screen
@@ -111,10 +119,10 @@ def _read_raw(
     from braincase.sources.read import read_scan
 
     tell("reading")
-    scans, census = find_scans(path)
+    scans, census = find_scans(path, series=series)
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
-        advice = "Name one scan." if scans else reasons
+        advice = "Name one scan, or choose one with --series." if scans else reasons
         raise UsageError(path, f"{len(scans)} T1-weighted scans", "one", advice)
     volume = read_scan(scans[0])
     tell("looking")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from braincase.errors import UsageError
 from braincase.geometry import CELL_MM, CELLS, FIELD_CORNER_MM, Affine, Grid, apply_affine
+from braincase.volume import read_volume
 
 N_CELLS = prod(CELLS)
 #: What is in no named region: a cell without any brain tissue of the atlas.
@@ -46,6 +47,7 @@ GROUPS = {name: tuple(members.split()) for name, members in _CORTEX.items()} | {
     "medial-temporal": ("hippocampus", "amygdala", "entorhinal", "parahippocampal"),
     "ventricles": ("lateral-ventricle", "inf-lat-vent", "3rd-ventricle", "4th-ventricle"),
     "cerebellum": ("cerebellum-cortex", "cerebellum-white-matter"),
+    "deep-grey": ("thalamus", "caudate", "putamen", "pallidum", "accumbens"),
 }
 
 
@@ -178,6 +180,22 @@ def region_weights(wanted: Sequence[str], regions: Regions) -> tuple[NDArray[np.
         weights += weight * regions.shares[:, regions.members(name)].sum(axis=1)
         told.append(name if weight == 1.0 else f"{weight:g} {name}")
     return weights, " + ".join(told)
+
+
+def mask_file_weights(path: Path) -> tuple[NDArray[np.float64], str]:
+    """Read a mask in MNI space; return its cell weights, shape (n_cells,), and what to call it.
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be read, or every voxel of it is the same.
+    UsageError
+        If there is no such file, or no voxel of the mask lies in the field of view.
+    """
+    if not path.is_file():
+        raise UsageError(path, "no such file", "a mask in MNI space")
+    image = read_volume(path)
+    return mask_weights(image.data, image.affine, path), f"mask {path.name}"
 
 
 def mask_weights(

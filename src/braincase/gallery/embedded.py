@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,8 @@ class EmbeddedGallery:
                 self._connection, self.folder, scan_ids
             )
         if erase:
+            # What was learned from the erased scans goes too; see `braincase.learned`.
+            shutil.rmtree(self.folder / "learned", ignore_errors=True)
             with self._lock, database.speaking_clearly(self.folder):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return change

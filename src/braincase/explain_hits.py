@@ -1,0 +1,213 @@
+"""Why each hit is similar, as files: difference and agreement maps, deviations, numbers, pictures.
+
+::
+
+    OUT/answer.json                 the whole answer
+    OUT/query/deviation.nii.gz      z of the query against the gallery's controls
+    OUT/01_SCAN/numbers.json        shares of the squared distance by cell and region; z by region
+    OUT/01_SCAN/difference.nii.gz   query minus hit, smoothed, in units of the usual spread
+    OUT/01_SCAN/agreement.nii.gz    the same as 1 (alike) to 0
+    OUT/01_SCAN/deviation.nii.gz    z of the hit
+    OUT/01_SCAN/why.png             all of it in three planes
+
+All maps are NIfTI in MNI152 space on the gallery's grid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.answer import Answer, AnsweredHit
+from braincase.ask import Asked
+from braincase.atomic import whole_file, write_json
+from braincase.errors import GalleryError
+from braincase.explain import (
+    Explanation,
+    Spread,
+    agreement_map,
+    difference_map,
+    explain,
+    usual_spread,
+    write_map,
+)
+from braincase.explain_picture import draw_explanation
+from braincase.gallery.interface import Gallery
+from braincase.gallery.records import StoredCase
+from braincase.geometry import CELLS, Grid, grid_of_resolution
+from braincase.learned import forget_older, learned_folder, learned_name
+from braincase.normal import Normal, Normality, knows_age_and_sex, normal_of, stored_volume
+from braincase.normative import deviation_of
+from braincase.progress import late_progress
+from braincase.regions import N_CELLS, load_regions
+from braincase.search import checked_weights
+
+#: People whose volumes tell the usual spread where there are too few controls, and how few do not.
+MOST_PEOPLE, FEWEST_PEOPLE = 100, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """What a gallery's images usually look like: spread, and what is normal where that is known."""
+
+    grid: Grid
+    spread: Spread | None
+    normal: Normal | None
+
+
+def write_explanations(asked: Asked, answer: Answer, folder: Path) -> tuple[str, ...]:
+    """Write why each hit is similar into a folder; return what could not be shown, a line each.
+
+    Parameters
+    ----------
+    asked, answer
+        The search, and what `braincase.answer.answer` made of it.
+    folder
+        Gets the files named above; ``answer.json`` comes last and makes it whole.
+    """
+    usual = usual_of(asked.gallery, asked.result.gallery_version)
+    volume = asked.volume()
+    notes = _notes(asked, usual, volume)
+    if volume is not None:
+        _write_deviation(folder / "query", usual, volume, asked.query.labels)
+    found = asked.gallery.find(
+        [hit.hit.scan_id for hit in answer.hits], answer.result.gallery_version
+    )
+    with late_progress("explaining", len(answer.hits)) as advance:
+        for hit in answer.hits:
+            case = found[hit.hit.scan_id]
+            into = folder / f"{hit.hit.rank:02}_{hit.hit.scan_id}"
+            notes += _write_hit(asked, answer, hit, case, usual, volume, into)
+            advance()
+    write_json(folder / "answer.json", answer.to_json())
+    return tuple(notes)
+
+
+def _notes(asked: Asked, usual: Usual, volume: NDArray[np.uint8] | None) -> list[str]:
+    notes = []
+    if volume is None:
+        notes.append("no maps: the query's image is not at hand")
+    elif usual.spread is None:
+        notes.append(f"no maps: fewer than {FEWEST_PEOPLE} images of the gallery are at hand")
+    if usual.normal is None:
+        notes.append("no deviation from normal: the gallery has too few controls with images")
+    elif not knows_age_and_sex(asked.query.labels):
+        notes.append("no deviation of the query: its age and sex are not known")
+    return notes
+
+
+def explanation_of(asked: Asked, case: StoredCase) -> Explanation | None:
+    """Return how the squared distance of query and hit divides, where codes are maps of cells."""
+    code = np.asarray(asked.query.code, np.float64)
+    if code.size != N_CELLS:
+        return None
+    weights = checked_weights(asked.query.weights, N_CELLS)
+    return explain(code, case.code, load_regions(), weights)
+
+
+def _write_hit(
+    asked: Asked,
+    answer: Answer,
+    hit: AnsweredHit,
+    case: StoredCase,
+    usual: Usual,
+    volume: NDArray[np.uint8] | None,
+    folder: Path,
+) -> list[str]:
+    """Write one hit's files; return what is missing."""
+    told, other = explanation_of(asked, case), stored_volume(case, usual.grid)
+    write_json(folder / "numbers.json", _numbers(answer, hit, told))
+    if other is None:
+        return [f"{case.scan_id}: no maps, its image is not at hand"]
+    _write_deviation(folder, usual, other, case.labels)
+    if volume is None or usual.spread is None:
+        return []
+    difference = difference_map(volume, other, usual.grid, usual.spread)
+    agreement = agreement_map(difference)
+    write_map(folder / "difference.nii.gz", difference, usual.grid)
+    write_map(folder / "agreement.nii.gz", agreement, usual.grid)
+    if told is not None:
+        title = f"{asked.query.scan_id or 'query'} and {case.scan_id}"
+        draw_explanation(
+            volume, other, difference, agreement, told, usual.grid, folder / "why.png", title
+        )
+    return []
+
+
+def _numbers(answer: Answer, hit: AnsweredHit, told: Explanation | None) -> dict[str, Any]:
+    shares = None if told is None else dict(told.shares(len(told.by_region)))
+    return {
+        **hit.to_json(),
+        "explanation": None
+        if told is None
+        else {**told.to_json(), "cells": list(CELLS), "shares": shares},
+        "z_of_query": _z(answer.normality),
+        "z_of_hit": _z(hit.normality),
+    }
+
+
+def _z(normality: Normality | None) -> dict[str, float] | None:
+    return None if normality is None else dict(normality.by_region)
+
+
+def _write_deviation(
+    folder: Path, usual: Usual, volume: NDArray[np.uint8], labels: Any
+) -> Path | None:
+    """Write the z map of a volume whose age and sex are known."""
+    if usual.normal is None or not knows_age_and_sex(labels):
+        return None
+    z = deviation_of(usual.normal.model, volume, float(labels["age"]), str(labels["sex"])).z_map
+    return write_map(folder / "deviation.nii.gz", z, usual.grid)
+
+
+def usual_of(gallery: Gallery, as_of: int | None = None) -> Usual:
+    """Return what a gallery's images usually look like, learned once for each version.
+
+    The spread is that of the controls about what is normal for their age and sex; with too few
+    controls it is that of all people, and with too few images None.
+    """
+    grid = grid_of_resolution(gallery.info(as_of).resolution_mm)
+    with contextlib.suppress(GalleryError):
+        normal = normal_of(gallery, as_of)
+        return Usual(grid, normal.spread(), normal)
+    return Usual(grid, _spread_of_all(gallery, as_of, grid), None)
+
+
+def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | None:
+    version = gallery.info(as_of).version
+    folder = learned_folder(gallery)
+    name = f"{learned_name(gallery, version, 'spread', {'most': MOST_PEOPLE})}.npz"
+    if folder is not None:
+        with (
+            contextlib.suppress(OSError, ValueError, KeyError, EOFError),
+            np.load(folder / name) as held,
+        ):
+            return Spread(held["mean"], held["deviation"], int(held["n"]))
+    people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
+    with late_progress("learning the usual spread", len(people)) as advance:
+
+        def volumes() -> Iterator[NDArray[np.uint8]]:
+            for case in people:
+                volume = stored_volume(case, grid)
+                advance()
+                if volume is not None:
+                    yield volume
+
+        spread = usual_spread(volumes(), grid)
+    if spread.n < FEWEST_PEOPLE:
+        return None
+    if folder is not None:
+        with (
+            contextlib.suppress(OSError),
+            whole_file(folder / name) as aside,
+            open(aside, "wb") as file,
+        ):
+            np.savez(file, mean=spread.mean, deviation=spread.deviation, n=spread.n)
+            forget_older(folder / name, version)
+    return spread
