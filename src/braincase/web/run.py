@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
     BraincaseError
         If gallery, users or audit log cannot be used.
     """
-    listening = _listen(settings.host, settings.port)
+    listening = open_port(settings.host, settings.port)
     with listening:
         app = build_app(settings)
         host, port = listening.getsockname()[:2]
@@ -55,7 +55,14 @@ def run(settings: Settings) -> None:
         server.run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 takes any free one.
+
+    Raises
+    ------
+    UsageError
+        If the port is taken or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
