@@ -193,7 +193,9 @@ class SearchRequest(Record):
     plus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     minus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     older: Annotated[float, Field(ge=-100, le=100)] | None = None
-    normality: bool = Field(False, description="Also say how far from normal query and hits are.")
+    normality: Annotated[
+        bool, Field(description="Also say how far from normal query and hits are.")
+    ] = False
 
 
 class Visit(Record):
