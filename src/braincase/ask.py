@@ -99,6 +99,8 @@ class Asked:
         By which similarity the hits are ranked; see `Wish`.
     moves
         How the query's code was moved, a sentence each.
+    model
+        The model that embedded the scan, where one did.
     """
 
     gallery: Gallery
@@ -107,6 +109,7 @@ class Asked:
     scan: QueryScan | None = None
     similar_by: str = "code"
     moves: tuple[str, ...] = ()
+    model: Model | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -195,7 +198,7 @@ def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish)
         labels=scan.labels,
         image_hash=scan.image_hash,
     )
-    return _asked(gallery, query, scan, wish)
+    return replace(_asked(gallery, query, scan, wish), model=model)
 
 
 def ask_with_code(gallery: Gallery, code: ArrayLike, wish: Wish) -> Asked:
