@@ -6,6 +6,7 @@ import { ServiceError } from "./api/client";
 import type { Answer, Case, SearchRequest } from "./api/types";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
+import { errorText } from "./i18n/errors";
 import { type NamedFile, parcelOf } from "./lib/folder";
 import * as state from "./state";
 
@@ -20,11 +21,12 @@ export function tell(error: unknown): void {
   state.notice.value = { kind: "error", text: lineOf(error) };
 }
 
-function lineOf(error: unknown): string {
+/** One line for the reader, whatever went wrong. */
+export function lineOf(error: unknown): string {
   if (error instanceof ServiceError) {
     if (error.code === "unreachable") return t("errUnreachable");
     if (error.code === "unexpected") return t("errUnexpected", { message: error.message });
-    return error.message;
+    return errorText(error.code, error.message);
   }
   return error instanceof Error ? error.message : String(error);
 }

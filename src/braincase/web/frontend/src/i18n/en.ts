@@ -162,6 +162,8 @@ export const en = {
   mouseRight: "Right button",
   arrows: "Arrows, PgUp, PgDn",
 
+  licences: "Licences of the parts of this page",
+
   errUnreachable: "The service does not answer. Is it still running?",
   errUnexpected: "The service answered with something unexpected ({message}).",
   errLinkGone: "This search is no longer kept. Uploaded scans are deleted after their search.",

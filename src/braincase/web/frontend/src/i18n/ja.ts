@@ -163,6 +163,8 @@ export const ja: Words = {
   mouseRight: "右ボタン",
   arrows: "矢印, PgUp, PgDn",
 
+  licences: "この画面に含まれる部品のライセンス",
+
   errUnreachable: "サービスが応答しません。起動していますか。",
   errUnexpected: "サービスから予期しない応答がありました（{message}）。",
   errLinkGone: "この検索はもう保存されていません。送信された画像は検索後に削除されます。",
