@@ -126,7 +126,12 @@ export async function uploadFiles(files: NamedFile[]): Promise<void> {
     if (!parcel) throw new Error(t("nothingToSend"));
     at("sending", 0);
     const sent = await sendScan(parcel.blob, parcel.name, (share) => at("sending", share), abort.signal);
-    abort.signal.addEventListener("abort", () => void service.cancelJob(sent.job).catch(() => undefined));
+    const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
+    abort.signal.addEventListener("abort", cancel);
+    if (abort.signal.aborted) {
+      cancel();
+      return;
+    }
     state.transfer.value = { name: parcel.name, phase: "job", share: 0, job: sent };
     const done = await followJob(sent.job, (job) => {
       state.transfer.value = { name: parcel.name, phase: "job", share: job.progress, job };

@@ -84,7 +84,7 @@ export const ja: Words = {
   overlayAgreement: "一致",
   overlayDeviation: "正常からの偏り",
   opacity: "不透明度",
-  legendDifference: "検索元 − 症例（通常のばらつきを単位）、橙: 検索元が明るい",
+  legendDifference: "検索元 − 症例（通常のばらつきを単位）",
   legendAgreement: "一致の度合い（最大 1）",
   legendDeviation: "年齢・性別に対する z、橙: 正常より明るい",
   noMap: "このマップは表示できません: {why}",
