@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
 import braincase
 from braincase.simulate.head import simulate_head
-from web_service import serving, settings_for
+from web_service import serving, settings_for, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -48,11 +49,15 @@ def address(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playing:
-        running = playing.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+def playing() -> Iterator[sync_api.Playwright]:
+    with sync_api.sync_playwright() as running:
         yield running
-        running.close()
+
+
+@pytest.fixture(scope="module")
+def browser(playing: sync_api.Playwright) -> Iterator[sync_api.Browser]:
+    with playing.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as running:
+        yield running
 
 
 @contextmanager
@@ -155,11 +160,15 @@ def test_an_upload_can_be_cancelled(browser: sync_api.Browser, address: str, hea
     with opened(browser, address) as page:
         page.set_input_files("#scan-file", head)
         with page.expect_response(lambda answer: answer.request.method == "DELETE") as told:
-            page.get_by_text("Preparing").or_(page.locator(".transfer .number")).first.wait_for()
-            page.locator(".transfer-line").get_by_text(re.compile("[1-9]%|[1-9][0-9]%")).wait_for()
+            page.locator(".transfer[data-phase=job]").wait_for()
             page.get_by_role("button", name="Cancel").click()
-        assert told.value.json()["state"] == "cancelled"
+        job = told.value.json()["job"]
+        wait_for(lambda: state_of(page, address, job) == "cancelled")
         expect(page.locator(".drop")).to_be_visible()
+
+
+def state_of(page: Page, address: str, job: str) -> str:
+    return str(page.request.get(f"{address}/api/v1/jobs/{job}").json()["state"])
 
 
 def test_what_is_no_scan_is_refused_in_plain_words(
@@ -174,6 +183,52 @@ def test_what_is_no_scan_is_refused_in_plain_words(
         assert "Traceback" not in told.inner_text()
         assert len(told.locator("p").inner_text()) > 20
         expect(page.locator(".drop")).to_be_visible()
+
+
+def test_a_folder_is_sent_as_one_zip(
+    browser: sync_api.Browser, address: str, tmp_path: Path
+) -> None:
+    series = tmp_path / "series"
+    series.mkdir()
+    for number in range(3):
+        (series / f"{number}.dcm").write_bytes(b"no DICOM at all")
+    with opened(browser, address) as page:
+        with page.expect_request(lambda request: request.url.endswith("/uploads")) as sent:
+            page.set_input_files("#scan-folder", series)
+        assert sent.value.headers["x-filename"] == "series.zip"
+        page.locator(".notice-error").wait_for()
+
+
+def test_a_query_like_nobody_comes_with_a_warning(browser: sync_api.Browser, address: str) -> None:
+    token = httpx.get(f"{address}/api/v1/me").json()["csrf"]
+    strange = {"code": [100.0] * 150, "k": 3}
+    answer = httpx.post(
+        f"{address}/api/v1/searches", json=strange, headers={"X-CSRF-Token": token}, timeout=60
+    ).json()
+    assert answer["typicality"]["unlike"]
+    with opened(browser, f"{address}/?s={answer['search']}") as page:
+        expect(page.locator(".warning").first).to_contain_text("No similar case in this gallery")
+        assert len(hits(page)) == 3
+
+
+def test_without_webgl_the_service_draws_the_slices(
+    playing: sync_api.Playwright, address: str
+) -> None:
+    flags = ["--no-sandbox", "--disable-3d-apis"]
+    with (
+        playing.chromium.launch(executable_path=CHROMIUM, args=flags) as plain,
+        opened(plain, address) as page,
+    ):
+        page.get_by_role("button", name="Stored case").click()
+        page.locator(".finder-list button").first.click()
+        axial = page.locator(".pane-query .slice-axial")
+        axial.wait_for()
+        first = axial.get_attribute("src")
+        page.locator("input[data-axis=z]").focus()
+        for _ in range(8):
+            page.keyboard.press("ArrowRight")
+        assert axial.get_attribute("src") != first
+        assert axial.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_both_views_scroll_together_and_keep_their_sides(
