@@ -4,16 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+FRONTEND := src/braincase/web/frontend
+MODULES := $(FRONTEND)/node_modules/.package-lock.json
+PAGE := src/braincase/web/static/index.html
 
-demo: $(READY)
+.PHONY: demo test page lint bench clean
+
+demo: $(READY) page
 	$(BIN)/braincase demo demo
 
-test: $(READY)
+test: $(READY) page
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
@@ -28,7 +32,22 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distributed-test]' \
+		|| echo "no Milvus server for this machine: its tests will be skipped"
 	touch $(READY)
 
+# The reading-room page. Without npm, or without its packages, the service draws pictures itself.
+page:
+	@if ! command -v npm >/dev/null; then echo "npm is missing: the reading room will be plain pages"; \
+	elif ! $(MAKE) -s $(MODULES); then echo "npm found no packages: plain pages"; \
+	else $(MAKE) -s $(PAGE); fi
+
+$(MODULES): $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(PAGE): $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*' 2>/dev/null)
+	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo src/braincase/web/static $(FRONTEND)/node_modules

@@ -25,7 +25,7 @@ from braincase.cohort import Cohort
 from braincase.embed import embedder
 from braincase.geometry import grid_of_resolution
 from braincase.losses import allowed_exemplars, mean_exemplar_distances, metric_loss
-from braincase.model import build_network
+from braincase.model import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
 from braincase.settings import Settings, load_settings
 from braincase.simulate.cohort import recipe_of, write_visits
 from braincase.simulate.people import SIZES, draw_visits
@@ -47,10 +47,21 @@ class NaiveScans(Dataset):  # type: ignore[type-arg]
         return torch.from_numpy(data)[None], int(self.labels[i])
 
 
-def naive_epoch(cohort: Cohort, settings: Settings, device: torch.device) -> None:
-    network = build_network(settings, cohort.grid).to(device)
+def naive_network(
+    settings: Settings, cohort: Cohort, device: torch.device
+) -> PaperCAE | BraincaseCAE:
+    """The same network in PyTorch's default layout, each cell's neighbours gathered by copies."""
+    network = build_network(settings, cohort.grid)
     for parameter in network.parameters():
-        parameter.data = parameter.data.contiguous()
+        parameter.data = torch.empty(parameter.shape).copy_(parameter.data)
+    for layer in network.modules():
+        if isinstance(layer, CellwiseLinear):
+            layer.is_small = False
+    return network.to(device)
+
+
+def naive_epoch(cohort: Cohort, settings: Settings, device: torch.device) -> None:
+    network = naive_network(settings, cohort, device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate)
     loader = DataLoader(NaiveScans(cohort), settings.batch_size, shuffle=True, drop_last=True)
     for volumes, labels in loader:
@@ -67,9 +78,7 @@ def naive_epoch(cohort: Cohort, settings: Settings, device: torch.device) -> Non
 
 
 def naive_encode(cohort: Cohort, settings: Settings, device: torch.device) -> None:
-    network = build_network(settings, cohort.grid).to(device).eval()
-    for parameter in network.parameters():
-        parameter.data = parameter.data.contiguous()
+    network = naive_network(settings, cohort, device).eval()
     with torch.no_grad():
         for volumes, _ in DataLoader(NaiveScans(cohort), settings.batch_size):
             network.encode(volumes.to(device))

@@ -132,4 +132,5 @@ def test_random_poses_follow_the_generator_and_their_amount():
     a, b = (random_pose(np.random.default_rng(5)) for _ in range(2))
     assert a == b
     assert random_pose(np.random.default_rng(5), amount=0) == Pose()
-    assert max(map(abs, a.rotation_deg)) <= 20
+    assert 1 < max(map(abs, a.rotation_deg)) <= 20
+    assert max(abs(size / 0.92 - 1) for size in a.scale) <= 0.12

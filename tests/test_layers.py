@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("header", "volume", "sources"),
     ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),
     ("simulate", "preprocess"),
-    ("settings",),
+    ("settings", "about"),
     ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
@@ -24,8 +24,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("experiment", "query", "ask", "answer", "explain_hits"),
     ("api",),
-    ("demo",),
-    ("cli", "cli_search", "__main__"),
+    ("demo", "web"),
+    ("cli_search", "cli_web"),
+    ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}
 

@@ -38,9 +38,11 @@ def test_the_paper_network_is_the_one_described() -> None:
     assert not any(isinstance(m, nn.Linear) for m in network.modules())
 
 
-def test_cellwise_weights_match_a_loop_over_cells() -> None:
+@pytest.mark.parametrize("is_small", [True, False], ids=["one matrix", "cell by cell"])
+def test_cellwise_weights_match_a_loop_over_cells(is_small: bool) -> None:
     torch.manual_seed(0)
     layer = CellwiseLinear(2, 3, gain=1.0)
+    layer.is_small = is_small
     x = torch.randn(2, 2, *CELLS)
     fast = layer(x)
     padded = torch.nn.functional.pad(x, (1,) * 6)

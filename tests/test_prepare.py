@@ -82,6 +82,7 @@ def test_good_scans_are_in_the_cohort_and_the_others_are_listed_with_their_reaso
     reasons = {Path(where).name: reason for where, reason in summary.census.dropped}
     assert "CT" in reasons["ct.nii.gz"]
     assert "cannot be read" in reasons["broken.nii.gz"]
+    assert "broken.nii.gz" not in reasons["broken.nii.gz"]  # said once is enough
     assert json.loads((plan.folder / "census.json").read_text())["scans"] == 2
 
 

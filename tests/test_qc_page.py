@@ -114,6 +114,11 @@ def test_the_left_of_the_patient_is_on_the_right_of_the_picture():
     assert LABELS[-1] == ("L", 1334)
 
 
+def test_the_page_says_which_side_is_which(page):
+    assert "the subject's right on the left" in " ".join(page.split())
+    assert page.count('y="187">R</text>') == page.count('y="187">L</text>') == 3 * 6
+
+
 def test_a_scan_that_never_reached_the_standard_grid_has_a_picture_too():
     data = np.zeros((20, 30, 40), np.float32)
     data[5:15, 5:25, 5:35] = 100

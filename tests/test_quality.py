@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from braincase.geometry import STANDARD_GRID
+from braincase.preprocess.contrast import kind_of_prepared
 from braincase.preprocess.measures import cut_sides, measure_prepared, measure_raw, reference
 from braincase.preprocess.pipeline import prepare_volume
 from braincase.preprocess.quality import LIMITS, RAW_LIMITS, Limit, judge, screen, unusable
@@ -45,7 +46,16 @@ def test_a_skull_stripped_brain_passes():
 def test_other_contrasts_fail_and_are_called_by_name(contrast, word):
     other = verdict(replace(COARSE, contrast=contrast))
     assert other.grade == "fail"
-    assert word in other.reasons[0]
+    (reason,) = other.reasons  # no word of noise or motion: it is another image
+    assert word in reason
+
+
+def test_blurred_tissues_are_no_t1w_if_grey_matter_and_fluid_are_both_bright():
+    usual = {"grey": 0.7, "fluid": 0.4, "bone": 0.3}
+    assert kind_of_prepared(usual) is None
+    assert kind_of_prepared({**usual, "grey": 0.9}) is None
+    assert kind_of_prepared({**usual, "fluid": 0.9}) is None
+    assert "T2w, PD" in kind_of_prepared({**usual, "grey": 0.9, "fluid": 0.9})
 
 
 def test_a_ct_is_known_by_its_air_and_without_that_by_its_skull():

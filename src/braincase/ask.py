@@ -190,9 +190,29 @@ def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish)
     """
     from braincase.embed import embedder
 
+    code = embedder(model)(scan.volume[None])[0]
+    return ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+
+
+def ask_with_embedded(
+    gallery: Gallery, code: ArrayLike, fingerprint: str, scan: QueryScan, wish: Wish
+) -> Asked:
+    """Search a gallery with a standard volume whose code is known, as `ask_with_volume` does.
+
+    Parameters
+    ----------
+    gallery
+        Where to search.
+    code, fingerprint
+        Shape (n_cells,), and the model that made it.
+    scan
+        The volume and what is known of it.
+    wish
+        What to look for.
+    """
     query = Query(
-        embedder(model)(scan.volume[None])[0],
-        model.fingerprint,
+        code,
+        fingerprint,
         scan_id=scan.scan_id,
         subject=wish.subject or scan.subject,
         labels=scan.labels,

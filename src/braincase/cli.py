@@ -16,6 +16,7 @@ import typer
 
 from braincase import __version__
 from braincase.cli_search import search
+from braincase.cli_web import add_commands
 from braincase.errors import BraincaseError, CohortError, UsageError
 
 app = typer.Typer(
@@ -83,6 +84,9 @@ def _options(
     ] = False,
 ) -> None:
     """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
+
+
+add_commands(app)
 
 
 @app.command()
@@ -201,9 +205,10 @@ def train(
     force: Force = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
+    from braincase.about import ABOUT
     from braincase.atomic import refuse_overwrite
     from braincase.card import write_card
-    from braincase.checkpoint import ABOUT, save_model
+    from braincase.checkpoint import save_model
     from braincase.cohort import open_cohort
     from braincase.settings import load_settings
     from braincase.train import is_main_process, rows_of_classes, train_model

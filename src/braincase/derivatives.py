@@ -228,7 +228,7 @@ def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
         },
     )
     write_text(folder / "README.md", README)
-    write_text(folder / ".bidsignore", "packed\ncensus.json\ntruth.tsv\n*.html\n")
+    write_text(folder / ".bidsignore", "packed\nqc\ncensus.json\ntruth.tsv\n*.html\n")
     people: dict[str, list[Scan]] = {}
     for scan in sorted(scans, key=lambda scan: scan.scan_id):
         people.setdefault(scan.subject, []).append(scan)

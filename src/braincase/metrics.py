@@ -100,12 +100,18 @@ def kmeans_accuracy(
     if n_classes < 2:
         raise UsageError("labels", "one class only", "two classes or more")
     check_same_length(codes, np.asarray(labels))
-    kmeans = KMeans(n_classes, n_init=n_init, random_state=seed)
+    return clustering_accuracy(kmeans_clusters(codes, n_classes, seed, n_init), labels)
+
+
+def kmeans_clusters(
+    codes: NDArray[np.floating], n_clusters: int, seed: int, n_init: int = 10
+) -> NDArray[np.intp]:
+    """Cluster codes of shape (n, d) with K-means, the best of `n_init` starts; shape (n,)."""
+    kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     with warnings.catch_warnings():
-        # A collapsed code has fewer distinct points than classes: a bad score, not a defect.
+        # A collapsed code has fewer distinct points than clusters: a bad score, not a defect.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters = kmeans.fit_predict(np.asarray(codes, np.float64))
-    return clustering_accuracy(clusters, labels)
+        return np.asarray(kmeans.fit_predict(np.asarray(codes, np.float64)))
 
 
 def mean_squared_errors(a: Volumes, b: Volumes, batch: int = 16) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -52,8 +52,21 @@ class QueryScan:
         return sha256(self.volume.tobytes()).hexdigest()
 
 
+#: Steps of preparing a raw scan, in the order in which they begin.
+STEPS = ("reading", "looking", "preparing", "judging")
+
+
+def _say_nothing(step: str) -> None:
+    """Keep quiet about progress."""
+
+
 def read_query(
-    path: Path, grid: Grid, recipe: Mapping[str, Any], *, series: int | None = None
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None] = _say_nothing,
+    *,
+    series: int | None = None,
 ) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
@@ -63,6 +76,8 @@ def read_query(
         An image, a DICOM folder or zip, or a prepared image of a cohort.
     grid, recipe
         What the model was trained on.
+    tell
+        Called with the name of each step of `STEPS` as it begins.
     series
         Number of the DICOM series, where a folder or zip holds several.
 
@@ -78,7 +93,7 @@ def read_query(
     is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
     if is_prepared:
         return _read_prepared(path, grid, recipe)
-    return _read_raw(path, grid, recipe, series)
+    return _read_raw(path, grid, recipe, tell, series)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
@@ -91,21 +106,31 @@ def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QuerySc
     return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
 
 
-def _read_raw(path: Path, grid: Grid, recipe: Mapping[str, Any], series: int | None) -> QueryScan:
+def _read_raw(
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None],
+    series: int | None,
+) -> QueryScan:
     from braincase.preprocess.pipeline import prepare_volume
     from braincase.preprocess.quality import judge, screen
     from braincase.sources.find import find_scans
     from braincase.sources.read import read_scan
 
+    tell("reading")
     scans, census = find_scans(path, series=series)
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
         advice = "Name one scan, or choose one with --series." if scans else reasons
         raise UsageError(path, f"{len(scans)} T1-weighted scans", "one", advice)
     volume = read_scan(scans[0])
+    tell("looking")
     quality = screen(volume)
     if quality is None or quality.grade != "fail":
+        tell("preparing")
         prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
+        tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
         raise ScanError(path, "; ".join(quality.reasons), "a T1-weighted human head")

@@ -7,7 +7,6 @@ interval over people is ours; the paper gives mean and standard deviation over f
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE
 
 from braincase.cohort import Cohort
@@ -33,7 +30,12 @@ from braincase.evaluate.records import (
     as_json,
 )
 from braincase.evaluate.study import Study, encode, start_clock, train_fold, training_of
-from braincase.metrics import bootstrap_interval, clustering_accuracy, mean_squared_errors
+from braincase.metrics import (
+    bootstrap_interval,
+    clustering_accuracy,
+    kmeans_clusters,
+    mean_squared_errors,
+)
 from braincase.progress import progress
 
 MODELS = ("plain", "ddcml", "braincase")
@@ -171,18 +173,9 @@ def run_paper(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> PaperRe
     )
 
 
-def cluster_codes(codes: Codes, n_clusters: int, seed: int) -> NDArray[np.intp]:
-    """Cluster codes of shape (n, d) with K-means, the best of ten starts; returns shape (n,)."""
-    kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
-    with warnings.catch_warnings():
-        # A collapsed code has fewer distinct points than clusters: a bad score, not a defect.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(kmeans.fit_predict(codes.astype(np.float64)))
-
-
 def _hold_out(study: Study, number: int, test: Rows, fitted: Fitted) -> HeldOut:
     codes = encode(study.cohort, test, fitted)
-    clusters = cluster_codes(codes, len(study.classes), study.seed)
+    clusters = kmeans_clusters(codes, len(study.classes), study.seed)
     return HeldOut(number, fitted, test, codes, clusters, _errors(study.cohort, test, fitted))
 
 

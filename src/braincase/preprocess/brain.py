@@ -25,7 +25,7 @@ CORE_MM, OUTSIDE_MM = -6.0, 7.0
 TISSUE_REACH_MM = 4.0
 #: Dark voxels are fluid to the first depth, and to the second if they are brighter than bone, which
 #: has at most this share of the brightness that K-means finds for fluid (partly grey matter).
-FLUID_SURE_MM, FLUID_REACH_MM, BONE_SHARE = -2.0, 2.0, 0.45
+FLUID_SURE_MM, FLUID_REACH_MM, BONE_SHARE = -2.0, 2.0, 0.55
 #: Tissue is only measured this deep, where no skull can be, mm.
 SURE_MM = -4.0
 #: Where scalp must be seen, how bright at least (in white matters), and in how much of it: measured

@@ -14,8 +14,9 @@ SMALLEST_HEAD_MM, LARGEST_FIELD_MM = 100, 700
 FEWEST_LEVELS = 12
 #: In an angiogram only the vessels are bright: less of the image than this.
 FEWEST_BRIGHT = 0.03
-#: Grey matter this bright against white is no T1w contrast.
-NOT_T1W = 0.92
+#: Grey matter this bright against white is no T1w contrast; less is enough if fluid is bright too,
+#: for a foreign contrast is registered badly, which blurs its tissues into each other.
+NOT_T1W, NOT_T1W_TOGETHER = 0.92, (0.85, 0.80)
 
 
 def kind_of_raw(measures: Mapping[str, float]) -> str | None:
@@ -60,7 +61,8 @@ def kind_of_prepared(measures: Mapping[str, float]) -> str | None:
     grey, fluid, bone = measures["grey"], measures["fluid"], measures["bone"]
     if bone > 1.2:
         return "looks like a CT: the skull is brighter than the brain"
-    if not grey > NOT_T1W:
+    both = grey > NOT_T1W_TOGETHER[0] and fluid > NOT_T1W_TOGETHER[1]
+    if not (grey > NOT_T1W or both):
         return None
     if fluid < 0.75 and grey > 1:
         return "looks like a FLAIR: grey matter is brighter than white, and fluid is dark"

@@ -274,7 +274,7 @@ def _prepare(plan: Plan, scan: Scan) -> None:
         _write(plan, outcome, picture, prepared)
         return
     except ScanError as error:
-        reason = str(error)
+        reason = str(error).removeprefix(f"{error.where}: ")  # the census says where
     except (OSError, UsageError):
         raise  # a full disk or a tool that is not installed: no scan can be prepared
     except Exception as error:

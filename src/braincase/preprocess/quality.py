@@ -99,7 +99,7 @@ LIMITS = (
     Limit("brain_ml", 2000, 2600, "a brain of {value:.0f} ml"),
     Limit("inside", 0.985, 0.88, "the field of view cuts the brain {cut}"),
     Limit("largest", 1.25, 1.50, "a head {value:.2f} times the usual size: are the voxels in mm?"),
-    Limit("smallest", 0.75, 0.60, "a head {value:.2f} times the usual size: are the voxels in mm?"),
+    Limit("smallest", 0.70, 0.55, "a head {value:.2f} times the usual size: are the voxels in mm?"),
     Limit("noise", 0.35, 1.0, "noisy: the noise is {value:.0%} of the grey-white contrast"),
     Limit("ghosts", 0.10, 0.40, "ghosts of motion in the air around the head ({value:.2f})"),
     Limit("turned_degrees", 40, 400,
@@ -174,7 +174,9 @@ def _beyond(limits: Iterable[Limit], measures: Mapping[str, float], cut: str = "
 def _verdict(measures: Mapping[str, float], findings: Sequence[Finding]) -> Quality:
     worst = max(finding.concern for finding in findings)
     grade: Grade = "fail" if worst >= 1 else "look" if worst >= 0 else "pass"
-    said = sorted((f for f in findings if f.concern >= 0), key=lambda f: -f.concern)
+    # Of an image that is no T1w head no more need be said: it has neither noise nor motion.
+    least = KIND_CONCERN if worst >= KIND_CONCERN else 0
+    said = sorted((f for f in findings if f.concern >= least), key=lambda f: -f.concern)
     return Quality(
         grade,
         tuple(dict.fromkeys(finding.says for finding in said)),

@@ -33,6 +33,8 @@ from braincase.preprocess.template import load_template
 
 #: Brightness above this many medians of the head is fat or an artefact, and is cut off there.
 BRIGHT_LIMIT = 1.7
+#: In these units, what is darker is air, and what is brighter counts as this bright (at 8 mm).
+AIR, BRIGHT = 0.1, 0.8
 #: Coil sensitivity is flattened over this distance before the coarse search, mm.
 FLATTEN_MM = 30.0
 #: Coarse starts by template weight: how many, and at what size of a head.
@@ -150,15 +152,13 @@ def refine(scans: NDArray[np.float32], masks: Sequence[NDArray[np.bool_]]) -> Re
         From the template's millimetres to those the scans are in now.
     """
     brains = [_brain_alone(scan, mask) for scan, mask in zip(scans, masks, strict=True)]
-    fine = _stacked(brains, 2.0)
-    middle = _stacked([resample_cubic(brain, (2.0,) * 3, 4.0) for brain in brains], 4.0)
+    stack = _stacked([resample_cubic(brain, (2.0,) * 3, 4.0) for brain in brains], 4.0)
     heads = np.arange(len(brains))
     start = np.tile(np.eye(3, 4, dtype=np.float32), (len(brains), 1, 1))
     fit = Fit(start, np.zeros(len(brains), np.float32), heads)
-    free = Schedule(8, scale_prior=False)
-    fit = fit_affine(middle, fit, target_at(start, 4, "brain", "rim"), free)
-    free = Schedule(4, robust=True, scale_prior=False)
-    fit = fit_affine(fine, fit, target_at(start, 2, "brain", "rim", every=3), free)
+    # At 2 mm the fit follows single gyri, which are nobody's but the template's (measured: worse).
+    schedule = Schedule(30, robust=True, tolerance_mm=0.01, scale_prior=False)
+    fit = fit_affine(stack, fit, target_at(start, 4, "brain", "brain"), schedule)
     return Registration(fit.transforms, fit.agreement, fit.agreement, heads < 0)
 
 
@@ -243,23 +243,36 @@ def _replace_where_better(best: Fit, wide: Fit, rows: NDArray[np.integer]) -> Fi
 
 
 def _limited(image: Array) -> Array:
-    """Scale brightness to 0 to 1 with the brightest fat cut off."""
-    head = to_numpy(image)[::2, ::2, ::2]
-    head = head[head > 0.25 * np.quantile(head, 0.9)]
+    """Scale brightness so that 1 is `BRIGHT_LIMIT` medians of the head, and cut it there."""
+    values = to_numpy(image)[::2, ::2, ::2].clip(0)
+    head = values[values > 0.5 * _between_dark_and_bright(values)]
     limit = BRIGHT_LIMIT * float(np.median(head)) if head.size else 1.0
-    xp = array_namespace(image)
-    return xp.clip(image, 0.0, limit) / limit
+    return array_namespace(image).clip(image / limit, 0.0, 1.0)
+
+
+def _between_dark_and_bright(values: NDArray[np.float32]) -> float:
+    """Return the level half way between the means below and above it (Ridler & Calvard 1978).
+
+    However little of the field of view the head fills: a quantile would lie in the air's noise.
+    """
+    values = values[values < np.quantile(values, 0.9995)]
+    level = float(values.mean()) if values.size else 0.0
+    for _ in range(20):
+        bright = values > level
+        if not 0 < bright.sum() < values.size:
+            break
+        level = float(values[bright].mean() + values[~bright].mean()) / 2
+    return level
 
 
 def _flattened(image: Array, step_mm: float) -> Array:
     """Divide by the mean brightness of the head round about."""
     xp = array_namespace(image)
-    values = to_numpy(image)
-    bright = float(np.quantile(values[values > 0], 0.98)) if (values > 0).any() else 1.0
-    image = xp.clip(image, 0.0, bright)
-    head = xp.astype(image > 0.15 * bright, image.dtype)
+    image = xp.clip(image, 0.0, BRIGHT)
+    head = xp.astype(image > AIR, image.dtype)
     total, count = _smoothed(image * head, step_mm), _smoothed(head, step_mm)
-    return xp.clip(image / (total / xp.maximum(count, 0 * count + 0.05) + 0.05 * bright), 0.0, 2.0)
+    around = total / xp.maximum(count, 0 * count + 0.05)
+    return xp.clip(image / (around + 0.05 * BRIGHT), 0.0, 2.0)
 
 
 def _smoothed(image: Array, step_mm: float) -> Array:

@@ -94,6 +94,14 @@ def load_template() -> Mapping[int, Level]:
     return {2: _crop(fine), 4: coarse, 8: _reduce(coarse)}
 
 
+def template_brain() -> Image:
+    """Return the template's brain alone on the standard grid, 0 to 1; quicker than all levels."""
+    whole, shape = _to_head_grid(_read("t1")), STANDARD_GRID.shape
+    corner = [(n - m) // 2 for n, m in zip(whole.shape, shape, strict=True)]
+    a, b, c = (slice(start, start + m) for start, m in zip(corner, shape, strict=True))
+    return np.ascontiguousarray(whole[a, b, c])
+
+
 def _fine_level() -> Level:
     """Build the 2 mm level over the whole head field."""
     raw = {name: _read(name) for name in ("t1", "gm", "wm")}

@@ -125,7 +125,7 @@ def method_section(
         ("versions", ", ".join(f"{k} {v}" for k, v in provenance.versions.items())),
         ("machine", provenance.machine),
         ("started", provenance.started),
-        ("wall time", f"{seconds}, with the training done in each"),
+        ("wall time", f"{seconds} in this run; models trained before are read again (times below)"),
         ("preprocessing recipe", ", ".join(f"{k} {v}" for k, v in material.recipe.items()) or "-"),
     ]
     table = Table(

@@ -1,0 +1,208 @@
+"""The application: the list of routes is the site map, and every failure has its answer here."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from braincase import __version__
+from braincase.errors import BraincaseError
+from braincase.web import cases, maps, pages, records, searches, session, uploads
+from braincase.web.guard import Guard, failure
+from braincase.web.images import NIFTI
+from braincase.web.problems import Problem, problem_of
+from braincase.web.security import Admin
+from braincase.web.service import Here, open_service
+from braincase.web.settings import Settings
+
+PREFIX = "/api/v1"
+PNG, HTML, TSV = "image/png", "text/html", "text/tab-separated-values"
+EVENTS, METRICS = "text/event-stream", "text/plain; version=0.0.4"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of the site map.
+
+    Parameters
+    ----------
+    method, path
+        As HTTP has it; the path stands below `PREFIX`.
+    endpoint
+        The function.
+    fails
+        The statuses, besides those of every route, with which it may fail.
+    sends
+        The kind of a binary or text answer; empty for JSON records.
+    status
+        Of success.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    fails: tuple[int, ...] = ()
+    sends: str = ""
+    status: int = 200
+
+
+def health() -> records.Health:
+    """Say that the service is up."""
+    return records.Health(version=__version__)
+
+
+ROUTES = (
+    Route("GET", "/health", health),
+    Route("GET", "/me", session.me, (401,)),
+    Route("POST", "/login", session.login, (401,)),
+    Route("POST", "/logout", session.logout, (401,)),
+    Route("GET", "/gallery", cases.gallery, (401,)),
+    Route("GET", "/gallery/map", maps.gallery_map, (401, 404)),
+    Route("GET", "/cases", cases.list_cases, (401,)),
+    Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
+    Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
+    Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404)),
+    Route("GET", "/cases/{scan_id}/volume.nii.gz", cases.volume, (401, 404), NIFTI),
+    Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
+    Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,
+          (401, 404, 422), PNG),
+    Route("POST", "/uploads", uploads.upload, (401, 408, 413, 415), status=202),
+    Route("GET", "/jobs/{job}", uploads.job, (401, 404)),
+    Route("DELETE", "/jobs/{job}", uploads.cancel, (401, 404)),
+    Route("GET", "/jobs/{job}/events", uploads.job_events, (401, 404), EVENTS),
+    Route("GET", "/uploads/{job}/volume.nii.gz", uploads.upload_volume,
+          (401, 404, 409, 422), NIFTI),
+    Route("GET", "/uploads/{job}/thumbnail.png", uploads.upload_thumbnail,
+          (401, 404, 409, 422), PNG),
+    Route("GET", "/uploads/{job}/slices/{plane}/{index}.png", uploads.upload_slice,
+          (401, 404, 409, 422), PNG),
+    Route("POST", "/searches", searches.ask, (401, 404, 409, 422)),
+    Route("GET", "/searches/{search}", searches.again, (401, 404, 409, 422)),
+    Route("GET", "/searches/{search}/report.html", searches.report, (401, 404, 409, 422), HTML),
+    Route("GET", "/searches/{search}/cases.tsv", searches.cases_tsv, (401, 404, 409, 422), TSV),
+    Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", maps.deviation_map,
+          (401, 404, 409, 422), NIFTI),
+    Route("GET", "/searches/{search}/maps/{scan_id}/{kind}.nii.gz", maps.explaining_map,
+          (401, 404, 409, 422), NIFTI),
+    Route("GET", "/regions", maps.regions, (401,)),
+    Route("GET", "/regions/atlas.nii.gz", maps.atlas, (401, 404), NIFTI),
+    Route("GET", "/regions/template.nii.gz", maps.template, (401, 404), NIFTI),
+)  # fmt: skip
+#: What any route may answer: wrong usage, a forged request, too many requests, not now.
+ALWAYS = (400, 403, 429, 503)
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Return the whole service, its gallery open and its worker starting.
+
+    Raises
+    ------
+    BraincaseError
+        If gallery, users, proxy or audit log cannot be used.
+    """
+    service = open_service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="Braincase",
+        summary="Similar-case search for 3D brain MRI. Research software, not a diagnosis.",
+        version="1",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    for route in ROUTES:
+        _add(app, route)
+    app.add_api_route("/metrics", metrics, response_class=PlainTextResponse,
+                      responses=_failures((401,)), operation_id="metrics")  # fmt: skip
+    pages.add_pages(app, settings.static)
+    app.add_middleware(Guard, service=service)
+    _answer_failures(app)
+    return app
+
+
+def metrics(here: Here, person: Admin) -> PlainTextResponse:
+    """Tell Prometheus how much is asked and how fast it is answered."""
+    return PlainTextResponse(here.metrics.text(), media_type=METRICS)
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    responses = _failures(route.fails)
+    if route.sends:
+        responses[200] = {"description": "The content.", "content": {route.sends: {}}}
+    if route.sends in (NIFTI, PNG):
+        responses[304] = {"description": "The browser has it already."}
+    if route.sends == NIFTI:
+        responses[206] = {"description": "The range asked for.", "content": {NIFTI: {}}}
+        responses[416] = {"description": "There is no such range."}
+    options: dict[str, Any] = {"response_class": Response} if route.sends else {}
+    app.add_api_route(
+        PREFIX + route.path,
+        route.endpoint,
+        methods=[route.method],
+        status_code=route.status,
+        responses=responses,
+        operation_id=route.endpoint.__name__,
+        **options,
+    )
+
+
+def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": records.Failure} for status in sorted({*ALWAYS, *statuses})}
+
+
+def _answer_failures(app: FastAPI) -> None:
+    """Turn every kind of failure into one sentence with a fitting status."""
+
+    @app.exception_handler(Problem)
+    def _problem(_: Request, problem: Problem) -> Response:
+        return failure(problem)
+
+    @app.exception_handler(BraincaseError)
+    def _known(_: Request, error: BraincaseError) -> Response:
+        return failure(problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_: Request, error: RequestValidationError) -> Response:
+        return failure(Problem(400, "usage", _in_words(error)))
+
+    @app.exception_handler(HTTPException)
+    def _http(_: Request, error: HTTPException) -> Response:
+        text = {404: "There is nothing here.", 405: "This cannot be done here."}
+        name = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        answer = Problem(error.status_code, name, text.get(error.status_code, str(error.detail)))
+        response = failure(answer)
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    def _unforeseen(_: Request, error: Exception) -> Response:
+        traceback.print_exception(error)
+        text = (
+            "The service met a fault of its own; its log says where. Please tell whoever runs it."
+        )
+        return failure(Problem(500, "fault", text))
+
+
+def _in_words(error: RequestValidationError) -> str:
+    """Return the first things wrong with a request, without repeating what was sent."""
+    told = [
+        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {fault['msg']}"
+        for fault in error.errors()[:3]
+    ]
+    return "The request cannot be understood: " + "; ".join(told)

@@ -1,0 +1,175 @@
+"""The gallery and its cases: what it holds, each case's images, and the curator's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from braincase.cohort import Case as PreparedCase
+from braincase.cohort import write_case
+from braincase.errors import UsageError
+from braincase.gallery import NewCase, StoredCase
+from braincase.gallery.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.sources.scan import Scan
+from braincase.web import records
+from braincase.web.catalogue import case_record, describe_columns
+from braincase.web.images import (
+    PlaneName,
+    file_response,
+    planes_png,
+    png_response,
+    slice_png,
+    tag_of,
+)
+from braincase.web.problems import Problem, not_found
+from braincase.web.security import Curator, Reader
+from braincase.web.service import Here, Service, region_names
+
+#: The column that only simulated people have.
+TRUTH = "true_severity"
+Where = Annotated[str, Query(max_length=2000, description="A filter, as in `age > 60`.")]
+
+
+def gallery(here: Here, person: Reader) -> records.GalleryRecord:
+    """Tell what the gallery holds now."""
+    version, cases = here.catalogue.cases()
+    columns = describe_columns(cases)
+    names = [column.name for column in columns]
+    info = here.gallery.info(version)
+    return records.GalleryRecord(
+        name=here.name,
+        version=version,
+        cases=info.cases,
+        people=info.people,
+        fingerprint=info.fingerprint,
+        resolution_mm=info.resolution_mm,
+        label=label_column(here, names),
+        columns=columns,
+        can_upload=here.desk is not None,
+        regions=region_names(),
+        simulated=True if TRUTH in names else None,
+    )
+
+
+def label_column(here: Service, names: list[str]) -> str | None:
+    """Return the column that neighbours vote on."""
+    wanted = here.settings.label or "diagnosis"
+    return wanted if wanted in names else None
+
+
+def list_cases(
+    here: Here,
+    person: Reader,
+    where: Where = "",
+    text: Annotated[str, Query(max_length=200, description="Part of the scan_id.")] = "",
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> records.Cases:
+    """List the cases that a filter leaves, by scan_id."""
+    version, cases = here.catalogue.cases(where)
+    if text:
+        cases = tuple(case for case in cases if text.lower() in case.scan_id.lower())
+    shown = [case_record(case) for case in cases[offset : offset + limit]]
+    return records.Cases(total=len(cases), version=version, cases=shown)
+
+
+def one_case(scan_id: str, here: Here, person: Reader) -> records.Case:
+    """Tell what is known of one case."""
+    return case_record(stored(here, scan_id))
+
+
+def volume(scan_id: str, request: Request, here: Here, person: Reader) -> Response:
+    """Send a case's standard volume as NIfTI."""
+    case = stored(here, scan_id)
+    if case.image is None:
+        raise not_found("image of this case")
+    return file_response(request, case.image)
+
+
+def thumbnail(scan_id: str, request: Request, here: Here, person: Reader) -> Response:
+    """Send three planes of a case side by side as PNG."""
+    case = stored(here, scan_id)
+    picture = here.gallery.thumbnail(scan_id)
+    planes = (
+        planes_of_thumbnail(picture)
+        if picture is not None
+        else planes_of(here.volume_of(case), here.grid)
+    )
+    tag = tag_of(scan_id, case.since, case.image_hash, "thumbnail")
+    return png_response(request, tag, planes_png(planes))
+
+
+def slice_of_case(
+    scan_id: str, plane: PlaneName, index: int, request: Request, here: Here, person: Reader
+) -> Response:
+    """Send one slice of a case as PNG."""
+    case = stored(here, scan_id)
+    picture = slice_png(here.volume_of(case), here.grid, plane, index)
+    return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
+
+
+def stored(here: Service, scan_id: str) -> StoredCase:
+    """Return a case of the newest version.
+
+    Raises
+    ------
+    Problem
+        If there is none.
+    """
+    try:
+        return here.gallery.get(scan_id)
+    except UsageError:
+        raise not_found(f"case '{scan_id}'") from None
+
+
+def add_case(wish: records.NewCaseRequest, here: Here, person: Curator) -> records.Changed:
+    """Keep an uploaded scan as a case of the gallery."""
+    _, scan = here.uploaded(wish.upload, person)
+    expected = f"sub-{wish.subject}" + (f"_ses-{wish.session}" if wish.session else "")
+    if wish.scan_id != expected:
+        text = f"The scan_id of this subject and session is {expected}, not {wish.scan_id}."
+        raise Problem(400, "usage", text)
+    if here.gallery.find([wish.scan_id]):
+        raise Problem(
+            409, "exists", f"There is a case {wish.scan_id} already; nothing was changed."
+        )
+    kept = Scan(Path(), wish.subject, wish.session, dict(wish.labels))
+    folder = here.saved_folder()
+    image = write_case(
+        folder, here.grid, PreparedCase(kept, scan.volume, {"Recipe": dict(scan.recipe)})
+    )
+    change = here.writer.add(
+        [
+            NewCase(
+                scan_id=wish.scan_id,
+                subject=wish.subject,
+                code=scan.code,
+                session=wish.session,
+                labels=dict(wish.labels),
+                cohort=folder,
+                image=str(image.relative_to(folder)),
+                image_hash=scan.image_hash,
+                thumbnail=thumbnail_of(scan.volume, here.grid),
+            )
+        ],
+        here.gallery.fingerprint,
+    )
+    here.audit.write(person.name, "add", scan_id=wish.scan_id, version=change.version)
+    return records.Changed(
+        version=change.version,
+        added=list(change.added),
+        removed=[],
+        duplicates=[other for _, other in change.duplicates],
+    )
+
+
+def remove_case(scan_id: str, here: Here, person: Curator) -> records.Changed:
+    """Take a case out of the gallery; earlier versions keep it."""
+    stored(here, scan_id)
+    change = here.writer.remove([scan_id])
+    here.audit.write(person.name, "remove", scan_id=scan_id, version=change.version)
+    return records.Changed(
+        version=change.version, added=[], removed=list(change.removed), duplicates=[]
+    )

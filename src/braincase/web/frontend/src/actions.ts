@@ -1,0 +1,236 @@
+/** What the reader can do; each action ends with changed signals or with a notice. */
+
+import { batch } from "@preact/signals";
+import * as service from "./api/client";
+import { ServiceError } from "./api/client";
+import type { Answer, Case, SearchRequest } from "./api/types";
+import { followJob, sendScan } from "./api/upload";
+import { t } from "./i18n";
+import { errorText } from "./i18n/errors";
+import { type NamedFile, parcelOf } from "./lib/folder";
+import * as state from "./state";
+
+let running: AbortController | null = null;
+
+export function tell(error: unknown): void {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (error instanceof ServiceError && error.status === 401) {
+    state.needsLogin.value = true;
+    return;
+  }
+  state.notice.value = { kind: "error", text: lineOf(error) };
+}
+
+/** One line for the reader, whatever went wrong. */
+export function lineOf(error: unknown): string {
+  if (error instanceof ServiceError) {
+    if (error.code === "unreachable") return t("errUnreachable");
+    if (error.code === "unexpected") return t("errUnexpected", { message: error.message });
+    return errorText(error.code, error.message);
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Who is here, which gallery, and the search that the address names. */
+export async function begin(): Promise<void> {
+  try {
+    state.me.value = await service.readMe();
+    state.gallery.value = await service.readGallery();
+    state.needsLogin.value = false;
+    const asked = new URLSearchParams(location.search);
+    const search = asked.get("s");
+    const scan = asked.get("case");
+    if (search) await openSearch(search);
+    else if (scan) await startFrom(scan);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+export async function logIn(user: string, password: string): Promise<void> {
+  await service.logIn(user, password);
+  await begin();
+}
+
+export async function logOut(): Promise<void> {
+  await service.logOut().catch(tell);
+  location.reload();
+}
+
+async function openSearch(id: string): Promise<void> {
+  try {
+    restore(await service.readSearch(id));
+  } catch (error) {
+    const gone = error instanceof ServiceError && (error.status === 404 || error.status === 410);
+    if (gone) state.notice.value = { kind: "error", text: t("errLinkGone") };
+    else tell(error);
+  }
+}
+
+/** Take an answer's own request as the page's choices. */
+function restore(answer: Answer): void {
+  batch(() => {
+    const asked = answer.request;
+    if (asked.case) state.source.value = { kind: "case", scan_id: asked.case };
+    else if (asked.upload) {
+      state.source.value = { kind: "upload", job: asked.upload, name: answer.query_id ?? "" };
+    }
+    state.typedWhere.value = asked.where || null;
+    state.regions.value = asked.regions;
+    state.count.value = asked.k;
+    state.plus.value = new Set(asked.plus);
+    state.minus.value = new Set(asked.minus);
+    show(answer);
+  });
+}
+
+function show(answer: Answer): void {
+  state.answer.value = answer;
+  state.beside.value = answer.hits[0] ?? answer.same_subject[0] ?? null;
+}
+
+function newSource(from: state.Source | null): void {
+  batch(() => {
+    state.source.value = from;
+    state.answer.value = null;
+    state.beside.value = null;
+    state.plus.value = new Set();
+    state.minus.value = new Set();
+    state.notice.value = null;
+    state.overlay.value = "none";
+  });
+}
+
+export const dropSource = (): void => {
+  newSource(null);
+  history.replaceState(null, "", location.pathname);
+};
+
+export async function startFrom(scan: string): Promise<void> {
+  newSource({ kind: "case", scan_id: scan });
+  await runSearch();
+}
+
+/** Pack, send, wait for the service to prepare the scan, and search with it. */
+export async function uploadFiles(files: NamedFile[]): Promise<void> {
+  running?.abort();
+  const abort = new AbortController();
+  running = abort;
+  newSource(null);
+  const name = files[0]?.file.name ?? "";
+  const at = (phase: state.Transfer["phase"], share: number): void => {
+    if (!abort.signal.aborted) state.transfer.value = { name, phase, share, job: null };
+  };
+  try {
+    const parcel = await parcelOf(files, (share) => at("packing", share));
+    if (!parcel) throw new Error(t("nothingToSend"));
+    at("sending", 0);
+    const sent = await sendScan(parcel.blob, parcel.name, (share) => at("sending", share), abort.signal);
+    const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
+    abort.signal.addEventListener("abort", cancel);
+    if (abort.signal.aborted) {
+      cancel();
+      return;
+    }
+    state.transfer.value = { name: parcel.name, phase: "job", share: 0, job: sent };
+    const done = await followJob(sent.job, (job) => {
+      state.transfer.value = { name: parcel.name, phase: "job", share: job.progress, job };
+    }, abort.signal);
+    if (done.state === "failed") throw new Error(done.message);
+    if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
+    state.source.value = { kind: "upload", job: done.job, name: parcel.name };
+    state.transfer.value = null;
+    await runSearch();
+  } catch (error) {
+    tell(error);
+  } finally {
+    if (running === abort) {
+      state.transfer.value = null;
+      running = null;
+    }
+  }
+}
+
+export function cancelTransfer(): void {
+  running?.abort();
+  running = null;
+  state.transfer.value = null;
+  state.notice.value = { kind: "info", text: t("cancelled") };
+}
+
+function requestNow(): SearchRequest | null {
+  const from = state.source.value;
+  if (!from) return null;
+  return {
+    ...(from.kind === "case" ? { case: from.scan_id } : { upload: from.job }),
+    k: state.count.value,
+    where: state.where.value,
+    regions: state.regions.value,
+    plus: [...state.plus.value],
+    minus: [...state.minus.value],
+  };
+}
+
+let latest = 0;
+
+/** Search with the page's choices; a newer search makes an older one's answer void. */
+export async function runSearch(): Promise<void> {
+  const request = requestNow();
+  if (!request) {
+    state.notice.value = { kind: "info", text: t("needQuery") };
+    return;
+  }
+  const turn = ++latest;
+  state.searching.value = true;
+  state.notice.value = null;
+  try {
+    const answer = await service.search(request);
+    if (turn !== latest) return;
+    show(answer);
+    history.replaceState(null, "", `?s=${encodeURIComponent(answer.search)}`);
+  } catch (error) {
+    if (turn === latest) tell(error);
+  } finally {
+    if (turn === latest) state.searching.value = false;
+  }
+}
+
+export async function showCase(scan: string): Promise<void> {
+  try {
+    state.beside.value = await service.readCase(scan);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** Mark a case for or against; marking it so again takes the mark away. */
+export function mark(scan: string, side: "plus" | "minus"): void {
+  const [mine, other] = side === "plus" ? [state.plus, state.minus] : [state.minus, state.plus];
+  const changed = new Set(mine.value);
+  if (!changed.delete(scan)) changed.add(scan);
+  const without = new Set(other.value);
+  without.delete(scan);
+  batch(() => {
+    mine.value = changed;
+    other.value = without;
+  });
+}
+
+export function step(by: number): void {
+  const hits: Case[] = state.answer.value?.hits ?? [];
+  const now = hits.findIndex((hit) => hit.scan_id === state.beside.value?.scan_id);
+  const next = hits[Math.min(Math.max(now + by, 0), hits.length - 1)];
+  if (next) state.beside.value = next;
+}
+
+export async function copyLink(): Promise<void> {
+  const answer = state.answer.value;
+  if (!answer) return;
+  const link = `${location.origin}${location.pathname}?s=${encodeURIComponent(answer.search)}`;
+  try {
+    await navigator.clipboard.writeText(link);
+    state.notice.value = { kind: "info", text: t("linkCopied", { version: answer.gallery_version }) };
+  } catch {
+    state.notice.value = { kind: "info", text: link };
+  }
+}

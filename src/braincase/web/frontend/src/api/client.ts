@@ -1,0 +1,114 @@
+/** One function for each request; every failure becomes a `ServiceError` with a line to show. */
+
+import type {
+  Answer, AtlasRegion, Case, CasePage, EmbeddingMap, GalleryInfo, Job, Me, SearchRequest,
+} from "./types";
+
+const ROOT = "api/v1";
+
+export class ServiceError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+let csrf = "";
+
+function path(...parts: string[]): string {
+  return [ROOT, ...parts.map(encodeURIComponent)].join("/");
+}
+
+/** Read the service's error record; anything else (a proxy's page, no answer) gets a plain name. */
+export function errorOf(status: number, body: string): ServiceError {
+  try {
+    const record = JSON.parse(body) as { error?: string; message?: string };
+    if (record.message) return new ServiceError(status, record.error ?? "error", record.message);
+  } catch {
+    // Not JSON: say only what the status says.
+  }
+  return new ServiceError(status, status === 0 ? "unreachable" : "unexpected", `HTTP ${status}`);
+}
+
+async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", ...init });
+  } catch {
+    throw errorOf(0, "");
+  }
+  const body = await response.text();
+  if (!response.ok) throw errorOf(response.status, body);
+  return (body ? JSON.parse(body) : null) as T;
+}
+
+function send<T>(method: string, url: string, body?: unknown): Promise<T> {
+  const init: RequestInit = { method, headers: writingHeaders() };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  return ask<T>(url, init);
+}
+
+/** Headers of a request that changes something; another site's form cannot send them. */
+export function writingHeaders(): Record<string, string> {
+  return { "Content-Type": "application/json", "X-CSRF-Token": csrf };
+}
+
+export async function readMe(): Promise<Me> {
+  const me = await ask<Me>(path("me"));
+  csrf = me.csrf;
+  return me;
+}
+
+export const logIn = (user: string, password: string): Promise<unknown> =>
+  send("POST", path("login"), { user, password });
+export const logOut = (): Promise<unknown> => send("POST", path("logout"));
+
+export const readGallery = (): Promise<GalleryInfo> => ask(path("gallery"));
+export const readMap = (colour: string, search: string | null): Promise<EmbeddingMap> => {
+  const query = new URLSearchParams();
+  if (colour) query.set("colour", colour);
+  if (search) query.set("search", search);
+  return ask(`${path("gallery", "map")}?${query}`);
+};
+export const readCases = (text: string, offset: number, limit: number): Promise<CasePage> =>
+  ask(`${path("cases")}?${new URLSearchParams({ text, offset: `${offset}`, limit: `${limit}` })}`);
+export const readCase = (id: string): Promise<Case> => ask(path("cases", id));
+export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
+
+export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));
+export const cancelJob = (job: string): Promise<unknown> => send("DELETE", path("jobs", job));
+export const jobEvents = (job: string): string => path("jobs", job, "events");
+export const uploadsUrl = (): string => path("uploads");
+
+export const search = (request: SearchRequest): Promise<Answer> =>
+  send("POST", path("searches"), request);
+export const readSearch = (id: string): Promise<Answer> => ask(path("searches", id));
+
+/** Why a file could not be had, as the service tells; NiiVue only says that it could not. */
+export async function whyNot(url: string): Promise<ServiceError | null> {
+  try {
+    const response = await fetch(url, { credentials: "same-origin" });
+    return response.ok ? null : errorOf(response.status, await response.text());
+  } catch {
+    return errorOf(0, "");
+  }
+}
+
+/** Where pictures and files lie. */
+export const urls = {
+  caseVolume: (id: string): string => path("cases", id, "volume.nii.gz"),
+  caseThumbnail: (id: string): string => path("cases", id, "thumbnail.png"),
+  uploadVolume: (job: string): string => path("uploads", job, "volume.nii.gz"),
+  uploadThumbnail: (job: string): string => path("uploads", job, "thumbnail.png"),
+  slice: (volume: string, plane: string, index: number): string =>
+    volume.replace(/volume\.nii\.gz$/, `slices/${plane}/${index}.png`),
+  map: (search: string, scan: string, kind: string): string =>
+    path("searches", search, "maps", scan, `${kind}.nii.gz`),
+  report: (search: string): string => path("searches", search, "report.html"),
+  table: (search: string): string => path("searches", search, "cases.tsv"),
+  template: (): string => path("regions", "template.nii.gz"),
+  atlas: (): string => path("regions", "atlas.nii.gz"),
+};

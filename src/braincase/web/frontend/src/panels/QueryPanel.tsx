@@ -1,0 +1,161 @@
+/** Where a search starts: a scan from the reader's disk, or a stored case. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { cancelTransfer, dropSource, startFrom, tell, uploadFiles } from "../actions";
+import { readCases, urls } from "../api/client";
+import type { CasePage } from "../api/types";
+import { number, percent, t } from "../i18n";
+import { chosenFiles, droppedFiles } from "../lib/folder";
+import { labelLine } from "../lib/labels";
+import * as state from "../state";
+import { Segments } from "../viewer/OverlayTools";
+
+function Chosen() {
+  const from = state.source.value;
+  if (!from) return null;
+  const picture = from.kind === "case" ? urls.caseThumbnail(from.scan_id) : urls.uploadThumbnail(from.job);
+  return (
+    <div class="chosen">
+      <img src={picture} alt="" />
+      <div class="chosen-text">
+        <strong title={state.sourceName.value}>{state.sourceName.value}</strong>
+        <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
+      </div>
+    </div>
+  );
+}
+
+function TransferLine() {
+  const now = state.transfer.value;
+  if (!now) return null;
+  const job = now.job?.state === "queued" ? t("queued") : now.job?.message || now.job?.stage || t("running");
+  const text = now.phase === "packing" ? t("packing") : now.phase === "sending" ? t("sending") : job;
+  return (
+    <div class="transfer" data-phase={now.phase}>
+      <strong title={now.name}>{now.name}</strong>
+      <progress max="1" value={now.share} aria-label={text} />
+      <div class="transfer-line">
+        <span role="status">{text}</span>
+        <span class="number">{percent(now.share)}</span>
+        <button type="button" class="quiet" onClick={cancelTransfer}>{t("cancel")}</button>
+      </div>
+    </div>
+  );
+}
+
+function Drop() {
+  const over = useSignal(false);
+  const file = useRef<HTMLInputElement>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  useEffect(() => folder.current?.setAttribute("webkitdirectory", ""), []);
+  const take = (input: HTMLInputElement): void => {
+    if (input.files?.length) void uploadFiles(chosenFiles(input.files));
+    input.value = "";
+  };
+  return (
+    <div
+      class="drop" data-over={over.value}
+      onDragOver={(event) => {
+        event.preventDefault();
+        over.value = true;
+      }}
+      onDragLeave={() => (over.value = false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        over.value = false;
+        if (event.dataTransfer) droppedFiles(event.dataTransfer.items).then(uploadFiles).catch(tell);
+      }}
+    >
+      <p class="drop-title">{t("drop")}</p>
+      <p class="hint">{t("dropKinds")}</p>
+      <div class="drop-buttons">
+        <button type="button" onClick={() => file.current?.click()}>{t("chooseFile")}</button>
+        <button type="button" onClick={() => folder.current?.click()}>{t("chooseFolder")}</button>
+      </div>
+      <input
+        ref={file} id="scan-file" type="file" hidden aria-label={t("chooseFile")}
+        onChange={(event) => take(event.currentTarget)}
+      />
+      <input
+        ref={folder} id="scan-folder" type="file" hidden multiple aria-label={t("chooseFolder")}
+        onChange={(event) => take(event.currentTarget)}
+      />
+    </div>
+  );
+}
+
+const SHOWN = 30;
+
+function CaseFinder() {
+  const text = useSignal("");
+  const found = useSignal<CasePage | null>(null);
+  const turn = useRef(0);
+  useEffect(() => {
+    const mine = ++turn.current;
+    const wait = setTimeout(() => {
+      readCases(text.value, 0, SHOWN)
+        .then((page) => {
+          if (mine === turn.current) found.value = page;
+        })
+        .catch(tell);
+    }, 150);
+    return () => clearTimeout(wait);
+  }, [text.value]);
+  const page = found.value;
+  return (
+    <div class="finder">
+      <input
+        type="search" id="case-finder" placeholder={t("findCaseHint")} aria-label={t("findCase")}
+        value={text.value} onInput={(event) => (text.value = event.currentTarget.value)}
+      />
+      <ul class="finder-list">
+        {page?.cases.map((found) => (
+          <li key={found.scan_id}>
+            <button type="button" onClick={() => void startFrom(found.scan_id)}>
+              <span>{found.scan_id}</span>
+              <span class="hint">{labelLine(found.labels, 3)}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      {page && (
+        <p class="hint">
+          {page.total === 0
+            ? t("noCases")
+            : t("casesShown", { shown: number(page.cases.length), total: number(page.total) })}
+        </p>
+      )}
+    </div>
+  );
+}
+
+export function QueryPanel() {
+  const canUpload = state.gallery.value?.can_upload ?? true;
+  const from = useSignal<"upload" | "case">("upload");
+  const way = canUpload ? from.value : "case";
+  return (
+    <section class="block" aria-labelledby="query-title">
+      <h2 id="query-title">{t("query")}</h2>
+      {state.source.value ? (
+        <Chosen />
+      ) : state.transfer.value ? (
+        <TransferLine />
+      ) : (
+        <>
+          <Segments
+            label={t("query")}
+            choices={[
+              { value: "upload", text: t("upload") },
+              { value: "case", text: t("storedCase") },
+            ]}
+            value={way}
+            onChoose={(value) => (from.value = value)}
+          />
+          {way === "upload" ? <Drop /> : <CaseFinder />}
+          {!canUpload && <p class="hint">{t("noUpload")}</p>}
+        </>
+      )}
+    </section>
+  );
+}

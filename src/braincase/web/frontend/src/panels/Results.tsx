@@ -1,0 +1,131 @@
+/** The right side: cases, neighbours and map, side by side where the screen is wide enough. */
+
+import { signal, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { copyLink, runSearch } from "../actions";
+import { urls } from "../api/client";
+import { number, t } from "../i18n";
+import type { Key } from "../i18n/en";
+import * as state from "../state";
+import { Cases } from "./Cases";
+import { EmbeddingMap } from "./EmbeddingMap";
+import { Neighbours } from "./Neighbours";
+
+type Tab = "cases" | "neighbours" | "map";
+const TABS: readonly Tab[] = ["cases", "neighbours", "map"];
+const WIDE = "(min-width: 1900px)";
+
+const isWide = signal(matchMedia(WIDE).matches);
+matchMedia(WIDE).addEventListener("change", (event) => (isWide.value = event.matches));
+
+const BODIES: Record<Tab, () => preact.JSX.Element> = {
+  cases: Cases,
+  neighbours: Neighbours,
+  map: EmbeddingMap,
+};
+
+function Exports() {
+  const answer = state.answer.value;
+  if (!answer) return null;
+  return (
+    <div class="exports">
+      <a class="button quiet" id="report" href={urls.report(answer.search)} target="_blank" rel="noopener">
+        {t("report")}
+      </a>
+      <a class="button quiet" id="table" href={urls.table(answer.search)} download>{t("table")}</a>
+      <button type="button" class="quiet" id="copy-link" onClick={() => void copyLink()}>{t("link")}</button>
+    </div>
+  );
+}
+
+function AgainBar() {
+  if (!state.hasMarks.value) return null;
+  return (
+    <div class="again">
+      <span>{t("marked", { plus: state.plus.value.size, minus: state.minus.value.size })}</span>
+      <button
+        type="button" class="quiet"
+        onClick={() => {
+          state.plus.value = new Set();
+          state.minus.value = new Set();
+        }}
+      >
+        {t("clearMarks")}
+      </button>
+      <button type="button" class="primary" id="search-again" onClick={() => void runSearch()}>
+        {t("searchAgain")}
+      </button>
+    </div>
+  );
+}
+
+function Found() {
+  const answer = state.answer.value;
+  if (!answer) return null;
+  return (
+    <p class="found" role="status">
+      {t("found", { hits: answer.hits.length, searched: number(answer.n_searched) })}
+      {answer.weights_name && <span class="hint"> · {answer.weights_name}</span>}
+    </p>
+  );
+}
+
+function Tabs({ tab, onChoose }: { tab: Tab; onChoose: (tab: Tab) => void }) {
+  const onKey = (event: KeyboardEvent): void => {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0) return;
+    event.preventDefault();
+    const next = TABS[(TABS.indexOf(tab) + by + TABS.length) % TABS.length] ?? tab;
+    onChoose(next);
+    document.getElementById(`tab-${next}`)?.focus();
+  };
+  return (
+    <div class="tabs" role="tablist" aria-label={t("results")} onKeyDown={onKey}>
+      {TABS.map((name) => (
+        <button
+          key={name} type="button" role="tab" id={`tab-${name}`} aria-selected={tab === name}
+          aria-controls={`panel-${name}`} tabIndex={tab === name ? 0 : -1} onClick={() => onChoose(name)}
+        >
+          {t(name satisfies Key)}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Panel({ name, role }: { name: Tab; role: "tabpanel" | "region" }) {
+  const Body = BODIES[name];
+  const named = role === "tabpanel" ? { "aria-labelledby": `tab-${name}` } : { "aria-label": t(name) };
+  return (
+    <section class={`panel panel-${name}`} id={`panel-${name}`} role={role} tabIndex={0} {...named}>
+      {role === "region" && <h2>{t(name)}</h2>}
+      <Body />
+    </section>
+  );
+}
+
+export function Results() {
+  const tab = useSignal<Tab>("cases");
+  const anyAnswer = state.answer.value !== null;
+  useEffect(() => {
+    if (!anyAnswer) tab.value = "cases";
+  }, [anyAnswer]);
+  return (
+    <aside class={isWide.value ? "results results-wide" : "results"} aria-label={t("results")} data-busy={state.searching.value}>
+      {isWide.value ? (
+        <div class="results-head"><Found /><Exports /></div>
+      ) : (
+        <>
+          <Tabs tab={tab.value} onChoose={(name) => (tab.value = name)} />
+          {anyAnswer && <div class="results-head"><Found /><Exports /></div>}
+        </>
+      )}
+      {isWide.value ? (
+        <div class="results-body">{TABS.map((name) => <Panel key={name} name={name} role="region" />)}</div>
+      ) : (
+        <Panel key={tab.value} name={tab.value} role="tabpanel" />
+      )}
+      <AgainBar />
+    </aside>
+  );
+}

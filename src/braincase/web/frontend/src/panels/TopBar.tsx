@@ -1,0 +1,50 @@
+/** What is always visible: which gallery this is, that it is no diagnosis, that it is simulated. */
+
+import { useSignal } from "@preact/signals";
+import { logOut } from "../actions";
+import { language, number, t } from "../i18n";
+import { gallery, me } from "../state";
+import { HelpDialog } from "./HelpDialog";
+
+function GalleryLine() {
+  const now = gallery.value;
+  if (!now) return null;
+  const { cases, people, version } = now;
+  return (
+    <span class="gallery" title={now.fingerprint}>
+      <strong>{now.name}</strong>
+      <span>{t("galleryLine", { cases: number(cases), people: number(people), version })}</span>
+    </span>
+  );
+}
+
+export function TopBar() {
+  const help = useSignal(false);
+  const user = me.value;
+  const other = language.value === "en" ? "ja" : "en";
+  return (
+    <header class="top">
+      <h1><img src="./icon.svg" alt="" />Braincase</h1>
+      <GalleryLine />
+      <span class="spacer" />
+      {gallery.value?.simulated && (
+        <span class="badge badge-simulated" title={t("simulatedHint")}>{t("simulated")}</span>
+      )}
+      <span class="badge">{t("research")}</span>
+      <button type="button" class="quiet" id="help" onClick={() => (help.value = true)}>{t("help")}</button>
+      <button
+        type="button" class="quiet" id="language" lang={other} title={t("languageHint")}
+        onClick={() => (language.value = other)}
+      >
+        {t("language")}
+      </button>
+      {user?.login && (
+        <span class="user">
+          {user.user}
+          <button type="button" class="quiet" onClick={() => void logOut()}>{t("logOut")}</button>
+        </span>
+      )}
+      {help.value && <HelpDialog onClose={() => (help.value = false)} />}
+    </header>
+  );
+}

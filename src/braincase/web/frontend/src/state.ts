@@ -1,0 +1,71 @@
+/** What the page knows, as signals; `actions.ts` alone changes most of them. */
+
+import { computed, effect, signal } from "@preact/signals";
+import type { Answer, Case, GalleryInfo, Hit, Job, Me, RegionWish } from "./api/types";
+import { type Clauses, whereText } from "./lib/where";
+import type { OverlayKind } from "./viewer/overlays";
+
+/** Where the query comes from. */
+export type Source =
+  | { kind: "case"; scan_id: string }
+  | { kind: "upload"; job: string; name: string };
+
+/** A scan on its way: packing and sending happen in the browser, the rest is the service's job. */
+export interface Transfer {
+  name: string;
+  phase: "packing" | "sending" | "job";
+  share: number;
+  job: Job | null;
+}
+
+export interface Notice {
+  kind: "error" | "info";
+  text: string;
+}
+
+export const me = signal<Me | null>(null);
+export const needsLogin = signal(false);
+export const gallery = signal<GalleryInfo | null>(null);
+export const notice = signal<Notice | null>(null);
+
+export const source = signal<Source | null>(null);
+export const transfer = signal<Transfer | null>(null);
+
+export const clauses = signal<Clauses>(new Map());
+/** The filter as the reader typed it, or null while the choices alone decide. */
+export const typedWhere = signal<string | null>(null);
+export const where = computed(() => typedWhere.value ?? whereText(clauses.value));
+export const regions = signal<RegionWish[]>([]);
+export const count = signal(8);
+export const plus = signal<ReadonlySet<string>>(new Set());
+export const minus = signal<ReadonlySet<string>>(new Set());
+
+export const answer = signal<Answer | null>(null);
+export const searching = signal(false);
+/** The case shown beside the query: a hit, an own scan, or one chosen in the map. */
+export const beside = signal<Case | null>(null);
+
+export const overlay = signal<OverlayKind>("none");
+export const opacity = signal(0.8);
+export const radiological = signal(localStorage.getItem("braincase.convention") !== "neurological");
+export const crossShown = signal(true);
+export const letterKeys = signal(localStorage.getItem("braincase.keys") !== "off");
+
+effect(() => {
+  localStorage.setItem("braincase.convention", radiological.value ? "radiological" : "neurological");
+  localStorage.setItem("braincase.keys", letterKeys.value ? "on" : "off");
+});
+
+export const sourceName = computed(() => {
+  const from = source.value;
+  if (!from) return "";
+  return from.kind === "case" ? from.scan_id : from.name;
+});
+
+/** The hit that is shown beside the query, where it is one of the answer's. */
+export const shownHit = computed<Hit | null>(() => {
+  const all = answer.value ? [...answer.value.hits, ...answer.value.same_subject] : [];
+  return all.find((hit) => hit.scan_id === beside.value?.scan_id) ?? null;
+});
+
+export const hasMarks = computed(() => plus.value.size + minus.value.size > 0);

@@ -1,0 +1,142 @@
+/** The row above the views: convention, map, opacity, legend, cross, full screen. */
+
+import { useSignal } from "@preact/signals";
+import type { RefObject } from "preact";
+import { useEffect } from "preact/hooks";
+import { t } from "../i18n";
+import type { Key } from "../i18n/en";
+import * as state from "../state";
+import { ends, gradient, OVERLAYS, type OverlayKind, SCALES } from "./overlays";
+
+const NAMES: Record<OverlayKind, Key> = {
+  none: "overlayNone",
+  difference: "overlayDifference",
+  agreement: "overlayAgreement",
+  deviation: "overlayDeviation",
+};
+
+/** Choices of which exactly one holds, as a row of buttons. */
+export function Segments<T extends string>(props: {
+  label: string;
+  choices: readonly { value: T; text: string; hint?: string }[];
+  value: T;
+  onChoose: (value: T) => void;
+  disabled?: boolean;
+}) {
+  return (
+    <div class="segments" role="group" aria-label={props.label}>
+      {props.choices.map(({ value, text, hint }) => (
+        <button
+          key={value} type="button" title={hint ?? ""} disabled={props.disabled ?? false}
+          aria-pressed={props.value === value} onClick={() => props.onChoose(value)}
+        >
+          {text}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Legend() {
+  const kind = state.overlay.value;
+  if (kind === "none") return null;
+  const scale = SCALES[kind];
+  return (
+    <div class="legend">
+      <span class="legend-text">{t(scale.legend)}</span>
+      <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
+      <span class={scale.cold ? "legend-ends legend-signed" : "legend-ends"}>
+        {ends(scale).map((end) => <span key={end}>{end}</span>)}
+      </span>
+      <label class="opacity">
+        <span>{t("opacity")}</span>
+        <input
+          type="range" min="0" max="1" step="0.05" value={state.opacity.value}
+          onInput={(event) => (state.opacity.value = Number(event.currentTarget.value))}
+        />
+      </label>
+    </div>
+  );
+}
+
+function Convention() {
+  return (
+    <Segments
+      label={t("convention")}
+      choices={[
+        { value: "radiological", text: t("radiological"), hint: t("radiologicalHint") },
+        { value: "neurological", text: t("neurological"), hint: t("neurologicalHint") },
+      ]}
+      value={state.radiological.value ? "radiological" : "neurological"}
+      onChoose={(value) => (state.radiological.value = value === "radiological")}
+    />
+  );
+}
+
+function Maps() {
+  const none = !state.shownHit.value;
+  return (
+    <>
+      <span class="tool-name">{t("overlay")}</span>
+      <Segments
+        label={t("overlay")} disabled={none}
+        choices={OVERLAYS.map((value) => ({ value, text: t(NAMES[value]) }))}
+        value={state.overlay.value}
+        onChoose={(value) => (state.overlay.value = value)}
+      />
+    </>
+  );
+}
+
+const ICONS = {
+  cross: "M8 1.500v4.500M8 10v4.500M1.500 8h4.500M10 8h4.500",
+  reset: "M3.200 6.200a5.200 5.200 0 1 1-.3 3.200M3.200 2.600v3.600h3.600",
+  full: "M2 6v-4h4M10 2h4v4M14 10v4h-4M6 14h-4v-4",
+} as const;
+
+/** A tool as a picture; its name is its label and its tip. */
+function Tool(props: { name: keyof typeof ICONS; text: string; pressed?: boolean; onClick: () => void }) {
+  return (
+    <button
+      type="button" class="quiet icon" id={`tool-${props.name}`} title={props.text}
+      aria-label={props.text} aria-pressed={props.pressed} onClick={props.onClick}
+    >
+      <svg viewBox="0 0 16 16" aria-hidden="true"><path d={ICONS[props.name]} /></svg>
+    </button>
+  );
+}
+
+export function toggleFullScreen(area: HTMLElement | null): void {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void area?.requestFullscreen();
+}
+
+export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLElement | null> }) {
+  const full = useSignal(false);
+  useEffect(() => {
+    const see = (): void => {
+      full.value = document.fullscreenElement !== null;
+    };
+    document.addEventListener("fullscreenchange", see);
+    return () => document.removeEventListener("fullscreenchange", see);
+  }, []);
+  return (
+    <div class="tools">
+      <div class="tools-row">
+        <Convention />
+        <Maps />
+        <span class="spacer" />
+        <Tool
+          name="cross" text={t("cross")} pressed={state.crossShown.value}
+          onClick={() => (state.crossShown.value = !state.crossShown.value)}
+        />
+        <Tool name="reset" text={t("resetView")} onClick={props.onReset} />
+        <Tool
+          name="full" text={full.value ? t("leaveFullScreen") : t("fullScreen")}
+          onClick={() => toggleFullScreen(props.area.current)}
+        />
+      </div>
+      <Legend />
+    </div>
+  );
+}

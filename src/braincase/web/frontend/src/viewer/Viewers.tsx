@@ -1,0 +1,215 @@
+/** The reading area: the query and a case beside it, their tools, and the slice positions. */
+
+import { useSignal } from "@preact/signals";
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { lineOf } from "../actions";
+import { urls, whyNot } from "../api/client";
+import { t } from "../i18n";
+import { labelLine } from "../lib/labels";
+import * as state from "../state";
+import { OverlayTools } from "./OverlayTools";
+import type { Millimetres, Picture, View } from "./pair";
+import { cross, extent, FIRST_PLACE, hasWebgl, loaded, moveCross } from "./place";
+import { SliceSliders } from "./SliceSliders";
+import { Slices } from "./Slices";
+
+function anatomyOfQuery(): string | null {
+  const from = state.source.value;
+  if (!from) return null;
+  return from.kind === "case" ? urls.caseVolume(from.scan_id) : urls.uploadVolume(from.job);
+}
+
+/** The pictures of both views; maps exist only between a search's query and one of its cases. */
+export function pictures(): { query: Picture; beside: Picture } {
+  const search = state.answer.value?.search;
+  const scan = state.shownHit.value?.scan_id;
+  const kind = state.overlay.value;
+  const layer = (on: string): Picture["overlay"] =>
+    search && scan && kind !== "none" ? { url: urls.map(search, on, kind), kind } : null;
+  const besideId = state.beside.value?.scan_id ?? null;
+  return {
+    query: {
+      anatomy: anatomyOfQuery(),
+      overlay: kind === "deviation" ? layer("query") : layer(scan ?? ""),
+    },
+    beside: {
+      anatomy: besideId ? urls.caseVolume(besideId) : null,
+      overlay: layer(scan ?? ""),
+    },
+  };
+}
+
+async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Promise<void> {
+  if (!query.ownerDocument.createElement("canvas").getContext("webgl2")) {
+    hasWebgl.value = false;
+    return;
+  }
+  const pair = await import("./pair");
+  const views = await Promise.all(
+    [query, beside].map(async (canvas): Promise<View> => {
+      const nv = pair.plainNiivue((mm) => {
+        cross.value = mm;
+        canvas.dataset["place"] = mm.map((value) => value.toFixed(1)).join(" ");
+      });
+      await nv.attachToCanvas(canvas);
+      return { nv, shown: { anatomy: null, overlay: null } };
+    }),
+  );
+  const [one, other] = views as [View, View];
+  pair.link(one, other);
+  loaded.value = { pair, query: one, beside: other };
+}
+
+/** Keep one view as the signals want it; tells while it loads and when it cannot. */
+function useView(side: "query" | "beside", fault: { value: string }, busy: { value: boolean }): void {
+  const views = loaded.value;
+  const wanted = pictures()[side];
+  const anatomy = wanted.anatomy ?? "";
+  const overlay = wanted.overlay?.url ?? "";
+  useEffect(() => {
+    if (!views) return;
+    const view = views[side];
+    let current = true;
+    busy.value = anatomy !== (view.shown.anatomy ?? "");
+    fault.value = "";
+    views.pair
+      .show(view, wanted, state.opacity.value, cross.peek())
+      .then(() => {
+        if (wanted.anatomy && !extent.value) extent.value = views.pair.extentOf(view);
+      })
+      .catch(async (error: unknown) => {
+        if (!current) return;
+        view.shown = { ...view.shown, overlay: null };
+        const told = await whyNot(overlay || anatomy);
+        if (current) fault.value = lineOf(told ?? error);
+      })
+      .finally(() => {
+        if (current) busy.value = false;
+      });
+    return () => {
+      current = false;
+    };
+  }, [views, anatomy, overlay]);
+}
+
+function useTools(): void {
+  const views = loaded.value;
+  const [side, opacity, shown] = [state.radiological.value, state.opacity.value, state.crossShown.value];
+  useEffect(() => {
+    if (!views) return;
+    for (const view of [views.query, views.beside]) {
+      view.nv.setRadiologicalConvention(side);
+      view.nv.setCrosshairWidth(shown ? views.pair.CROSS_MM : 0);
+    }
+  }, [views, side, shown]);
+  useEffect(() => {
+    if (!views) return;
+    views.pair.setOpacity(views.query, opacity);
+    views.pair.setOpacity(views.beside, opacity);
+  }, [views, opacity]);
+}
+
+const STEPS: Record<string, Millimetres> = {
+  ArrowLeft: [-2, 0, 0], ArrowRight: [2, 0, 0],
+  ArrowDown: [0, 0, -2], ArrowUp: [0, 0, 2],
+  PageDown: [0, -2, 0], PageUp: [0, 2, 0],
+};
+
+function onKey(event: KeyboardEvent): void {
+  const move = STEPS[event.key];
+  if (!move || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const sign = state.radiological.value ? -1 : 1;
+  const [x, y, z] = cross.value;
+  moveCross([x + sign * move[0], y + move[1], z + move[2]]);
+}
+
+/** NiiVue links views only from the canvas with the focus, so a wheel over one takes it. */
+function takeFocus(event: Event): void {
+  (event.currentTarget as HTMLElement).focus({ preventScroll: true });
+}
+
+interface PaneProps {
+  side: "query" | "beside";
+  title: string;
+  name: string;
+  line: string;
+  canvas: RefObject<HTMLCanvasElement | null>;
+}
+
+function Pane({ side, title, name, line, canvas }: PaneProps) {
+  const fault = useSignal("");
+  const busy = useSignal(false);
+  useView(side, fault, busy);
+  const anatomy = pictures()[side].anatomy;
+  return (
+    <figure class={`pane pane-${side}`} data-side={side} data-busy={busy.value}>
+      <figcaption>
+        <span class="pane-title">{title}</span>
+        <strong title={name}>{name || "–"}</strong>
+        <span class="pane-line">{line}</span>
+      </figcaption>
+      <div class="pane-body">
+        <canvas
+          ref={canvas}
+          tabIndex={0}
+          role="img"
+          aria-label={`${title}: ${name}`}
+          hidden={!hasWebgl.value}
+          onKeyDownCapture={onKey}
+          onWheelCapture={takeFocus}
+          onPointerDownCapture={takeFocus}
+        />
+        {!hasWebgl.value && anatomy && <Slices volume={anatomy} />}
+        {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : ""}</p>}
+        {busy.value && <p class="pane-busy">{t("loading")}</p>}
+        {fault.value && (
+          <p class="pane-fault" role="alert">
+            {state.overlay.value === "none" ? t("noPicture") : t("noMap", { why: fault.value })}
+          </p>
+        )}
+      </div>
+    </figure>
+  );
+}
+
+export function Viewers() {
+  const query = useRef<HTMLCanvasElement>(null);
+  const beside = useRef<HTMLCanvasElement>(null);
+  const area = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (query.current && beside.current) void attach(query.current, beside.current);
+  }, []);
+  useTools();
+  const other = state.beside.value;
+  const rank = state.shownHit.value?.rank;
+  return (
+    <section class="viewers" aria-label={t("viewers")} ref={area}>
+      <OverlayTools
+        onReset={() => {
+          const views = loaded.value;
+          if (!views) return;
+          moveCross(FIRST_PLACE);
+          views.pair.resetView(views.query);
+          views.pair.resetView(views.beside);
+        }}
+        area={area}
+      />
+      {!hasWebgl.value && <p class="hint">{t("noWebgl")}</p>}
+      <div class="panes">
+        <Pane
+          side="query" canvas={query} title={t("query")}
+          name={state.sourceName.value} line={labelLine(state.answer.value?.query_labels ?? {})}
+        />
+        <Pane
+          side="beside" canvas={beside}
+          title={rank ? `${t("hit")} ${rank}` : t("hit")}
+          name={other?.scan_id ?? ""} line={labelLine(other?.labels ?? {})}
+        />
+      </div>
+      <SliceSliders />
+    </section>
+  );
+}

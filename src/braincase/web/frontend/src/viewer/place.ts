@@ -1,0 +1,27 @@
+/** Where the cross stands in both views, and the views themselves once NiiVue is there. */
+
+import { signal } from "@preact/signals";
+import type { Extent, Millimetres, View } from "./pair";
+
+export interface Loaded {
+  pair: typeof import("./pair");
+  query: View;
+  beside: View;
+}
+
+export const loaded = signal<Loaded | null>(null);
+export const hasWebgl = signal(true);
+/** The left hippocampus: where most who look at dementia look first. */
+export const FIRST_PLACE: Millimetres = [-26, -20, -14];
+/** MNI millimetres. */
+export const cross = signal<Millimetres>(FIRST_PLACE);
+/** How far the cross can go; null until a brain is shown. */
+export const extent = signal<Extent | null>(null);
+
+export function moveCross(to: Millimetres): void {
+  cross.value = to;
+  const views = loaded.value;
+  if (!views) return;
+  views.pair.moveTo(views.query, to);
+  views.pair.moveTo(views.beside, to);
+}

@@ -1,0 +1,325 @@
+"""Everything the service says and is asked, as pydantic models: the OpenAPI schema is made of them.
+
+Version 1. A field is only ever added. The answer to a search is the record that
+`braincase search --json` prints, with the search's identity in front.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: One value of a case's labels.
+Value = str | float | int | None
+Role = Literal["reader", "curator", "admin"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+#: Codes of real scans stay far within this; beyond it distances overflow.
+CodeNumber = Annotated[float, Field(ge=-1e6, le=1e6)]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,59}$")]
+ScanId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Record(BaseModel):
+    """What all records share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Grown(Record):
+    """A record made elsewhere in the library, which may learn to say more."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Failure(Record):
+    """Why a request was not carried out."""
+
+    error: str = Field(description="A name for programs.")
+    message: str = Field(description="One line for a radiologist.")
+
+
+class Health(Record):
+    """The service is up."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Me(Record):
+    """Who is asking."""
+
+    user: str
+    role: Role
+    csrf: str = Field(description="Send it as X-CSRF-Token with every change.")
+    login: bool = Field(description="Whether this service knows users with passwords.")
+
+
+class Login(Record):
+    """A user's name and password."""
+
+    user: Annotated[str, Field(min_length=1, max_length=200)]
+    password: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Column(Record):
+    """One column of the gallery, to filter and colour by."""
+
+    name: str
+    kind: Literal["number", "text"]
+    values: list[str] | None = Field(None, description="Of text: the 50 most frequent.")
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class GalleryRecord(Record):
+    """What the gallery holds now."""
+
+    name: str
+    version: int
+    cases: int
+    people: int
+    fingerprint: str
+    resolution_mm: int
+    label: str | None
+    columns: list[Column]
+    can_upload: bool
+    regions: list[str]
+    simulated: bool | None = Field(description="True where all people are simulated.")
+
+
+class Point(Record):
+    """One case on the map."""
+
+    scan_id: str
+    subject: str
+    x: float
+    y: float
+    value: Value
+
+
+class Place(Record):
+    """Where the query lies on the map."""
+
+    x: float
+    y: float
+
+
+class Map(Record):
+    """All cases in two dimensions: the first principal components of their codes."""
+
+    version: int
+    columns: list[str]
+    colour: str | None
+    explained: list[float] = Field(description="Share of the variance on x and y.")
+    points: list[Point]
+    query: Place | None = Field(description="Of the search that was named.")
+
+
+class Case(Record):
+    """One scan in the gallery."""
+
+    scan_id: str
+    subject: str
+    session: str | None
+    labels: dict[str, Value]
+
+
+class Cases(Record):
+    """Some of the cases that a filter leaves."""
+
+    total: int
+    version: int
+    cases: list[Case]
+
+
+class NewCaseRequest(Record):
+    """A curator's wish to keep an uploaded scan as a case."""
+
+    upload: Annotated[str, Field(max_length=64)]
+    scan_id: Annotated[
+        str, Field(pattern=r"^sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?$", max_length=200)
+    ]
+    subject: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)]
+    session: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)] | None = None
+    labels: Annotated[dict[LabelName, Value], Field(max_length=100)] = Field(default_factory=dict)
+
+
+class Changed(Record):
+    """What a curator's change did; `version` names the gallery after it."""
+
+    version: int
+    added: list[str]
+    removed: list[str]
+    duplicates: list[str] = Field(description="Cases with the very same image.")
+
+
+class Job(Record):
+    """The preparation of an uploaded scan."""
+
+    job: str
+    state: State
+    stage: str
+    progress: Annotated[float, Field(ge=0, le=1)]
+    message: str
+    notes: list[str]
+
+
+class Started(Record):
+    """A job that has been accepted."""
+
+    job: str
+
+
+class RegionWish(Record):
+    """A region to compare, and how much it counts."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+
+class SearchRequest(Record):
+    """What to look for: exactly one of `case`, `upload` and `code`."""
+
+    case: ScanId | None = None
+    upload: Annotated[str, Field(max_length=64)] | None = None
+    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=10_000)] | None = None
+    k: Annotated[int, Field(ge=1, le=1000)] = 10
+    where: Annotated[str, Field(max_length=2000)] = ""
+    subject: Annotated[str, Field(max_length=200)] | None = None
+    regions: Annotated[list[RegionWish], Field(max_length=50)] = Field(default_factory=list)
+    as_of: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    plus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
+    minus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
+    older: Annotated[float, Field(ge=-100, le=100)] | None = None
+    similar_by: Annotated[
+        Literal["code", "normal", "abnormality"],
+        Field(description="`normal`: built alike; `abnormality`: ill alike."),
+    ] = "code"
+    known: Annotated[
+        dict[LabelName, Value],
+        Field(max_length=20, description="Of an upload's person, such as age and sex."),
+    ] = Field(default_factory=dict)
+    normality: Annotated[
+        bool, Field(description="Also say how far from normal query and hits are.")
+    ] = False
+
+
+class Visit(Record):
+    """A later visit of a hit's person."""
+
+    scan_id: str
+    session: str | None
+    years: float | None
+    age: float | None
+    label: Value
+    score: Value
+
+
+class HitRecord(Record):
+    """One similar case."""
+
+    rank: int
+    scan_id: str
+    subject: str
+    session: str | None
+    distance: float
+    score: float
+    labels: dict[str, Value]
+
+
+class Normality(Grown):
+    """How far a person is from normal for age and sex, and how differently from the query."""
+
+    controls: int | None
+    normal_anatomy: float | None
+    abnormality: float | None
+    abnormal: list[tuple[str, float]] | None
+
+
+class AnsweredHit(HitRecord):
+    """One similar case and what is known of it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    regions: list[tuple[str, float]] = Field(description="Largest shares of the distance.")
+    outcome: list[Visit] = Field(description="Later visits of this person.")
+    normality: Normality | None = None
+
+
+class Share(Record):
+    """How many of the neighbours have one value of the label, with a 95 % interval."""
+
+    value: str
+    share: float
+    low: float
+    high: float
+    probability: float | None = None
+
+
+class Calibrated(Grown):
+    """On how many people the probabilities rest, and how good they are (Brier score)."""
+
+    people: int
+    classes: list[str]
+    brier_before: float
+    brier_after: float
+
+
+class NeighboursRecord(Grown):
+    """What the neighbours' labels say."""
+
+    label: str
+    people: int
+    unknown: int
+    shares: list[Share]
+    probabilities: dict[str, float] | None = None
+    calibration: Calibrated | None = None
+    text: list[str] = Field(default_factory=list)
+
+
+class TypicalityRecord(Grown):
+    """Whether the gallery has any similar case."""
+
+    p_value: float
+    distance: float
+    people: int
+    unlike: bool
+    text: str
+
+
+class Answer(Grown):
+    """The answer to a search: the record of `braincase search --json`, with its identity."""
+
+    search: str
+    request: SearchRequest
+    hits: list[AnsweredHit]
+    same_subject: list[HitRecord]
+    own_subject: str | None
+    subject_detected: bool
+    gallery: str
+    gallery_version: int
+    fingerprint: str
+    n_cases: int
+    n_selected: int
+    n_searched: int
+    k: int
+    where: str
+    weights_name: str | None
+    query_id: str | None
+    query_labels: dict[str, Value]
+    exact: bool
+    notes: list[str]
+    label: str | None
+    score: str | None
+    neighbours: NeighboursRecord | None
+    typicality: TypicalityRecord | None
+    normality: Normality | None = None
+
+
+class Region(Record):
+    """One region of the atlas; `index` is its value in the atlas image."""
+
+    index: int
+    name: str
+    hemisphere: Literal["left", "right", "both"]

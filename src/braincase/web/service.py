@@ -1,0 +1,205 @@
+"""What a running service holds, and how a request reaches it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+from fastapi import Depends, Request
+from numpy.typing import NDArray
+
+from braincase.ask import Asked
+from braincase.derivatives import read_image
+from braincase.explain import Spread
+from braincase.gallery import Gallery, StoredCase, open_gallery
+from braincase.geometry import Grid, grid_of_resolution
+from braincase.normal import Normal
+from braincase.web import records
+from braincase.web.audit import Audit
+from braincase.web.catalogue import Catalogue
+from braincase.web.jobs import Desk, Upload
+from braincase.web.kept import Kept
+from braincase.web.metrics import Metrics
+from braincase.web.private import private_folder
+from braincase.web.problems import not_found
+from braincase.web.security import Gate, Person
+from braincase.web.settings import Settings
+from braincase.web.worker import Embedded
+
+#: Where a curator's cases go, beside the gallery's own files.
+SAVED = "saved"
+#: Decoded volumes kept for slices and maps; at 2 mm each is 0.6 MB.
+KEPT_VOLUMES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One finished search: what was asked by whom, what was found, and all that is said of it."""
+
+    wish: records.SearchRequest
+    owner: str
+    asked: Asked
+    told: records.Answer
+
+    @property
+    def upload(self) -> str | None:
+        """The upload it was made with."""
+        return self.wish.upload
+
+
+@dataclass(eq=False)
+class Learned:
+    """What is normal, and how much people usually differ, in a gallery of `cases`."""
+
+    cases: int = 0
+    normal: Normal | None = None
+    spread: Spread | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """One running service.
+
+    Parameters
+    ----------
+    settings
+        What it was told.
+    gallery, writer
+        Two connections to one gallery, so that readers never wait for the curator.
+    grid
+        Of all volumes.
+    desk
+        Where uploads are prepared; None without a model.
+    catalogue
+        All cases of the newest version.
+    searches
+        Searches that no permalink can hold, by their token.
+    volumes
+        Decoded volumes.
+    folder
+        A private folder for files made on the way, such as maps.
+    audit, metrics, gate
+        Who did what; how much and how fast; who may.
+    learned, lock
+        What was learned from images when it was first asked for; and who may learn.
+    """
+
+    settings: Settings
+    gallery: Gallery
+    writer: Gallery
+    grid: Grid
+    desk: Desk | None
+    catalogue: Catalogue
+    searches: Kept[Search]
+    volumes: Kept[NDArray[np.uint8]]
+    folder: Path
+    audit: Audit
+    metrics: Metrics
+    gate: Gate
+    learned: Learned = field(default_factory=Learned)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def name(self) -> str:
+        """What the gallery is called: never the path of its folder."""
+        return Path(self.settings.gallery).name
+
+    def close(self) -> None:
+        """Let go of everything, and remove every private file."""
+        if self.desk is not None:
+            self.desk.close()
+        self.gallery.close()
+        self.writer.close()
+        self.audit.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def uploaded(self, job: str, person: Person) -> tuple[Upload, Embedded]:
+        """Return a person's uploaded scan that is ready.
+
+        Raises
+        ------
+        Problem
+            If it is not there, not theirs, or not ready.
+        """
+        if self.desk is None:
+            raise not_found("upload: the service was started without a model")
+        return self.desk.finished(job, person.owner)
+
+    def saved_folder(self) -> Path:
+        """Return the cohort folder of the cases that curators keep."""
+        own = getattr(self.gallery, "folder", None)
+        return (Path(own) if own is not None else Path.cwd()) / SAVED
+
+    def volume_of(self, case: StoredCase) -> NDArray[np.uint8]:
+        """Return a case's standard volume.
+
+        Raises
+        ------
+        Problem
+            If its image is not there.
+        ScanError
+            If it is damaged.
+        """
+        if case.image is None or not case.image.is_file():
+            raise not_found("image of this case; perhaps its cohort has been moved")
+        return self.read(case.image)
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """Return a prepared volume from disk or from those kept in memory."""
+        key = f"{path}:{path.stat().st_mtime_ns}"
+        held = self.volumes.get(key)
+        if held is None:
+            held = self.volumes.put(key, read_image(path, self.grid))
+        return held
+
+
+def open_service(settings: Settings) -> Service:
+    """Open gallery and audit log, and start the worker.
+
+    Raises
+    ------
+    GalleryError
+        If there is no gallery.
+    FingerprintError
+        If the model is not the gallery's.
+    """
+    gallery = open_gallery(settings.gallery, settings.fingerprint)
+    info = gallery.info()
+    gate = Gate(settings)
+    audit = Audit(settings.audit)
+    desk = Desk(settings.load, info.resolution_mm, settings.limits) if settings.load else None
+    return Service(
+        settings=settings,
+        gallery=gallery,
+        writer=open_gallery(settings.gallery),
+        grid=grid_of_resolution(info.resolution_mm),
+        desk=desk,
+        catalogue=Catalogue(gallery),
+        searches=Kept(1000, settings.limits.keep_s),
+        volumes=Kept(KEPT_VOLUMES, settings.limits.keep_s),
+        folder=private_folder("service"),
+        audit=audit,
+        metrics=Metrics(desk),
+        gate=gate,
+    )
+
+
+def _service_of(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+#: The service, as a parameter of an endpoint.
+Here = Annotated[Service, Depends(_service_of)]
+
+
+@cache
+def region_names() -> list[str]:
+    """Return every region that a search can be restricted to."""
+    from braincase.regions import load_regions
+
+    return load_regions().choices()
