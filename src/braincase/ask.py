@@ -191,7 +191,8 @@ def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish)
     from braincase.embed import embedder
 
     code = embedder(model)(scan.volume[None])[0]
-    return ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+    asked = ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+    return replace(asked, model=model)
 
 
 def ask_with_embedded(
@@ -218,7 +219,7 @@ def ask_with_embedded(
         labels=scan.labels,
         image_hash=scan.image_hash,
     )
-    return replace(_asked(gallery, query, scan, wish), model=model)
+    return _asked(gallery, query, scan, wish)
 
 
 def ask_with_code(gallery: Gallery, code: ArrayLike, wish: Wish) -> Asked:
