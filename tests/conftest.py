@@ -11,6 +11,7 @@ import pytest
 from braincase.cohort import Cohort
 from milvus_server import Server, running_server, why_not
 from simulated import clinic_cohort, tiny_cohort
+from web_service import fill, untrained_model
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
@@ -50,3 +51,15 @@ def milvus(milvus_server: Server) -> Iterator[str]:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """A simulated cohort of 56 people, enough to learn what is normal; do not write into it."""
     return clinic_cohort(tmp_path_factory.mktemp("clinic") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def web_model(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model on the tiny cohort's grid."""
+    return untrained_model(tmp_path_factory.mktemp("web") / "model", tiny)
+
+
+@pytest.fixture(scope="session")
+def web_gallery(tiny: Cohort, web_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the tiny cohort; tests that change it copy it first."""
+    return fill(tmp_path_factory.mktemp("web") / "gallery", tiny, web_model)

@@ -14,8 +14,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("header", "volume", "sources"),
     ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),
     ("simulate", "preprocess"),
-    ("settings",),
-    ("augment", "model", "losses", "checkpoint", "embed", "train", "card"),
+    ("settings", "about"),
+    ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
     ("gallery", "regions", "search", "indexing", "raw_indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
@@ -23,11 +23,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pictures", "explain_picture"),
     ("report",),
     ("experiment", "query", "ask", "answer", "explain_hits"),
+    ("api",),
     ("demo", "web"),
     ("cli_search", "cli_web", "cli_gallery"),
     ("cli", "__main__"),
 )
-TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}
+TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}
 
 
 def top_name(path: Path) -> str:

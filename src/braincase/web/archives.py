@@ -31,7 +31,7 @@ def kept_suffix(name: str) -> str:
     ScanError
         If it is no kind of file that can be a scan.
     """
-    plain = Path(PurePosixPath(name.replace("\\", "/")).name)
+    plain = Path(_plain_name(name))
     if suffix := suffix_of(plain):
         if suffix.startswith((".hdr", ".img")):
             advice = "Put both files of the pair into one zip, or convert it to NIfTI."
@@ -112,7 +112,7 @@ def _checked(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> list
     members = [
         member
         for member in archive.infolist()
-        if not member.is_dir() and not PurePosixPath(member.filename).name.startswith(".")
+        if not member.is_dir() and not _plain_name(member.filename).startswith(".")
     ]
     size = sum(member.file_size for member in members)
     if len(members) > most_files or size > most_bytes:
@@ -126,9 +126,14 @@ def _checked(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> list
     return members
 
 
+def _plain_name(name: str) -> str:
+    """Return the last part of a path as any system may have written it."""
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
 def _member_suffix(name: str) -> str:
     """Return a member's suffix if a reader needs it to know the file, else a neutral one."""
-    plain = Path(PurePosixPath(name.replace("\\", "/")).name.lower())
+    plain = Path(_plain_name(name).lower())
     if plain.name == "dicomdir":
         return ".index"
     suffix = suffix_of(plain) or plain.suffix

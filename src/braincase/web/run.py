@@ -6,6 +6,7 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from braincase.errors import UsageError
 from braincase.web.app import build_app
@@ -27,7 +28,7 @@ def run(settings: Settings) -> None:
     BraincaseError
         If gallery, users or audit log cannot be used.
     """
-    listening = _listen(settings.host, settings.port)
+    listening = open_port(settings.host, settings.port)
     with listening:
         app = build_app(settings)
         host, port = listening.getsockname()[:2]
@@ -38,24 +39,33 @@ def run(settings: Settings) -> None:
             print(
                 "The page is not built (npm): plain pages with pictures instead.", file=sys.stderr
             )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,  # the audit log tells who asked what, without addresses in it
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=MOST_CONNECTIONS,
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=GOODBYE_S,
-                ssl_certfile=settings.certificate,
-                ssl_keyfile=settings.key,
-            )
-        )
-        server.run(sockets=[listening])
+        uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the server runs."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # the audit log tells who asked what, without addresses in it
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=GOODBYE_S,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 takes any free one.
+
+    Raises
+    ------
+    UsageError
+        If the port is taken or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
