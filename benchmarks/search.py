@@ -203,6 +203,14 @@ def other_engines(codes: np.ndarray, with_hnsw: bool) -> dict[str, Callable[[Any
     return engines
 
 
+def row_of(line: Line, floor: float) -> str:
+    first = "" if line.first is None else f"{line.first:.2f}"
+    return (
+        f"| {line.size:,} | {line.selected} | {line.method} | {line.p50:.2f} | {line.p99:.2f} |"
+        f" {first} | {line.recall:.3f} | {line.p50 / max(floor, 1e-3):.2f} |"
+    )
+
+
 def resident_mb() -> float:
     text = Path("/proc/self/statm")
     if text.exists():
@@ -221,11 +229,7 @@ def main() -> None:
     for size in options.sizes:
         lines = list(measure(size, options.queries, options.hnsw))
         floor = {line.selected: line.p50 for line in lines if line.method == "NumPy pass"}
-        table += [
-            f"| {line.size:,} | {line.selected} | {line.method} | {line.p50:.2f} | {line.p99:.2f} |"
-            f" {'' if line.first is None else f'{line.first:.2f}'} | {line.recall:.3f} | {line.p50 / max(floor[line.selected], 1e-3):.2f} |"
-            for line in lines
-        ]
+        table += [row_of(line, floor[line.selected]) for line in lines]
     print("\n".join(table))
 
 

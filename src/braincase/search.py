@@ -10,7 +10,6 @@ import numpy as np
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.interface import Gallery, Neighbours, refuse_other_model
 from braincase.gallery.records import (
-    Code,
     Hit,
     Query,
     SearchResult,
@@ -86,15 +85,22 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
     own = (
         code if query.own_code is None else checked_code(query.own_code, info.n_dimensions, "query")
     )
-    person = _person_of(gallery, query, own, info.people, as_of)
-    found = gallery.nearest(
-        code,
-        query.k,
-        where=query.where,
-        without_subject=person.subject,
-        weights=weights,
-        as_of=as_of,
-    )
+    alone = query.own_code is None and not query.where.strip() and weights is None
+    near = None  # one pass serves both questions if nothing is asked but the nearest
+    if query.subject is None:
+        near = gallery.nearest(own, query.k if alone else 1, as_of=as_of)
+    person = _person_of(gallery, query, near, info.people, as_of)
+    if alone and near is not None and person.subject is None:
+        found = near
+    else:
+        found = gallery.nearest(
+            code,
+            query.k,
+            where=query.where,
+            without_subject=person.subject,
+            weights=weights,
+            as_of=as_of,
+        )
     earlier: tuple[Hit, ...] = ()
     if person.subject is not None:
         theirs = gallery.nearest(
@@ -150,10 +156,11 @@ def _check_counts(k: int, n_cases: int, url: str) -> None:
         raise UsageError("-k", str(k), f"at most the {n_cases} cases of the gallery")
 
 
-def _person_of(gallery: Gallery, query: Query, code: Code, n_people: int, as_of: int) -> Person:
-    if query.subject is not None:
+def _person_of(
+    gallery: Gallery, query: Query, near: Neighbours | None, n_people: int, as_of: int
+) -> Person:
+    if near is None:
         return Person(query.subject)
-    near = gallery.nearest(code, 1, as_of=as_of)
     case, distance = near.cases[0], float(near.distances[0])
     same_image = query.image_hash is not None and query.image_hash == case.image_hash
     if same_image or distance == 0.0:
