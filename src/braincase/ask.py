@@ -322,7 +322,7 @@ def draw(
     asked: Asked,
     png: Path | None,
     html: Path | None,
-    lines: Sequence[str] = (),
+    sections: Sequence[tuple[str, Sequence[str]]] = (),
     warning: str = "",
 ) -> None:
     """Draw query and hits in three planes, as a PNG file, an HTML file, or both.
@@ -333,7 +333,7 @@ def draw(
         The search.
     png, html
         Files to write.
-    lines, warning
+    sections, warning
         From `braincase.wording`; the HTML page tells them instead of the bare notes.
     """
     if not (png or html):
@@ -349,7 +349,7 @@ def draw(
     if png:
         draw_search(query, hits, earlier, png)
     if html:
-        write_search_html(query, hits, earlier, asked.result, html, lines, warning)
+        write_search_html(query, hits, earlier, asked.result, html, sections, warning)
 
 
 def _picture_of_query(asked: Asked) -> CasePicture:

@@ -65,7 +65,7 @@ def search(
     from braincase.atomic import refuse_overwrite
     from braincase.explain_hits import write_explanations
     from braincase.refine import write_hits
-    from braincase.wording import lines_of, warning_of
+    from braincase.wording import sections_of, warning_of
 
     for path in (picture, html, explain, save_hits):
         if path:
@@ -89,7 +89,7 @@ def search(
     missing = write_explanations(asked, told, explain) if explain else ()
     if save_hits:
         write_hits(asked.result, asked.gallery, save_hits)
-    draw(asked, picture, html, lines_of(told, why=True), warning_of(told))
+    draw(asked, picture, html, sections_of(told, why=True), warning_of(told))
     if as_json:
         print(json.dumps({**told.to_json(), "missing": missing}, indent=2, ensure_ascii=False))
     else:
@@ -111,12 +111,14 @@ def _known(age: float | None, sex: str | None) -> dict[str, Any]:
 
 def print_answer(told: Answer, why: bool = False) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
-    from braincase.wording import lines_of, warning_of
+    from braincase.wording import sections_of, warning_of
 
     if warning := warning_of(told):
         print(f"WARNING: {warning}")
     _print_table(told)
-    print("\n".join(lines_of(told, why)))
+    for heading, lines in sections_of(told, why):
+        print(f"{heading}:")
+        print("\n".join(f"  {line}" for line in lines))
 
 
 def _print_table(told: Answer) -> None:

@@ -165,13 +165,13 @@ def write_search_html(
     earlier: Sequence[CasePicture],
     result: SearchResult,
     path: Path,
-    lines: Sequence[str] = (),
+    sections: Sequence[tuple[str, Sequence[str]]] = (),
     warning: str = "",
 ) -> Path:
     """Write query, hits and earlier scans as one self-contained HTML file and return its path.
 
-    `lines` are what the answer says, notes included; without them the result's notes are told.
-    `warning` stands first.
+    `sections` are what the answer says, headings with lines, notes included; without them the
+    result's notes are told. `warning` stands first.
     """
     environment = Environment(
         loader=PackageLoader("braincase"), autoescape=True, undefined=StrictUndefined
@@ -181,7 +181,7 @@ def write_search_html(
         hits=[_card(case) for case in hits],
         earlier=[_card(case) for case in earlier],
         result=result,
-        lines=list(lines) or list(result.notes),
+        sections=sections or ([("Notes", result.notes)] if result.notes else []),
         warning=warning,
         convention=CONVENTION,
     )
