@@ -231,10 +231,10 @@ class HitRecord(Record):
 class Normality(Grown):
     """How far a person is from normal for age and sex, and how differently from the query."""
 
-    controls: int
+    controls: int | None
     normal_anatomy: float | None
     abnormality: float | None
-    abnormal: list[tuple[str, float]]
+    abnormal: list[tuple[str, float]] | None
 
 
 class AnsweredHit(HitRecord):

@@ -22,6 +22,7 @@ from braincase.answer import answer
 from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_embedded, draw
 from braincase.errors import GalleryError
 from braincase.gallery import SearchResult
+from braincase.learned import knowing_since
 from braincase.query import QueryScan
 from braincase.sources.scan import Value
 from braincase.web import records
@@ -83,7 +84,8 @@ def _carry_out(
     here: Service, person: Person, wish: records.SearchRequest, name: str | None
 ) -> Search:
     asked = _asked(here, person, wish)
-    told = answer(asked, here.settings.label, normality=wish.normality)
+    with knowing_since(here.known_since(asked.result.gallery_version)):
+        told = answer(asked, here.settings.label, normality=wish.normality)
     name = name or _name_of(wish, asked.result)
     content = {**told.to_json(), "search": name, "gallery": here.name, "request": wish}
     done = Search(wish, person.name, asked, records.Answer.model_validate(content))

@@ -33,6 +33,8 @@ from braincase.web.worker import Embedded
 
 #: Where a curator's cases go, beside the gallery's own files.
 SAVED = "saved"
+#: A calibration holds while the number of cases changes by no more than this share.
+DRIFT = 0.02
 #: Decoded volumes kept for slices and maps; at 2 mm each is 0.6 MB.
 KEPT_VOLUMES = 32
 
@@ -54,8 +56,13 @@ class Search:
 
 @dataclass(eq=False)
 class Learned:
-    """What is normal, and how much people usually differ, in a gallery of `cases`."""
+    """What is normal, and how much people usually differ, in a gallery of `cases`.
 
+    `since` is the version, and `since_cases` its size, for which answers were calibrated.
+    """
+
+    since: int = 0
+    since_cases: int = 0
     cases: int = 0
     normal: Normal | None = None
     spread: Spread | None = None
@@ -134,6 +141,20 @@ class Service:
         """Return the cohort folder of the cases that curators keep."""
         own = getattr(self.gallery, "folder", None)
         return (Path(own) if own is not None else Path.cwd()) / SAVED
+
+    def known_since(self, version: int) -> int | None:
+        """Return the version whose calibration holds for another, or None for its own.
+
+        Calibrating takes hundreds of searches; while curators add case by case, that of an earlier
+        version holds until the gallery has changed by `DRIFT`.
+        """
+        n_cases = self.gallery.info(version).cases
+        with self.lock:
+            held = self.learned
+            near = abs(n_cases - held.since_cases) <= DRIFT * held.since_cases
+            if not near and version >= held.since:
+                held.since, held.since_cases, near = version, n_cases, True
+            return held.since if near and version >= held.since else None
 
     def volume_of(self, case: StoredCase) -> NDArray[np.uint8]:
         """Return a case's standard volume.
