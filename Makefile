@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+FRONTEND := src/braincase/web/frontend
+MODULES := $(FRONTEND)/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
 .PHONY: demo test page lint bench clean
@@ -15,7 +17,7 @@ test: $(READY) page
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
@@ -30,15 +32,22 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distributed-test]' \
+		|| echo "no Milvus server for this machine: its tests will be skipped"
 	touch $(READY)
 
-# The reading-room page. Without npm the service draws its pictures itself and says so.
+# The reading-room page. Without npm, or without its packages, the service draws pictures itself.
 page:
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE) || echo "the page was not built; going on without it"; \
-	else echo "npm is missing: the reading room will show slices drawn by the service"; fi
+	@if ! command -v npm >/dev/null; then echo "npm is missing: the reading room will be plain pages"; \
+	elif ! $(MAKE) -s $(MODULES); then echo "npm found no packages: plain pages"; \
+	else $(MAKE) -s $(PAGE); fi
 
-$(PAGE): $(shell find src/braincase/web/frontend -type f -not -path '*/node_modules/*' 2>/dev/null)
-	cd src/braincase/web/frontend && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+$(MODULES): $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(PAGE): $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*' 2>/dev/null)
+	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
 
 clean:
-	rm -rf $(VENV) demo src/braincase/web/static src/braincase/web/frontend/node_modules
+	rm -rf $(VENV) demo src/braincase/web/static $(FRONTEND)/node_modules

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from braincase.cohort import Cohort
+from milvus_server import Server, running_server, why_not
 from simulated import clinic_cohort, tiny_cohort
 from web_service import fill, untrained_model
 
@@ -27,6 +29,22 @@ def shared_data() -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """A simulated cohort of 26 people, 34 scans, at 4 mm; do not write into its folder."""
     return tiny_cohort(tmp_path_factory.mktemp("tiny") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[Server]:
+    """A real Milvus in a network namespace; tests that use it are in the xdist group `milvus`."""
+    if reason := why_not():
+        pytest.skip(f"no Milvus server: {reason}")
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def milvus(milvus_server: Server) -> Iterator[str]:
+    """``host:port`` of a real Milvus that this test, and what it starts, can reach."""
+    with milvus_server.reachable() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

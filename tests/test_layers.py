@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),
     ("simulate", "preprocess"),
     ("settings", "about"),
-    ("augment", "model", "losses", "checkpoint", "embed", "train", "card"),
+    ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
@@ -23,11 +23,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pictures", "explain_picture"),
     ("report",),
     ("experiment", "query", "ask", "answer", "explain_hits"),
+    ("api",),
     ("demo", "web"),
     ("cli_search", "cli_web"),
     ("cli", "__main__"),
 )
-TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed"}
+TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}
 
 
 def top_name(path: Path) -> str:

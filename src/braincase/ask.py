@@ -99,6 +99,8 @@ class Asked:
         By which similarity the hits are ranked; see `Wish`.
     moves
         How the query's code was moved, a sentence each.
+    model
+        The model that embedded the scan, where one did.
     """
 
     gallery: Gallery
@@ -107,6 +109,7 @@ class Asked:
     scan: QueryScan | None = None
     similar_by: str = "code"
     moves: tuple[str, ...] = ()
+    model: Model | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -188,7 +191,8 @@ def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish)
     from braincase.embed import embedder
 
     code = embedder(model)(scan.volume[None])[0]
-    return ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+    asked = ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+    return replace(asked, model=model)
 
 
 def ask_with_embedded(

@@ -1,11 +1,18 @@
 """The searchable cases: one small interface, `Gallery`, and the engines that keep it.
 
-`open_gallery` and `create_gallery` take a folder (the embedded engine: no server, exact) or a URL.
+`open_gallery` and `create_gallery` take a folder (the embedded engine: no server) or the URL of
+a Milvus collection and its record (the distributed engine). Both are exact.
 """
 
 from __future__ import annotations
 
-from braincase.gallery.interface import Gallery, Neighbours, create_gallery, open_gallery
+from braincase.gallery.interface import (
+    Gallery,
+    Neighbours,
+    create_gallery,
+    open_gallery,
+    sync_gallery,
+)
 from braincase.gallery.records import (
     Change,
     GalleryInfo,
@@ -32,4 +39,5 @@ __all__ = [
     "create_gallery",
     "open_gallery",
     "score_of",
+    "sync_gallery",
 ]

@@ -14,8 +14,15 @@ MOST_CASES = 10_000
 BLOCK = 512
 
 
-def closest_pair(codes: NDArray[np.float32], rows: Rows, people: NDArray[np.int32]) -> float:
-    """Return the smallest distance above 0 between rows of different people.
+def even_sample(rows: Rows) -> Rows:
+    """Return all rows, or `MOST_CASES` of them evenly spread if there are more."""
+    if len(rows) <= MOST_CASES:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, MOST_CASES).astype(np.int64)]
+
+
+def closest_pair(codes: NDArray[np.float32], owners: NDArray[np.int32]) -> float:
+    """Return the smallest distance above 0 between codes of different people.
 
     A distance of 0 is one image under two names, and does not count.
 
@@ -23,21 +30,17 @@ def closest_pair(codes: NDArray[np.float32], rows: Rows, people: NDArray[np.int3
     ----------
     codes
         Shape (n, n_cells).
-    rows
-        The rows to compare; an even sample of them if there are more than `MOST_CASES`.
-    people
-        Number of the person of each of the n rows.
+    owners
+        Number of the person of each, shape (n,).
 
     Returns
     -------
     distance
         Euclidean; infinite if there are no two people.
     """
-    if len(rows) > MOST_CASES:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_CASES).astype(np.int64)]
-    if not len(rows):
+    if not len(codes):
         return math.inf
-    chosen, owners = codes[rows].astype(np.float64), people[rows]
+    chosen = codes.astype(np.float64)
     chosen -= chosen.mean(axis=0)  # smaller numbers round less
     squares = np.einsum("ij,ij->i", chosen, chosen)
     tiny = 1e-12 * float(squares.max())

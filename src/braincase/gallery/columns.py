@@ -62,8 +62,13 @@ def column_of(values: Sequence[Value]) -> Column:
     if all(value is None or isinstance(value, int | float) for value in values):
         numbers = [np.nan if value is None else float(value) for value in values]
         return NumberColumn(np.array(numbers, dtype=np.float64))
-    known = np.array([value is not None for value in values])
-    texts = np.array([_text(value) for value in values if value is not None], dtype=np.str_)
+    return text_column([None if value is None else _text(value) for value in values])
+
+
+def text_column(values: Sequence[str | None]) -> TextColumn:
+    """Return texts as one column."""
+    known = np.array([value is not None for value in values], dtype=bool)
+    texts = np.array([value for value in values if value is not None], dtype=np.str_)
     distinct, inverse = np.unique(texts, return_inverse=True)
     indices = np.full(len(values), -1, np.int32)
     indices[known] = inverse
@@ -80,9 +85,13 @@ def join_columns(columns: Sequence[Column]) -> Column:
     numbers = [column.values for column in columns if isinstance(column, NumberColumn)]
     if len(numbers) == len(columns):
         return NumberColumn(np.concatenate(numbers))
-    written = [_as_text(column) for column in columns]
-    texts = np.unique(np.concatenate([column.texts for column in written]))
-    return TextColumn(np.concatenate([_reindexed(column, texts) for column in written]), texts)
+    return join_texts([_as_text(column) for column in columns])
+
+
+def join_texts(columns: Sequence[TextColumn]) -> TextColumn:
+    """Return the rows of all columns, of which there is one at least, one after another."""
+    texts = np.unique(np.concatenate([column.texts for column in columns]))
+    return TextColumn(np.concatenate([_reindexed(column, texts) for column in columns]), texts)
 
 
 def columns_of_labels(labels: Sequence[Mapping[str, Value]]) -> dict[str, Column]:

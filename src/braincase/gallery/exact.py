@@ -156,10 +156,15 @@ def _error_bound(
     longest: float, query: NDArray[np.float32], weights: NDArray[np.float64] | None
 ) -> float:
     """Return by how much a rough squared distance can be wrong; infinite after an overflow."""
-    terms = len(query) + 16  # the dot product's, and a few for rounding, adding and the weights
-    relative = terms * _UNIT_ROUNDOFF / (1 - terms * _UNIT_ROUNDOFF)
-    underflow = 4 * terms * float(np.finfo(np.float32).tiny)
-    return 2 * relative * (longest + math.sqrt(_square(query, weights))) ** 2 + underflow
+    underflow = 4 * (len(query) + 16) * float(np.finfo(np.float32).tiny)
+    reach = longest + math.sqrt(_square(query, weights))
+    return 2 * relative_error(len(query)) * reach**2 + underflow
+
+
+def relative_error(n_terms: int) -> float:
+    """Return the error of a float32 dot product, relative to the sum of its absolute products."""
+    terms = n_terms + 16  # a few more for rounding the factors, adding and the weights
+    return terms * _UNIT_ROUNDOFF / (1 - terms * _UNIT_ROUNDOFF)
 
 
 def _candidates(rough: NDArray[np.float32], k: int, error: float) -> NDArray[np.intp]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FingerprintError, UsageError
+from braincase.gallery.place import MilvusPlace, place_of
 from braincase.gallery.records import (
     Change,
     Code,
@@ -20,6 +21,9 @@ from braincase.gallery.records import (
     Version,
     Weights,
 )
+
+if TYPE_CHECKING:
+    from braincase.gallery.mirror import Synced
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,7 @@ def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
     Parameters
     ----------
     url
-        A folder, or ``sqlite:///folder``.
+        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
     fingerprint
         The model about to be used; None if none is.
 
@@ -143,7 +147,14 @@ def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
     """
     from braincase.gallery.embedded import EmbeddedGallery
 
-    gallery = EmbeddedGallery(_folder_of(url))
+    place = place_of(url)
+    gallery: Gallery
+    if isinstance(place, MilvusPlace):
+        from braincase.gallery.milvus import MilvusGallery
+
+        gallery = MilvusGallery(place)
+    else:
+        gallery = EmbeddedGallery(place)
     if fingerprint is not None:
         refuse_other_model(url, gallery.fingerprint, fingerprint)
     return gallery
@@ -157,7 +168,7 @@ def create_gallery(
     Parameters
     ----------
     url
-        A folder, or ``sqlite:///folder``.
+        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
     fingerprint
         The model's.
     resolution_mm
@@ -170,16 +181,49 @@ def create_gallery(
     GalleryError
         If a gallery is there already, or the place cannot be written.
     """
+    place = place_of(url)
+    if isinstance(place, MilvusPlace):
+        from braincase.gallery.milvus import create_milvus
+
+        return create_milvus(place, fingerprint, resolution_mm, n_dimensions)
     from braincase.gallery.embedded import create_embedded
 
-    return create_embedded(_folder_of(url), fingerprint, resolution_mm, n_dimensions)
+    return create_embedded(place, fingerprint, resolution_mm, n_dimensions)
 
 
 def exists(url: str | Path) -> bool:
     """Return whether there is a gallery at `url`."""
     from braincase.gallery.database import FILE_NAME
 
-    return (_folder_of(url) / FILE_NAME).is_file()
+    place = place_of(url)
+    folder = place.record if isinstance(place, MilvusPlace) else place
+    return (folder / FILE_NAME).is_file()
+
+
+def sync_gallery(url: str | Path) -> Synced:
+    """Make a distributed gallery's collection what its record says, whatever is there.
+
+    A collection that is missing is made: so a gallery in a folder is spread to a server.
+
+    Parameters
+    ----------
+    url
+        ``milvus://host:port/collection?record=folder``; with ``&index=hnsw`` or ``&index=flat`` a
+        collection of the other kind is made anew.
+
+    Raises
+    ------
+    UsageError
+        If the gallery is only a folder.
+    GalleryError
+        If there is no record, the server does not answer, or the collection is not this gallery's.
+    """
+    place = place_of(url)
+    if not isinstance(place, MilvusPlace):
+        raise UsageError(url, "a gallery in a folder has nothing to bring up", "a milvus:// URL")
+    from braincase.gallery.milvus import sync_milvus
+
+    return sync_milvus(place)
 
 
 def refuse_other_model(where: str | Path, held: str, offered: str) -> None:
@@ -193,13 +237,3 @@ def refuse_other_model(where: str | Path, held: str, offered: str) -> None:
     if held != offered:
         advice = "Codes of two models cannot be compared: use that model, or index with this one."
         raise FingerprintError(where, f"model {offered[:12]}", f"model {held[:12]}", advice)
-
-
-def _folder_of(url: str | Path) -> Path:
-    text = str(url)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return Path(text)
-    if scheme != "sqlite":
-        raise UsageError(text, f"the unknown engine '{scheme}'", "a folder or sqlite:///folder")
-    return Path(rest.removeprefix("/"))

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import GalleryError
+from braincase.gallery.coarse import coarse_text
 from braincase.gallery.columns import (
     Column,
     TextColumn,
     column_of,
     columns_of_labels,
     join_tables,
+    join_texts,
+    text_column,
 )
-from braincase.gallery.database import FILE_NAME, checksum_of
 from braincase.gallery.exact import Rows, squared_lengths
+from braincase.gallery.reading import verify
 
 #: Rows read from the record at a time.
 BATCH = 20_000
@@ -40,7 +42,8 @@ class Memory:
     version
         The newest version this knows.
     buffer
-        Codes, shape (capacity, n_cells); the first ``len(record_rows)`` are filled.
+        Codes, shape (capacity, n_cells), the first ``len(record_rows)`` filled; or (capacity, 0)
+        where the codes stay in the record.
     squares
         Squared length of each code, shape (n,).
     record_rows
@@ -49,6 +52,8 @@ class Memory:
         Versions between which each state was live, shape (n,).
     columns
         ``subject``, ``session`` and the labels, each of n rows.
+    coarse
+        The coarse group of each row (`braincase.gallery.coarse`), where the codes stay outside.
     """
 
     version: int
@@ -58,6 +63,7 @@ class Memory:
     added_in: Rows
     removed_in: Rows
     columns: Mapping[str, Column] = field(default_factory=dict)
+    coarse: TextColumn | None = None
 
     @property
     def codes(self) -> NDArray[np.float32]:
@@ -89,10 +95,10 @@ class Live:
 _NOBODY = TextColumn(np.empty(0, np.int32), np.empty(0, np.str_))
 
 
-def empty_memory(n_dimensions: int) -> Memory:
+def empty_memory(n_dimensions: int, keep_codes: bool = True) -> Memory:
     """Return the memory of a gallery before its first version."""
     none = np.empty(0, np.int64)
-    buffer = np.empty((0, n_dimensions), np.float32)
+    buffer = np.empty((0, n_dimensions if keep_codes else 0), np.float32)
     return Memory(-1, buffer, np.empty(0, np.float32), none, none, none)
 
 
@@ -121,8 +127,9 @@ def _new_parts(memory: Memory, connection: sqlite3.Connection, folder: Path) -> 
     (count,) = connection.execute("SELECT count(*) FROM cases WHERE added_in > ?", new).fetchone()
     filled = len(memory.record_rows)
     buffer = _with_room(memory.buffer, filled, count)
+    code = "code" if buffer.shape[1] else "NULL"
     rows = connection.execute(
-        "SELECT row, scan_id, subject, session, labels, code, checksum, added_in, removed_in"
+        f"SELECT row, scan_id, subject, session, labels, {code}, checksum, added_in, removed_in"
         " FROM cases WHERE added_in > ? ORDER BY row",
         new,
     )
@@ -135,10 +142,16 @@ def _part(batch: list[Any], buffer: NDArray[np.float32], filled: int, folder: Pa
     record_rows, scan_ids, subjects, sessions, labels, blobs, checksums, added, removed = zip(
         *batch, strict=True
     )
-    _verify(folder, scan_ids, labels, blobs, checksums)
     codes = buffer[filled : filled + len(batch)]
-    codes[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(codes.shape)
-    table = columns_of_labels(json.loads(f"[{','.join(labels)}]"))
+    written = json.loads(f"[{','.join(labels)}]")
+    coarse = None
+    if codes.shape[1]:
+        for row in zip(scan_ids, labels, blobs, checksums, strict=True):
+            verify(folder, *row)
+        codes[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(codes.shape)
+    else:
+        coarse = text_column([coarse_text(row) for row in written])
+    table = columns_of_labels(written)
     identity = {"subject": column_of(subjects), "session": column_of(sessions)}
     return Memory(
         -1,
@@ -148,12 +161,14 @@ def _part(batch: list[Any], buffer: NDArray[np.float32], filled: int, folder: Pa
         np.array(added, np.int64),
         np.array([NEVER if end is None else end for end in removed], np.int64),
         {**identity, **table, **identity},
+        coarse,
     )
 
 
 def _joined(parts: Sequence[Memory]) -> Memory:
     if len(parts) == 1:
         return parts[0]
+    coarse = [part.coarse for part in parts if part.coarse is not None]
     return Memory(
         parts[0].version,
         parts[-1].buffer,
@@ -162,6 +177,7 @@ def _joined(parts: Sequence[Memory]) -> Memory:
         np.concatenate([part.added_in for part in parts]),
         np.concatenate([part.removed_in for part in parts]),
         join_tables([(part.columns, len(part.record_rows)) for part in parts]),
+        join_texts(coarse) if coarse else None,
     )
 
 
@@ -173,13 +189,6 @@ def _with_room(buffer: NDArray[np.float32], filled: int, count: int) -> NDArray[
     larger = np.empty((max(needed, int(filled * GROWTH)), buffer.shape[1]), np.float32)
     larger[:filled] = buffer[:filled]
     return larger
-
-
-def _verify(folder: Path, scan_ids: Any, labels: Any, blobs: Any, checksums: Any) -> None:
-    for scan_id, text, blob, checksum in zip(scan_ids, labels, blobs, checksums, strict=True):
-        if checksum_of(scan_id, text, blob) != checksum:
-            advice = "Restore the gallery from a copy, or remove and index this scan again."
-            raise GalleryError(folder / FILE_NAME, f"{scan_id} is damaged", "a whole row", advice)
 
 
 def _note_ends(memory: Memory, ends: Mapping[int, int]) -> Memory:

@@ -6,6 +6,7 @@ import { ServiceError } from "./api/client";
 import type { Answer, Case, SearchRequest } from "./api/types";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
+import { errorText } from "./i18n/errors";
 import { type NamedFile, parcelOf } from "./lib/folder";
 import * as state from "./state";
 
@@ -20,11 +21,12 @@ export function tell(error: unknown): void {
   state.notice.value = { kind: "error", text: lineOf(error) };
 }
 
-function lineOf(error: unknown): string {
+/** One line for the reader, whatever went wrong. */
+export function lineOf(error: unknown): string {
   if (error instanceof ServiceError) {
     if (error.code === "unreachable") return t("errUnreachable");
     if (error.code === "unexpected") return t("errUnexpected", { message: error.message });
-    return error.message;
+    return errorText(error.code, error.message);
   }
   return error instanceof Error ? error.message : String(error);
 }
@@ -124,7 +126,12 @@ export async function uploadFiles(files: NamedFile[]): Promise<void> {
     if (!parcel) throw new Error(t("nothingToSend"));
     at("sending", 0);
     const sent = await sendScan(parcel.blob, parcel.name, (share) => at("sending", share), abort.signal);
-    abort.signal.addEventListener("abort", () => void service.cancelJob(sent.job).catch(() => undefined));
+    const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
+    abort.signal.addEventListener("abort", cancel);
+    if (abort.signal.aborted) {
+      cancel();
+      return;
+    }
     state.transfer.value = { name: parcel.name, phase: "job", share: 0, job: sent };
     const done = await followJob(sent.job, (job) => {
       state.transfer.value = { name: parcel.name, phase: "job", share: job.progress, job };

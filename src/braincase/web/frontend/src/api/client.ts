@@ -87,13 +87,13 @@ export const search = (request: SearchRequest): Promise<Answer> =>
   send("POST", path("searches"), request);
 export const readSearch = (id: string): Promise<Answer> => ask(path("searches", id));
 
-/** Why a file could not be had, in the service's words; NiiVue only tells that it could not. */
-export async function whyNot(url: string): Promise<string> {
+/** Why a file could not be had, as the service tells; NiiVue only says that it could not. */
+export async function whyNot(url: string): Promise<ServiceError | null> {
   try {
     const response = await fetch(url, { credentials: "same-origin" });
-    return response.ok ? "" : errorOf(response.status, await response.text()).message;
+    return response.ok ? null : errorOf(response.status, await response.text());
   } catch {
-    return "";
+    return errorOf(0, "");
   }
 }
 

@@ -3,7 +3,10 @@
 import { errorOf, jobEvents, readJob, uploadsUrl, writingHeaders } from "./client";
 import type { Job } from "./types";
 
-/** Send a file; fetch cannot tell how far it is, XMLHttpRequest can. Rejects when aborted. */
+/**
+ * Send a file; fetch cannot tell how far it is, XMLHttpRequest can. Rejects when aborted on the way;
+ * once all is sent the service has a job, which the caller must then cancel by its name.
+ */
 export function sendScan(
   file: Blob,
   name: string,
@@ -16,6 +19,10 @@ export function sendScan(
     for (const [key, value] of Object.entries(writingHeaders())) request.setRequestHeader(key, value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("X-Filename", encodeURIComponent(name));
+    let allSent = false;
+    request.upload.onload = () => {
+      allSent = true;
+    };
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
     };
@@ -29,7 +36,9 @@ export function sendScan(
     };
     request.onerror = () => reject(errorOf(0, ""));
     request.onabort = () => reject(new DOMException("aborted", "AbortError"));
-    abort.addEventListener("abort", () => request.abort());
+    abort.addEventListener("abort", () => {
+      if (!allSent) request.abort();
+    });
     request.send(file);
   });
 }

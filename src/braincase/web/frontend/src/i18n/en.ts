@@ -83,9 +83,9 @@ export const en = {
   overlayAgreement: "Agreement",
   overlayDeviation: "Deviation",
   opacity: "Opacity",
-  legendDifference: "Query minus case, in usual spreads between people",
-  legendAgreement: "How alike, 0 to 1",
-  legendDeviation: "From normal for age and sex, z",
+  legendDifference: "Query minus case, in usual spreads",
+  legendAgreement: "How alike, at most 1",
+  legendDeviation: "z for age and sex. Orange: brighter than normal",
   noMap: "This map is not available here: {why}",
   cross: "Cross",
   fullScreen: "Full screen",
@@ -161,6 +161,8 @@ export const en = {
   mouseWheel: "Wheel",
   mouseRight: "Right button",
   arrows: "Arrows, PgUp, PgDn",
+
+  licences: "Licences of the parts of this page",
 
   errUnreachable: "The service does not answer. Is it still running?",
   errUnexpected: "The service answered with something unexpected ({message}).",

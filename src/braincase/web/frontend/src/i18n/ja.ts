@@ -84,9 +84,9 @@ export const ja: Words = {
   overlayAgreement: "一致",
   overlayDeviation: "正常からの偏り",
   opacity: "不透明度",
-  legendDifference: "検索元 − 症例（人どうしの通常のばらつきを単位として）",
-  legendAgreement: "一致の度合い 0〜1",
-  legendDeviation: "年齢・性別に対する正常からの偏り z",
+  legendDifference: "検索元 − 症例（通常のばらつきを単位）",
+  legendAgreement: "一致の度合い（最大 1）",
+  legendDeviation: "年齢・性別に対する z、橙: 正常より明るい",
   noMap: "このマップは表示できません: {why}",
   cross: "十字線",
   fullScreen: "全画面",
@@ -162,6 +162,8 @@ export const ja: Words = {
   mouseWheel: "ホイール",
   mouseRight: "右ボタン",
   arrows: "矢印, PgUp, PgDn",
+
+  licences: "この画面に含まれる部品のライセンス",
 
   errUnreachable: "サービスが応答しません。起動していますか。",
   errUnexpected: "サービスから予期しない応答がありました（{message}）。",

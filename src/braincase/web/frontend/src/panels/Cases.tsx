@@ -127,6 +127,11 @@ export function Cases() {
   return (
     <>
       {answer.typicality?.unlike && <Unlike share={answer.typicality.p_value} people={answer.typicality.people} />}
+      {answer.notes.length > 0 && (
+        <section class="notes" aria-label={t("notes")}>
+          {answer.notes.map((note) => <p key={note} class="hint">{note}</p>)}
+        </section>
+      )}
       {answer.hits.length === 0 && <p class="hint empty">{t("noHits")}</p>}
       <ol class="cards" id="hits">
         {answer.hits.map((hit) => <Card key={hit.scan_id} hit={hit} most={most} own={false} />)}
@@ -138,11 +143,6 @@ export function Cases() {
           <ul class="cards">
             {answer.same_subject.map((hit) => <Card key={hit.scan_id} hit={hit} most={most} own />)}
           </ul>
-        </section>
-      )}
-      {answer.notes.length > 0 && (
-        <section class="notes" aria-label={t("notes")}>
-          {answer.notes.map((note) => <p key={note} class="hint">{note}</p>)}
         </section>
       )}
     </>

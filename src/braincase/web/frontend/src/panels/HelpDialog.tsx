@@ -27,6 +27,7 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
         />
         {t("keysOn")}
       </label>
+      <p class="licences"><a href="./static/licences.txt" target="_blank" rel="noopener">{t("licences")}</a></p>
     </Dialog>
   );
 }

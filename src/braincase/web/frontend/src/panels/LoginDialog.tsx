@@ -1,8 +1,7 @@
 /** Shown where the service wants to know who is asking. */
 
 import { useSignal } from "@preact/signals";
-import { logIn } from "../actions";
-import { ServiceError } from "../api/client";
+import { lineOf, logIn } from "../actions";
 import { t } from "../i18n";
 import { Dialog } from "./Dialog";
 
@@ -14,7 +13,7 @@ export function LoginDialog() {
     try {
       await logIn(String(form.get("user")), String(form.get("password")));
     } catch (error) {
-      fault.value = error instanceof ServiceError ? error.message : String(error);
+      fault.value = lineOf(error);
     }
   };
   return (

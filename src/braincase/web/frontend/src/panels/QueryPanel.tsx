@@ -32,7 +32,7 @@ function TransferLine() {
   const job = now.job?.state === "queued" ? t("queued") : now.job?.message || now.job?.stage || t("running");
   const text = now.phase === "packing" ? t("packing") : now.phase === "sending" ? t("sending") : job;
   return (
-    <div class="transfer">
+    <div class="transfer" data-phase={now.phase}>
       <strong title={now.name}>{now.name}</strong>
       <progress max="1" value={now.share} aria-label={text} />
       <div class="transfer-line">

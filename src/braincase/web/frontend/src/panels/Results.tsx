@@ -117,7 +117,7 @@ export function Results() {
       ) : (
         <>
           <Tabs tab={tab.value} onChoose={(name) => (tab.value = name)} />
-          <div class="results-head"><Found /><Exports /></div>
+          {anyAnswer && <div class="results-head"><Found /><Exports /></div>}
         </>
       )}
       {isWide.value ? (

@@ -6,7 +6,7 @@ import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
-import { gradient, OVERLAYS, type OverlayKind, SCALES } from "./overlays";
+import { ends, gradient, OVERLAYS, type OverlayKind, SCALES } from "./overlays";
 
 const NAMES: Record<OverlayKind, Key> = {
   none: "overlayNone",
@@ -41,12 +41,13 @@ function Legend() {
   const kind = state.overlay.value;
   if (kind === "none") return null;
   const scale = SCALES[kind];
-  const ends = scale.cold ? [`−${scale.most}`, "0", `+${scale.most}`] : ["0", `${scale.most}`];
   return (
     <div class="legend">
       <span class="legend-text">{t(scale.legend)}</span>
       <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
-      <span class="legend-ends">{ends.map((end) => <span key={end}>{end}</span>)}</span>
+      <span class={scale.cold ? "legend-ends legend-signed" : "legend-ends"}>
+        {ends(scale).map((end) => <span key={end}>{end}</span>)}
+      </span>
       <label class="opacity">
         <span>{t("opacity")}</span>
         <input

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { lineOf } from "../actions";
 import { urls, whyNot } from "../api/client";
 import { t } from "../i18n";
 import { labelLine } from "../lib/labels";
@@ -81,7 +82,7 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
         if (!current) return;
         view.shown = { ...view.shown, overlay: null };
         const told = await whyNot(overlay || anatomy);
-        if (current) fault.value = told || String(error);
+        if (current) fault.value = lineOf(told ?? error);
       })
       .finally(() => {
         if (current) busy.value = false;

@@ -5,63 +5,69 @@ import type { Key } from "../i18n/en";
 export type OverlayKind = "none" | "difference" | "agreement" | "deviation";
 export const OVERLAYS: readonly OverlayKind[] = ["none", "difference", "agreement", "deviation"];
 
-/** A colour at a place of the scale: [place 0 to 1, red, green, blue, alpha], each 0 to 255. */
-type Stop = readonly [number, number, number, number, number];
+/** A colour at a place of a scale: [place 0 to 1, red, green, blue], each 0 to 255. */
+type Stop = readonly [number, number, number, number];
 
+interface Colours {
+  name: string;
+  stops: readonly Stop[];
+}
+
+/** NiiVue draws an overlay's colours whole or not at all, so a scale begins at a threshold. */
 export interface Scale {
-  /** From this magnitude on the colour is full. */
+  /** Magnitudes from here on are coloured; what is less is as usual, and clear. */
+  least: number;
+  /** The colour of this magnitude stands for all beyond. */
   most: number;
-  warm: { name: string; stops: readonly Stop[] };
-  /** Colours of negative values, where there are any. */
-  cold: { name: string; stops: readonly Stop[] } | null;
+  warm: Colours;
+  /** Of negative values, where there are any. */
+  cold: Colours | null;
   legend: Key;
 }
 
 // Orange against blue: told apart with every common colour blindness, and on grey anatomy.
-// Clear up to 0.28 of the scale: within what is usual, the anatomy shows through.
-const WARM: readonly Stop[] = [
-  [0, 178, 74, 10, 0], [0.28, 190, 80, 14, 0], [0.5, 224, 112, 28, 130], [0.75, 255, 164, 70, 205], [1, 255, 236, 179, 245],
-];
-const COLD: readonly Stop[] = [
-  [0, 18, 62, 150, 0], [0.28, 24, 76, 176, 0], [0.5, 40, 110, 220, 130], [0.75, 96, 168, 248, 205], [1, 207, 232, 255, 245],
-];
-const ALIKE: readonly Stop[] = [
-  [0, 10, 60, 52, 0], [0.4, 14, 98, 84, 40], [0.75, 40, 168, 136, 170], [1, 196, 250, 216, 235],
-];
-
-const signed = (legend: Key, most: number): Scale => ({
-  most, legend,
-  warm: { name: "braincase-warm", stops: WARM },
-  cold: { name: "braincase-cold", stops: COLD },
-});
+const WARM: Colours = {
+  name: "braincase-warm",
+  stops: [[0, 196, 84, 16], [0.5, 255, 158, 61], [1, 255, 238, 190]],
+};
+const COLD: Colours = {
+  name: "braincase-cold",
+  stops: [[0, 28, 88, 196], [0.5, 92, 166, 248], [1, 214, 236, 255]],
+};
+const ALIKE: Colours = { name: "braincase-alike", stops: [[0, 14, 92, 80], [1, 150, 240, 200]] };
 
 export const SCALES: Record<Exclude<OverlayKind, "none">, Scale> = {
-  difference: signed("legendDifference", 4),
-  deviation: signed("legendDeviation", 5),
-  agreement: {
-    most: 1, legend: "legendAgreement",
-    warm: { name: "braincase-alike", stops: ALIKE }, cold: null,
-  },
+  difference: { least: 1.5, most: 4, warm: WARM, cold: COLD, legend: "legendDifference" },
+  deviation: { least: 2, most: 5, warm: WARM, cold: COLD, legend: "legendDeviation" },
+  agreement: { least: 0.6, most: 1, warm: ALIKE, cold: null, legend: "legendAgreement" },
 };
 
-/** A scale's colours as NiiVue wants them. */
-export function colormap(stops: readonly Stop[]): Record<"R" | "G" | "B" | "A" | "I", number[]> {
+/** A scale's colours as NiiVue wants them; its first entry is what lies below the threshold. */
+export function colormap({ stops }: Colours): Record<"R" | "G" | "B" | "A" | "I", number[]> {
+  const column = (place: 1 | 2 | 3): number[] => [0, ...stops.map((stop) => stop[place])];
   return {
-    R: stops.map((stop) => stop[1]),
-    G: stops.map((stop) => stop[2]),
-    B: stops.map((stop) => stop[3]),
-    A: stops.map((stop) => stop[4]),
-    I: stops.map((stop) => Math.round(stop[0] * 255)),
+    R: column(1),
+    G: column(2),
+    B: column(3),
+    A: [0, ...stops.map(() => 255)],
+    I: [0, ...stops.map((stop) => Math.max(Math.round(stop[0] * 255), 1))],
   };
 }
 
-const css = ([, r, g, b, a]: Stop, at: number): string =>
-  `rgb(${r} ${g} ${b} / ${a / 255}) ${(at * 100).toFixed(1)}%`;
+/** The numbers that stand under the legend, from left to right. */
+export function ends({ least, most, cold }: Scale): string[] {
+  const right = [least, most].map((value) => (cold ? `+${value}` : `${value}`));
+  return cold ? [`−${most}`, `−${least}`, ...right] : right;
+}
 
-/** The same colours as a CSS gradient, for the legend: negative values on the left. */
-export function gradient(scale: Scale): string {
-  const { warm, cold } = scale;
-  const right = warm.stops.map((stop) => css(stop, cold ? 0.5 + stop[0] / 2 : stop[0]));
-  const left = cold ? [...cold.stops].reverse().map((stop) => css(stop, 0.5 - stop[0] / 2)) : [];
-  return `linear-gradient(90deg, ${[...left, ...right].join(", ")})`;
+const css = ([, r, g, b]: Stop, at: number): string => `rgb(${r} ${g} ${b}) ${(at * 100).toFixed(1)}%`;
+
+/** The same colours as a CSS gradient, for the legend: negative values on the left, a clear middle. */
+export function gradient({ least, most, warm, cold }: Scale): string {
+  if (!cold) return `linear-gradient(90deg, ${warm.stops.map((stop) => css(stop, stop[0])).join(", ")})`;
+  const away = (place: number): number => (least + place * (most - least)) / (2 * most);
+  const left = [...cold.stops].reverse().map((stop) => css(stop, 0.5 - away(stop[0])));
+  const right = warm.stops.map((stop) => css(stop, 0.5 + away(stop[0])));
+  const gap = [0.5 - away(0), 0.5 + away(0)].map((at) => `transparent ${(at * 100).toFixed(1)}%`);
+  return `linear-gradient(90deg, ${[...left, ...gap, ...right].join(", ")})`;
 }

@@ -21,8 +21,6 @@ export interface View {
 }
 
 const BLACK = [0, 0, 0, 1];
-/** NiiVue colours negative values only where its range begins above nought. */
-const SMALLEST = 1e-4;
 export const CROSS_MM = 0.8;
 const CROSS = [0.486, 0.78, 0.91, 0.75];
 
@@ -61,8 +59,8 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
     onMove([mm[0] ?? 0, mm[1] ?? 0, mm[2] ?? 0]);
   };
   for (const { warm, cold } of Object.values(SCALES)) {
-    nv.addColormap(warm.name, colormap(warm.stops));
-    if (cold) nv.addColormap(cold.name, colormap(cold.stops));
+    nv.addColormap(warm.name, colormap(warm));
+    if (cold) nv.addColormap(cold.name, colormap(cold));
   }
   return nv;
 }
@@ -84,6 +82,7 @@ export async function show(view: View, wanted: Picture, opacity: number, place: 
   for (const old of nv.volumes.slice(1)) nv.removeVolume(old);
   if (wanted.overlay && nv.volumes.length > 0) {
     const layer = await loadOverlay(nv, wanted.overlay.url, SCALES[wanted.overlay.kind], opacity);
+    if (wanted.overlay.kind === "agreement") clipToBrain(layer, nv.volumes[0]);
     if (view.shown !== wanted) nv.removeVolume(layer);
   }
   nv.updateGLVolume();
@@ -112,13 +111,20 @@ async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: numbe
     url,
     colormap: scale.warm.name,
     colormapNegative: scale.cold?.name ?? "",
-    cal_min: SMALLEST,
+    cal_min: scale.least,
     cal_max: scale.most,
     opacity,
   });
-  layer.cal_min = SMALLEST;
+  layer.cal_min = scale.least;
   layer.cal_max = scale.most;
   return layer;
+}
+
+/** Nothing is 'alike' where there is no brain; a difference there is one, another's is larger. */
+function clipToBrain(layer: NVImage, anatomy: NVImage | undefined): void {
+  const [values, brain] = [layer.img, anatomy?.img];
+  if (!values || !brain || values.length !== brain.length) return;
+  for (let i = 0; i < values.length; i++) if (brain[i] === 0) values[i] = 0;
 }
 
 export function moveTo(view: View, mm: Millimetres): void {

@@ -1,0 +1,200 @@
+"""The door for Python users: open a gallery, search it with anything that names a scan.
+
+`braincase.open_gallery` gives an `OpenGallery`; everything it returns is a frozen record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.answer import Answer, answer
+from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_volume
+from braincase.errors import UsageError
+from braincase.explain_hits import write_explanations
+from braincase.gallery import Gallery, Hit
+from braincase.gallery import open_gallery as open_engine
+from braincase.query import QueryScan, read_query
+
+if TYPE_CHECKING:
+    from braincase.checkpoint import Model
+
+#: What names a query: a path to a scan, the scan_id of a case, a standard volume (uint8, 3-D), or a
+#: code (1-D).
+ScanLike = str | Path | NDArray[np.uint8] | NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenGallery:
+    """A gallery to search in, and the model that embeds new scans for it.
+
+    Parameters
+    ----------
+    gallery
+        The engine: `add`, `get`, `info`, `versions` and the rest of `braincase.gallery.Gallery`.
+    model
+        The model its codes come from; without it only its own cases and codes can be searched with.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import braincase
+    >>> from braincase.gallery import NewCase, create_gallery
+    >>> folder = tempfile.mkdtemp()
+    >>> engine = create_gallery(folder, fingerprint="my-model", resolution_mm=4, n_dimensions=2)
+    >>> change = engine.add(
+    ...     [
+    ...         NewCase("sub-a", "a", [0.0, 0.0], labels={"diagnosis": "CN", "age": 71.0}),
+    ...         NewCase("sub-b", "b", [3.0, 4.0], labels={"diagnosis": "AD", "age": 74.0}),
+    ...         NewCase("sub-c", "c", [0.0, 2.0], labels={"diagnosis": "AD", "age": 66.0}),
+    ...     ],
+    ...     "my-model",
+    ... )
+    >>> with braincase.open_gallery(folder) as gallery:
+    ...     hits = gallery.search("sub-a", k=2, where="age > 60")
+    >>> [(hit.rank, hit.scan_id, hit.distance) for hit in hits]
+    [(1, 'sub-c', 2.0), (2, 'sub-b', 5.0)]
+    """
+
+    gallery: Gallery
+    model: Model | None = None
+
+    def search(
+        self,
+        scan: ScanLike,
+        k: int = 10,
+        where: str = "",
+        *,
+        subject: str | None = None,
+        as_of: int | None = None,
+        regions: Sequence[str] = (),
+        mask: Path | None = None,
+        plus: Sequence[str] = (),
+        minus: Sequence[str] = (),
+        older: float | None = None,
+        similar_by: str = "code",
+    ) -> list[Hit]:
+        """Return the k most similar cases of other people, nearest first.
+
+        All parameters are those of `braincase.ask.Wish`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such scan, or the search cannot be made as asked.
+        ScanError
+            If it is no T1-weighted head.
+        GalleryError
+            If the gallery is empty.
+        """
+        wish = Wish(
+            k=k,
+            where=where,
+            subject=subject,
+            as_of=as_of,
+            regions=tuple(regions),
+            mask=mask,
+            plus=tuple(plus),
+            minus=tuple(minus),
+            older=older,
+            similar_by=similar_by,
+        )
+        return list(self.asked(scan, wish).result.hits)
+
+    def ask(
+        self,
+        scan: ScanLike,
+        wish: Wish | None = None,
+        *,
+        label: str | None = None,
+        normality: bool = False,
+        explain: Path | None = None,
+    ) -> Answer:
+        """Return the whole answer: hits with reasons and outcome, neighbours, typicality.
+
+        Parameters
+        ----------
+        scan
+            What to search with.
+        wish
+            What to look for; by default ten cases of the whole gallery.
+        label, normality
+            As in `braincase.answer.answer`.
+        explain
+            A folder that gets maps, numbers and pictures of each hit; see
+            `braincase.explain_hits`.
+        """
+        asked = self.asked(scan, wish or Wish())
+        told = answer(asked, label, normality=normality)
+        if explain is not None:
+            write_explanations(asked, told, explain)
+        return told
+
+    def asked(self, scan: ScanLike, wish: Wish) -> Asked:
+        """Return the finished search behind `search` and `ask`."""
+        if isinstance(scan, np.ndarray) and scan.ndim == 1:
+            return ask_with_code(self.gallery, scan, wish)
+        if isinstance(scan, np.ndarray):
+            model = self._model()
+            if scan.dtype != np.uint8 or scan.shape != model.grid.shape:
+                found = f"{scan.dtype} of shape {scan.shape}"
+                raise UsageError("scan", found, f"uint8 of shape {model.grid.shape}, or a code")
+            volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
+            return ask_with_volume(self.gallery, model, volume, wish)
+        if not Path(scan).exists():
+            return ask_with_case(self.gallery, str(scan), wish)
+        model = self._model()
+        read = read_query(Path(scan), model.grid, model.recipe, series=wish.series)
+        return ask_with_volume(self.gallery, model, read, wish)
+
+    def _model(self) -> Model:
+        if self.model is None:
+            raise UsageError("model", "none given", "the model of the gallery, to embed the scan")
+        return self.model
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.gallery.close()
+
+    def __enter__(self) -> OpenGallery:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> OpenGallery:
+    """Open a gallery for searching.
+
+    Parameters
+    ----------
+    url
+        A folder, or ``sqlite:///folder``.
+    model
+        A model's folder or the model itself; not needed to search with the gallery's own cases.
+
+    Raises
+    ------
+    GalleryError
+        If there is no gallery, or it is damaged.
+    ModelError
+        If there is no model.
+    FingerprintError
+        If the gallery holds the codes of another model.
+    """
+    if isinstance(model, str | Path):
+        from braincase.checkpoint import load_model  # imports torch
+
+        model = load_model(Path(model))
+    return OpenGallery(open_engine(url, model.fingerprint if model else None), model)

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from braincase.errors import UsageError
+from braincase.gallery.place import MilvusPlace, place_of
+
+
+def test_a_place_is_a_folder_or_a_collection_with_its_record():
+    assert place_of("some/folder") == place_of("sqlite:///some/folder") == Path("some/folder")
+    assert place_of("sqlite:////root/folder") == Path("/root/folder")
+    whole = place_of("milvus://host:19530/brains?record=/data/a%20b&index=hnsw&replicas=2")
+    assert whole == MilvusPlace("host:19530", "brains", Path("/data/a b"), "hnsw", 2)
+    assert place_of(whole.url) == MilvusPlace("host:19530", "brains", Path("/data/a b"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://host", "the unknown engine 'redis'"),
+        ("milvus://host/brains?record=g", "an incomplete gallery URL"),
+        ("milvus://host:x/brains?record=g", "an incomplete gallery URL"),
+        ("milvus://host:19530?record=g", "an incomplete gallery URL"),
+        ("milvus://host:19530/brains", "an incomplete gallery URL"),
+        ("milvus://host:19530/two words?record=g", "an incomplete gallery URL"),
+        ("milvus://host:19530/brains?record=g&index=ivf", "index=ivf"),
+        ("milvus://host:19530/brains?record=g&replicas=0", "replicas=0"),
+        ("milvus://host:19530/brains?record=g&shards=2", "the unknown part 'shards'"),
+    ],
+)
+def test_what_is_no_place_is_told(url, said):
+    with pytest.raises(UsageError, match="expected") as told:
+        place_of(url)
+    assert said in str(told.value)
+
+
+def test_a_password_in_the_url_is_not_repeated():
+    with pytest.raises(UsageError, match="BRAINCASE_MILVUS_TOKEN") as told:
+        place_of("milvus://me:secret@host:19530/brains?record=g")
+    assert "secret" not in str(told.value)

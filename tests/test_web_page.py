@@ -1,0 +1,413 @@
+"""The reading room as a radiologist meets it: Chromium, the built page, the real service."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+import braincase
+from braincase.simulate.head import simulate_head
+from web_service import serving, settings_for, wait_for
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Page = sync_api.Page
+expect = sync_api.expect
+
+WEB = Path(braincase.__file__).parent / "web"
+AXE = WEB / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+#: WebGL 2 without a screen or a graphics card.
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+#: A machine of two cores may be busy with everything else that is tested.
+PATIENCE_MS = 90_000
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.skipif(
+        not (WEB / "static" / "index.html").is_file(),
+        reason="the page is not built: `make page` needs npm",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def address(
+    web_gallery: Path, web_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The real service on the gallery of the tiny cohort."""
+    audit = tmp_path_factory.mktemp("page") / "audit.jsonl"
+    with serving(settings_for(web_gallery, audit, web_model)) as client:
+        yield str(client.base_url)
+
+
+@pytest.fixture(scope="module")
+def playing() -> Iterator[sync_api.Playwright]:
+    with sync_api.sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playing: sync_api.Playwright) -> Iterator[sync_api.Browser]:
+    with playing.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as running:
+        yield running
+
+
+@contextmanager
+def opened(browser: sync_api.Browser, url: str, **options: object) -> Iterator[Page]:
+    """A fresh reader's page, which may neither throw, nor be refused anything by its own policy."""
+    settings = {"locale": "en-GB", "viewport": {"width": 1280, "height": 800}, **options}
+    context = browser.new_context(**settings)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if is_refusal(line) else None)
+    page.goto(url)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def is_refusal(line: sync_api.ConsoleMessage) -> bool:
+    return line.type == "error" and "Content Security Policy" in line.text
+
+
+def hits(page: Page) -> list[str]:
+    return page.locator("#hits > .card").evaluate_all("cards => cards.map(c => c.dataset.scan)")
+
+
+def wait_for_hits(page: Page) -> list[str]:
+    """The scans found, once search and pictures are there."""
+    page.locator("#hits > .card").first.wait_for()
+    expect(page.locator("#search")).to_be_enabled()
+    for side in ("query", "beside"):
+        page.locator(f".pane-{side}[data-busy=false] canvas[data-place]").wait_for()
+    return hits(page)
+
+
+def places(page: Page) -> list[tuple[float, ...]]:
+    """Where the crosses of both views stand, in MNI millimetres."""
+    told = page.locator(".panes canvas").evaluate_all("views => views.map(v => v.dataset.place)")
+    return [tuple(float(value) for value in place.split()) for place in told]
+
+
+def spoken(place: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.1f}" for value in place)
+
+
+def search_again(page: Page, button: str = "#search") -> list[str]:
+    with page.expect_response(lambda answer: answer.url.endswith("/searches")) as told:
+        page.click(button)
+    assert told.value.ok
+    return wait_for_hits(page)
+
+
+def first_case(page: Page) -> str:
+    page.get_by_role("button", name="Stored case").click()
+    entry = page.locator(".finder-list button").first
+    name = entry.locator("span").first.inner_text()
+    entry.click()
+    wait_for_hits(page)
+    return name
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw whole head of an invented person, as a scanner gives it."""
+    made = simulate_head(7)
+    path = tmp_path_factory.mktemp("head") / "head.nii.gz"
+    Nifti1Image(made.data, made.affine).to_filename(path)
+    return path
+
+
+def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
+    browser: sync_api.Browser, address: str, head: Path
+) -> None:
+    with opened(browser, address) as page:
+        expect(page.locator(".top")).to_contain_text("Research software, not a diagnosis")
+        expect(page.locator(".badge-simulated")).to_be_visible()
+        page.set_input_files("#scan-file", head)
+        expect(page.locator(".transfer progress")).to_be_visible()
+        found = wait_for_hits(page)
+        assert len(found) == 8
+        assert page.locator("#hits > .card").first.get_attribute("data-chosen") == "true"
+        expect(page.locator(".pane-query strong")).to_have_text("head.nii.gz")
+
+        page.locator(".card .mark-plus").nth(1).click()
+        page.locator(".card .mark-minus").nth(0).click()
+        expect(page.locator(".again")).to_contain_text("1 for, 1 against")
+        assert search_again(page, "#search-again") != found
+
+        report = page.get_attribute("#report", "href")
+        answer = page.request.get(f"{address}/{report}")
+        assert answer.ok
+        assert "Not a medical device" in answer.text()
+        with page.expect_download() as download:
+            page.click("#table")
+        table = download.value.path().read_text().splitlines()
+        assert [row.split("\t")[1] for row in table[1:]] == hits(page)
+
+
+def test_an_upload_can_be_cancelled(browser: sync_api.Browser, address: str, head: Path) -> None:
+    with opened(browser, address) as page:
+        page.set_input_files("#scan-file", head)
+        with page.expect_response(lambda answer: answer.request.method == "DELETE") as told:
+            page.locator(".transfer[data-phase=job]").wait_for()
+            page.get_by_role("button", name="Cancel").click()
+        job = told.value.json()["job"]
+        wait_for(lambda: state_of(page, address, job) == "cancelled")
+        expect(page.locator(".drop")).to_be_visible()
+
+
+def state_of(page: Page, address: str, job: str) -> str:
+    return str(page.request.get(f"{address}/api/v1/jobs/{job}").json()["state"])
+
+
+def test_what_is_no_scan_is_refused_in_plain_words(
+    browser: sync_api.Browser, address: str, tmp_path: Path
+) -> None:
+    holiday = tmp_path / "holiday.nii.gz"
+    holiday.write_bytes(b"no image at all")
+    with opened(browser, address) as page:
+        page.set_input_files("#scan-file", holiday)
+        told = page.locator(".notice-error")
+        told.wait_for()
+        assert "Traceback" not in told.inner_text()
+        assert len(told.locator("p").inner_text()) > 20
+        expect(page.locator(".drop")).to_be_visible()
+
+
+def test_a_folder_is_sent_as_one_zip(
+    browser: sync_api.Browser, address: str, tmp_path: Path
+) -> None:
+    series = tmp_path / "series"
+    series.mkdir()
+    for number in range(3):
+        (series / f"{number}.dcm").write_bytes(b"no DICOM at all")
+    with opened(browser, address) as page:
+        with page.expect_request(lambda request: request.url.endswith("/uploads")) as sent:
+            page.set_input_files("#scan-folder", series)
+        assert sent.value.headers["x-filename"] == "series.zip"
+        page.locator(".notice-error").wait_for()
+
+
+def test_a_query_like_nobody_comes_with_a_warning(browser: sync_api.Browser, address: str) -> None:
+    token = httpx.get(f"{address}/api/v1/me").json()["csrf"]
+    strange = {"code": [100.0] * 150, "k": 3}
+    answer = httpx.post(
+        f"{address}/api/v1/searches", json=strange, headers={"X-CSRF-Token": token}, timeout=60
+    ).json()
+    assert answer["typicality"]["unlike"]
+    with opened(browser, f"{address}/?s={answer['search']}") as page:
+        expect(page.locator(".warning").first).to_contain_text("No similar case in this gallery")
+        assert len(hits(page)) == 3
+
+
+def test_without_webgl_the_service_draws_the_slices(
+    playing: sync_api.Playwright, address: str
+) -> None:
+    flags = ["--no-sandbox", "--disable-3d-apis"]
+    with (
+        playing.chromium.launch(executable_path=CHROMIUM, args=flags) as plain,
+        opened(plain, address) as page,
+    ):
+        page.get_by_role("button", name="Stored case").click()
+        page.locator(".finder-list button").first.click()
+        axial = page.locator(".pane-query .slice-axial")
+        axial.wait_for()
+        first = axial.get_attribute("src")
+        page.locator("input[data-axis=z]").focus()
+        for _ in range(8):
+            page.keyboard.press("ArrowRight")
+        assert axial.get_attribute("src") != first
+        assert axial.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+def test_both_views_scroll_together_and_keep_their_sides(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        query, beside = (page.locator(f".pane-{side} canvas") for side in ("query", "beside"))
+        before = places(page)
+        assert before[0] == before[1]
+        box = query.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.2)
+        page.mouse.wheel(0, 200)
+        expect(beside).not_to_have_attribute("data-place", spoken(before[1]))
+        after = places(page)
+        assert after[0] == after[1]
+        assert after[0][2] != before[0][2]  # the axial slice, and only that
+        assert after[0][:2] == before[0][:2]
+
+        beside.focus()
+        page.keyboard.press("ArrowRight")  # to the right of the picture is the patient's left
+        assert places(page)[0][0] == places(page)[1][0] == after[0][0] - 2
+        page.get_by_role("button", name="Neurological").click()
+        page.locator(".pane-beside canvas").focus()
+        page.keyboard.press("ArrowRight")
+        assert places(page)[0][0] == after[0][0]
+
+        page.locator("input[data-axis=y]").fill("12")
+        assert {place[1] for place in places(page)} == {12.0}
+
+
+def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        plain = page.locator(".pane-query canvas").screenshot()
+        for name, url in (("Difference", "difference"), ("Agreement", "agreement")):
+            with page.expect_response(re.compile(rf"/{url}\.nii\.gz")) as told:
+                page.get_by_role("button", name=name, exact=True).click()
+            assert told.value.ok
+            expect(page.locator(".legend-bar")).to_be_visible()
+            page.wait_for_timeout(1500)  # until the graphics card, here the processor, has drawn it
+            assert page.locator(".pane-query canvas").screenshot() != plain
+        # Twelve controls are too few to say what is normal; the page tells so.
+        page.get_by_role("button", name="Deviation").click()
+        expect(page.locator(".pane-fault").first).to_contain_text("too few controls")
+
+
+def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        page.locator(".chips").get_by_role("button", name="F", exact=True).click()
+        page.fill("[data-filter=age-low]", "60")
+        page.locator("[data-filter=age-low]").press("Tab")
+        expect(page.locator("#where")).to_have_value("age >= 60 and sex = 'F'")
+        search_again(page)
+        labels = page.locator("#hits .card-labels").all_inner_texts()
+        assert labels
+        assert all(re.search(r"\bF\b", text) for text in labels)
+
+        page.fill("#where", "sex = 'M'")
+        expect(page.locator(".filters")).to_have_attribute("data-by-hand", "true")
+        men = search_again(page)
+
+        page.click("#pick-regions")
+        page.locator(".brain canvas[data-busy=false]").wait_for()
+        box = page.locator(".brain canvas").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.25)
+        clicked = page.locator(".brain canvas").get_attribute("data-region")
+        assert clicked
+        page.fill("#region-finder", "left hippo")
+        page.get_by_label("left-hippocampus").check()
+        page.get_by_role("button", name="Use these regions").click()
+        by_region = search_again(page)
+        assert by_region != men
+        expect(page.locator(".found")).to_contain_text(f"{clicked} + left-hippocampus")
+        link = page.url
+        assert "?s=" in link
+    with opened(browser, link) as page:
+        assert wait_for_hits(page) == by_region
+        expect(page.locator("#where")).to_have_value("sex = 'M'")
+        expect(page.locator(".left .region-list")).to_contain_text("left-hippocampus")
+
+
+def test_a_filter_that_cannot_be_read_is_told_and_the_answer_stays(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        before = hits(page)
+        page.fill("#where", "agee > 60")
+        page.locator("#where").press("Enter")
+        expect(page.locator(".notice-error")).to_contain_text("agee")
+        assert hits(page) == before
+
+
+def test_own_scans_stand_apart_and_the_map_leads_to_other_cases(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        name = first_case(page)
+        own = page.locator(".own .card")
+        expect(own.first).to_be_visible()
+        person = name.split("_")[0]
+        assert all(scan.split("_")[0] != person for scan in hits(page))
+        page.click("#tab-neighbours")
+        expect(page.locator(".shares tbody tr").first).to_be_visible()
+        page.click("#tab-map")
+        canvas = page.locator(".map canvas:not([data-points='0'])")
+        canvas.focus()
+        for key in ("ArrowRight", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        chosen = page.locator(".map-chosen strong").inner_text()
+        expect(page.locator(".pane-beside strong")).to_have_text(chosen)
+        page.get_by_role("button", name="Search from this case").click()
+        expect(page.locator(".pane-query strong")).to_have_text(chosen)
+
+
+def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.click("#language")
+        expect(page.locator(".top")).to_contain_text("診断ではありません")
+        page.reload()
+        expect(page.locator("#search")).to_have_text("検索")
+        assert page.locator("html").get_attribute("lang") == "ja"
+    with opened(browser, address, locale="ja-JP") as page:
+        expect(page.locator("#search")).to_have_text("検索")
+
+
+def test_keys_alone_lead_through_the_hits(browser: sync_api.Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        found = hits(page)
+        page.keyboard.press("j")
+        expect(page.locator(".pane-beside strong")).to_have_text(found[1])
+        page.keyboard.press("+")
+        expect(page.locator(f"[data-scan='{found[1]}'] .mark-plus")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        page.click("#help")
+        page.get_by_label("Single-letter keys").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("k")
+        expect(page.locator(".pane-beside strong")).to_have_text(found[1])
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: `make page`")
+@pytest.mark.parametrize("size", [(1280, 800), (3840, 2160)])
+def test_everybody_can_read_and_reach_everything(
+    browser: sync_api.Browser, address: str, size: tuple[int, int]
+) -> None:
+    viewport = {"width": size[0], "height": size[1]}
+    with opened(browser, address, viewport=viewport) as page:
+        assert faults(page) == []
+        first_case(page)
+        page.get_by_role("button", name="Difference").click()
+        page.locator(".card .mark-plus").first.click()
+        assert faults(page) == []
+        for tab in ("neighbours", "map") if size[0] < 1900 else ():
+            page.click(f"#tab-{tab}")
+            assert faults(page) == []
+        page.click("#pick-regions")
+        page.locator(".brain canvas[data-busy=false]").wait_for()
+        assert faults(page) == []
+        assert overflowing(page) == []
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds against WCAG 2.2 AA."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    told = page.evaluate("tags => axe.run(document, {runOnly: tags})", WCAG)
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in told["violations"]]
+
+
+def overflowing(page: Page) -> list[str]:
+    """Bars and panels that are wider than their place."""
+    return page.locator(".top, .left, .tools, .sliders, .results, .results-head").evaluate_all(
+        "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className)"
+    )
