@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from braincase.alike import split_of
 from braincase.answer import answer
 from braincase.ask import Asked
-from braincase.errors import UsageError
+from braincase.errors import GalleryError, UsageError
 from braincase.gallery import NewCase, Query, create_gallery
 from braincase.learned import FOLDER
 from braincase.neighbours import calibrate
@@ -85,7 +86,8 @@ def test_what_was_learned_is_kept_and_used_until_the_gallery_changes(clinic, tmp
     scan_id = str(clinic.table["scan_id"].iloc[0])
     before = answer(asked_for(gallery, scan_id, k=4))
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "g" / FOLDER).iterdir()}
-    assert len(kept) == 2
+    kinds = {path.name.split("-")[0] for path in kept}
+    assert kinds == {"calibration", "distances", "usual", "split"}
     assert answer(asked_for(gallery, scan_id, k=4)).to_json() == before.to_json()
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     # One forged number shows that the file is what is read.
@@ -149,10 +151,10 @@ def test_an_unknown_label_is_told(gallery, patient):
 def test_normality_is_told_for_query_and_hits(gallery, patient):
     told = answer(asked_for(gallery, patient, k=5), normality=True)
     assert told.normality.controls == 32
-    assert told.normality.normal_anatomy is None
     for hit in told.hits:
-        assert hit.normality.normal_anatomy > 0
-        assert hit.normality.abnormality >= 0
+        assert set(hit.normality.by_region) == set(told.normality.by_region)
+        assert hit.alike.normal_anatomy > 0
+        assert hit.alike.abnormality >= 0
     again = answer(asked_for(gallery, patient, k=5), normality=True)
     assert again.to_json() == told.to_json()
 
@@ -168,7 +170,40 @@ def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
 
     controls, patients = ventricular_z("CN"), ventricular_z("AD")
     assert abs(controls.mean()) < 0.5
-    assert patients.mean() < controls.mean() - 0.5  # fluid is dark
+    assert patients.mean() < controls.mean() - 0.25  # fluid is dark
+
+
+def test_patients_are_told_apart_by_abnormality_and_not_by_normal_anatomy(gallery, clinic):
+    split = split_of(gallery)
+    assert (split.controls, split.kinds) == (32, ("AD",))
+    cases = gallery.one_scan_each(1000)
+    build, illness = split.parts([c.code for c in cases], [c.labels for c in cases])
+    ill = np.array([case.labels["diagnosis"] == "AD" for case in cases])
+    np.testing.assert_allclose(illness[~ill].mean(), 0, atol=1e-6)
+    assert illness[~ill].std() == pytest.approx(1, abs=0.4)
+    assert abs(illness[ill].mean()) > 2
+    # Nothing that the direction knows is left in the rest.
+    np.testing.assert_allclose(build @ split.directions, 0, atol=1e-6)
+    older = [{**case.labels, "age": case.labels["age"] + 20} for case in cases]
+    assert not np.allclose(split.parts([c.code for c in cases], older)[1], illness)
+
+
+def test_without_enough_patients_there_is_no_split(tiny, tmp_path):
+    gallery = gallery_of(tiny, tmp_path / "g")
+    for _ in range(2):  # learned, then read again
+        with pytest.raises(GalleryError, match="12 controls with age and sex"):
+            split_of(gallery)
+    gallery.close()
+
+
+def test_erasing_a_person_erases_what_was_learned_from_them(clinic, tmp_path):
+    gallery = gallery_of(clinic, tmp_path / "g")
+    scan_id = str(clinic.table["scan_id"].iloc[0])
+    answer(asked_for(gallery, scan_id, k=4), normality=True)
+    assert (tmp_path / "g" / FOLDER / "regions.npz").exists()
+    gallery.remove([scan_id], erase=True)
+    assert not (tmp_path / "g" / FOLDER).exists()
+    gallery.close()
 
 
 def test_too_few_controls_are_a_note_and_no_error(tiny, tmp_path):

@@ -220,6 +220,24 @@ def test_explanations_are_maps_in_mni_space_numbers_and_a_picture(
     assert "exists already" in only_line(err)
 
 
+def test_with_the_model_the_voxels_it_saw_are_told_too(
+    clinic: Cohort,
+    model: Path,
+    gallery: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = clinic.folder / clinic.table["image"].iloc[0]
+    words = ("--model", model, "-k", 1, "--explain", tmp_path / "why")
+    answer = found(capsys, gallery, image, *words)
+    (folder,) = (tmp_path / "why").glob("01_*")
+    seen = nibabel.load(folder / "seen.nii.gz").get_fdata()
+    told = json.loads((folder / "numbers.json").read_text())["seen"]
+    assert seen.sum() == pytest.approx(told["sum"], rel=1e-4)
+    assert sum(told["by_region"].values()) == pytest.approx(told["sum"], rel=1e-4)
+    assert told["sum"] == pytest.approx(answer["hits"][0]["distance"] ** 2, rel=0.05)
+
+
 def test_without_controls_the_spread_of_all_people_scales_the_maps(
     tiny: Cohort, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("header", "volume", "sources"),
     ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),
     ("simulate", "preprocess"),
-    ("settings",),
+    ("settings", "about"),
     ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
     ("gallery", "regions", "search", "indexing"),
     ("evaluate",),

@@ -5,12 +5,12 @@ import pytest
 
 from braincase.checkpoint import Model
 from braincase.embed import embedder
-from braincase.explain import explain
+from braincase.explain import explain, region_sums
 from braincase.geometry import HALF_GRID, STANDARD_GRID
 from braincase.model import build_network
 from braincase.regions import label_volume, load_regions
 from braincase.settings import Settings
-from braincase.sight import sight_of
+from braincase.sight import seen_difference, sight_of
 from braincase.train import train_model
 
 #: Parts that fill cells of their own; occipital and cerebellar cells look at each other.
@@ -73,3 +73,24 @@ def test_changing_the_image_inside_a_part_moves_its_share_most(clinic, trained, 
             own = {regions.names[i] for i in regions.members(name)}
             moved[name] += sum(v for k, v in told.by_region.items() if k in own)
     assert max(moved, key=moved.__getitem__) == part
+
+
+def test_what_the_model_saw_sums_to_the_squared_distance_and_lies_where_the_images_differ(
+    clinic, trained
+):
+    labels, names = label_volume(HALF_GRID)
+    one, other = clinic.volumes[np.array([0, 40])]
+    first, second = embedder(trained)(np.stack([one, other])).astype(np.float64)
+    seen = seen_difference(trained, one, other)
+    assert seen.sum() == pytest.approx(((first - second) ** 2).sum(), rel=0.05)
+    corner = np.zeros(150)
+    corner[70] = 2.0
+    weighted = seen_difference(trained, one, other, corner)
+    assert weighted.sum() == pytest.approx(2 * (first[70] - second[70]) ** 2, rel=0.05)
+    hippocampus = np.isin(labels, [i for i, n in enumerate(names) if n.endswith("hippocampus")])
+    changed = np.where(hippocampus, one * 0.5, one).astype(np.uint8)
+    told = region_sums(seen_difference(trained, changed, one), HALF_GRID)
+    whole = sum(told.values())
+    assert told["left-hippocampus"] + told["right-hippocampus"] == pytest.approx(whole)
+    code = embedder(trained)(changed[None])[0].astype(np.float64)
+    assert whole == pytest.approx(((code - first) ** 2).sum(), rel=0.05)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from braincase.checkpoint import ABOUT, WEIGHTS, load_model, save_model
+from braincase.about import ABOUT
+from braincase.checkpoint import WEIGHTS, load_model, save_model
 from braincase.cohort import Cohort
 from braincase.errors import ModelError, TrainingError, UsageError
 from braincase.settings import Settings, load_settings, settings_from

@@ -75,13 +75,10 @@ def files_of(client: httpx.Client) -> list[Path]:
 
 def followed(client: httpx.Client, job: str) -> list[dict[str, Any]]:
     """Every event of a job, to its end."""
-    events = []
     with client.stream("GET", f"{API}/jobs/{job}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        for line in stream.iter_lines():
-            if line.startswith("data: "):
-                events.append(json.loads(line.removeprefix("data: ")))
-    return events
+        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
 def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(

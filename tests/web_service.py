@@ -21,7 +21,7 @@ from braincase.indexing import index_cohort
 from braincase.model import build_network
 from braincase.settings import Settings as ModelSettings
 from braincase.web.app import build_app
-from braincase.web.run import open_port
+from braincase.web.run import open_port, server_config
 from braincase.web.settings import Limits, Settings
 
 API = "/api/v1"
@@ -55,10 +55,9 @@ def settings_for(gallery: Path, audit: Path, model: Path | None = None, **option
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """Run a service; yield a client of it that fails on any server error."""
-    listening = open_port("127.0.0.1", 0)
     app = build_app(settings)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
+    listening = open_port("127.0.0.1", 0)
+    server = uvicorn.Server(server_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     port = listening.getsockname()[1]

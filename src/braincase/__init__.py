@@ -2,7 +2,7 @@
 
 >>> import braincase
 >>> sorted(braincase.__all__)[:4]
-['Answer', 'BraincaseError', 'Hit', 'NewCase']
+['Answer', 'BraincaseError', 'Hit', 'Model']
 
 The names below are imported when they are first used, so that ``import braincase`` costs nothing.
 """

@@ -99,6 +99,8 @@ class Asked:
         By which similarity the hits are ranked; see `Wish`.
     moves
         How the query's code was moved, a sentence each.
+    model
+        The model that embedded the scan, where one did.
     """
 
     gallery: Gallery
@@ -107,6 +109,7 @@ class Asked:
     scan: QueryScan | None = None
     similar_by: str = "code"
     moves: tuple[str, ...] = ()
+    model: Model | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -187,9 +190,30 @@ def ask_with_volume(gallery: Gallery, model: Model, scan: QueryScan, wish: Wish)
     """
     from braincase.embed import embedder
 
+    code = embedder(model)(scan.volume[None])[0]
+    asked = ask_with_embedded(gallery, code, model.fingerprint, scan, wish)
+    return replace(asked, model=model)
+
+
+def ask_with_embedded(
+    gallery: Gallery, code: ArrayLike, fingerprint: str, scan: QueryScan, wish: Wish
+) -> Asked:
+    """Search a gallery with a standard volume whose code is known, as `ask_with_volume` does.
+
+    Parameters
+    ----------
+    gallery
+        Where to search.
+    code, fingerprint
+        Shape (n_cells,), and the model that made it.
+    scan
+        The volume and what is known of it.
+    wish
+        What to look for.
+    """
     query = Query(
-        embedder(model)(scan.volume[None])[0],
-        model.fingerprint,
+        code,
+        fingerprint,
         scan_id=scan.scan_id,
         subject=wish.subject or scan.subject,
         labels=scan.labels,

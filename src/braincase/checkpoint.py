@@ -14,13 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from braincase.about import ABOUT, read_about
 from braincase.atomic import refuse_overwrite, whole_file, write_json, write_text
 from braincase.errors import BraincaseError, ModelError
 from braincase.geometry import Grid, grid_of_resolution
 from braincase.model import BraincaseCAE, PaperCAE, build_network
 from braincase.settings import Settings, settings_from
 
-WEIGHTS, ABOUT, CARD = "model.safetensors", "model.json", "card.md"
+WEIGHTS, CARD = "model.safetensors", "card.md"
 
 
 @dataclass(frozen=True)
@@ -109,26 +110,6 @@ def load_model(folder: Path) -> Model:
         found = "weights or settings that do not have the fingerprint in model.json"
         raise ModelError(folder, found, advice="Restore the folder or train again.")
     return model
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """Read ``model.json`` alone.
-
-    Raises
-    ------
-    ModelError
-        If it is missing, damaged or of another format.
-    """
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if about["format"] == 1:
-            return dict(about)
-        raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
-    except FileNotFoundError as error:
-        advice = "Train one with `braincase train`."
-        raise ModelError(folder, "no model.json", "a model folder", advice) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(folder / ABOUT, f"cannot be read ({error})", "JSON") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

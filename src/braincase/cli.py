@@ -205,9 +205,10 @@ def train(
     force: Force = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
+    from braincase.about import ABOUT
     from braincase.atomic import refuse_overwrite
     from braincase.card import write_card
-    from braincase.checkpoint import ABOUT, save_model
+    from braincase.checkpoint import save_model
     from braincase.cohort import open_cohort
     from braincase.settings import load_settings
     from braincase.train import is_main_process, rows_of_classes, train_model

@@ -62,7 +62,6 @@ def serve(
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
-    from braincase.web.run import run
     from braincase.web.settings import Settings
 
     settings = Settings(
@@ -80,12 +79,14 @@ def serve(
         tls_elsewhere=tls_elsewhere,
         audit=audit,
     )
+    from braincase.web.run import run  # after the settings: their errors come at once
+
     run(settings)
 
 
 def _fingerprint_of(model: Path) -> str:
     """Return a model's fingerprint without loading it; the worker checks it when it loads."""
-    from braincase.checkpoint import read_about
+    from braincase.about import read_about
 
     return str(read_about(model)["fingerprint"])
 

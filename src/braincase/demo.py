@@ -115,4 +115,7 @@ def _summary(
         f"  search:   {folder / 'search.html'}  and  {folder / 'search.png'}",
         "Search yourself:",
         f"  braincase search SCAN --gallery {folder / 'gallery'} --model {model_folder}",
+        "Or in the reading room, which only this machine can open:",
+        f"  braincase serve {folder / 'gallery'} --model {model_folder}",
+        "  then open http://127.0.0.1:8765/ in a browser",
     ]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from braincase.about import ABOUT
 from braincase.card import write_card
-from braincase.checkpoint import ABOUT, Model, load_model, save_model
+from braincase.checkpoint import Model, load_model, save_model
 from braincase.cohort import Cohort
 from braincase.embed import embedder, reconstruct
 from braincase.errors import ModelError, UsageError

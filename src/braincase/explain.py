@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
 from braincase.geometry import CELLS, Grid
-from braincase.regions import Regions
+from braincase.regions import OUTSIDE, Regions, label_volume
 from braincase.volume import write_volume
 
 #: Smoothing of difference maps: registration leaves a few millimetres of anatomy unmatched.
@@ -202,6 +202,22 @@ def difference_map(
 def agreement_map(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn a difference map in units of the usual spread into agreement: 1 alike, 0 far apart."""
     return np.exp(-0.5 * difference.astype(np.float64) ** 2).astype(np.float32)
+
+
+def region_sums(values: NDArray[np.floating], grid: Grid) -> dict[str, float]:
+    """Sum a map over the atlas regions, largest first; `outside` is what lies in none.
+
+    Parameters
+    ----------
+    values
+        Shape `grid.shape`.
+    grid
+        Its grid.
+    """
+    labels, names = label_volume(grid)
+    sums = np.bincount(labels.ravel() + 1, values.ravel().astype(np.float64), len(names) + 1)
+    told = dict(zip((OUTSIDE, *names), map(float, sums), strict=True))
+    return dict(sorted(told.items(), key=lambda item: -item[1]))
 
 
 def cell_map(by_cell: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:

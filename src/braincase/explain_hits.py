@@ -7,6 +7,7 @@
     OUT/01_SCAN/numbers.json        shares of the squared distance by cell and region; z by region
     OUT/01_SCAN/difference.nii.gz   query minus hit, smoothed, in units of the usual spread
     OUT/01_SCAN/agreement.nii.gz    the same as 1 (alike) to 0
+    OUT/01_SCAN/seen.nii.gz         where the model saw the difference, if it is given
     OUT/01_SCAN/deviation.nii.gz    z of the hit
     OUT/01_SCAN/why.png             all of it in three planes
 
@@ -34,6 +35,7 @@ from braincase.explain import (
     agreement_map,
     difference_map,
     explain,
+    region_sums,
     usual_spread,
     write_map,
 )
@@ -122,7 +124,12 @@ def _write_hit(
 ) -> list[str]:
     """Write one hit's files; return what is missing."""
     told, other = explanation_of(asked, case), stored_volume(case, usual.grid)
-    write_json(folder / "numbers.json", _numbers(answer, hit, told))
+    seen = _seen(asked, volume, other)
+    numbers = _numbers(answer, hit, told)
+    if seen is not None:
+        numbers["seen"] = {"sum": float(seen.sum()), "by_region": region_sums(seen, usual.grid)}
+        write_map(folder / "seen.nii.gz", seen, usual.grid)
+    write_json(folder / "numbers.json", numbers)
     if other is None:
         return [f"{case.scan_id}: no maps, its image is not at hand"]
     _write_deviation(folder, usual, other, case.labels)
@@ -138,6 +145,18 @@ def _write_hit(
             volume, other, difference, agreement, told, usual.grid, folder / "why.png", title
         )
     return []
+
+
+def _seen(
+    asked: Asked, volume: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None
+) -> NDArray[np.float32] | None:
+    """Return where the model saw the difference; not where the query's code was moved."""
+    if asked.model is None or volume is None or other is None or asked.query.own_code is not None:
+        return None
+    from braincase.sight import seen_difference  # torch is here already: the model is
+
+    weights = checked_weights(asked.query.weights, N_CELLS)
+    return seen_difference(asked.model, volume, other, weights)
 
 
 def _numbers(answer: Answer, hit: AnsweredHit, told: Explanation | None) -> dict[str, Any]:

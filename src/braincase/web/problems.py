@@ -51,7 +51,8 @@ def problem_of(error: BraincaseError) -> Problem:
         where = error.where if re.fullmatch(r"[-\w, ]+", error.where) else "The request"
         names = {"--where": "The filter", "--region": "The region", "--as-of": "The version"}
         if error.found.startswith("no scan "):
-            return Problem(404, "not_found", f"There is {error.found} in this gallery.")
+            found = error.found.removesuffix(" in the gallery")
+            return Problem(404, "not_found", f"There is {found} in this gallery.")
         return Problem(400, "usage", told(error, names.get(where, where.lstrip("-"))))
     return Problem(503, "unavailable", told(error, "The service"), 5)
 

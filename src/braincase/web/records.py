@@ -16,6 +16,7 @@ Role = Literal["reader", "curator", "admin"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 #: Codes of real scans stay far within this; beyond it distances overflow.
 CodeNumber = Annotated[float, Field(ge=-1e6, le=1e6)]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,59}$")]
 ScanId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -141,9 +142,7 @@ class NewCaseRequest(Record):
     ]
     subject: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)]
     session: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)] | None = None
-    labels: dict[Annotated[str, Field(pattern=r"^\w{1,60}$")], Value] = Field(
-        default_factory=dict, max_length=100
-    )
+    labels: Annotated[dict[LabelName, Value], Field(max_length=100)] = Field(default_factory=dict)
 
 
 class Changed(Record):
@@ -193,6 +192,14 @@ class SearchRequest(Record):
     plus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     minus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     older: Annotated[float, Field(ge=-100, le=100)] | None = None
+    similar_by: Annotated[
+        Literal["code", "normal", "abnormality"],
+        Field(description="`normal`: built alike; `abnormality`: ill alike."),
+    ] = "code"
+    known: Annotated[
+        dict[LabelName, Value],
+        Field(max_length=20, description="Of an upload's person, such as age and sex."),
+    ] = Field(default_factory=dict)
     normality: Annotated[
         bool, Field(description="Also say how far from normal query and hits are.")
     ] = False

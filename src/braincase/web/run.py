@@ -6,6 +6,7 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from braincase.errors import UsageError
 from braincase.web.app import build_app
@@ -38,21 +39,23 @@ def run(settings: Settings) -> None:
             print(
                 "The page is not built (npm): plain pages with pictures instead.", file=sys.stderr
             )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,  # the audit log tells who asked what, without addresses in it
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=MOST_CONNECTIONS,
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=GOODBYE_S,
-                ssl_certfile=settings.certificate,
-                ssl_keyfile=settings.key,
-            )
-        )
-        server.run(sockets=[listening])
+        uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the server runs."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # the audit log tells who asked what, without addresses in it
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=GOODBYE_S,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
 
 
 def open_port(host: str, port: int) -> socket.socket:

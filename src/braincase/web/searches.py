@@ -15,19 +15,14 @@ import secrets
 import zlib
 from dataclasses import replace
 
-import numpy as np
 from fastapi import Response
 from pydantic import ValidationError
 
 from braincase.answer import answer
-from braincase.ask import Asked, draw
+from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_embedded, draw
 from braincase.errors import GalleryError
-from braincase.gallery import Query, SearchResult
-from braincase.gallery.records import Code
+from braincase.gallery import SearchResult
 from braincase.query import QueryScan
-from braincase.refine import learn_direction, refined_code
-from braincase.regions import load_regions, region_weights
-from braincase.search import search
 from braincase.sources.scan import Value
 from braincase.web import records
 from braincase.web.catalogue import tsv
@@ -112,62 +107,34 @@ def _note(here: Service, person: Person, wish: records.SearchRequest, result: Se
 
 
 def _asked(here: Service, person: Person, wish: records.SearchRequest) -> Asked:
-    """Turn a wish into a query, and search."""
+    """Search with whatever the query is."""
     version = here.gallery.info(wish.as_of).version
-    query, scan = _query(here, person, wish, version)
-    own = np.asarray(query.code, np.float32)
-    code: Code = own
-    if wish.plus or wish.minus:
-        found = here.gallery.find([*wish.plus, *wish.minus], version)
-        for name in (*wish.plus, *wish.minus):
-            if name not in found:
-                raise not_found(f"case '{name}'")
-        plus, minus = ([found[n].code for n in names] for names in (wish.plus, wish.minus))
-        code = refined_code([code], plus, minus)
-    if wish.older:
-        code = _older(here, code, wish.older, version)
-    weights, weights_name = None, None
-    if wish.regions:
-        named = [f"{region.name}:{region.weight:g}" for region in wish.regions]
-        plain = [n.removesuffix(":1") for n in named]
-        weights, weights_name = region_weights(plain, load_regions())
-    query = replace(
-        query,
-        code=code,
-        own_code=None if code is own else own,
+    asking = Wish(
         k=min(wish.k, max(here.gallery.info(version).cases, 1)),
         where=wish.where,
-        weights=weights,
-        weights_name=weights_name,
+        subject=wish.subject,
         as_of=version,
+        regions=tuple(f"{region.name}:{region.weight:g}" for region in wish.regions),
+        plus=tuple(wish.plus),
+        minus=tuple(wish.minus),
+        older=wish.older,
+        similar_by=wish.similar_by,
+        known=dict(wish.known),
     )
-    return Asked(here.gallery, query, search(here.gallery, query), scan)
-
-
-def _older(here: Service, code: Code, years: float, version: int) -> Code:
-    """Return a code moved by years, as people of this gallery differ with age."""
     try:
-        return learn_direction(here.gallery, "age", as_of=version).moved(code, years)
+        if wish.case is not None:
+            return ask_with_case(here.gallery, wish.case, asking)
+        if wish.code is not None:
+            return ask_with_code(here.gallery, wish.code, asking)
+        _, held = here.uploaded(wish.upload or "", person)
+        scan = QueryScan(held.volume, UPLOADED, None, held.labels, held.notes)
+        fingerprint = here.gallery.fingerprint  # the worker's model was checked at the start
+        return ask_with_embedded(here.gallery, held.code, fingerprint, scan, asking)
     except GalleryError as error:
-        text = f"'The same but older' cannot be learned from this gallery: {error.found}."
+        if not wish.older and wish.similar_by == "code":
+            raise
+        text = f"This gallery is too small for such a search: {error.found}."
         raise Problem(409, "too_few", text) from None
-
-
-def _query(
-    here: Service, person: Person, wish: records.SearchRequest, version: int
-) -> tuple[Query, QueryScan | None]:
-    fingerprint = here.gallery.fingerprint
-    if wish.case is not None:
-        case = here.gallery.get(wish.case, version)
-        subject = wish.subject or case.subject
-        query = Query(case.code, fingerprint, scan_id=case.scan_id, subject=subject)
-        return replace(query, labels=case.labels), None
-    if wish.upload is not None:
-        _, scan = here.uploaded(wish.upload, person)
-        query = Query(scan.code, fingerprint, scan_id=UPLOADED, subject=wish.subject)
-        query = replace(query, labels=scan.labels, image_hash=scan.image_hash)
-        return query, QueryScan(scan.volume, UPLOADED, None, scan.labels, scan.notes)
-    return Query(np.array(wish.code, np.float32), fingerprint, subject=wish.subject), None
 
 
 def _name_of(wish: records.SearchRequest, result: SearchResult) -> str:
