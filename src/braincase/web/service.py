@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi import Depends, Request
@@ -114,7 +115,7 @@ class Service:
     @property
     def name(self) -> str:
         """What the gallery is called: never the path of its folder."""
-        return Path(self.settings.gallery).name
+        return Path(urlsplit(self.settings.gallery).path).name
 
     def close(self) -> None:
         """Let go of everything, and remove every private file."""
