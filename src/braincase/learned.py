@@ -30,7 +30,7 @@ from braincase.typicality import nearest_distances
 FOLDER = "learned"
 _SINCE: ContextVar[int | None] = ContextVar("since", default=None)
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
-_LEARNING = tuple(threading.Lock() for _ in range(64))
+_LEARNING = tuple(threading.RLock() for _ in range(64))
 #: People from whom the usual difference of codes is learned, and how few tell nothing.
 MOST_PEOPLE, FEWEST_PEOPLE = 2000, 10
 #: Part of every name; raised when what is kept changes its meaning.

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
+from braincase.answer import Answer
 from braincase.ask import Asked
 from braincase.derivatives import read_image
 from braincase.explain import Spread
@@ -42,11 +43,15 @@ KEPT_VOLUMES = 32
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """One finished search: what was asked by whom, what was found, and all that is said of it."""
+    """One finished search: what was asked by whom, what was found, and all that is said of it.
+
+    `told` is `answer` as it is sent.
+    """
 
     wish: records.SearchRequest
     owner: str
     asked: Asked
+    answer: Answer
     told: records.Answer
 
     @property
