@@ -93,7 +93,7 @@ class TestBinding:
 
     def test_the_command_says_so_with_exit_code_2(self, web_gallery: Path) -> None:
         command = [sys.executable, "-m", "braincase", "serve", web_gallery, "--host", "0.0.0.0"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
         assert done.stderr.startswith("braincase: --host 0.0.0.0: open to other machines")
         assert done.stderr.count("\n") == 1

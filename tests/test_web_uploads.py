@@ -24,11 +24,10 @@ import pytest
 
 from braincase.cohort import Cohort
 from braincase.errors import ScanError
-from braincase.simulate.head import simulate_head
+from braincase.simulate.head import Pose, Scanning, simulate_head
 from braincase.web import private
 from braincase.web.archives import kept_suffix, opened
 from markers import write_dicom
-from truly_prepared import COARSE, UPRIGHT
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
 MIB = 1 << 20
@@ -131,7 +130,7 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
 
 def jane_doe(folder: Path) -> bytes:
     """A zip of a simulated head as DICOM, full of what must never be seen."""
-    head = simulate_head(1, UPRIGHT, COARSE)
+    head = simulate_head(1, Pose(), Scanning(zooms_mm=(2.5, 2.5, 2.5), noise=0.02, bias=0))
     series = write_dicom(folder / "series", (1000 * head.data).astype(np.int16), head.affine)
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
