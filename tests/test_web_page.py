@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -419,6 +420,14 @@ def test_keys_alone_lead_through_the_hits(browser: sync_api.Browser, address: st
         page.keyboard.press("Escape")
         page.keyboard.press("k")
         expect(page.locator(".pane-beside strong")).to_have_text(found[1])
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="npm's packages are missing: `make page`")
+def test_the_sources_pass_their_own_tests() -> None:
+    ended = subprocess.run(
+        ["npm", "test"], cwd=WEB / "frontend", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: `make page`")
