@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 
@@ -39,7 +40,8 @@ def run(settings: Settings) -> None:
             print(
                 "The page is not built (npm): plain pages with pictures instead.", file=sys.stderr
             )
-        uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
