@@ -140,7 +140,9 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
 def jane_doe(folder: Path) -> bytes:
     """A zip of a simulated head as DICOM, full of what must never be seen."""
     head = simulate_head(1, Pose(), Scanning(zooms_mm=(2.5, 2.5, 2.5), noise=0.02, bias=0))
-    series = write_dicom(folder / "series", (1000 * head.data).astype(np.int16), head.affine)
+    series = write_dicom(
+        folder / "series", (1000 / head.data.max() * head.data).astype(np.int16), head.affine
+    )
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
         for number, file in enumerate(sorted(series.iterdir())):
