@@ -11,6 +11,7 @@ from gallery_cases import some_codes
 def brute_force(codes, query, k, rows=None, weights=None):
     """Oracle: every distance in float64, ordered by distance, then row."""
     rows = np.arange(len(codes)) if rows is None else rows
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
     weights = np.ones(codes.shape[1]) if weights is None else weights
     squared = (weights * (codes[rows].astype(np.float64) - query.astype(np.float64)) ** 2).sum(1)
     order = np.lexsort((rows, squared))[:k]
@@ -33,7 +34,11 @@ def test_nearest_rows_are_those_of_a_float64_brute_force(n, weighted):
     for query in (codes[n // 2], some_codes(1, seed=9)[0]):
         assert_exact(codes, query, 10, None, weights)
         for share in (0.3, 0.7):  # few rows are picked out, many are passed over with the rest
-            assert_exact(codes, query, 10, np.flatnonzero(rng.random(n) < share), weights)
+            mask = rng.random(n) < share
+            assert_exact(codes, query, 10, np.flatnonzero(mask), weights)
+            assert_exact(codes, query, 10, mask, weights)
+            mask[: exact.FIRST_LOOK] = False  # nothing where the search looks first
+            assert_exact(codes, query, 10, mask, weights)
 
 
 def test_cancellation_far_from_the_origin_does_not_change_the_answer():

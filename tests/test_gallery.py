@@ -1,6 +1,7 @@
 """What is particular to the embedded engine; what all promise: test_gallery_contract.py."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import create_gallery, open_gallery
-from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases
+from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
 @pytest.fixture
@@ -59,6 +60,37 @@ def test_a_damaged_file_is_told_in_one_line(gallery, where):
         open_gallery(folder).nearest(np.zeros(N_CELLS, np.float32), 3)
     assert "damaged" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_case_lost_from_the_file_is_told_and_not_waited_for(gallery):
+    gallery.info()
+    gallery._connection.execute("DELETE FROM cases WHERE scan_id = 'sub-003_ses-1'")
+    with pytest.raises(GalleryError, match=r"damaged \(a case is lost\)"):
+        gallery.nearest(np.asarray(some_cases(30)[6].code), 1)
+
+
+def test_threads_read_and_write_one_gallery(gallery):
+    """Searches in several threads while another adds, removes and erases see whole states."""
+    codes = some_codes(4, seed=3)
+
+    def searching(code):
+        for _ in range(60):
+            found = gallery.nearest(code, 5, where="sex = 'F'", without_subject="001")
+            assert len(found.cases) == 5
+            assert all(c.labels["sex"] == "F" and c.subject != "001" for c in found.cases)
+            true = np.linalg.norm([np.float64(c.code) - code for c in found.cases], axis=1)
+            np.testing.assert_allclose(found.distances, true)
+            assert (found.n_cases, found.n_selected % 2) in {(60, 0), (61, 0), (61, 1)}
+
+    def changing():
+        for i in range(20):
+            new = replace(some_cases(1)[0], scan_id=f"new-{i}", subject="x", image_hash=str(i))
+            gallery.add([new], MODEL)
+            gallery.remove([new.scan_id], erase=i % 2 == 0)
+
+    with ThreadPoolExecutor(5) as pool:
+        for done in [pool.submit(changing), *(pool.submit(searching, code) for code in codes)]:
+            done.result(timeout=120)
 
 
 def test_a_folder_that_cannot_be_written_can_still_be_searched(gallery, monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,9 +67,9 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
     asked = []
     ask = Collection.nearest
 
-    def spying(self, query, weights, most, condition, flat):
+    def spying(self, query, weights, most, condition, *rest):
         asked.append((most, condition))
-        return ask(self, query, weights, most, condition, flat)
+        return ask(self, query, weights, most, condition, *rest)
 
     monkeypatch.setattr(Collection, "nearest", spying)
     found = gallery.nearest(some_codes(1)[0], 5, where="diagnosis = 'AD' and sex = 'M'")
@@ -99,6 +100,7 @@ def test_only_opaque_fields_go_to_milvus(gallery, url):
 
 WRITER = """
 import sys
+import time
 from dataclasses import replace
 from braincase.gallery import open_gallery
 from gallery_cases import MODEL, some_cases
@@ -167,6 +169,14 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(gallery, url, batches
     told = killed_writer(url, batches=batches)
     assert len(told) >= 5 * batches
     assert_whole(url, told)
+
+
+def test_what_was_written_a_while_ago_needs_no_wait(gallery, monkeypatch):
+    monkeypatch.setattr("braincase.gallery.collection.SKEW_S", 0.5)
+    time.sleep(0.6)
+    monkeypatch.setattr(gallery, "_from_record", no_record)
+    for case in some_cases(100)[::20]:  # each seen, though nothing is 'strong'
+        assert nearest_ids(gallery, case.code, 1) == [case.scan_id]
 
 
 def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypatch, caplog):

@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulate", "preprocess"),
     ("settings", "about"),
     ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
-    ("gallery", "regions", "search", "indexing"),
+    ("gallery", "regions", "search", "indexing", "raw_indexing"),
     ("evaluate",),
     ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
     ("learned", "normal", "alike"),
@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("experiment", "query", "ask", "answer", "explain_hits", "wording"),
     ("api",),
     ("demo", "web"),
-    ("cli_search", "cli_web"),
+    ("cli_search", "cli_web", "cli_gallery"),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}

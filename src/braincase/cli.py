@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from braincase import __version__
+from braincase import __version__, cli_gallery, cli_web
 from braincase.cli_search import search
-from braincase.cli_web import add_commands
 from braincase.errors import BraincaseError, CohortError, UsageError
 
 app = typer.Typer(
@@ -34,8 +33,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 Force = Annotated[bool, typer.Option(help="Write over what is there.")]
 Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
 Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
-Gallery = Annotated[str, typer.Option("--gallery", help="Folder of the gallery.")]
-ModelFolder = Annotated[Path, typer.Option("--model", help="Folder of the model.")]
 
 
 #: Exit code of a program that Ctrl-C stopped.
@@ -86,7 +83,8 @@ def _options(
     """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
 
 
-add_commands(app)
+cli_web.add_commands(app)
+cli_gallery.add_commands(app)
 
 
 @app.command()
@@ -264,26 +262,6 @@ def evaluate(
         _print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
     else:
         print(f"{first_line(results)}\nreport: {page}")
-
-
-@app.command()
-def index(
-    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
-    gallery: Gallery,
-    model: ModelFolder,
-    as_json: Json = False,
-) -> None:
-    """Put every scan of a cohort into a gallery; what is there already stays."""
-    from dataclasses import asdict
-
-    from braincase.checkpoint import load_model
-    from braincase.cohort import open_cohort
-    from braincase.embed import embedder
-    from braincase.indexing import index_cohort
-
-    loaded = load_model(model)
-    indexed = index_cohort(gallery, open_cohort(cohort), embedder(loaded), loaded.fingerprint)
-    _print_json(asdict(indexed)) if as_json else print("\n".join(indexed.lines()))
 
 
 app.command()(search)

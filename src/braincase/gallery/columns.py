@@ -41,11 +41,11 @@ class TextColumn:
         """Return which rows have a value."""
         return self.indices >= 0
 
-    def is_text(self, text: str) -> NDArray[np.bool_]:
-        """Return which rows hold exactly this text."""
+    def index_of(self, text: str) -> int | None:
+        """Return the index of exactly this text, or None if no row holds it."""
         place = bisect_left(self.texts, text)  # np.searchsorted would first copy all texts
         there = place < len(self.texts) and self.texts[place] == text
-        return self.indices == place if there else np.zeros(len(self.indices), bool)
+        return place if there else None
 
     def where(self, predicate: Predicate) -> NDArray[np.bool_]:
         """Return which rows fulfil a predicate, asked once a distinct text."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from braincase.gallery import database
-from braincase.gallery.exact import nearest_rows
+from braincase.gallery.choosing import Selection
+from braincase.gallery.exact import Rows, nearest_rows
 from braincase.gallery.interface import Neighbours
-from braincase.gallery.record import Record, choose
+from braincase.gallery.memory import Memory
+from braincase.gallery.record import Record
 from braincase.gallery.records import Code, Weights
-from braincase.gallery.where import parse_where
 
 
 def create_embedded(
@@ -51,24 +53,34 @@ class EmbeddedGallery(Record):
         UsageError
             If the filter cannot be understood, or there was no version `as_of`.
         """
-        expression = parse_where(where) if where.strip() else None
         while True:
             snapshot = self.snapshot(as_of)
-            chosen = choose(snapshot, expression, only_subject, without_subject)
-            memory = snapshot.memory
-            found, squared = nearest_rows(
-                memory.codes, memory.squares, code, k, chosen.places, weights
-            )
+            chosen = self.choose(snapshot, where, only_subject, without_subject)
+            found, squared = _nearest(snapshot.memory, chosen, code, k, weights)
             cases = self.cases_at(snapshot, found)
             if cases is not None:
-                break  # else one of them has been erased this very moment
+                break
+            self.check_changed_since(snapshot)  # one has been erased this very moment
         return Neighbours(
             cases,
             np.sqrt(squared),
             snapshot.version,
             snapshot.live.n_cases,
-            chosen.n_selected,
+            chosen.passing.count,
             chosen.n_searched,
             True,
             snapshot.notes,
         )
+
+
+def _nearest(
+    memory: Memory, chosen: Selection, code: Code, k: int, weights: Weights | None
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Return places and squared distances; the few to leave out are dropped from the answer."""
+    rows = chosen.passing.quickest if chosen.only is None else chosen.only
+    most = k + len(chosen.apart)
+    found, squared = nearest_rows(memory.codes, memory.squares, code, most, rows, weights)
+    if len(chosen.apart):
+        kept = ~np.isin(found, chosen.apart)
+        found, squared = found[kept], squared[kept]
+    return found[:k], squared[:k]

@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 BLOCK = 2048
 #: Rows whose k-th smallest distance is the first bound on that of all.
 FIRST_LOOK = 8192
-#: Above this share of selected rows a pass over all is faster than picking them out.
+#: Above this share of selected rows a pass over all with a mask is faster than picking them out.
 DENSE = 0.4
 _UNIT_ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 
@@ -30,7 +30,7 @@ def nearest_rows(
     squares: NDArray[np.float32],
     query: NDArray[np.float32],
     k: int,
-    rows: Rows | None = None,
+    rows: Rows | NDArray[np.bool_] | None = None,
     weights: NDArray[np.float64] | None = None,
 ) -> tuple[Rows, NDArray[np.float64]]:
     """Return the k rows nearest to `query` and their squared distances, nearest first.
@@ -48,7 +48,8 @@ def nearest_rows(
     k
         At most this many rows come back.
     rows
-        The rows to search, in increasing order; None for all.
+        The rows to search, in increasing order; or a mask of shape (n,), which is faster if it
+        leaves many; None for all.
     weights
         Shape (d,), each >= 0: the squared distance is then sum(w * (x - q)^2).
 
@@ -57,20 +58,41 @@ def nearest_rows(
     rows, squared_distances
         Shape (min(k, n),) each.
     """
-    n = len(codes) if rows is None else len(rows)
+    mask, picked = _mask_or_rows(rows)
+    n = (
+        int(np.count_nonzero(mask))
+        if mask is not None
+        else len(codes if picked is None else picked)
+    )
     k = min(k, n)
     if k <= 0:
         return np.empty(0, np.int64), np.empty(0)
     with np.errstate(over="ignore", invalid="ignore"):  # then every row becomes a candidate
         if weights is None:
-            rough, longest = _rough_plain(codes, squares, query, rows)
+            rough, longest = _rough_plain(codes, squares, query, picked)
         else:
-            rough, longest = _rough_weighted(codes, query, rows, weights)
+            rough, longest = _rough_weighted(codes, query, picked, weights)
+    if mask is not None:
+        rough[~mask] = np.inf
     places = _candidates(rough, k, _error_bound(longest, query, weights))
-    found = places.astype(np.int64) if rows is None else rows[places]
+    if mask is not None:
+        places = places[mask[places]]
+    found = places if picked is None else picked[places]
     exact = squared_distances(codes, query, found, weights)
     order = np.lexsort((found, exact))[:k]
     return found[order], exact[order]
+
+
+def _mask_or_rows(
+    rows: Rows | NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.bool_] | None, Rows | None]:
+    if rows is None:
+        return None, None
+    return (
+        (rows.astype(bool, copy=False), None)
+        if rows.dtype == bool
+        else (None, rows.astype(np.int64, copy=False))
+    )
 
 
 def squared_lengths(codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,8 +132,6 @@ def _rough_plain(
     """Return rough squared distances and the longest length of a searched code."""
     if rows is None:
         rough, lengths = codes @ query, squares
-    elif len(rows) > DENSE * len(codes):
-        rough, lengths = (codes @ query)[rows], squares[rows]
     else:
         rough, lengths = np.empty(len(rows), np.float32), squares[rows]
         block = np.empty((BLOCK, codes.shape[1]), np.float32)

@@ -69,8 +69,10 @@ class Gallery(Protocol):
         """Return one case."""
         ...
 
-    def person(self, subject: str, as_of: int | None = None) -> tuple[StoredCase, ...]:
-        """Return all scans of one person, in the order they were added."""
+    def person(
+        self, subject: str, as_of: int | None = None, ever: bool = False
+    ) -> tuple[StoredCase, ...]:
+        """Return all scans of one person, or each state that any of them `ever` had."""
         ...
 
     def one_scan_each(

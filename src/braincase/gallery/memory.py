@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,23 @@ class Memory:
         people = self.columns.get("subject", _NOBODY)
         assert isinstance(people, TextColumn)
         return people
+
+    def rows_of_person(self, subject: str) -> Rows:
+        """Return where the states of one person are, in increasing order."""
+        people = self.people()
+        number = people.index_of(subject)
+        if number is None:
+            return np.empty(0, np.int64)
+        order, indices = self._by_person
+        start, stop = np.searchsorted(indices, [number, number + 1])
+        return order[start:stop]
+
+    @cached_property
+    def _by_person(self) -> tuple[Rows, NDArray[np.int32]]:
+        """All rows ordered by person, and whose each then is; made when first asked for."""
+        indices = self.people().indices
+        order = np.argsort(indices, kind="stable")
+        return order, indices[order]
 
     def live(self, version: int) -> Live:
         """Return which states were live at `version`."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import database
+from braincase.gallery.choosing import Selection, Snapshot
 from braincase.gallery.coarse import opaque
 from braincase.gallery.collection import MOST_RESULTS, Collection
 from braincase.gallery.exact import Rows, squared_distances
@@ -26,9 +27,8 @@ from braincase.gallery.lifted import LARGEST, error_bound
 from braincase.gallery.memory import NEVER
 from braincase.gallery.mirror import Marks, Synced, bring_up
 from braincase.gallery.place import MilvusPlace
-from braincase.gallery.record import Record, Selection, Snapshot, choose
+from braincase.gallery.record import Record
 from braincase.gallery.records import Code, NewCase, Weights
-from braincase.gallery.where import parse_where
 
 LOG = logging.getLogger(__name__)
 #: Coarse groups named in one condition; more are not worth it.
@@ -120,7 +120,7 @@ class MilvusGallery(Record):
         self._flat = about["index"] == "flat"
         self._engine = "milvus, exact" if self._flat else "milvus, approximate (HNSW)"
         self._collection.load()
-        self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+        self._synced = bring_up(self, self._collection, self._marks, self._flat)
         self._check_whole()
 
     def close(self) -> None:
@@ -148,11 +148,10 @@ class MilvusGallery(Record):
         GalleryError
             If Milvus does not answer.
         """
-        expression = parse_where(where) if where.strip() else None
         while True:
             snapshot = self.snapshot(as_of)
             self._follow(snapshot.memory.version)
-            chosen = choose(snapshot, expression, only_subject, without_subject)
+            chosen = self.choose(snapshot, where, only_subject, without_subject)
             exact = True
             found = None
             if only_subject is None and (self._flat or weights is None):
@@ -162,13 +161,14 @@ class MilvusGallery(Record):
                 found = self._from_record(snapshot, chosen, code, k, weights)
             cases = self.cases_at(snapshot, found.places)
             if cases is not None:
-                break  # else one of them has been erased this very moment
+                break
+            self.check_changed_since(snapshot)  # one has been erased this very moment
         return Neighbours(
             cases,
             np.sqrt(found.squared),
             snapshot.version,
             snapshot.live.n_cases,
-            chosen.n_selected,
+            chosen.passing.count,
             chosen.n_searched,
             exact,
             snapshot.notes,
@@ -188,9 +188,11 @@ class MilvusGallery(Record):
         condition, n_there = self._condition(snapshot, chosen)
         most = math.ceil(1.5 * k * n_there / chosen.n_searched) + 16
         while most <= MOST_RESULTS:
-            keys, rough = self._collection.nearest(code, weights, most, condition, self._flat)
+            keys, rough = self._collection.nearest(
+                code, weights, most, condition, self._flat, self._synced.written_at
+            )
             places = _places(snapshot, keys)
-            best = self._ranked(snapshot, _chosen_of(places, chosen), code, k, weights)
+            best = self._ranked(snapshot, chosen.of(places), code, k, weights)
             if not self._flat and len(best.squared) == min(k, chosen.n_searched):
                 return best
             if len(places) >= n_there:
@@ -215,8 +217,6 @@ class MilvusGallery(Record):
     ) -> Ranked:
         """Return the nearest by reading the chosen codes from the record."""
         places = chosen.places
-        if places is None:
-            places = np.arange(len(snapshot.memory.record_rows))
         best = Ranked(np.empty(0, np.int64), np.empty(0))
         for start in range(0, len(places), BLOCK):
             part = self._ranked(snapshot, places[start : start + BLOCK], code, k, weights)
@@ -235,10 +235,10 @@ class MilvusGallery(Record):
         version, live = snapshot.version, snapshot.live
         condition = f"added_in <= {version} and removed_in > {version}"
         coarse = snapshot.memory.coarse
-        if chosen.places is None or coarse is None:
+        if chosen.passing.count == live.n_cases or coarse is None:
             return condition, live.n_cases
         there = np.bincount(coarse.indices[live.mask], minlength=len(coarse.texts))
-        wanted = np.bincount(coarse.indices[chosen.places], minlength=len(coarse.texts)) > 0
+        wanted = np.bincount(coarse.indices[chosen.passing.mask], minlength=len(coarse.texts)) > 0
         n_there = int(there[wanted].sum())
         if n_there > WORTH * live.n_cases or wanted.sum() > MOST_LOTS:
             return condition, live.n_cases
@@ -255,7 +255,7 @@ class MilvusGallery(Record):
 
     def _follow_after(self, erased: bool) -> None:
         try:
-            self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+            self._synced = bring_up(self, self._collection, self._marks, self._flat)
             if erased:
                 self._collection.forget_deleted()
         except GalleryError as error:
@@ -263,8 +263,8 @@ class MilvusGallery(Record):
             LOG.warning("recorded, but Milvus did not follow yet: %s", error)
 
     def _follow(self, version: int) -> None:
-        if self._followed < version:
-            self._followed = bring_up(self, self._collection, self._marks, self._flat).version
+        if self._synced.version < version:
+            self._synced = bring_up(self, self._collection, self._marks, self._flat)
 
     def _check_whole(self) -> None:
         """Notice a collection that lost cases, or a record put back in time."""
@@ -305,12 +305,6 @@ def _places(snapshot: Snapshot, keys: NDArray[np.int64]) -> Rows:
     known[known] = record_rows[places[known]] == rows[known]
     places = places[known]
     return places[snapshot.live.mask[places]]
-
-
-def _chosen_of(places: Rows, chosen: Selection) -> Rows:
-    if chosen.places is None:
-        return places
-    return places[np.isin(places, chosen.places, assume_unique=True)]
 
 
 def _check_owner(place: MilvusPlace, about: dict[str, object], marks: Marks) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -40,11 +41,15 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Synced:
-    """What bringing a collection up to its record did."""
+    """What bringing a collection up to its record did.
+
+    `written_at` is when something last was written to the collection, seconds since 1970.
+    """
 
     version: int
     put: int = 0
     deleted: int = 0
+    written_at: float = 0.0
 
     def line(self) -> str:
         """Return what to tell the user."""
@@ -60,7 +65,8 @@ class Marks:
         with self._connected() as connection, writing(connection, folder):
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS marks (server TEXT, collection TEXT,"
-                " version INTEGER NOT NULL, PRIMARY KEY (server, collection))"
+                " version INTEGER NOT NULL, written_at REAL NOT NULL,"
+                " PRIMARY KEY (server, collection))"
             )
             connection.execute("CREATE TABLE IF NOT EXISTS secret (value BLOB NOT NULL)")
             connection.execute(
@@ -81,11 +87,12 @@ class Marks:
         where = (place.server, place.collection)
         with self._connected() as connection, writing(connection, self.folder):
             found = connection.execute(
-                "SELECT version FROM marks WHERE server = ? AND collection = ?", where
+                "SELECT version, written_at FROM marks WHERE server = ? AND collection = ?", where
             ).fetchone()
-            mark = Mark(found[0] if found else UNKNOWN)
+            mark = Mark(*found) if found else Mark()
             yield mark
-            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", (*where, mark.at))
+            now = (*where, mark.version, mark.written_at)
+            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", now)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -99,9 +106,10 @@ class Marks:
 
 @dataclass
 class Mark:
-    """How far a collection has come; changed while it is held."""
+    """How far a collection has come, and when it was last written to; changed while it is held."""
 
-    at: int
+    version: int = UNKNOWN
+    written_at: float = 0.0
 
 
 def bring_up(
@@ -119,7 +127,7 @@ def bring_up(
         Compare every entity, not only those of the versions since the mark.
     """
     with marks.held(collection.place) as mark:
-        newest, rows = record.changed_rows(UNKNOWN if everything else mark.at)
+        newest, rows = record.changed_rows(UNKNOWN if everything else mark.version)
         put = deleted = 0
         parts = _ranges(record, rows, newest) if everything else _lists(rows)
         with _shown(len(rows)) as advance:
@@ -129,8 +137,10 @@ def bring_up(
                 advance(len(part))
         if everything:
             deleted += _delete_beyond(collection, rows[-1] + 1 if rows else 0)
-        mark.at = newest
-    return Synced(newest, put, deleted)
+        mark.version = newest
+        if put or deleted:
+            mark.written_at = time.time()
+    return Synced(newest, put, deleted, mark.written_at)
 
 
 def _shown(n_rows: int) -> AbstractContextManager[Callable[..., None]]:

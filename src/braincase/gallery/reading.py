@@ -24,6 +24,18 @@ _FIELDS = (
 MOST_PARAMETERS = 900
 
 
+def newest_version(connection: sqlite3.Connection) -> int:
+    """Return the gallery's version."""
+    (version,) = connection.execute("SELECT max(version) FROM versions").fetchone()
+    return int(version)
+
+
+def time_of(connection: sqlite3.Connection, version: int) -> str:
+    """Return when a version came about."""
+    (at,) = connection.execute("SELECT at FROM versions WHERE version = ?", (version,)).fetchone()
+    return str(at)
+
+
 def cases_of(
     connection: sqlite3.Connection, record_rows: Iterable[int]
 ) -> tuple[StoredCase, ...] | None:

@@ -6,7 +6,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +13,13 @@ from numpy.typing import NDArray
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import database, reading
+from braincase.gallery.choosing import Filters, Selection, Snapshot, choose
 from braincase.gallery.closest import closest_pair, even_sample
 from braincase.gallery.exact import Rows
 from braincase.gallery.interface import refuse_other_model
 from braincase.gallery.memory import Live, Memory, empty_memory, refresh
 from braincase.gallery.records import Change, GalleryInfo, NewCase, StoredCase, Version
-from braincase.gallery.where import Expression, select
 from braincase.gallery.writing import erase_cases, put_cases, remove_cases
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """One version of a gallery, held fast: what later writes change is not seen here."""
-
-    memory: Memory
-    live: Live
-    version: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """What one search looks at: places in memory (None: all of it), and how many.
-
-    `n_selected` pass the filter; `n_searched` are left without the people to leave out.
-    """
-
-    places: Rows | None
-    n_selected: int
-    n_searched: int
 
 
 class Record:
@@ -91,6 +68,8 @@ class Record:
         self._memory: Memory = empty_memory(self.n_dimensions, keep_codes)
         self._known_closest: tuple[Live, float] | None = None
         self._known_live: tuple[Memory, int, Live] | None = None
+        self._known_snapshot: Snapshot | None = None
+        self._filters = Filters()
 
     def add(self, cases: Sequence[NewCase], fingerprint: str) -> Change:
         """Add new cases in one transaction; the same case again is left as it is.
@@ -157,12 +136,18 @@ class Record:
         with self._reading() as newest:
             return reading.cases_named(self._connection, scan_ids, _version(as_of, newest))
 
-    def person(self, subject: str, as_of: int | None = None) -> tuple[StoredCase, ...]:
-        """Return all scans of one person, in the order they were added."""
+    def person(
+        self, subject: str, as_of: int | None = None, ever: bool = False
+    ) -> tuple[StoredCase, ...]:
+        """Return all scans of one person, in the order they were added.
+
+        With `ever`, each state that any of them had at any version and that is not erased.
+        """
         with self._reading() as newest:
-            mask = self._live(_version(as_of, newest)).mask
-            places = np.flatnonzero(mask & self._memory.people().is_text(subject))
-            return self._cases_now(places)
+            memory = self._memory
+            mask = memory.removed_in >= 0 if ever else self._live(_version(as_of, newest)).mask
+            places = memory.rows_of_person(subject)
+            return self._cases_now(places[mask[places]])
 
     def one_scan_each(
         self, most: int, seed: int = 0, as_of: int | None = None
@@ -197,12 +182,10 @@ class Record:
 
     def info(self, as_of: int | None = None) -> GalleryInfo:
         """Return what the gallery holds."""
-        with self._reading() as newest:
-            version = _version(as_of, newest)
-            memory, live = self._memory, self._live(version)
-            (at,) = self._connection.execute(
-                "SELECT at FROM versions WHERE version = ?", (version,)
-            ).fetchone()
+        snapshot = self.snapshot(as_of)
+        memory, live, version = snapshot.memory, snapshot.live, snapshot.version
+        with self._lock, database.speaking_clearly(self.folder):
+            at = reading.time_of(self._connection, version)
         return GalleryInfo(
             url=self._url,
             engine=self._engine,
@@ -234,15 +217,49 @@ class Record:
         UsageError
             If there was no such version.
         """
+        with self._lock:
+            known = self._known_snapshot
+            if known and self._is_new(known.memory) and known.is_as_of(as_of):
+                return known
         with self._reading() as newest:
             version = _version(as_of, newest)
             notes = reading.erased_note(self._connection, version)
-            return Snapshot(self._memory, self._live(version), version, notes)
+            known = Snapshot(self._memory, self._live(version), version, notes)
+            self._known_snapshot = known
+            return known
+
+    def choose(
+        self, snapshot: Snapshot, where: str, only_subject: str | None, without_subject: str | None
+    ) -> Selection:
+        """Return what a search looks at.
+
+        Raises
+        ------
+        UsageError
+            If the filter cannot be understood, names no column, or compares numbers with text.
+        """
+        with self._lock:
+            passing = self._filters.passing(snapshot, where)
+        return choose(snapshot, passing, only_subject, without_subject)
 
     def cases_at(self, snapshot: Snapshot, places: Rows) -> tuple[StoredCase, ...] | None:
         """Return the cases at places of a snapshot; None if one has been erased since."""
-        with self._lock, database.reading(self._connection, self.folder):
+        if not len(places):
+            return ()
+        with self._lock, database.speaking_clearly(self.folder):
             return reading.cases_of(self._connection, snapshot.memory.record_rows[places])
+
+    def check_changed_since(self, snapshot: Snapshot) -> None:
+        """Tell rows erased since a snapshot from rows that are lost.
+
+        Raises
+        ------
+        GalleryError
+            If nothing was erased, so the record is damaged.
+        """
+        if self.snapshot(snapshot.version).memory is snapshot.memory:
+            advice = "Restore it from a copy, or index the cohort anew."
+            raise GalleryError(self.folder, "damaged (a case is lost)", "a whole gallery", advice)
 
     def codes_at(self, snapshot: Snapshot, places: Rows) -> tuple[Rows, NDArray[np.float32]]:
         """Return those of some places of a snapshot that are not erased, and their codes."""
@@ -269,6 +286,11 @@ class Record:
         with self._reading():
             return reading.states_of(self._connection, self.folder, record_rows)
 
+    def _is_new(self, memory: Memory) -> bool:
+        """Say whether memory is that of the newest version; one query, no transaction."""
+        with database.speaking_clearly(self.folder):
+            return reading.newest_version(self._connection) == memory.version
+
     @contextmanager
     def _reading(self) -> Iterator[int]:
         """Hold one state of the record, memory brought up to it; yield its version."""
@@ -284,33 +306,6 @@ class Record:
 
     def _cases_now(self, places: Rows) -> tuple[StoredCase, ...]:
         return reading.cases_of(self._connection, self._memory.record_rows[places]) or ()
-
-
-def choose(
-    snapshot: Snapshot,
-    expression: Expression | None,
-    only_subject: str | None,
-    without_subject: str | None,
-) -> Selection:
-    """Return what passes a filter and the condition on the person.
-
-    Raises
-    ------
-    UsageError
-        If the filter names no column, or compares numbers with text.
-    """
-    memory, mask = snapshot.memory, snapshot.live.mask
-    n_selected = snapshot.live.n_cases
-    if expression is not None:
-        mask = mask & select(expression, memory.columns)
-        n_selected = int(np.count_nonzero(mask))
-    if only_subject is not None:
-        mask = mask & memory.people().is_text(only_subject)
-    if without_subject is not None:
-        mask = mask & ~memory.people().is_text(without_subject)
-    n_searched = int(np.count_nonzero(mask))
-    places = None if n_searched == len(mask) else np.flatnonzero(mask)
-    return Selection(places, n_selected, n_searched)
 
 
 def _version(as_of: int | None, newest: int) -> int:

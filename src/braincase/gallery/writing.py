@@ -14,6 +14,7 @@ import numpy as np
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.database import checksum_of, now
+from braincase.gallery.reading import newest_version
 from braincase.gallery.records import Change, NewCase, checked_code
 from braincase.sources.scan import Value
 
@@ -99,12 +100,6 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
         connection.execute("DELETE FROM cases WHERE row = ?", (row,))
     _note_version(connection, version, f"{len(scan_ids)} erased")
     return Change(version, removed=tuple(scan_ids))
-
-
-def newest_version(connection: sqlite3.Connection) -> int:
-    """Return the gallery's version."""
-    (version,) = connection.execute("SELECT max(version) FROM versions").fetchone()
-    return int(version)
 
 
 def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[tuple[NewCase, bytes]]:

@@ -1,0 +1,107 @@
+"""Raw scans into a gallery: prepared by the model's recipe, resumable, no scan stops it."""
+
+from dataclasses import replace
+
+import pytest
+
+from braincase.errors import CohortError
+from braincase.gallery import open_gallery
+from braincase.geometry import HALF_GRID
+from braincase.preprocess.pipeline import recipe_of
+from braincase.raw_indexing import Reader, Source, cohort_beside, index_source, is_cohort
+from braincase.simulate.head import Scanning, simulate_head
+from braincase.volume import write_volume
+from gallery_cases import MODEL
+from test_indexing import Counting, cell_means
+
+#: Small enough to be prepared in about two seconds each.
+SMALL = Scanning(zooms_mm=(3, 3, 3), stripped=True, noise=0.02)
+READER = Reader(HALF_GRID, recipe_of(HALF_GRID), cell_means, MODEL)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table of two small raw heads, one CT and one broken file."""
+    folder = tmp_path_factory.mktemp("raw")
+    for seed, name in enumerate(["a", "b", "ct"], start=1):
+        scanning = replace(SMALL, contrast="CT", stripped=False) if name == "ct" else SMALL
+        head = simulate_head(seed, scanning=scanning)
+        write_volume(folder / f"{name}.nii.gz", head.data, head.affine)
+    (folder / "broken.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes()[:5000])
+    rows = ["path\tsubject\tdiagnosis\tage"]
+    rows += [
+        f"{name}.nii.gz\t{name}\t{'AD' if name == 'a' else 'CN'}\t70" for name in
+        ("a", "b", "ct", "broken")
+    ]  # fmt: skip
+    (folder / "scans.tsv").write_text("\n".join(rows) + "\n")
+    return folder / "scans.tsv"
+
+
+@pytest.fixture(scope="module")
+def indexed(table, tmp_path_factory):
+    url = tmp_path_factory.mktemp("indexed") / "gallery"
+    return url, index_source(url, Source(table, cohort_beside(url)), READER, workers=1)
+
+
+def test_good_scans_are_in_the_gallery_and_the_others_are_listed_with_their_reason(indexed):
+    url, (done, notes) = indexed
+    assert (done.added, done.version) == (2, 1)
+    reasons = {where.rsplit("/")[-1]: why for where, why in done.failed}
+    assert set(reasons) == {"ct.nii.gz", "broken.nii.gz"}
+    assert "CT" in reasons["ct.nii.gz"]
+    gallery = open_gallery(url, MODEL)
+    held = gallery.get("sub-a")
+    assert held.labels["diagnosis"] == "AD"
+    assert held.image.is_file()
+    assert held.image.is_relative_to(cohort_beside(url))
+    assert gallery.thumbnail("sub-a")
+    gallery.close()
+    assert notes == (f"the standard volumes are in {cohort_beside(url)}",)
+
+
+def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):
+    url, (first, _) = indexed
+    counting = Counting()
+    images = sorted(cohort_beside(url).rglob("*_T1w.nii.gz"))
+    written = [path.stat().st_mtime_ns for path in images]
+    source = Source(table, cohort_beside(url))
+    done, _ = index_source(url, source, replace(READER, embed=counting), workers=1)
+    assert (done.version, done.unchanged, counting.embedded) == (first.version, 2, 0)
+    assert {why for _, why in done.failed} == {why for _, why in first.failed}
+    assert [path.stat().st_mtime_ns for path in images] == written
+
+
+def test_a_run_stopped_while_it_indexes_goes_on(indexed, table, tmp_path):
+    source = Source(table, cohort_beside(indexed[0]))
+    with pytest.raises(KeyboardInterrupt):
+        index_source(tmp_path / "g", source, replace(READER, embed=Counting(stop_at=1)), workers=1)
+    done, _ = index_source(tmp_path / "g", source, READER, workers=1)
+    assert done.added == 2
+
+
+def test_a_model_of_another_recipe_is_told(indexed, table, tmp_path):
+    other = replace(READER, recipe={"Name": "simulated"})
+    source = Source(table, cohort_beside(indexed[0]))
+    _, notes = index_source(tmp_path / "g", source, other, workers=1)
+    assert "the model learned from volumes made otherwise (simulated)" in notes
+
+
+def test_a_source_without_a_usable_scan_makes_no_gallery(table, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.nii.gz").write_bytes(b"no image")
+    with pytest.raises(CohortError):
+        index_source(tmp_path / "g", Source(tmp_path / "empty", tmp_path / "c"), READER, workers=1)
+    assert not (tmp_path / "g").exists()
+
+
+def test_a_cohort_is_told_from_a_source(tiny, indexed, table):
+    url, _ = indexed
+    assert is_cohort(tiny.folder)
+    assert is_cohort(cohort_beside(url))
+    assert not is_cohort(table.parent)
+    assert not is_cohort(table)
+    assert str(cohort_beside("milvus://h:1/c?record=/x/g")) == "/x/g-cohort"
+
+
+def test_a_bids_source_is_not_taken_for_a_cohort(shared_data):
+    assert not is_cohort(shared_data / "heads-bids")
