@@ -14,7 +14,7 @@ from braincase.learned import FOLDER
 from braincase.neighbours import calibrate
 from braincase.search import search
 from braincase.typicality import nearest_distances
-from cells import MODEL, gallery_of
+from cells import MODEL, cell_means, gallery_of
 from gallery_cases import some_cases
 
 
@@ -157,6 +157,32 @@ def test_normality_is_told_for_query_and_hits(gallery, patient):
         assert hit.alike.abnormality >= 0
     again = answer(asked_for(gallery, patient, k=5), normality=True)
     assert again.to_json() == told.to_json()
+
+
+def test_damaged_files_are_learned_again(clinic, tmp_path):
+    gallery = gallery_of(clinic, tmp_path / "g")
+    scan_id = str(clinic.table["scan_id"].iloc[0])
+    before = answer(asked_for(gallery, scan_id, k=4), normality=True).to_json()
+    files = list((tmp_path / "g" / FOLDER).iterdir())
+    assert {path.suffix for path in files} == {".json", ".npz"}
+    for keep in (0, 100, 3000):
+        for path in files:
+            path.write_bytes(path.read_bytes()[:keep])
+        assert answer(asked_for(gallery, scan_id, k=4), normality=True).to_json() == before
+    gallery.close()
+
+
+def test_a_changed_image_of_somebody_is_recognised_as_theirs(gallery, clinic):
+    rng = np.random.default_rng(0)
+    for row in range(0, len(clinic), 6):
+        volume = clinic.volumes[np.array([row])][0]
+        grain = np.clip(volume + rng.normal(scale=8, size=volume.shape), 1, 255)
+        noisy = np.where(volume > 0, grain, 0).astype(np.uint8)
+        subject = str(clinic.table["subject"].iloc[row])
+        result = search(gallery, Query(cell_means(noisy[None])[0], MODEL, k=5))
+        assert (result.own_subject, result.subject_detected) == (subject, True)
+        assert subject not in {hit.subject for hit in result.hits}
+        assert result.same_subject[0].distance > 0
 
 
 def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):

@@ -39,7 +39,6 @@ def truth() -> np.ndarray:
     )
 
 
-@pytest.mark.xfail(reason="not reached yet (issue 5): Dice 0.960, 0.965 is the goal")
 def test_the_brain_is_found_where_it_is_and_not_where_the_template_has_it(head, truth):
     mask = brain_mask(head)
     assert dice(mask, truth) > 0.965

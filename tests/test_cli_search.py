@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_the_printed_answer_tells_hits_neighbours_outcome_and_doubt(
     answer = found(capsys, gallery, patient, "-k", 8)
     for hit in answer["hits"]:
         assert hit["scan_id"] in out  # never shortened
-    assert f"this person, the query itself: {patient}" in out
+    assert f"{patient}, the query itself" in out
     assert "What the neighbours say (diagnosis):" in out
     assert "95 % interval" in out
     assert "calibrated on this gallery" in out
@@ -134,6 +135,26 @@ def test_the_mask_may_lie_on_any_grid_in_mni_space(
     assert ids(ours) == ids(theirs)
     distances = [[hit["distance"] for hit in one["hits"]] for one in (ours, theirs)]
     np.testing.assert_allclose(*distances)
+
+
+def test_the_page_tells_what_the_terminal_tells(
+    gallery: Path, patient: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "hits.html"
+    words = ("search", patient, "--gallery", gallery, "-k", 8, "--why", "--html", page)
+    _, out, _ = run(capsys, *words)
+    text = html.unescape(page.read_text())
+    told = [line.strip() for line in out.splitlines() if line.startswith("  ")]
+    assert len(told) > 10
+    reasons = [line for line in told if "most alike in" in line]
+    assert len(reasons) == 8
+    assert all(line in text for line in reasons)
+    for heading in (
+        "What the neighbours say (diagnosis)",
+        "What became of them",
+        "How usual such a distance is",
+    ):
+        assert f"<h2>{heading}</h2>" in text
 
 
 def test_examples_pull_and_push_the_query(

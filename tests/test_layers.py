@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("learned", "normal", "alike"),
     ("pictures", "explain_picture"),
     ("report",),
-    ("experiment", "query", "ask", "answer", "explain_hits"),
+    ("experiment", "query", "ask", "answer", "explain_hits", "wording"),
     ("api",),
     ("demo", "web"),
     ("cli_search", "cli_web", "cli_gallery"),

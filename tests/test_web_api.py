@@ -392,3 +392,29 @@ def test_the_plain_page_answers_without_any_script(client: httpx.Client) -> None
     assert "<b>" not in wrong.text
     assert "The filter" in wrong.text
     assert _templates().autoescape
+
+
+def test_a_gallery_that_grows_is_not_learned_anew_at_every_step(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gallery"
+    shutil.copytree(web_gallery, folder)
+    gallery = open_gallery(folder)
+    code = gallery.get(gallery.one_scan_each(1)[0].scan_id).code
+    many = [NewCase(f"sub-m{n}", f"m{n}", code + 0.01 * (1 + n)) for n in range(120)]
+    gallery.add(many, gallery.fingerprint)
+    with serving(settings_for(folder, tmp_path / "a.jsonl")) as client:
+        scan_id = first_case(client)
+
+        def learned(extra: int) -> set[str]:
+            for number in range(extra):
+                new = NewCase(f"sub-n{gallery.info().version}{number}", f"n{number}", code + 2)
+                gallery.add([new], gallery.fingerprint)
+            asked(client, case=scan_id, k=3)
+            return {file.name for file in (folder / "learned").iterdir()}
+
+        first = learned(0)
+        assert first
+        assert learned(1) == first  # less than 2 % more
+        assert learned(4) != first
+    gallery.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from nibabel.nifti1 import Nifti1Image
 
 import braincase
 from braincase.simulate.head import simulate_head
+from braincase.web.users import add_user
 from web_service import serving, settings_for, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -26,7 +28,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: WebGL 2 without a screen or a graphics card.
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 #: A machine of two cores may be busy with everything else that is tested.
-PATIENCE_MS = 90_000
+PATIENCE_MS = 240_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 pytestmark = [
@@ -154,6 +156,48 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
             page.click("#table")
         table = download.value.path().read_text().splitlines()
         assert [row.split("\t")[1] for row in table[1:]] == hits(page)
+
+
+def test_readers_sign_in_and_a_curator_keeps_a_scan(
+    browser: sync_api.Browser,
+    web_gallery: Path,
+    web_model: Path,
+    tmp_path: Path,
+    head: Path,
+) -> None:
+    folder = shutil.copytree(web_gallery, tmp_path / "gallery")
+    users = tmp_path / "users.json"
+    add_user(users, "rita", "a long enough password", "reader")
+    add_user(users, "carl", "another long password", "curator")
+    settings = settings_for(folder, tmp_path / "audit.jsonl", web_model, users=users)
+    with serving(settings) as client:
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "rita", "wrong")
+            page.locator(".login-dialog .fault").wait_for()
+            sign_in(page, "rita", "a long enough password")
+            expect(page.locator(".gallery")).to_contain_text("34 cases")
+            page.set_input_files("#scan-file", head)
+            wait_for_hits(page)
+            expect(page.locator("#keep")).to_have_count(0)
+            page.get_by_role("button", name="Sign out").click()
+            page.locator(".login-dialog").wait_for()
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "carl", "another long password")
+            expect(page.locator(".gallery")).to_contain_text("34 cases")
+            page.set_input_files("#scan-file", head)
+            wait_for_hits(page)
+            page.click("#keep")
+            page.fill(".keep-dialog [name=subject]", "New1")
+            page.fill(".keep-dialog [name='label:age']", "70")
+            page.locator(".keep-dialog button.primary").click()
+            expect(page.locator(".notice")).to_contain_text("sub-New1")
+            expect(page.locator(".gallery")).to_contain_text("35 cases")
+
+
+def sign_in(page: Page, user: str, password: str) -> None:
+    page.fill("[name=user]", user)
+    page.fill("[name=password]", password)
+    page.locator(".login-dialog button.primary").click()
 
 
 def test_an_upload_can_be_cancelled(browser: sync_api.Browser, address: str, head: Path) -> None:
@@ -376,6 +420,14 @@ def test_keys_alone_lead_through_the_hits(browser: sync_api.Browser, address: st
         page.keyboard.press("Escape")
         page.keyboard.press("k")
         expect(page.locator(".pane-beside strong")).to_have_text(found[1])
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="npm's packages are missing: `make page`")
+def test_the_sources_pass_their_own_tests() -> None:
+    ended = subprocess.run(
+        ["npm", "test"], cwd=WEB / "frontend", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: `make page`")

@@ -93,7 +93,7 @@ class TestBinding:
 
     def test_the_command_says_so_with_exit_code_2(self, web_gallery: Path) -> None:
         command = [sys.executable, "-m", "braincase", "serve", web_gallery, "--host", "0.0.0.0"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
         assert done.stderr.startswith("braincase: --host 0.0.0.0: open to other machines")
         assert done.stderr.count("\n") == 1
@@ -301,6 +301,18 @@ class TestLimits:
         with socket.create_connection((host, port), timeout=10) as line:
             line.sendall(head.encode())
             assert b"408" in line.recv(4096).splitlines()[0]
+
+    def test_a_silent_connection_is_closed(
+        self, open_service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("braincase.web.run.HEAD_S", 0.5)
+        host, port = open_service.base_url.host, open_service.base_url.port
+        whole = f"GET {API}/health HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+        for first in (b"", whole[:20], whole, whole + whole[:20]):
+            with socket.create_connection((host, port), timeout=5) as line:
+                line.sendall(first)
+                while line.recv(4096):  # an answer where a request was whole, then the end
+                    pass
 
     def test_rates_are_limited(self, web_gallery: Path, tmp_path: Path) -> None:
         limits = {"requests": "20/minute", "searches": "2/minute"}

@@ -23,12 +23,13 @@ import pydicom
 import pytest
 
 from braincase.cohort import Cohort
+from braincase.derivatives import write_image
 from braincase.errors import ScanError
-from braincase.simulate.head import simulate_head
+from braincase.geometry import HALF_GRID
+from braincase.simulate.head import Pose, Scanning, simulate_head
 from braincase.web import private
 from braincase.web.archives import kept_suffix, opened
 from markers import write_dicom
-from truly_prepared import COARSE, UPRIGHT
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
 MIB = 1 << 20
@@ -122,6 +123,13 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert again["same_subject"][0]["scan_id"] == "sub-new1"
     assert client.delete(f"{API}/cases/sub-new1").json()["removed"] == ["sub-new1"]
     assert client.get(f"{API}/cases/sub-new1").status_code == 404
+    earlier = next((gallery_folder / "saved").rglob("*sub-new1*.nii.gz"))
+    content = earlier.read_bytes()
+    write_image(earlier, np.roll(np.asarray(volume.dataobj), 3, axis=0).astype(np.uint8), HALF_GRID)
+    refused = client.post(f"{API}/cases", json=case)  # the earlier version shows another image
+    assert refused.status_code == 409
+    assert "earlier version" in refused.json()["message"]
+    earlier.write_bytes(content)
 
     assert client.delete(f"{API}/jobs/{job}").status_code == 200
     assert client.get(f"{API}/uploads/{job}/volume.nii.gz").status_code == 404
@@ -131,8 +139,10 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
 
 def jane_doe(folder: Path) -> bytes:
     """A zip of a simulated head as DICOM, full of what must never be seen."""
-    head = simulate_head(1, UPRIGHT, COARSE)
-    series = write_dicom(folder / "series", (1000 * head.data).astype(np.int16), head.affine)
+    head = simulate_head(1, Pose(), Scanning(zooms_mm=(2.5, 2.5, 2.5), noise=0.02, bias=0))
+    series = write_dicom(
+        folder / "series", (1000 / head.data.max() * head.data).astype(np.int16), head.affine
+    )
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
         for number, file in enumerate(sorted(series.iterdir())):

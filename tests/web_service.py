@@ -49,6 +49,7 @@ def settings_for(gallery: Path, audit: Path, model: Path | None = None, **option
     if model is not None:
         options["load"] = partial(load_for_service, model)
         options["fingerprint"] = load_model(model).fingerprint
+    options.setdefault("static", gallery.parent / "not-built")
     return Settings(gallery=str(gallery), audit=audit, limits=limits, port=0, **options)
 
 

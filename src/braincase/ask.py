@@ -318,8 +318,24 @@ def _case_of(gallery: Gallery, scan_id: str, as_of: int | None) -> StoredCase:
     return found[scan_id] if scan_id in found else gallery.get(scan_id)
 
 
-def draw(asked: Asked, png: Path | None, html: Path | None) -> None:
-    """Draw query and hits in three planes, as a PNG file, an HTML file, or both."""
+def draw(
+    asked: Asked,
+    png: Path | None,
+    html: Path | None,
+    sections: Sequence[tuple[str, Sequence[str]]] = (),
+    warning: str = "",
+) -> None:
+    """Draw query and hits in three planes, as a PNG file, an HTML file, or both.
+
+    Parameters
+    ----------
+    asked
+        The search.
+    png, html
+        Files to write.
+    sections, warning
+        From `braincase.wording`; the HTML page tells them instead of the bare notes.
+    """
     if not (png or html):
         return
     query = _picture_of_query(asked)
@@ -333,7 +349,7 @@ def draw(asked: Asked, png: Path | None, html: Path | None) -> None:
     if png:
         draw_search(query, hits, earlier, png)
     if html:
-        write_search_html(query, hits, earlier, asked.result, html)
+        write_search_html(query, hits, earlier, asked.result, html, sections, warning)
 
 
 def _picture_of_query(asked: Asked) -> CasePicture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
-    from braincase.answer import Answer, AnsweredHit
+    from braincase.answer import Answer
 
 
 def search(
@@ -66,6 +65,7 @@ def search(
     from braincase.atomic import refuse_overwrite
     from braincase.explain_hits import write_explanations
     from braincase.refine import write_hits
+    from braincase.wording import sections_of, warning_of
 
     for path in (picture, html, explain, save_hits):
         if path:
@@ -89,7 +89,7 @@ def search(
     missing = write_explanations(asked, told, explain) if explain else ()
     if save_hits:
         write_hits(asked.result, asked.gallery, save_hits)
-    draw(asked, picture, html)
+    draw(asked, picture, html, sections_of(told, why=True), warning_of(told))
     if as_json:
         print(json.dumps({**told.to_json(), "missing": missing}, indent=2, ensure_ascii=False))
     else:
@@ -111,11 +111,14 @@ def _known(age: float | None, sex: str | None) -> dict[str, Any]:
 
 def print_answer(told: Answer, why: bool = False) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
-    if told.typicality and not told.typicality.similar:
-        print(f"WARNING: {told.typicality.line()}")
+    from braincase.wording import sections_of, warning_of
+
+    if warning := warning_of(told):
+        print(f"WARNING: {warning}")
     _print_table(told)
-    for line in lines_of(told, why):
-        print(line)
+    for heading, lines in sections_of(told, why):
+        print(f"{heading}:")
+        print("\n".join(f"  {line}" for line in lines))
 
 
 def _print_table(told: Answer) -> None:
@@ -139,88 +142,6 @@ def _print_table(told: Answer) -> None:
     console.print(table)
     if both:
         print("built, ill: how differently built and ill than the query, in deviations of controls")
-
-
-def lines_of(told: Answer, why: bool = False) -> list[str]:
-    """Return what an answer says below its table, a line each."""
-    return [
-        *(_reasons(told) if why else ()),
-        *_person(told),
-        *_neighbours(told),
-        *_outcome(told),
-        *_normality(told),
-        *([f"Typical? {told.typicality.line()}"] if _similar(told) and told.typicality else []),
-        *(f"note: {note}" for note in told.notes),
-    ]
-
-
-def _similar(told: Answer) -> bool:
-    return told.typicality is None or told.typicality.similar
-
-
-def _reasons(told: Answer) -> Iterator[str]:
-    for hit in told.hits:
-        name = f"{hit.hit.rank}. {hit.hit.scan_id}"
-        if hit.likeness:
-            alike = ", ".join(_times(part) for part in hit.likeness[:3])
-            apart = ", ".join(_times(part) for part in hit.likeness[:-3:-1])
-            yield f"{name}: most alike in {alike}; least in {apart} (1 = two people as a rule)"
-        if hit.regions:
-            shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
-            yield f"{' ' * len(name)}  largest shares of the distance: {shares}"
-
-
-def _times(part: tuple[str, float]) -> str:
-    return f"{part[0]} {part[1]:.2f}"
-
-
-def _person(told: Answer) -> Iterator[str]:
-    for other in told.result.same_subject:
-        kind = "the query itself" if other.scan_id == told.result.query_id else "other scan"
-        yield f"this person, {kind}: {other.scan_id} (distance {other.distance:.3f})"
-
-
-def _neighbours(told: Answer) -> Iterator[str]:
-    if told.neighbours is None or not told.neighbours.people:
-        return
-    yield f"What the neighbours say ({told.label}):"
-    yield from (f"  {line}" for line in told.neighbours.lines())
-    if told.calibration is None:
-        yield "  not calibrated: too few people of each kind, or not ranked by the code"
-
-
-def _outcome(told: Answer) -> Iterator[str]:
-    lines = [line for hit in told.hits if (line := _course(hit, told.label, told.score))]
-    if lines:
-        yield "What became of them:"
-    yield from (f"  {line}" for line in lines)
-
-
-def _course(hit: AnsweredHit, label: str | None, score: str | None) -> str:
-    """Return the later visits of a hit in one line: ``sub-1: MCI, +1.0 y AD (mmse 21)``."""
-    from braincase.gallery.records import value_text
-
-    if not hit.outcome:
-        return ""
-    labels = hit.hit.labels
-    start = [value_text(labels.get(label))] if label else []
-    start += [f"{score} {labels[score]}"] if score and labels.get(score) is not None else []
-    steps = [", ".join(part for part in start if part) or "first"]
-    for later in hit.outcome:
-        when = later.session or later.scan_id
-        when = f"after {later.years:.1f} y" if later.years is not None else f"at {when}"
-        values = [value_text(later.label)]
-        values += [f"{score} {later.score}"] if later.score is not None else []
-        steps.append(f"{when} {', '.join(value for value in values if value)}".rstrip())
-    return f"{hit.hit.rank}. {hit.hit.scan_id}: {' -> '.join(steps)}"
-
-
-def _normality(told: Answer) -> Iterator[str]:
-    if told.normality is None:
-        return
-    beyond = told.normality.abnormal()
-    named = ", ".join(f"{name} {z:+.1f}" for name, z in beyond[:8]) or "no region"
-    yield f"Beyond normal for age and sex (z against {told.normality.controls} controls): {named}"
 
 
 def _print_written(missing: tuple[str, ...], paths: list[Path]) -> None:

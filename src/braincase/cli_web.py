@@ -102,7 +102,7 @@ def add(
     from braincase.web.users import add_user
 
     add_user(users, name, _ask_password(), role, force)
-    print(f"{users}: {name} is a {role}")
+    print(f"{users}: {name}, {role}")
 
 
 @user_app.command("remove")

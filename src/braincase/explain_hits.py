@@ -45,7 +45,7 @@ from braincase.gallery.records import StoredCase
 from braincase.geometry import CELLS, Grid, grid_of_resolution
 from braincase.learned import forget_older, learned_folder, learned_name
 from braincase.normal import Normal, Normality, knows_age_and_sex, normal_of, stored_volume
-from braincase.normative import deviation_of
+from braincase.normative import DAMAGED, deviation_of
 from braincase.progress import late_progress
 from braincase.regions import N_CELLS, load_regions
 from braincase.search import checked_weights
@@ -204,7 +204,7 @@ def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | 
     name = f"{learned_name(gallery, version, 'spread', {'most': MOST_PEOPLE})}.npz"
     if folder is not None:
         with (
-            contextlib.suppress(OSError, ValueError, KeyError, EOFError),
+            contextlib.suppress(*DAMAGED),
             np.load(folder / name) as held,
         ):
             return Spread(held["mean"], held["deviation"], int(held["n"]))

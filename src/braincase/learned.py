@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,27 @@ from braincase.neighbours import Calibration, calibrate, calibration_from_json
 from braincase.typicality import nearest_distances
 
 FOLDER = "learned"
+_SINCE: ContextVar[int | None] = ContextVar("since", default=None)
+#: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
+_LEARNING = tuple(threading.RLock() for _ in range(64))
 #: People from whom the usual difference of codes is learned, and how few tell nothing.
 MOST_PEOPLE, FEWEST_PEOPLE = 2000, 10
 #: Part of every name; raised when what is kept changes its meaning.
 FORMAT = 1
+
+
+@contextmanager
+def knowing_since(version: int | None) -> Iterator[None]:
+    """Within the block, let what was learned at `version` hold for the version that is asked about.
+
+    For a gallery that grows case by case while it is searched: one case more changes nothing that
+    can be seen, and learning takes hundreds of searches. None learns for each version.
+    """
+    token = _SINCE.set(version)
+    try:
+        yield
+    finally:
+        _SINCE.reset(token)
 
 
 def learned_calibration(
@@ -135,15 +155,18 @@ def kept(
     folder = learned_folder(gallery)
     if folder is None:
         return learn()
+    since = _SINCE.get()
+    version = version if since is None else since
     path = folder / f"{learned_name(gallery, version, kind, asked)}.json"
-    # A damaged file is learned again: it is a copy of what the gallery itself can tell.
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))["learned"]
-    learned = learn()
-    with contextlib.suppress(OSError):
-        write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
-        forget_older(path, version)
-    return learned
+    with _LEARNING[hash(path) % len(_LEARNING)]:
+        # A damaged file is learned again: it is a copy of what the gallery itself can tell.
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text(encoding="utf-8"))["learned"]
+        learned = learn()
+        with contextlib.suppress(OSError):
+            write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
+            forget_older(path, version)
+        return learned
 
 
 def learned_folder(gallery: Gallery) -> Path | None:

@@ -25,6 +25,7 @@ from braincase.gallery.where import parse_where, select
 from braincase.geometry import Grid, grid_of_resolution
 from braincase.learned import forget_older, learned_folder, learned_name
 from braincase.normative import (
+    DAMAGED,
     FEWEST_CONTROLS,
     NORMAL_Z,
     Normative,
@@ -199,7 +200,7 @@ def _means_of_cases(
     path = folder / _REGIONS_FILE if folder is not None else None
     kept: dict[str, NDArray[np.float64]] = {}
     if path is not None:
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as held:
+        with contextlib.suppress(*DAMAGED), np.load(path) as held:
             if held["means"].shape[1] == n_regions:
                 kept = dict(zip(held["images"].tolist(), held["means"], strict=True))
     known, found = len(kept), {}

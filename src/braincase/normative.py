@@ -8,10 +8,12 @@ follows about a standard normal distribution in controls (Marquand et al. 2016 o
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ from braincase.sources.scan import Value
 if TYPE_CHECKING:
     from braincase.cohort import Cohort
 
+#: What reading a missing or damaged ``.npz`` file may raise.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 #: Fewer controls than this leave the spread unknown.
 FEWEST_CONTROLS = 20
 #: Terms of the regression: 1, age in decades from 70, and +0.5 for M or -0.5 for F.
@@ -240,7 +244,7 @@ def load_normative(path: Path) -> Normative:
             )
             grid = grid_of_resolution(int(held["resolution_mm"]))
             return Normative(voxels, regions, tuple(held["names"].tolist()), grid)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except DAMAGED as error:
         raise ModelError(path, f"no normative model ({error})", "a file of fit_normative") from None
 
 

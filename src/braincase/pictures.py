@@ -165,8 +165,14 @@ def write_search_html(
     earlier: Sequence[CasePicture],
     result: SearchResult,
     path: Path,
+    sections: Sequence[tuple[str, Sequence[str]]] = (),
+    warning: str = "",
 ) -> Path:
-    """Write query, hits and earlier scans as one self-contained HTML file and return its path."""
+    """Write query, hits and earlier scans as one self-contained HTML file and return its path.
+
+    `sections` are what the answer says, headings with lines, notes included; without them the
+    result's notes are told. `warning` stands first.
+    """
     environment = Environment(
         loader=PackageLoader("braincase"), autoescape=True, undefined=StrictUndefined
     )
@@ -175,6 +181,8 @@ def write_search_html(
         hits=[_card(case) for case in hits],
         earlier=[_card(case) for case in earlier],
         result=result,
+        sections=sections or ([("Notes", result.notes)] if result.notes else []),
+        warning=warning,
         convention=CONVENTION,
     )
     write_text(path, page)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -81,13 +81,7 @@ class Regions:
         UsageError
             If there is no such name; tells the nearest one.
         """
-        side, plain = _side_of(name.lower().replace("_", "-").replace(" ", "-"))
-        wanted = GROUPS.get(plain, (plain,))
-        found = [
-            place
-            for place, region in enumerate(self.names)
-            if _side_of(region)[1] in wanted and side in ("", _side_of(region)[0])
-        ]
+        found = list(_places(self.names, name.lower().replace("_", "-").replace(" ", "-")))
         if not found:
             near = get_close_matches(name, self.choices(), n=1, cutoff=0.4)
             advice = f"Did you mean {near[0]}?" if near else ""
@@ -99,6 +93,18 @@ class Regions:
         plain = dict.fromkeys(_side_of(name)[1] for name in self.names if name != OUTSIDE)
         sided = [f"{side}-{group}" for group in GROUPS for side in ("left", "right")]
         return sorted({*self.names[:-1], *plain, *GROUPS, *sided})
+
+
+@lru_cache(maxsize=1024)
+def _places(names: tuple[str, ...], wanted: str) -> tuple[int, ...]:
+    """Return where a region, both its sides or a group stand among the names."""
+    side, plain = _side_of(wanted)
+    members = GROUPS.get(plain, (plain,))
+    return tuple(
+        place
+        for place, region in enumerate(names)
+        if _side_of(region)[1] in members and side in ("", _side_of(region)[0])
+    )
 
 
 @cache

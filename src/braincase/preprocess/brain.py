@@ -1,8 +1,9 @@
-"""Brain extraction on the standard grid: a watershed between the template's inside and outside.
+"""Brain extraction on the standard grid: the template's surface bent to the scan, then a watershed.
 
-The scan is in MNI space already, so what lies deep in the template's brain is brain and what lies
-well outside is not. Between the two, the boundary is where the scan is darkest (fluid and bone lie
-between the bright brain and the bright scalp).
+The scan is in MNI space already. The template's head is bent until it looks like the scan
+(`braincase.preprocess.elastic`), which carries its brain's surface to within a voxel or two of the
+scan's. What lies deeper is brain and what lies well outside is not. Between the two, the boundary
+is where the scan is darkest (fluid and bone lie between the bright brain and the bright scalp).
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from braincase.preprocess.elastic import depth_by, displacement
 from braincase.preprocess.gauss_newton import polynomials
 from braincase.preprocess.template import CENTRE_MM, FACE_HEIGHT_MM, Level, load_template
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-#: Surely brain, and surely not: depth in the template's brain, mm (negative is inside).
-CORE_MM, OUTSIDE_MM = -6.0, 7.0
+#: Surely brain, and surely not: depth in the bent template's brain, mm (negative is inside).
+CORE_MM, OUTSIDE_MM = -2.0, 4.0
 #: Tissue is looked for to here.
-TISSUE_REACH_MM = 4.0
+TISSUE_REACH_MM = 2.5
 #: Dark voxels are fluid to the first depth, and to the second if they are brighter than bone, which
 #: has at most this share of the brightness that K-means finds for fluid (partly grey matter).
-FLUID_SURE_MM, FLUID_REACH_MM, BONE_SHARE = -2.0, 2.0, 0.55
+FLUID_SURE_MM, FLUID_REACH_MM, BONE_SHARE = 0.5, 2.5, 0.65
 #: Tissue is only measured this deep, where no skull can be, mm.
 SURE_MM = -4.0
 #: Where scalp must be seen, how bright at least (in white matters), and in how much of it: measured
@@ -100,9 +102,9 @@ def brain_mask(scan: Image) -> Mask:
     tissue = tissue_brightness(scan, level)
     if tissue.white <= 0:
         return np.zeros(scan.shape, bool)
-    flooded = _watershed(scan, tissue, level)
+    near = depth_by(displacement(scan / np.float32(tissue.white), "head", scan > 0))
+    flooded = _watershed(scan, tissue, near)
     dark = scan < (tissue.fluid + tissue.grey) / 2
-    near = level.depth_mm
     fluid = (near < FLUID_REACH_MM) & (scan > BONE_SHARE * tissue.fluid) | (near < FLUID_SURE_MM)
     mask = np.where(dark, fluid, flooded & (near < TISSUE_REACH_MM))
     mask |= near < CORE_MM
@@ -128,13 +130,13 @@ def stripped_mask(scan: Image) -> Mask:
     return _smooth_whole(left)
 
 
-def _watershed(scan: Image, tissue: Tissue, level: Level) -> Mask:
+def _watershed(scan: Image, tissue: Tissue, depth_mm: Image) -> Mask:
     """Flood from the core and from outside, bright voxels first; return the core's basin."""
     soft = ndimage.gaussian_filter(scan, 0.4)
     cost = np.clip(255 - 255 * soft / (1.15 * tissue.white), 0, 255).astype(np.uint8)
     markers = np.zeros(scan.shape, np.int16)
-    markers[level.depth_mm < CORE_MM] = 1
-    markers[level.depth_mm > OUTSIDE_MM] = 2
+    markers[depth_mm < CORE_MM] = 1
+    markers[depth_mm > OUTSIDE_MM] = 2
     return np.asarray(ndimage.watershed_ift(cost, markers, structure=FACES.astype(np.int8)) == 1)
 
 

@@ -36,9 +36,9 @@ Mask = NDArray[np.bool_]
 #: What the numbers in a prepared volume depend on. Raise `chain` when they change.
 RECIPE: Mapping[str, Any] = MappingProxyType(
     {
-        "chain": 1,
+        "chain": 2,
         "template": "MNI152NLin2009aSym",
-        "affine": "12 parameters, head then brain",
+        "affine": "12 parameters, head, brain, bent brain",
         "blur_mm2": standard.BLUR_MM2,
         "bias": "N4",
         "bias_iterations": list(bias.ITERATIONS),

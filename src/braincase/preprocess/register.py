@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from braincase.geometry import STANDARD_GRID
 from braincase.preprocess import coarse
 from braincase.preprocess.brain import smooth_bias
+from braincase.preprocess.elastic import affine_part, displacement
 from braincase.preprocess.gauss_newton import Fit, Schedule, fit_affine, target_at, voxels_of
 from braincase.preprocess.sampling import (
     Array,
@@ -158,8 +159,19 @@ def refine(scans: NDArray[np.float32], masks: Sequence[NDArray[np.bool_]]) -> Re
     fit = Fit(start, np.zeros(len(brains), np.float32), heads)
     # At 2 mm the fit follows single gyri, which are nobody's but the template's (measured: worse).
     schedule = Schedule(30, robust=True, tolerance_mm=0.01, scale_prior=False)
-    fit = fit_affine(stack, fit, target_at(start, 4, "brain", "brain"), schedule)
+    target = target_at(start, 4, "brain", "brain")
+    fit = fit_affine(stack, fit, target, schedule)
+    near = warp(_stacked(brains, 2.0), fit.transforms)
+    bent = [_affine_when_bent(brain) for brain in near]
+    both = [compose(t, b) for t, b in zip(fit.transforms, bent, strict=True)]
+    fit = replace(fit, transforms=np.stack(both).astype(np.float32))
+    fit = fit_affine(stack, fit, target, Schedule(0))  # only to measure
     return Registration(fit.transforms, fit.agreement, fit.agreement, heads < 0)
+
+
+def _affine_when_bent(brain: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the affine part of what bends the template's brain into one that lies near it."""
+    return affine_part(displacement(brain, "brain", np.ones(brain.shape, bool)))
 
 
 def _brain_alone(scan: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

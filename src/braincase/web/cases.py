@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from fastapi import Query, Request, Response
+from numpy.typing import NDArray
 
 from braincase.cohort import Case as PreparedCase
 from braincase.cohort import write_case
+from braincase.derivatives import image_path, read_image
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.gallery.planes import planes_of, planes_of_thumbnail, thumbnail_of
@@ -137,6 +140,7 @@ def add_case(wish: records.NewCaseRequest, here: Here, person: Curator) -> recor
         )
     kept = Scan(Path(), wish.subject, wish.session, dict(wish.labels))
     folder = here.saved_folder()
+    _refuse_other_image(here, image_path(folder, here.grid, kept), scan.volume)
     image = write_case(
         folder, here.grid, PreparedCase(kept, scan.volume, {"Recipe": dict(scan.recipe)})
     )
@@ -163,6 +167,13 @@ def add_case(wish: records.NewCaseRequest, here: Here, person: Curator) -> recor
         removed=[],
         duplicates=[other for _, other in change.duplicates],
     )
+
+
+def _refuse_other_image(here: Service, path: Path, volume: NDArray[np.uint8]) -> None:
+    """Refuse to change the image that an earlier version of the gallery shows."""
+    if path.exists() and not np.array_equal(read_image(path, here.grid), volume):
+        text = "An earlier version of the gallery has another image of this name; choose another."
+        raise Problem(409, "exists", text)
 
 
 def remove_case(scan_id: str, here: Here, person: Curator) -> records.Changed:

@@ -223,7 +223,7 @@ class Desk:
         return {state: states.count(state) for state in ("queued", "running", *ENDED)}
 
     def _run(self) -> None:
-        with contextlib.suppress(BraincaseError):
+        with contextlib.suppress(BraincaseError, Problem):  # told to whoever uploads
             self._ready_worker()
         while not self._closing.is_set():
             try:

@@ -38,6 +38,7 @@ def add_pages(app: FastAPI, static: Path) -> None:
         app.add_route("/", _file(static / "index.html", "no-cache"))
         app.add_route("/icon.svg", _file(static / "icon.svg", CACHING))
         app.mount("/assets", _Assets(directory=static / "assets", check_dir=False))
+        app.mount("/static", StaticFiles(directory=static))  # licences.txt
     for path in ("/plain",) if built else ("/", "/plain"):
         app.add_api_route(path, plain_page, include_in_schema=False, response_model=None)
     app.add_api_route("/plain/login", plain_login, methods=["POST"], include_in_schema=False,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import sys
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from braincase.errors import UsageError
 from braincase.web.app import build_app
@@ -14,8 +17,35 @@ from braincase.web.settings import Settings
 
 #: Connections at once; more are answered 503.
 MOST_CONNECTIONS = 200
+#: Seconds until a connection must have brought a whole request head.
+HEAD_S = 20.0
 #: Seconds running requests get to end when the service is stopped.
 GOODBYE_S = 5
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP over a connection that is closed when no whole request head comes within `HEAD_S`.
+
+    uvicorn itself waits for ever, so that a few hundred silent connections would be all it has.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._await_head()
+
+    def _await_head(self) -> None:
+        self.loop.call_later(HEAD_S, self._close_if_silent, self.cycle)
+
+    def _close_if_silent(self, before: object) -> None:
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.cycle is before and answered:
+            self.transport.close()
 
 
 def run(settings: Settings) -> None:
@@ -39,13 +69,15 @@ def run(settings: Settings) -> None:
             print(
                 "The page is not built (npm): plain pages with pictures instead.", file=sys.stderr
             )
-        uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how the server runs."""
     return uvicorn.Config(
         app,
+        http=PatientProtocol,
         log_level="warning",
         access_log=False,  # the audit log tells who asked what, without addresses in it
         server_header=False,

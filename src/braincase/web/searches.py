@@ -22,6 +22,7 @@ from braincase.answer import answer
 from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_embedded, draw
 from braincase.errors import GalleryError
 from braincase.gallery import SearchResult
+from braincase.learned import knowing_since
 from braincase.query import QueryScan
 from braincase.sources.scan import Value
 from braincase.web import records
@@ -30,6 +31,7 @@ from braincase.web.headers import REPORT_CSP
 from braincase.web.problems import Problem, not_found
 from braincase.web.security import Person, Reader
 from braincase.web.service import Here, Search, Service
+from braincase.wording import sections_of, warning_of
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
@@ -83,10 +85,11 @@ def _carry_out(
     here: Service, person: Person, wish: records.SearchRequest, name: str | None
 ) -> Search:
     asked = _asked(here, person, wish)
-    told = answer(asked, here.settings.label, normality=wish.normality)
+    with knowing_since(here.known_since(asked.result.gallery_version)):
+        answered = answer(asked, here.settings.label, normality=wish.normality)
     name = name or _name_of(wish, asked.result)
-    content = {**told.to_json(), "search": name, "gallery": here.name, "request": wish}
-    done = Search(wish, person.name, asked, records.Answer.model_validate(content))
+    content = {**answered.to_json(), "search": name, "gallery": here.name, "request": wish}
+    done = Search(wish, person.name, asked, answered, records.Answer.model_validate(content))
     here.searches.put(name, done)
     _note(here, person, wish, asked.result)
     return done
@@ -169,7 +172,7 @@ def report(search: str, here: Here, person: Reader) -> Response:
     asked = replace(found.asked, result=replace(found.asked.result, gallery=here.name))
     path = here.folder / f"report-{secrets.token_hex(8)}.html"
     try:
-        draw(asked, None, path)
+        draw(asked, None, path, sections_of(found.answer, why=True), warning_of(found.answer))
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
+from braincase.answer import Answer
 from braincase.ask import Asked
 from braincase.derivatives import read_image
 from braincase.explain import Spread
@@ -33,17 +35,23 @@ from braincase.web.worker import Embedded
 
 #: Where a curator's cases go, beside the gallery's own files.
 SAVED = "saved"
+#: A calibration holds while the number of cases changes by no more than this share.
+DRIFT = 0.02
 #: Decoded volumes kept for slices and maps; at 2 mm each is 0.6 MB.
 KEPT_VOLUMES = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """One finished search: what was asked by whom, what was found, and all that is said of it."""
+    """One finished search: what was asked by whom, what was found, and all that is said of it.
+
+    `told` is `answer` as it is sent.
+    """
 
     wish: records.SearchRequest
     owner: str
     asked: Asked
+    answer: Answer
     told: records.Answer
 
     @property
@@ -54,8 +62,13 @@ class Search:
 
 @dataclass(eq=False)
 class Learned:
-    """What is normal, and how much people usually differ, in a gallery of `cases`."""
+    """What is normal, and how much people usually differ, in a gallery of `cases`.
 
+    `since` is the version, and `since_cases` its size, for which answers were calibrated.
+    """
+
+    since: int = 0
+    since_cases: int = 0
     cases: int = 0
     normal: Normal | None = None
     spread: Spread | None = None
@@ -107,7 +120,7 @@ class Service:
     @property
     def name(self) -> str:
         """What the gallery is called: never the path of its folder."""
-        return Path(self.settings.gallery).name
+        return Path(urlsplit(self.settings.gallery).path).name
 
     def close(self) -> None:
         """Let go of everything, and remove every private file."""
@@ -134,6 +147,20 @@ class Service:
         """Return the cohort folder of the cases that curators keep."""
         own = getattr(self.gallery, "folder", None)
         return (Path(own) if own is not None else Path.cwd()) / SAVED
+
+    def known_since(self, version: int) -> int | None:
+        """Return the version whose calibration holds for another, or None for its own.
+
+        Calibrating takes hundreds of searches; while curators add case by case, that of an earlier
+        version holds until the gallery has changed by `DRIFT`.
+        """
+        n_cases = self.gallery.info(version).cases
+        with self.lock:
+            held = self.learned
+            near = abs(n_cases - held.since_cases) <= DRIFT * held.since_cases
+            if not near and version >= held.since:
+                held.since, held.since_cases, near = version, n_cases, True
+            return held.since if near and version >= held.since else None
 
     def volume_of(self, case: StoredCase) -> NDArray[np.uint8]:
         """Return a case's standard volume.

@@ -28,7 +28,7 @@ def me_record(here: Service, person: Person) -> records.Me:
 def login(wish: records.Login, request: Request, response: Response, here: Here) -> records.Me:
     """Begin a session."""
     if here.settings.users is None:
-        raise Problem(400, "no_users", "This service knows no users with passwords.")
+        raise Problem(404, "no_users", "This service knows no users with passwords.")
     client = request.client.host if request.client else "unknown"
     for whose in (client, f"user:{wish.user}"):
         here.gate.rates.spend(here.settings.limits.logins, "logins", whose)

@@ -29,6 +29,8 @@ class Limits:
         Size of any other request.
     least_bytes_per_s, upload_grace_s
         An upload slower than this on average is refused, once the grace is over.
+    upload_s
+        Seconds one upload may take in all: until then it holds a place in the queue.
     queue
         Jobs waiting or running at once.
     kept_uploads
@@ -47,6 +49,7 @@ class Limits:
     body_bytes: int = MIB
     least_bytes_per_s: int = 16_384
     upload_grace_s: float = 10.0
+    upload_s: float = 900.0
     queue: int = 8
     kept_uploads: int = 32
     job_s: float = 600.0

@@ -95,7 +95,8 @@ async def _receive(request: Request, place: Upload, limits: Limits) -> int:
     with place.source.open("xb") as file:
         while True:
             # By this moment the next bytes must be here, or the average is too low.
-            due = started + limits.upload_grace_s + size / limits.least_bytes_per_s
+            due = limits.upload_grace_s + size / limits.least_bytes_per_s
+            due = started + min(due, limits.upload_s)
             try:
                 async with asyncio.timeout(max(due - time.monotonic(), 0)):
                     chunk = await anext(stream, None)

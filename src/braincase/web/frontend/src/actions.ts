@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import * as service from "./api/client";
 import { ServiceError } from "./api/client";
-import type { Answer, Case, SearchRequest } from "./api/types";
+import type { Answer, Case, Labels, SearchRequest } from "./api/types";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
 import { errorText } from "./i18n/errors";
@@ -156,6 +156,16 @@ export function cancelTransfer(): void {
   running = null;
   state.transfer.value = null;
   state.notice.value = { kind: "info", text: t("cancelled") };
+}
+
+/** Keep the uploaded scan as a case; the gallery then has a new version. Throws what went wrong. */
+export async function keepScan(subject: string, session: string, labels: Labels): Promise<void> {
+  const from = state.source.value;
+  if (from?.kind !== "upload") return;
+  const scan = `sub-${subject}${session ? `_ses-${session}` : ""}`;
+  await service.keepCase({ upload: from.job, scan_id: scan, subject, session: session || null, labels });
+  state.gallery.value = await service.readGallery();
+  state.notice.value = { kind: "info", text: t("kept", { scan }) };
 }
 
 function requestNow(): SearchRequest | null {

@@ -1,7 +1,7 @@
 /** One function for each request; every failure becomes a `ServiceError` with a line to show. */
 
 import type {
-  Answer, AtlasRegion, Case, CasePage, EmbeddingMap, GalleryInfo, Job, Me, SearchRequest,
+  Answer, AtlasRegion, Case, CasePage, EmbeddingMap, GalleryInfo, Job, Me, NewCase, SearchRequest,
 } from "./types";
 
 const ROOT = "api/v1";
@@ -76,6 +76,7 @@ export const readMap = (colour: string, search: string | null): Promise<Embeddin
 export const readCases = (text: string, offset: number, limit: number): Promise<CasePage> =>
   ask(`${path("cases")}?${new URLSearchParams({ text, offset: `${offset}`, limit: `${limit}` })}`);
 export const readCase = (id: string): Promise<Case> => ask(path("cases", id));
+export const keepCase = (wish: NewCase): Promise<unknown> => send("POST", path("cases"), wish);
 export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 
 export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));

@@ -157,3 +157,12 @@ export interface AtlasRegion {
   name: string;
   hemisphere: string | null;
 }
+
+/** A curator's wish to keep an uploaded scan as a case of the gallery. */
+export interface NewCase {
+  upload: string;
+  scan_id: string;
+  subject: string;
+  session: string | null;
+  labels: Labels;
+}

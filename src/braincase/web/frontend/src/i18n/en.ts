@@ -37,6 +37,13 @@ export const en = {
   noQueryHint: "Drop a scan on the left, or start from a stored case.",
   change: "Change",
 
+  keep: "Keep as case",
+  keepTitle: "Keep this scan in the gallery",
+  keepHint: "Give a pseudonym, never a name. Everybody who may search can then find this scan.",
+  subject: "Person",
+  session: "Visit",
+  kept: "{scan} is in the gallery now.",
+
   filter: "Filter",
   filterText: "Filter as text",
   filterTextHint: "for example age between 60 and 75 and sex = 'F'",

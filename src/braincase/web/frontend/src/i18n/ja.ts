@@ -38,6 +38,13 @@ export const ja: Words = {
   noQueryHint: "左に画像をドロップするか、登録症例から始めてください。",
   change: "変更",
 
+  keep: "症例として登録",
+  keepTitle: "この画像をギャラリーに登録",
+  keepHint: "氏名ではなく仮名を入力してください。検索できる人は全員この画像を見つけられるようになります。",
+  subject: "人物",
+  session: "受診",
+  kept: "{scan} をギャラリーに登録しました。",
+
   filter: "絞り込み",
   filterText: "条件式",
   filterTextHint: "例 age between 60 and 75 and sex = 'F'",

@@ -9,9 +9,12 @@ import { number, percent, t } from "../i18n";
 import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
+import { KeepDialog } from "./KeepDialog";
 import { Segments } from "../viewer/OverlayTools";
 
 function Chosen() {
+  const keeping = useSignal(false);
+  const mayKeep = (state.me.value?.role ?? "reader") !== "reader";
   const from = state.source.value;
   if (!from) return null;
   const picture = from.kind === "case" ? urls.caseThumbnail(from.scan_id) : urls.uploadThumbnail(from.job);
@@ -20,8 +23,14 @@ function Chosen() {
       <img src={picture} alt="" />
       <div class="chosen-text">
         <strong title={state.sourceName.value}>{state.sourceName.value}</strong>
+        {from.kind === "upload" && mayKeep && (
+          <button type="button" class="quiet" id="keep" onClick={() => (keeping.value = true)}>
+            {t("keep")}
+          </button>
+        )}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
+      {keeping.value && <KeepDialog onClose={() => (keeping.value = false)} />}
     </div>
   );
 }

@@ -25,9 +25,9 @@ export function RegionList() {
         <li key={name}>
           <span>{name}</span>
           <input
-            type="number" min="0" max="10" step="0.25" value={weight}
+            type="number" min="0.25" max="10" step="0.25" value={weight}
             aria-label={`${t("weight")}: ${name}`}
-            onChange={(event) => setWeight(name, Math.max(0, Number(event.currentTarget.value) || 0))}
+            onChange={(event) => setWeight(name, Math.max(0.25, Number(event.currentTarget.value) || 1))}
           />
           <button
             type="button" class="quiet" aria-label={`${t("remove")}: ${name}`}

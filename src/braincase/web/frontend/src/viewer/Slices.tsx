@@ -4,11 +4,8 @@ import { urls } from "../api/client";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import { gallery, radiological } from "../state";
-import { cross } from "./place";
+import { CORNER, cross, EDGES } from "./place";
 
-/** The corner of the standard field of view and its size in millimetres (braincase.geometry). */
-const CORNER = [-80, -114, -71] as const;
-const SIZE = [160, 192, 160] as const;
 const PLANES: readonly { name: string; axis: 0 | 1 | 2; title: Key }[] = [
   { name: "sagittal", axis: 0, title: "planeSagittal" },
   { name: "coronal", axis: 1, title: "planeCoronal" },
@@ -19,7 +16,7 @@ export function Slices({ volume }: { volume: string }) {
   const mm = gallery.value?.resolution_mm ?? 2;
   const index = (axis: 0 | 1 | 2): number => {
     const place = Math.floor((cross.value[axis] - CORNER[axis]) / mm);
-    return Math.min(Math.max(place, 0), SIZE[axis] / mm - 1);
+    return Math.min(Math.max(place, 0), EDGES[axis] / mm - 1);
   };
   return (
     <div class={radiological.value ? "slices" : "slices slices-neurological"}>

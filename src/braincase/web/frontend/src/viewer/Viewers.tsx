@@ -10,7 +10,7 @@ import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, Picture, View } from "./pair";
-import { cross, extent, FIRST_PLACE, hasWebgl, loaded, moveCross } from "./place";
+import { CORNER, cross, EDGES, extent, FIRST_PLACE, hasWebgl, loaded, moveCross } from "./place";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
 
@@ -43,6 +43,7 @@ export function pictures(): { query: Picture; beside: Picture } {
 async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Promise<void> {
   if (!query.ownerDocument.createElement("canvas").getContext("webgl2")) {
     hasWebgl.value = false;
+    extent.value = { low: CORNER, high: CORNER.map((at, axis) => at + (EDGES[axis] ?? 0)) as Millimetres };
     return;
   }
   const pair = await import("./pair");

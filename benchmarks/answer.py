@@ -1,0 +1,70 @@
+"""What the whole answer costs beside the bare search, at 10,000 cases (processor time).
+
+OMP_NUM_THREADS=1 python benchmarks/answer.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from braincase.answer import answer
+from braincase.ask import Wish, ask_with_case, ask_with_code
+from braincase.gallery import NewCase, create_gallery
+
+T = TypeVar("T")
+
+
+def timed(name: str, work: Callable[[], T]) -> T:
+    started = time.process_time()
+    done = work()
+    print(f"| {name} | {1000 * (time.process_time() - started):.1f} |", flush=True)
+    return done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=5000)
+    people = parser.parse_args().people
+    rng = np.random.default_rng(0)
+    ill = rng.random(people) < 0.4
+    codes = rng.normal(size=(people, 150)) + (np.arange(150) < 20) * ill[:, None]
+    gallery = create_gallery(tempfile.mkdtemp(), "model", 4)
+    cases = [
+        NewCase(
+            f"sub-{person}_ses-{visit}",
+            str(person),
+            (codes[person] + 0.05 * rng.normal(size=150)).astype(np.float32),
+            str(visit),
+            {
+                "diagnosis": ("CN", "AD")[int(ill[person])],
+                "age": float(rng.uniform(60, 90)),
+                "sex": "FM"[person % 2],
+            },
+        )
+        for person in range(people)
+        for visit in (0, 1)
+    ]
+    gallery.add(cases, "model")
+    print(f"| {gallery.info().cases} cases, 10 hits | ms |\n|---|---|")
+    ask_with_case(gallery, "sub-1_ses-0", Wish())  # reads the record into memory
+    asked = timed("search", lambda: ask_with_case(gallery, "sub-2_ses-0", Wish()))
+    timed("answer, learning", lambda: answer(asked))
+    asked = ask_with_case(gallery, "sub-3_ses-0", Wish())
+    timed("answer, once learned", lambda: answer(asked))
+    timed("search, 5 years older", lambda: ask_with_case(gallery, "sub-3_ses-0", Wish(older=5)))
+    normal = Wish(similar_by="normal")
+    timed("search by normal anatomy", lambda: ask_with_case(gallery, "sub-3_ses-0", normal))
+    timed(
+        "first search with a code: whose is it?", lambda: ask_with_code(gallery, codes[3], Wish())
+    )
+    timed("next search with a code", lambda: ask_with_code(gallery, codes[4], Wish()))
+
+
+if __name__ == "__main__":
+    main()
