@@ -1,18 +1,21 @@
 """Kill -9 one of two query nodes of a real Milvus cluster while searching; count what is lost.
 
-    unshare --net python benchmarks/milvus_failover.py --replicas 2
+    python benchmarks/milvus_failover.py --replicas 2
 
 Four threads search a distributed gallery without a pause and check each answer against a brute
 force. After some seconds the query node that worked most is killed. 'Retried' counts calls that
 Braincase made again; a search is 'failed' when the caller saw an error, 'wrong' when its hits were
-not those of the brute force. Needs what `milvus_cluster.py` names.
+not those of the brute force. Needs what `milvus_cluster.py` names; runs itself in a network
+namespace of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -29,6 +32,7 @@ from milvus_cluster import PROXY, running_cluster
 
 MODEL = "f" * 64
 K, N_CELLS, THREADS = 10, 150, 4
+OWN_NETWORK = "BRAINCASE_OWN_NETWORK"
 
 
 def main() -> None:
@@ -38,6 +42,7 @@ def main() -> None:
     parser.add_argument("--before", type=float, default=15, help="seconds before the kill")
     parser.add_argument("--after", type=float, default=60, help="seconds after it")
     options = parser.parse_args()
+    enter_own_network()
     retries = count_retries()
     with (
         tempfile.TemporaryDirectory(prefix="milvus-cluster-") as place,
@@ -67,6 +72,13 @@ def main() -> None:
             thread.join()
         gallery.close()
     tell(log, retries, options.replicas)
+
+
+def enter_own_network() -> None:
+    """Start this program again in a network namespace of its own: Milvus listens everywhere."""
+    if OWN_NETWORK not in os.environ:
+        environment = {**os.environ, OWN_NETWORK: "1"}
+        os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], environment)
 
 
 def count_retries() -> Counter[str]:
