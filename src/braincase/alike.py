@@ -28,6 +28,10 @@ SIMILARITIES = ("code", "normal", "abnormality")
 _CALLED = {"normal": "normal anatomy", "abnormality": "abnormality"}
 #: People from whom it is learned at most, and how few patients of one kind teach nothing.
 MOST_PEOPLE, FEWEST_PATIENTS = 5000, 20
+#: Parts that are left out in turn to measure how far controls spread.
+N_FOLDS = 5
+#: Cells that vary less than this part of the most variable one are not scaled up.
+LEAST_SPREAD = 0.05
 #: Part of the covariance that is replaced by its mean diagonal (Ledoit & Wolf 2004 on why).
 SHRINKAGE = 0.3
 
@@ -142,23 +146,55 @@ def _learned(people: Sequence[StoredCase], column: str) -> dict[str, Any]:
     terms = np.array([terms_of_labels(case.labels) for case in known])
     coefficients = np.linalg.lstsq(terms[normal], codes[normal], rcond=None)[0]
     residual = codes - terms @ coefficients
-    deviation = np.maximum(residual[normal].std(axis=0), 1e-12)
+    deviation = residual[normal].std(axis=0)
+    # A cell without brain hardly varies; scaled to unit spread its last digits would be a disease.
+    deviation = np.maximum(deviation, LEAST_SPREAD * max(float(deviation.max()), 1e-12))
     adjusted = residual / deviation
-    shifts = np.stack([adjusted[labels == kind].mean(axis=0) for kind in kinds], axis=1)
-    covariance = _shrunken(adjusted[normal])
-    raw = np.linalg.solve(covariance, shifts)
-    # Unit variance among controls, and uncorrelated, whatever the kinds have in common.
-    values, vectors = np.linalg.eigh(raw.T @ covariance @ raw)
-    good = values > 1e-9 * values[-1]
-    directions = raw @ (vectors[:, good] / np.sqrt(values[good]))
+    directions, patterns = _directions(adjusted, labels, normal, kinds)
+    scale = _held_out_spread(adjusted, labels, normal, kinds)
     return {
         "coefficients": coefficients.tolist(),
         "deviation": deviation.tolist(),
-        "directions": directions.tolist(),
-        "patterns": (covariance @ directions).T.tolist(),
+        "directions": (directions / scale).tolist(),
+        "patterns": (patterns * scale).tolist(),
         "kinds": kinds,
         "controls": int(normal.sum()),
     }
+
+
+def _directions(
+    adjusted: NDArray[np.float64],
+    labels: NDArray[np.str_],
+    normal: NDArray[np.bool_],
+    kinds: Sequence[str],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return directions, of unit variance and uncorrelated in the shrunken covariance; patterns."""
+    shifts = np.stack([adjusted[labels == kind].mean(axis=0) for kind in kinds], axis=1)
+    covariance = _shrunken(adjusted[normal])
+    raw = np.linalg.solve(covariance, shifts)
+    values, vectors = np.linalg.eigh(raw.T @ covariance @ raw)
+    good = values > 1e-9 * values[-1]
+    directions = raw @ (vectors[:, good] / np.sqrt(values[good]))
+    return directions, (covariance @ directions).T
+
+
+def _held_out_spread(
+    adjusted: NDArray[np.float64],
+    labels: NDArray[np.str_],
+    normal: NDArray[np.bool_],
+    kinds: Sequence[str],
+) -> float:
+    """Return how far controls spread along directions learned without them, root mean square.
+
+    Along directions learned from themselves they spread less, the more so the fewer they are.
+    """
+    folds = np.arange(len(adjusted)) % N_FOLDS
+    squares = []
+    for fold in range(N_FOLDS):
+        rest = folds != fold
+        directions, _ = _directions(adjusted[rest], labels[rest], normal[rest], kinds)
+        squares.append((adjusted[~rest & normal] @ directions) ** 2)
+    return float(np.sqrt(np.concatenate([part.mean(axis=1) for part in squares]).mean()))
 
 
 def _shrunken(adjusted: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -205,7 +205,8 @@ def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | 
     if folder is not None:
         with (
             contextlib.suppress(*DAMAGED),
-            np.load(folder / name) as held,
+            open(folder / name, "rb") as stored,
+            np.load(stored) as held,
         ):
             return Spread(held["mean"], held["deviation"], int(held["n"]))
     people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)

@@ -200,7 +200,7 @@ def _means_of_cases(
     path = folder / _REGIONS_FILE if folder is not None else None
     kept: dict[str, NDArray[np.float64]] = {}
     if path is not None:
-        with contextlib.suppress(*DAMAGED), np.load(path) as held:
+        with contextlib.suppress(*DAMAGED), open(path, "rb") as file, np.load(file) as held:
             if held["means"].shape[1] == n_regions:
                 kept = dict(zip(held["images"].tolist(), held["means"], strict=True))
     known, found = len(kept), {}

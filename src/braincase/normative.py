@@ -232,7 +232,7 @@ def load_normative(path: Path) -> Normative:
         If there is no such file or it is no normative model.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
             voxels, regions = (
                 Regression(
                     held[f"{part}_coefficients"],
