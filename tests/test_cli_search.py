@@ -324,7 +324,7 @@ def test_the_series_of_a_dicom_folder_is_chosen(tmp_path: Path) -> None:
     recipe = {"intensity": "white-matter"}
     chosen = read_query(tmp_path, HALF_GRID, recipe, series=7)
     assert 0.1 < (chosen.volume > 0).mean() < 0.6
-    for number, message in ((3, "s3|head"), (9, "9")):
+    for number, message in ((3, "s3|head"), (9, "0 T1-weighted scans in series 9")):
         with pytest.raises(BraincaseError, match=message):
             read_query(tmp_path, HALF_GRID, recipe, series=number)
 

@@ -123,7 +123,8 @@ def _read_raw(
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
         advice = "Name one scan, or choose one with --series." if scans else reasons
-        raise UsageError(path, f"{len(scans)} T1-weighted scans", "one", advice)
+        which = "" if series is None else f" in series {series}"
+        raise UsageError(path, f"{len(scans)} T1-weighted scans{which}", "one", advice)
     volume = read_scan(scans[0])
     tell("looking")
     quality = screen(volume)
