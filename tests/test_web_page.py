@@ -23,6 +23,7 @@ Page = sync_api.Page
 expect = sync_api.expect
 
 WEB = Path(braincase.__file__).parent / "web"
+BUILT = WEB / "static"
 AXE = WEB / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: WebGL 2 without a screen or a graphics card.
@@ -34,7 +35,7 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.skipif(
-        not (WEB / "static" / "index.html").is_file(),
+        not (BUILT / "index.html").is_file(),
         reason="the page is not built: `make page` needs npm",
     ),
 ]
@@ -46,7 +47,7 @@ def address(
 ) -> Iterator[str]:
     """The real service on the gallery of the tiny cohort."""
     audit = tmp_path_factory.mktemp("page") / "audit.jsonl"
-    with serving(settings_for(web_gallery, audit, web_model)) as client:
+    with serving(settings_for(web_gallery, audit, web_model, static=BUILT)) as client:
         yield str(client.base_url)
 
 
@@ -169,7 +170,7 @@ def test_readers_sign_in_and_a_curator_keeps_a_scan(
     users = tmp_path / "users.json"
     add_user(users, "rita", "a long enough password", "reader")
     add_user(users, "carl", "another long password", "curator")
-    settings = settings_for(folder, tmp_path / "audit.jsonl", web_model, users=users)
+    settings = settings_for(folder, tmp_path / "audit.jsonl", web_model, users=users, static=BUILT)
     with serving(settings) as client:
         with opened(browser, str(client.base_url)) as page:
             sign_in(page, "rita", "wrong")
