@@ -194,7 +194,7 @@ def test_a_defect_in_one_scan_is_listed_with_its_place_and_the_others_go_on(
 
 def test_a_cohort_of_nothing_usable_is_an_error_that_shows_the_page(scans, tmp_path):
     plan = Plan(tmp_path / "cohort", HALF_GRID)
-    with pytest.raises(CohortError, match=r"none of 2 scans is usable.*quality\.html"):
+    with pytest.raises(CohortError, match=r"none of 2 scans is usable \(\S+: .+\).*quality\.html"):
         prepare_cohort(scans[2:], plan, workers=1)
     assert (plan.folder / "quality.html").exists()
 

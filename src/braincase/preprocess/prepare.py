@@ -199,8 +199,10 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
     write_page(page, plan.folder, outcomes, plan.grid)
     usable = [outcome.scan for outcome in outcomes if outcome.quality.grade != "fail"]
     if not usable:
-        found = f"none of {len(outcomes):,} scans is usable"
-        raise CohortError(plan.folder, found, "", f"Open {page} for the reasons.")
+        first = outcomes[0]
+        reasons = f"{first.scan.scan_id}: {'; '.join(first.quality.reasons)}"
+        found = f"none of {len(outcomes):,} scans is usable ({reasons})"
+        raise CohortError(plan.folder, found, "", f"Open {page} for pictures and reasons.")
     dropped = (*plan.dropped, *refused, *failures(outcomes))
     census = take_census(usable, dropped, plan.label_column)
     finish_cohort(plan.folder, plan.grid, plan.recipe, census, plan.label_column)
