@@ -199,4 +199,5 @@ def test_a_real_stripped_brain(shared_data: Path):
     scan = shared_data / "brains-ds002748-2mm" / "sub-50" / "anat" / "sub-50_T1w.nii.gz"
     done = prepare_volume(read_volume(scan))
     assert done.measured.skull_stripped
-    assert done.measured.masked_agreement > 0.8
+    # The affine is that of the bent template, not that of the best correlation (decision 0031).
+    assert done.measured.masked_agreement > 0.75
