@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("experiment", "query", "ask", "answer", "explain_hits", "wording"),
     ("api",),
     ("demo", "web"),
-    ("cli_search", "cli_web", "cli_gallery"),
+    ("cli_words", "cli_search", "cli_web", "cli_gallery"),
     ("cli", "__main__"),
 )
 TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}

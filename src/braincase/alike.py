@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Hit, Query, SearchResult, StoredCase, score_of, value_text
+from braincase.gallery.records import Query, SearchResult, StoredCase, hit_of, value_text
 from braincase.learned import kept
 from braincase.normal import CONTROL_NAMES, knows_age_and_sex, terms_of_labels
 from braincase.normative import FEWEST_CONTROLS, N_TERMS
@@ -246,16 +246,10 @@ def rank_by_split(gallery: Gallery, query: Query, result: SearchResult, kind: st
     return replace(
         result,
         hits=tuple(
-            _hit(rank, case, distances[case.scan_id])
+            hit_of(rank, case, distances[case.scan_id])
             for rank, case in enumerate(cases[: query.k], start=1)
         ),
         weights_name=_CALLED[kind],
         n_searched=len(cases),
         notes=(*result.notes, *notes),
-    )
-
-
-def _hit(rank: int, case: StoredCase, distance: float) -> Hit:
-    return Hit(
-        rank, case.scan_id, case.subject, case.session, distance, score_of(distance), case.labels
     )

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.alike import SIMILARITIES, rank_by_split
 from braincase.errors import UsageError
-from braincase.gallery import Gallery, Hit, Query, SearchResult, StoredCase, open_gallery
-from braincase.gallery.records import Code, Weights, checked_code
+from braincase.gallery import Gallery, Query, SearchResult, StoredCase, open_gallery
+from braincase.gallery.records import Code, Weights, checked_code, hit_of
 from braincase.geometry import grid_of_resolution
 from braincase.normal import stored_volume
 from braincase.pictures import (
@@ -361,7 +361,7 @@ def _picture_of_query(asked: Asked) -> CasePicture:
 
 def _picture_of_case(gallery: Gallery, scan_id: str) -> CasePicture:
     case = gallery.get(scan_id)
-    itself = Hit(0, case.scan_id, case.subject, case.session, 0.0, 1.0, case.labels)
+    itself = hit_of(0, case, 0.0)
     details = details_of(case.labels)
     return replace(hit_picture(gallery, itself), heading=f"Query: {scan_id}", details=details)
 

@@ -7,15 +7,15 @@ meet is caught in `main`, in one line.
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from braincase import __version__, cli_gallery, cli_web
 from braincase.cli_search import search
+from braincase.cli_words import Force, Json, Workers, comma_list, print_json
 from braincase.errors import BraincaseError, CohortError, UsageError
 
 app = typer.Typer(
@@ -28,9 +28,6 @@ app = typer.Typer(
 )
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Force = Annotated[bool, typer.Option(help="Write over what is there.")]
 Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
 Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
 
@@ -62,10 +59,6 @@ def main() -> None:
 def _stop(line: str, exit_code: int) -> None:
     print(f"braincase: {line}", file=sys.stderr)
     sys.exit(exit_code)
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _show_version(asked: bool) -> None:
@@ -112,7 +105,7 @@ def _show_census(folder: Path, as_json: bool) -> None:
     open_cohort(folder)
     census = read_census(folder)
     if as_json:
-        _print_json({"cohort": str(folder), **census.to_json()})
+        print_json({"cohort": str(folder), **census.to_json()})
     else:
         print("\n".join([f"{folder}:", *census.lines()]))
 
@@ -145,7 +138,7 @@ def calibrate(
     effects = measure_effects(opened, seed)
     if figure:
         draw_groups(opened, figure)
-    _print_json(effects_json(effects)) if as_json else print(effects_table(effects))
+    print_json(effects_json(effects)) if as_json else print(effects_table(effects))
 
 
 @app.command()
@@ -214,16 +207,12 @@ def train(
     refuse_overwrite(out / ABOUT, force)
     chosen = load_settings(settings)
     opened = open_cohort(cohort)
-    rows = rows_of_classes(opened, label, _split(classes))
+    rows = rows_of_classes(opened, label, comma_list(classes))
     model = train_model(opened, rows, chosen, label, checkpoint=out / "checkpoint")
     if not is_main_process():
         return
     save_model(out, model, write_card(model), force)
     print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @app.command()
@@ -253,13 +242,13 @@ def evaluate(
     from braincase.report import first_line, write_report
 
     refuse_overwrite(out / "report.html", force)
-    study = open_study(open_cohort(cohort), label, _split(classes), folds, run_folds, seed)
-    fit, names = model_fitter(_split(models), label, out / "models", seed)
+    study = open_study(open_cohort(cohort), label, comma_list(classes), folds, run_folds, seed)
+    fit, names = model_fitter(comma_list(models), label, out / "models", seed)
     other = open_cohort(unseen) if unseen else None
-    results = run_protocols(study, fit, names, _split(protocol), other)
+    results = run_protocols(study, fit, names, comma_list(protocol), other)
     page = write_report(out, results)
     if as_json:
-        _print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
+        print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
     else:
         print(f"{first_line(results)}\nreport: {page}")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from braincase.cli_words import Json, Workers, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
 Url = Annotated[str, typer.Argument(help="Folder, or milvus://HOST:PORT/COLLECTION?record=FOLDER.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -47,7 +46,7 @@ def index(
         str | None, typer.Option(help="Whose scan it is (one raw image or DICOM study).")
     ] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
@@ -72,7 +71,7 @@ def index(
 
 def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
     if as_json:
-        _print_json({**asdict(indexed), "notes": list(notes)})
+        print_json({**asdict(indexed), "notes": list(notes)})
     else:
         print("\n".join([*indexed.lines(), *(f"note: {note}" for note in notes)]))
 
@@ -89,7 +88,7 @@ def info(
     with closing(open_gallery(url)) as gallery:
         known = gallery.info(as_of)
     if as_json:
-        _print_json(known.to_json())
+        print_json(known.to_json())
         return
     print(f"{known.url} ({known.engine}), version {known.version} of {known.changed}")
     print(f"{known.cases} scans of {known.people} people")
@@ -106,7 +105,7 @@ def versions(url: Url, as_json: Json = False) -> None:
     with closing(open_gallery(url)) as gallery:
         history = gallery.versions()
     if as_json:
-        _print_json([asdict(version) for version in history])
+        print_json([asdict(version) for version in history])
     else:
         print("\n".join(f"{one.version}\t{one.at}\t{one.what}" for one in history))
 
@@ -138,7 +137,7 @@ def remove(
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
         change = gallery.remove(wanted, erase)
     if as_json:
-        _print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
+        print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
@@ -161,8 +160,4 @@ def sync(url: Url, as_json: Json = False) -> None:
     from braincase.gallery import sync_gallery
 
     done = sync_gallery(url)
-    _print_json(asdict(done)) if as_json else print(done.line())
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    print_json(asdict(done)) if as_json else print(done.line())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from braincase.cli_words import Force, Json, comma_list, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def search(
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw query and hits as PNG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write query and hits as HTML.")] = None,
-    force: Annotated[bool, typer.Option(help="Write over what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Find the cases most similar to a scan, with reasons and doubts."""
     from braincase.answer import answer
@@ -75,10 +75,10 @@ def search(
         where=where,
         subject=subject,
         as_of=as_of,
-        regions=_split(region),
+        regions=tuple(comma_list(region)),
         mask=region_mask,
-        plus=_split(plus),
-        minus=_split(minus),
+        plus=tuple(comma_list(plus)),
+        minus=tuple(comma_list(minus)),
         older=older,
         similar_by=similar_by,
         known=_known(age, sex),
@@ -91,14 +91,10 @@ def search(
         write_hits(asked.result, asked.gallery, save_hits)
     draw(asked, picture, html, sections_of(told, why=True), warning_of(told))
     if as_json:
-        print(json.dumps({**told.to_json(), "missing": missing}, indent=2, ensure_ascii=False))
+        print_json({**told.to_json(), "missing": missing})
     else:
         print_answer(told, why or bool(explain))
         _print_written(missing, [p for p in (explain, save_hits, picture, html) if p])
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _known(age: float | None, sex: str | None) -> dict[str, Any]:

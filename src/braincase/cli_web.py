@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from braincase.cli_words import comma_list
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def serve(
         label=label,
         host=host,
         port=port,
-        hosts=tuple(part.strip() for part in name.split(",") if part.strip()),
+        hosts=tuple(comma_list(name)),
         users=users,
         proxy=proxy,
         certificate=certificate,

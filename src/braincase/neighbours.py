@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import Hit, StoredCase, Weights, value_text
-from braincase.progress import late_progress
+from braincase.search import neighbours_of_others
 
 #: People asked when a gallery is calibrated; more make it slower and hardly better.
 MOST_PEOPLE = 500
@@ -197,19 +197,11 @@ def calibrate(
     if len(classes) < 2:
         found = ", ".join(f"{count} {label}" for label, count in counts.items())
         raise GalleryError(column, found, f"two labels of {FEWEST_OF_A_CLASS} people or more")
-    shares = []
-    with late_progress("learning how far neighbours can be believed", len(known)) as advance:
-        for case in known:
-            near = gallery.nearest(
-                case.code,
-                k,
-                where=where,
-                without_subject=case.subject,
-                weights=weights,
-                as_of=as_of,
-            )
-            shares.append(_shares_of(near.cases, column, classes))
-            advance()
+    doing = "learning how far neighbours can be believed"
+    nearest = neighbours_of_others(
+        gallery, known, k, doing, where=where, weights=weights, as_of=as_of
+    )
+    shares = [_shares_of(near.cases, column, classes) for near in nearest]
     kept = [i for i, label in enumerate(truth) if label in classes]
     return _fitted(
         column,

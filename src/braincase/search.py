@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ from braincase.gallery.records import (
     StoredCase,
     Weights,
     checked_code,
-    score_of,
+    hit_of,
 )
+from braincase.progress import late_progress
 
 #: Most earlier scans of the query's person that are shown.
 MOST_EARLIER = 20
@@ -146,6 +147,34 @@ def checked_weights(weights: object, n_dimensions: int) -> Weights | None:
     return array
 
 
+def neighbours_of_others(
+    gallery: Gallery,
+    people: Sequence[StoredCase],
+    k: int,
+    doing: str,
+    *,
+    where: str = "",
+    weights: Weights | None = None,
+    as_of: int | None = None,
+) -> Iterator[Neighbours]:
+    """Yield, for each of many people, the k nearest cases of the others.
+
+    What a gallery would answer about its own people if each were new to it. `doing` stands beside
+    the progress bar, which is shown where it takes long.
+    """
+    with late_progress(doing, len(people)) as advance:
+        for case in people:
+            yield gallery.nearest(
+                case.code,
+                k,
+                where=where,
+                without_subject=case.subject,
+                weights=weights,
+                as_of=as_of,
+            )
+            advance()
+
+
 def _check_counts(k: int, n_cases: int, url: str) -> None:
     if n_cases == 0:
         advice = "Fill it with: braincase index COHORT --gallery GALLERY --model MODEL"
@@ -176,21 +205,8 @@ def _person_of(
 
 
 def _hits(found: Neighbours) -> tuple[Hit, ...]:
-    pairs: Iterable[tuple[StoredCase, float]] = zip(
-        found.cases, found.distances.tolist(), strict=True
-    )
-    return tuple(
-        Hit(
-            rank=rank,
-            scan_id=case.scan_id,
-            subject=case.subject,
-            session=case.session,
-            distance=distance,
-            score=score_of(distance),
-            labels=case.labels,
-        )
-        for rank, (case, distance) in enumerate(pairs, start=1)
-    )
+    pairs = zip(found.cases, found.distances.tolist(), strict=True)
+    return tuple(hit_of(rank, *pair) for rank, pair in enumerate(pairs, start=1))
 
 
 def _notes(query: Query, found: Neighbours, person: Person) -> Iterable[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from braincase.errors import GalleryError
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import Weights
-from braincase.progress import late_progress
+from braincase.search import neighbours_of_others
 
 #: People taken out in turn.
 MOST_PEOPLE = 500
@@ -86,20 +86,12 @@ def nearest_distances(
     GalleryError
         If there are fewer than 20 people: then no p-value is below 5 %.
     """
-    distances = []
     people = gallery.one_scan_each(most_people, seed, as_of)
-    with late_progress("learning how far apart people lie", len(people)) as advance:
-        for case in people:
-            found = gallery.nearest(
-                case.code,
-                1,
-                where=where,
-                without_subject=case.subject,
-                weights=weights,
-                as_of=as_of,
-            )
-            distances += found.distances.tolist()
-            advance()
+    doing = "learning how far apart people lie"
+    nearest = neighbours_of_others(
+        gallery, people, 1, doing, where=where, weights=weights, as_of=as_of
+    )
+    distances = [distance for near in nearest for distance in near.distances.tolist()]
     if len(distances) < 20:
         raise GalleryError(
             gallery.info(as_of).url, f"{len(distances)} people", "20 or more to judge similarity"

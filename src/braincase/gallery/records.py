@@ -263,6 +263,13 @@ def score_of(distance: float) -> float:
     return 1.0 / (1.0 + distance)
 
 
+def hit_of(rank: int, case: StoredCase, distance: float) -> Hit:
+    """Return a stored case as a hit: its rank from 1, at a distance from the query."""
+    return Hit(
+        rank, case.scan_id, case.subject, case.session, distance, score_of(distance), case.labels
+    )
+
+
 def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
     """Return a code as a float32 array of shape (n_dimensions,).
 

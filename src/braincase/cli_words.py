@@ -1,0 +1,22 @@
+"""What the commands have in common: options that mean the same everywhere, lists, JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
+Force = Annotated[bool, typer.Option(help="Write over what is there.")]
+
+
+def comma_list(text: str) -> list[str]:
+    """Return the parts of ``a, b`` without blanks; none of an empty text."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def print_json(content: Any) -> None:
+    """Print plain JSON values for people and programs."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))
