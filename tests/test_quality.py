@@ -134,6 +134,15 @@ def test_masks_angiograms_slabs_and_thick_slices_are_refused_before_any_work():
     assert "slices of 8.0 mm" in screen(thick).reasons[0]
 
 
+def test_grey_values_that_start_far_below_zero_are_no_angiogram():
+    head, _ = scanned()
+    for offset in (-0.3, -3.0):  # in brightest voxels
+        moved = Volume(head.data + np.float32(offset * head.data.max()), head.affine)
+        assert screen(moved) is None
+        share = measure_raw(head)["bright_share"]
+        assert measure_raw(moved)["bright_share"] == pytest.approx(share, abs=0.02)
+
+
 def test_what_cannot_be_measured_fails():
     volume, prepared = scanned()
     dark = replace(prepared, head=np.zeros_like(prepared.head))

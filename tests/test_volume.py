@@ -116,6 +116,17 @@ class TestGoodImages:
     def test_one_volume_in_4d_is_squeezed(self, tmp_path, ramp):
         assert read_volume(save(tmp_path / "a.nii", ramp[..., None])).shape == ramp.shape
 
+    def test_a_background_of_no_numbers_or_of_a_far_off_value_is_background(self, tmp_path, ramp):
+        """SPM writes NaN around the brain, others -32768 or a million."""
+        inside = np.zeros(ramp.shape, bool)
+        inside[2:-2, 2:-2, 2:-2] = True
+        for mark in (np.nan, -32768, 1e6):
+            data = np.where(inside, ramp.astype(np.float32) + 3, np.float32(mark))
+            volume = read_volume(save(tmp_path / "a.nii", data))
+            lowest = 0 if np.isnan(mark) else data[inside].min()
+            assert np.array_equal(volume.data, np.where(inside, data, lowest))
+            assert "taken for background" in volume.notes[0]
+
     @pytest.mark.parametrize("kind", [">i2", "<u2", "u1", ">f4", "f8", "i4", "i8"])
     def test_every_number_type_and_byte_order(self, tmp_path, ramp, kind):
         data = (ramp % 200).astype(kind)
@@ -343,6 +354,11 @@ class TestBadImages:
     def test_voxel_sizes_that_no_head_has(self, tmp_path, ramp, zoom, looks):
         path = save(tmp_path / "a.nii", ramp, np.diag([zoom, zoom, zoom, 1]))
         assert looks in self.refused(path, "voxels of")
+
+    @pytest.mark.parametrize("code", [1, 3])
+    def test_millimetres_under_another_units_name(self, tmp_path, ramp, code):
+        path = save(tmp_path / "a.nii", ramp, np.diag([1.2, 1, 1, 1]), xyzt_units=code)
+        assert "The numbers look like millimetres" in self.refused(path, "voxels of")
 
     def test_micrometres_that_must_be_millimetres(self, tmp_path, ramp):
         path = save(tmp_path / "a.nii", ramp, np.eye(4), xyzt_units=3)

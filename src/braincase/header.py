@@ -319,9 +319,11 @@ def _check_zooms(path: Path, affine: Affine, unit: str) -> None:
     if zooms.min() >= low and zooms.max() <= high:
         return
     advice = "Correct the voxel size in the header (nibabel, fslchpixdim)."
-    for name, factor in (("metres", 1e3), ("micrometres", 1e-3), ("centimetres", 10.0)):
-        if zooms.min() * factor >= low * 5 and zooms.max() * factor <= high:
-            advice = f"They look like {name}: correct the unit or the sizes in the header."
+    written = zooms / dict(UNITS.values()).get(unit, 1.0)
+    tries = [("metres", 1e3), ("micrometres", 1e-3), ("centimetres", 10.0)]
+    for name, factor in (("millimetres", 1.0), *tries):
+        if written.min() * factor >= low * 5 and written.max() * factor <= high:
+            advice = f"The numbers look like {name}: correct the unit or the sizes in the header."
             break
     found = f"voxels of {_times(zooms)} mm (the header's unit: {unit})"
     raise ScanError(path, found, f"{low:g} to {high:g} mm", advice)

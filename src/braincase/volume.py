@@ -12,6 +12,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from braincase.atomic import whole_file
 from braincase.errors import ScanError
@@ -20,6 +21,11 @@ from braincase.header import Header, open_plain, read_header
 
 #: More voxels than this that are no number mean a damaged file, not a few bad divisions.
 MAX_NOT_FINITE = 0.01
+#: Where so much of the outer faces (head and neck touch some) is no number, that is how the file marks its background.
+LEAST_OF_RIM = 0.6
+#: One value of so many voxels, and so many times the range of all others away from them, is no grey
+#: value but a mark for "nothing here" (-32768, 1e6).
+LEAST_FILLED, FAR_OFF = 0.01, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,8 @@ def read_volume(path: Path | str, axes: str | None = None) -> Volume:
 
     Reads NIfTI-1 and -2 (single files and pairs), Analyze 7.5 pairs and MGH, gzipped or not. No
     more memory is taken than the header's voxels need, and the header is checked first. A 4-D file
-    of one volume counts as 3-D. Up to 1 % of voxels that are no number become 0, with a note.
+    of one volume counts as 3-D. Up to 1 % of voxels that are no number become 0, and so does a
+    background that is marked by them or by a far-off fill value, with a note.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ def read_volume(path: Path | str, axes: str | None = None) -> Volume:
     header = read_header(Path(path), axes)
     turn = io_orientation(header.affine)
     data = _voxels(header, turn)
-    notes = header.notes + _make_finite(header, data)
+    notes = header.notes + _make_finite(header, data) + _unfill(data)
     if float(data.min()) == float(data.max()):
         found = f"every voxel is {float(data.flat[0]):g}"
         raise ScanError(path, found, "an image", "The export or an earlier step went wrong.")
@@ -125,15 +132,47 @@ def _voxels(header: Header, turn: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _make_finite(header: Header, data: NDArray[np.float32]) -> tuple[str, ...]:
-    """Set a few voxels that are no number to 0, in place; refuse an image with many."""
+    """Set voxels that are no number to 0, in place; refuse many unless they are the background."""
     if np.isfinite(data.min()) and np.isfinite(data.max()):
         return ()
     bad = ~np.isfinite(data)
     share = float(bad.mean())
     if share > MAX_NOT_FINITE:
+        around = _around(np.isnan(data))
+        if bad.sum() - around.sum() <= MAX_NOT_FINITE * bad.size and not bad.all():
+            data[bad] = min(0.0, float(data[~bad].min()))
+            return (f"{share:.0%} of the voxels, all around, are no number: taken for background",)
         found = f"{share:.0%} of the voxels are no number (NaN or infinite)"
         expected = f"at most {MAX_NOT_FINITE:.0%}"
         advice = "If they mean background, write 0 there first (fslmaths IN -nan OUT)."
         raise ScanError(header.data_path, found, expected, advice)
     data[bad] = 0
     return (f"{int(bad.sum()):,} voxels were no number: set to 0",)
+
+
+def _around(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what of a mask surrounds the image: hardly anything else lies on its outer faces."""
+    rim = np.ones(empty.shape, bool)
+    rim[1:-1, 1:-1, 1:-1] = False
+    if empty[rim].mean() < LEAST_OF_RIM:
+        return np.zeros_like(empty)
+    pieces, _ = ndimage.label(empty)
+    outer = np.unique(pieces[rim & empty])
+    return np.asarray(np.isin(pieces, outer) & empty)
+
+
+def _unfill(data: NDArray[np.float32]) -> tuple[str, ...]:
+    """Bring a fill value far below or above all grey values to the lowest of them, in place."""
+    notes = []
+    some = data.ravel()[:: max(1, data.size // 100_000)]
+    for fill in (some.min(), some.max()):
+        rest = some[some != fill]
+        spread = float(np.ptp(rest)) if rest.size else 0.0
+        gap = float(np.abs(rest - fill).min()) if rest.size else 0.0
+        share = 1 - rest.size / some.size
+        if share > LEAST_FILLED and 0 < FAR_OFF * spread < gap:
+            filled = data == fill
+            data[filled] = data[~filled].min()
+            some = data.ravel()[:: max(1, data.size // 100_000)]
+            notes.append(f"{filled.mean():.0%} of the voxels are {fill:g}: taken for background")
+    return tuple(notes)

@@ -81,11 +81,12 @@ def measure_raw(volume: Volume) -> dict[str, float]:
     ``thickest_mm``, ``thinnest_mm`` of the voxel edges; ``field_mm`` and ``smallest_field_mm``, the
     longest and shortest edge of the field of view; ``minimum``; ``air_hu``, the share of voxels
     within -1100 to -850; ``levels``, how many grey values there are (at most 1000 are counted);
-    ``bright_share``, the share of voxels above a tenth of the brightest.
+    ``bright_share``, the share of voxels above a tenth of the brightest, counted from the air.
     """
     zooms, field = volume.zooms_mm, np.array(volume.shape) * volume.zooms_mm
     values = volume.data.ravel()[:: max(1, volume.data.size // 300_000)]
-    positive = values[values > 0]
+    lifted = values - min(0.0, float(np.quantile(values, 0.01)))  # some exports start below 0
+    positive = lifted[lifted > 0]
     bright = np.quantile(positive, 0.999) if positive.size else 0.0
     return {
         "thickest_mm": float(zooms.max()),
@@ -95,7 +96,7 @@ def measure_raw(volume: Volume) -> dict[str, float]:
         "minimum": float(values.min()),
         "air_hu": float(((values > -1100) & (values < -850)).mean()),
         "levels": float(min(np.unique(values).size, 1000)),
-        "bright_share": float((values > 0.1 * bright).mean()) if positive.size else 0.0,
+        "bright_share": float((lifted > 0.1 * bright).mean()) if positive.size else 0.0,
     }
 
 
