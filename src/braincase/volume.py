@@ -21,7 +21,7 @@ from braincase.header import Header, open_plain, read_header
 
 #: More voxels than this that are no number mean a damaged file, not a few bad divisions.
 MAX_NOT_FINITE = 0.01
-#: Where so much of the outer faces (head and neck touch some) is no number, that is how the file marks its background.
+#: Where so much of the outer faces is no number (the head touches some), it marks the background.
 LEAST_OF_RIM = 0.6
 #: One value of so many voxels, and so many times the range of all others away from them, is no grey
 #: value but a mark for "nothing here" (-32768, 1e6).
@@ -164,7 +164,8 @@ def _around(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _unfill(data: NDArray[np.float32]) -> tuple[str, ...]:
     """Bring a fill value far below or above all grey values to the lowest of them, in place."""
     notes = []
-    some = data.ravel()[:: max(1, data.size // 100_000)]
+    every = max(1, data.size // 100_000)
+    some = data.ravel()[::every].astype(np.float64)
     for fill in (some.min(), some.max()):
         rest = some[some != fill]
         spread = float(np.ptp(rest)) if rest.size else 0.0
@@ -173,6 +174,6 @@ def _unfill(data: NDArray[np.float32]) -> tuple[str, ...]:
         if share > LEAST_FILLED and 0 < FAR_OFF * spread < gap:
             filled = data == fill
             data[filled] = data[~filled].min()
-            some = data.ravel()[:: max(1, data.size // 100_000)]
+            some = data.ravel()[::every].astype(np.float64)
             notes.append(f"{filled.mean():.0%} of the voxels are {fill:g}: taken for background")
     return tuple(notes)
