@@ -333,3 +333,27 @@ def test_several_processes_train_one_model(tiny: Cohort, tmp_path: Path) -> None
     )
     about = json.loads((tmp_path / "m" / "model.json").read_text())
     assert about["training"]["world_size"] == 2
+
+
+def test_prepare_into_a_file_or_from_an_endless_name_is_answered_in_one_line(capsys, tmp_path):
+    head = tmp_path / "head.nii.gz"
+    head.write_bytes(b"not read before the folder is looked at")
+    taken = tmp_path / "taken"
+    taken.touch()
+    code, _, err = run(capsys, "prepare", head, taken)
+    assert code == 2
+    assert "a file; expected a folder" in only_line(err)
+    long = head.rename(tmp_path / f"{'x' * 200}.nii.gz")
+    code, _, err = run(capsys, "prepare", long, tmp_path / "out", "--workers", 1)
+    assert code in (1, 2)
+    assert "a name of 204 letters" in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_that_cannot_be_written_is_answered_in_one_line(capsys, tmp_path):
+    head = tmp_path / "head.nii.gz"
+    head.write_bytes(b"no image")
+    (tmp_path / "a").touch()
+    code, _, err = run(capsys, "prepare", head, tmp_path / "a" / "b", "--workers", 1)
+    assert code == 1
+    assert "Not a directory" in only_line(err)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 
 from braincase.errors import UsageError
@@ -115,3 +117,20 @@ def test_options_that_do_not_fit_the_kind_are_usage_errors(tmp_path):
         find_scans(tmp_path, subject="x")
     with refused(UsageError, "3 for image"):
         find_scans(tmp_path / "a.nii", series=3)
+
+
+def test_links_that_lead_nowhere_or_in_circles_do_no_harm(tmp_path):
+    put(tmp_path, "a_T1w.nii.gz")
+    (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to("self")
+    scans, _ = find_scans(tmp_path)
+    assert [scan.path.name for scan in scans] == ["a_T1w.nii.gz"]
+
+
+def test_a_zip_beside_images_does_not_hide_them(tmp_path):
+    put(tmp_path, "a_T1w.nii.gz")
+    with zipfile.ZipFile(tmp_path / "Supplement.zip", "w") as archive:
+        archive.writestr("readme.txt", "tables")
+    assert recognise(tmp_path) == "images"
+    (tmp_path / "a_T1w.nii.gz").unlink()
+    assert recognise(tmp_path) == "dicom"

@@ -47,9 +47,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("stopped; the same command goes on where it was", STOPPED)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            _stop(f"{error.filename or 'disk'}: no space left; free some and run it again", 1)
+        if error.filename is None:
             raise
-        _stop(f"{error.filename or 'disk'}: no space left; free some and run it again", 1)
+        _stop(f"{error.filename}: {error.strerror}. Check the path and your rights to it.", 1)
     except Exception as error:  # click's own usage errors know how to show themselves
         if not hasattr(error, "exit_code"):
             raise

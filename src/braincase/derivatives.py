@@ -41,6 +41,8 @@ holds the same volumes again for training and can be deleted at any time.
 """
 SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
+#: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
+LONGEST_NAME = 150
 #: Relative path, size in bytes, and modification time in ns of a file.
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
@@ -69,11 +71,14 @@ def image_path(folder: Path, grid: Grid, scan: Scan) -> Path:
     Raises
     ------
     ScanError
-        If subject or session are not letters and digits, as BIDS demands.
+        If subject or session are not letters and digits, as BIDS demands, or too long for a file.
     """
     for name in (scan.subject, scan.session or "none"):
         if not (name.isascii() and name.isalnum()):
             raise ScanError(scan.path, f"the name {name!r}", "letters and digits only (BIDS)")
+    if len(scan.scan_id) > LONGEST_NAME:
+        found = f"a name of {len(scan.scan_id)} letters ({scan.scan_id[:20]}...)"
+        raise ScanError(scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or use --subject.")
     place = folder / f"sub-{scan.subject}"
     if scan.session:
         place /= f"ses-{scan.session}"

@@ -159,7 +159,11 @@ def prepare_cohort(
     ------
     CohortError
         If no scan is usable, or the folder holds scans of another recipe.
+    UsageError
+        If there is a file where the folder should be.
     """
+    if plan.folder.exists() and not plan.folder.is_dir():
+        raise UsageError(plan.folder, "a file", "a folder, or a new name for one")
     kept, refused = sort_out(scans, plan)
     _check_others(plan, kept)
     mine = kept[shard.number - 1 :: shard.of]
@@ -195,6 +199,9 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
         If no scan is usable.
     """
     outcomes = read_outcomes(plan.folder)
+    if not outcomes:
+        where, reason = next(iter(refused), (plan.folder, "no scan"))
+        raise CohortError(where, reason, "", "No scan can be prepared.")
     page = plan.folder / PAGE
     write_page(page, plan.folder, outcomes, plan.grid)
     usable = [outcome.scan for outcome in outcomes if outcome.quality.grade != "fail"]
@@ -277,8 +284,12 @@ def _prepare(plan: Plan, scan: Scan) -> None:
         return
     except ScanError as error:
         reason = str(error).removeprefix(f"{error.where}: ")  # the census says where
-    except (OSError, UsageError):
-        raise  # a full disk or a tool that is not installed: no scan can be prepared
+    except UsageError:
+        raise  # a tool that is not installed: no scan can be prepared
+    except OSError as error:
+        if not Path(str(error.filename)).is_relative_to(scan.path):
+            raise  # a full disk: no scan can be prepared
+        reason = f"a file that cannot be read ({error.strerror})"
     except Exception as error:
         reason = f"a step failed on this image ({type(error).__name__}: {error}); please report it"
         trace = traceback.format_exc()

@@ -120,7 +120,7 @@ def read_adni(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
 def _subject_folders(folder: Path, depth: int = 3) -> Iterator[Path]:
     """Yield the subjects' folders, in or a few steps under `folder`."""
     with os.scandir(folder) as entries:
-        folders = sorted(e.path for e in entries if e.is_dir() and not e.name.startswith("."))
+        folders = sorted(e.path for e in entries if os.path.isdir(e) and not e.name.startswith("."))
     for path in map(Path, folders):
         if SUBJECT.match(path.name):
             yield path
@@ -144,7 +144,7 @@ def _leaf_images(leaf: Path, person: str) -> Iterator[_Image]:
     stamp = DATE.match(leaf.parent.name)
     taken = parse_date(stamp[1]) if stamp else None
     series = leaf.parent.parent.name
-    names = sorted(entry.name for entry in os.scandir(leaf) if entry.is_file())
+    names = sorted(entry.name for entry in os.scandir(leaf) if os.path.isfile(entry))
     for name in names:
         if name.lower().endswith((".nii", ".nii.gz")):
             yield _Image(leaf / name, person, series, taken, _number(name) or _number(leaf.name))

@@ -192,13 +192,13 @@ def _scanner_labels(path: str) -> Labels:
 
 def _subfolders(folder: Path, prefix: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        found = [e for e in entries if e.name.startswith(prefix) and e.is_dir()]
+        found = [e for e in entries if e.name.startswith(prefix) and os.path.isdir(e)]
     return sorted(found, key=lambda entry: entry.name)
 
 
 def _files(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.path for entry in entries if entry.is_file())
+            return sorted(entry.path for entry in entries if os.path.isfile(entry))
     except FileNotFoundError:
         return []

@@ -269,5 +269,6 @@ def _convert(path: Path, inside: Path, outside: Path) -> Path:
     if len(made) == 1:
         return made[0]
     said = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
+    said = list(dict.fromkeys(said))
     found = f"{len(made) or 'no'} volumes by dcm2niix ({'; '.join(said[:3]) or 'no reason given'})"
     raise ScanError(path, found, "one", "Export the series again, or convert it by hand.")

@@ -113,11 +113,12 @@ def _recognise_folder(folder: Path) -> str:
             return kind
     files = itertools.islice((p for p in folder.rglob("*") if p.is_file()), LOOKED_AT)
     looked_at = list(files)
-    if any(is_dicom(file) or is_zip(file) for file in looked_at):
+    if any(is_dicom(file) for file in looked_at):
         return "dicom"
-    if any(suffix_of(file) for file in looked_at) or any(
-        suffix_of(file) for file in folder.rglob("*")
-    ):
+    # A zip beside images is somebody's supplement; alone it is a study.
+    if any(suffix_of(file) for file in itertools.chain(looked_at, folder.rglob("*"))):
         return "images"
+    if any(is_zip(file) for file in looked_at):
+        return "dicom"
     expected = "images, DICOM files, or a BIDS, ADNI or OASIS data set"
     raise UsageError(folder, "a folder with none of them", expected, "Check the path.")
