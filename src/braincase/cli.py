@@ -89,10 +89,20 @@ def simulate(
     confounding: Annotated[
         float, typer.Option(help="How far the scanner follows the diagnosis, 0 to 1.")
     ] = 0.0,
+    raw: Annotated[int, typer.Option(help="Raw heads instead, this many, to try prepare.")] = 0,
     workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Simulate a cohort with known truth; an interrupted run goes on where it was."""
+    if raw:
+        from braincase.simulate.raw import simulate_raw
+
+        images = simulate_raw(folder, raw, seed, workers)
+        if as_json:
+            print_json({"images": [str(image) for image in images]})
+        else:
+            print(f"{folder}: {len(images)} simulated raw heads")
+        return
     from braincase.simulate.cohort import simulate_cohort
 
     simulate_cohort(folder, size, seed, resolution or None, confounding, workers)
@@ -157,6 +167,9 @@ def prepare(
     shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
     launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
     jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
+    minutes: Annotated[int, typer.Option(help="Time limit of each SLURM job.")] = 240,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
     workers: Workers = 0,
 ) -> None:
     """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
@@ -180,7 +193,10 @@ def prepare(
         summary = prepare_cohort(scans, plan, part, workers)
     else:
         where: Literal["slurm", "local"] = "slurm" if launcher == "slurm" else "local"
-        summary = launch(scans, plan, Jobs(where, jobs, workers or 2))
+        asked = Jobs(
+            where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
+        )
+        summary = launch(scans, plan, asked)
     print("\n".join(summary.lines()))
 
 
