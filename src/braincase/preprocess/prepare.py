@@ -19,7 +19,7 @@ import numpy as np
 
 from braincase.cohort import Case, finish_cohort, has_case, update_labels, write_case
 from braincase.derivatives import canonical, image_path, sidecar_path
-from braincase.errors import CohortError, ScanError, UsageError
+from braincase.errors import CohortError, LostProcessError, ScanError, UsageError
 from braincase.geometry import STANDARD_GRID, Grid
 from braincase.parallel import run_all
 from braincase.preprocess.outcome import (
@@ -165,7 +165,9 @@ def prepare_cohort(
     mine = kept[shard.number - 1 :: shard.of]
     todo = [scan for scan in mine if not _is_done(plan, scan)]
     for done in run_all(partial(_prepare, plan), todo, "preparing", workers):
-        if done.error:
+        if isinstance(done.error, LostProcessError):
+            _write_broken(plan, done.item, f"{done.error.found}; {done.error.advice}")
+        elif done.error:
             raise done.error
     return conclude(kept, plan, refused, len(mine) - len(todo))
 
@@ -282,8 +284,15 @@ def _prepare(plan: Plan, scan: Scan) -> None:
     except Exception as error:
         reason = f"a step failed on this image ({type(error).__name__}: {error}); please report it"
         trace = traceback.format_exc()
-    broken = Outcome(scan, stat, unusable(reason), judged=False, trace=trace)
-    _write(plan, broken, picture_raw(volume) if volume else None)
+    _write_broken(plan, scan, reason, trace, picture_raw(volume) if volume else None)
+
+
+def _write_broken(
+    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: Picture | None = None
+) -> None:
+    """List a scan that could not be judged; the next run tries it again."""
+    broken = Outcome(scan, stat_of(scan.path), unusable(reason), judged=False, trace=trace)
+    _write(plan, broken, picture)
 
 
 def _write(
