@@ -171,6 +171,7 @@ def prepare(
     partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
     account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
     workers: Workers = 0,
+    as_json: Json = False,
 ) -> None:
     """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
     from braincase.geometry import grid_of_resolution
@@ -183,7 +184,8 @@ def prepare(
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
     scans, found = find_scans(source, kind, label, subject, series)
-    print("\n".join([f"{source}:", *found.lines()]))
+    if not as_json:
+        print("\n".join([f"{source}:", *found.lines()]))
     if not scans:
         raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
     plan = Plan(
@@ -197,7 +199,10 @@ def prepare(
             where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
         )
         summary = launch(scans, plan, asked)
-    print("\n".join(summary.lines()))
+    if as_json:
+        print_json({"cohort": str(out), "source": found.to_json(), **summary.to_json()})
+    else:
+        print("\n".join(summary.lines()))
 
 
 @app.command()
@@ -210,6 +215,7 @@ def train(
     label: Label = "diagnosis",
     classes: Classes = "",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.about import ABOUT
@@ -217,6 +223,7 @@ def train(
     from braincase.card import write_card
     from braincase.checkpoint import save_model
     from braincase.cohort import open_cohort
+    from braincase.derivatives import plain
     from braincase.settings import load_settings
     from braincase.train import is_main_process, rows_of_classes, train_model
 
@@ -228,7 +235,11 @@ def train(
     if not is_main_process():
         return
     save_model(out, model, write_card(model), force)
-    print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+    if as_json:
+        told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
+        print_json(plain(told))
+    else:
+        print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
 
 
 @app.command()

@@ -122,6 +122,16 @@ class Summary:
         lines += self.census.lines() if self.census else []
         return lines + ([f"look at {self.page}"] if self.page else [])
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON values."""
+        return {
+            "grades": {grade: self.grades.get(grade, 0) for grade in GRADES},
+            "done_before": self.done_before,
+            "missing": self.missing,
+            "page": str(self.page) if self.page else None,
+            "census": self.census.to_json() if self.census else None,
+        }
+
 
 def parse_shard(text: str) -> Shard:
     """Read a shard as the command line gives it: ``2/5`` is the second of five.
