@@ -247,6 +247,15 @@ def test_a_shard_that_makes_no_sense_is_refused(text):
     assert parse_shard("2/5") == Shard(2, 5)
 
 
+def test_a_raw_data_set_is_never_written_into(scans, tmp_path):
+    for name in ("dataset_description.json", "participants.tsv"):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(UsageError, match="holds something else; expected a new folder"):
+            prepare_cohort(scans, Plan(tmp_path, HALF_GRID))
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["{}"]
+        (tmp_path / name).unlink()
+
+
 @pytest.mark.slow
 def test_jobs_of_the_local_launcher_make_the_same_cohort(whole, scans, tmp_path):
     pytest.importorskip("submitit")

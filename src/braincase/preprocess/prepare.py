@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from braincase.cohort import Case, finish_cohort, has_case, update_labels, write_case
-from braincase.derivatives import canonical, image_path, sidecar_path
+from braincase.derivatives import canonical, claim_folder, image_path, sidecar_path
 from braincase.errors import CohortError, LostProcessError, ScanError, UsageError
 from braincase.geometry import STANDARD_GRID, Grid
 from braincase.parallel import run_all
@@ -169,7 +169,10 @@ def prepare_cohort(
     ------
     CohortError
         If no scan is usable, or the folder holds scans of another recipe.
+    UsageError
+        If the folder holds something else.
     """
+    claim_folder(plan.folder)
     kept, refused = sort_out(scans, plan)
     _check_others(plan, kept)
     mine = kept[shard.number - 1 :: shard.of]
