@@ -195,6 +195,9 @@ def test_calibrate_prints_asked_and_measured(
     assert code == 0
     assert out.count("|") > 20
     assert (tmp_path / "f.png").stat().st_size > 10_000
+    code, _, err = run(capsys, "calibrate", tiny.folder, "--figure", tmp_path / "f.png")
+    assert code == 2
+    assert "--force" in only_line(err)
 
 
 @pytest.mark.parametrize(

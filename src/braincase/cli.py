@@ -133,9 +133,11 @@ def calibrate(
     cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
     figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
     seed: Seed = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Compare a simulated cohort's effect sizes with the published ones."""
+    from braincase.atomic import refuse_overwrite
     from braincase.cohort import open_cohort
     from braincase.simulate.calibration import (
         draw_groups,
@@ -144,6 +146,8 @@ def calibrate(
         measure_effects,
     )
 
+    if figure:
+        refuse_overwrite(figure, force)
     opened = open_cohort(cohort)
     effects = measure_effects(opened, seed)
     if figure:
