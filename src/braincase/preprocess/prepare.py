@@ -35,7 +35,7 @@ from braincase.preprocess.picture import Picture, picture_raw, picture_standard
 from braincase.preprocess.pipeline import Prepared, prepare_batch, recipe_of
 from braincase.preprocess.qc_page import write_page
 from braincase.preprocess.quality import Quality, judge, screen, unusable
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, counted, take_census
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
 from braincase.volume import write_volume
@@ -114,11 +114,11 @@ class Summary:
     def lines(self) -> list[str]:
         """Return the summary as lines to print."""
         counts = ", ".join(f"{self.grades.get(grade, 0):,} {grade}" for grade in GRADES)
-        lines = [f"{sum(self.grades.values()):,} scans: {counts}"]
+        lines = [f"{counted(sum(self.grades.values()), 'scan')}: {counts}"]
         if self.done_before:
-            lines.append(f"{self.done_before:,} of them were done before")
+            lines.append(f"{counted(self.done_before, 'scan')} done before")
         if self.missing:
-            lines.append(f"{self.missing:,} scans of other shards are not done yet")
+            lines.append(f"{counted(self.missing, 'scan')} of other shards not done yet")
         lines += self.census.lines() if self.census else []
         return lines + ([f"look at {self.page}"] if self.page else [])
 
