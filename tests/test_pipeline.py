@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -58,6 +59,27 @@ def test_the_true_transform_is_found(head, prepared):
     native = apply_affine(np.linalg.inv(head.native_to_mni), corners)
     error = np.linalg.norm(apply_affine(prepared.native_to_mni, native) - corners, axis=1)
     assert np.median(error) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("cut_mm", "least"),
+    [((0, 0, 0, 0, 0, 70), 0.75), ((0, 0, 0, 0, 95, 0), 0.75), ((62, 0, 0, 0, 0, 0), 0.8)],
+    ids=["vertex", "cerebellum", "left"],
+)
+def test_a_head_cut_by_the_field_of_view_lies_where_the_whole_one_lies(cut_mm, least):
+    """What the scanner did not see says nothing; it is not dark tissue that pulls the rest."""
+    cut = simulate_head(11, Pose((8, -5, 6)), replace(SCANNING, cut_mm=cut_mm))
+    found = prepare_volume(Volume(cut.data, cut.affine))
+    whole = simulate_head(11, Pose((8, -5, 6)), SCANNING)
+    wanted = prepare_volume(Volume(whole.data, whole.affine))
+    assert least < found.measured.inside < 0.95
+    corners = np.array(list(product((-70, 70), (-105, 72), (-70, 82))), float)
+    native = apply_affine(np.linalg.inv(wanted.native_to_mni), corners)
+    error = np.linalg.norm(apply_affine(found.native_to_mni, native) - corners, axis=1)
+    assert np.median(error) < 4
+    # White matter is white, however much of it was not seen.
+    seen = found.volume > 0
+    assert_allclose(found.volume[seen].mean(), wanted.volume[seen].mean(), rtol=0.05)
 
 
 def test_the_true_brain_is_found(head, prepared):
