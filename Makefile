@@ -8,7 +8,7 @@ FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
-.PHONY: demo test page lint bench clean
+.PHONY: demo test page lint clean
 
 demo: $(READY) page
 	$(BIN)/braincase demo demo
@@ -23,9 +23,6 @@ lint: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/mypy
-
-bench: $(READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # pip and not uv: the CPU build of torch is found by pip alone (DEVELOPERS.md).
 $(READY): pyproject.toml constraints.txt

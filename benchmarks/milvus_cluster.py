@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from milvus_server import configured, healthy, loopback_up
+from milvus_server import configured, healthy
+from namespace import loopback_up
 
 PROXY = 29530
 PORTS = {

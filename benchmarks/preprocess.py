@@ -15,14 +15,16 @@ for the mask) in an environment of its own, on the labelled heads only.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -30,6 +32,7 @@ from scipy import ndimage
 import preprocess_heads as heads
 from braincase.geometry import STANDARD_GRID, apply_affine
 from braincase.preprocess.pipeline import Prepared, prepare_volume
+from braincase.preprocess.quality import judge
 from braincase.preprocess.template import load_template
 from braincase.simulate.head import Pose, Scanning, random_pose, simulate_head
 from braincase.volume import Volume, read_volume, write_volume
@@ -145,6 +148,7 @@ def _starts(
 
 def invariance() -> None:
     """Print how little the standard volume depends on how the scan is stored and sampled."""
+    print(f"{_orientations_alike(heads.read(heads.raw_heads()[0]))} of 48 orientations are alike\n")
     print("| head | change | same voxels | mean difference, of 255 | Dice of masks | mm |")
     print("|---|---|---|---|---|---|")
     for head in (heads.raw_heads()[k] for k in (0, 6, 7, 10)):
@@ -152,6 +156,22 @@ def invariance() -> None:
         wanted = prepare_volume(volume)
         for what, other in _stored_otherwise(volume):
             _print_difference(f"{head.name} | {what}", prepare_volume(other), wanted)
+
+
+def _orientations_alike(volume: Volume) -> int:
+    """Count in how many orientations, written to a file, a head gives the very same volume."""
+    wanted = prepare_volume(volume).volume
+    alike = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.nii.gz"
+        for axes in permutations(range(3)):
+            for signs in product((1, -1), repeat=3):
+                turn = np.array([*zip(axes, signs, strict=True)], float)
+                data = nib.orientations.apply_orientation(volume.data, turn)
+                back = nib.orientations.inv_ornt_aff(turn, volume.shape)
+                nib.save(nib.Nifti1Image(data, volume.affine @ back), path)
+                alike += np.array_equal(prepare_volume(read_volume(path)).volume, wanted)
+    return alike
 
 
 def _stored_otherwise(volume: Volume) -> Iterator[tuple[str, Volume]]:
@@ -196,7 +216,7 @@ def speed(repeats: int) -> None:
     began = time.process_time()
     load_template()
     print(f"template, once a process: {time.process_time() - began:.2f} s\n")
-    print("| head | voxels | read, s | prepare, s |\n|---|---|---|---|")
+    print("| head | voxels | read, s | prepare and judge, s |\n|---|---|---|---|")
     totals = []
     for head in heads.raw_heads() + heads.stripped_heads()[:3]:
         times = []
@@ -204,7 +224,7 @@ def speed(repeats: int) -> None:
             marks = [time.process_time()]
             volume = heads.read(head)
             marks.append(time.process_time())
-            prepare_volume(volume)
+            judge(volume, prepare_volume(volume), STANDARD_GRID)
             marks.append(time.process_time())
             times.append(np.diff(marks))
         reading, preparing = np.min(times, axis=0)
@@ -219,7 +239,8 @@ def speed(repeats: int) -> None:
 def ants(python: Path, names: list[str]) -> None:
     """Print time and overlap of N4 + SyN by antspyx beside ours, on the labelled heads."""
     print(
-        "| head | Dice antspyx | Dice ours | antspyx, CPU s | ours, CPU s |\n|---|---|---|---|---|"
+        "| head | Dice antspyx | Dice ours | affines apart, mm | N4 + SyN, CPU s | ours, CPU s |\n"
+        "|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -227,27 +248,28 @@ def ants(python: Path, names: list[str]) -> None:
         write_volume(folder / "template.nii.gz", level.head, STANDARD_GRID.affine)
         write_volume(folder / "brain.nii.gz", level.mask, STANDARD_GRID.affine)
         for head in heads.labelled_heads():
-            if head.name not in names:
-                continue
-            assert head.labels
-            volume = heads.read(head)
-            began = time.process_time()
-            done = prepare_volume(volume)
-            ours = time.process_time() - began
-            write_volume(folder / "head.nii.gz", volume.data, volume.affine)
-            script = Path(__file__).with_name("preprocess_ants.py")
-            run = subprocess.run(
-                [python, script, folder], capture_output=True, text=True, check=True
-            )
-            theirs = float(run.stdout.split()[-1])
-            labels = read_volume(head.labels)
-            mask = heads.on_grid(read_volume(folder / "mask.nii.gz"), done.native_to_mni)
-            wanted = heads.on_grid(labels, done.native_to_mni)
-            print(
-                f"| {head.name} | {heads.dice(mask, wanted):.4f} "
-                f"| {heads.dice(done.mask, wanted):.4f} | {theirs:.0f} | {ours:.1f} |",
-                flush=True,
-            )
+            if head.name in names:
+                _beside_ants(head, folder, python)
+
+
+def _beside_ants(head: heads.Head, folder: Path, python: Path) -> None:
+    assert head.labels
+    volume = heads.read(head)
+    began = time.process_time()
+    done = prepare_volume(volume)
+    ours = time.process_time() - began
+    write_volume(folder / "head.nii.gz", volume.data, volume.affine)
+    script = Path(__file__).with_name("preprocess_ants.py")
+    subprocess.run([python, script, folder], capture_output=True, text=True, check=True)
+    found = json.loads((folder / "found.json").read_text())
+    mask = heads.on_grid(read_volume(folder / "mask.nii.gz"), done.native_to_mni)
+    wanted = heads.on_grid(read_volume(head.labels), done.native_to_mni)
+    apart = heads.displacement_mm(np.array(found["native_to_mni"]), done.native_to_mni, np.eye(4))
+    print(
+        f"| {head.name} | {heads.dice(mask, wanted):.4f} | {heads.dice(done.mask, wanted):.4f} "
+        f"| {apart:.1f} | {found['n4_s']:.0f} + {found['syn_s']:.0f} | {ours:.1f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -262,7 +284,7 @@ def main() -> None:
     parser.add_argument("--stripped", action="store_true", help="truth of skull-stripped heads")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--python", type=Path, default=Path("/tmp/ants-venv/bin/python"))
-    parser.add_argument("--names", nargs="+", default=["IXI012", "IXI039", "IXI048", "aomic"])
+    parser.add_argument("--names", nargs="+", default=[h.name for h in heads.labelled_heads()])
     chosen = parser.parse_args()
     {
         "masks": masks,

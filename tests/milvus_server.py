@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from namespace import loopback_up, why_no_namespace
+
 PORT = 29531
 CLONE_NEWNET = 0x40000000
 READY_S = 120
@@ -53,11 +55,7 @@ def why_not() -> str | None:
     for package in ("pymilvus", "milvus"):
         if importlib.util.find_spec(package) is None:
             return f"no package {package}: pip install 'braincase[distributed-test]' (Linux x86-64)"
-    for program in ("unshare", "ip"):
-        if shutil.which(program) is None:
-            return f"no program {program}"
-    tried = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True)
-    return f"no network namespace: {tried.stderr.strip()}" if tried.returncode else None
+    return why_no_namespace()
 
 
 @contextmanager
@@ -91,17 +89,6 @@ def configured(folder: Path, port: int) -> Path:
     text = settings.read_text()
     settings.write_text(re.sub(r"^(\s+)ip:.*$", r"\1ip: 127.0.0.1", text, flags=re.MULTILINE))
     return folder
-
-
-def loopback_up() -> None:
-    """Give this namespace a loopback and an address that is no loopback, which Milvus looks for."""
-    for command in (
-        "ip link set lo up",
-        "ip link add d0 type dummy || ip link add d0 type bridge || ip link add d0 type veth",
-        "ip addr add 10.9.9.1/24 dev d0",
-        "ip link set d0 up",
-    ):
-        subprocess.run(command, shell=True, check=True, stderr=subprocess.DEVNULL)
 
 
 def start_standalone(home: Path, port: int) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import slurm_node
 from braincase.cohort import open_cohort
 from braincase.errors import CohortError, UsageError
 from braincase.geometry import HALF_GRID
@@ -34,6 +36,19 @@ from braincase.preprocess.prepare import prepare_cohort
 if __name__ == "__main__":
     scans, plan = pickle.loads(bytes.fromhex(sys.argv[1]))
     prepare_cohort(scans, plan, workers=1)
+"""
+
+LAUNCH = """
+import pickle, sys
+from braincase.preprocess.launch import launch
+launch(*pickle.loads(bytes.fromhex(sys.argv[1])))
+"""
+#: Cancel the first job as soon as it runs.
+CANCELLED = """
+"$0" -c "$1" "$2" & launcher=$!
+until squeue --noheader --states=running | grep -q .; do sleep 0.1; done
+scancel 1_0
+wait $launcher
 """
 
 
@@ -107,7 +122,6 @@ def test_a_second_run_does_nothing_and_changes_nothing(whole, scans):
 
 
 def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):
-    import pickle
 
     plan = in_place_of(whole[0], tmp_path)
     argument = pickle.dumps((scans, plan)).hex()
@@ -123,6 +137,26 @@ def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):
     summary = prepare_cohort(scans, plan, workers=1)
     assert summary.done_before >= 1
     assert digest(plan.folder) == digest(whole[0].folder)
+
+
+def test_a_worker_that_is_killed_costs_nothing(whole, scans, tmp_path):
+    plan = in_place_of(whole[0], tmp_path)
+    argument = pickle.dumps((scans, plan)).hex()
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER.replace("workers=1", "workers=2"))
+    run = subprocess.Popen([sys.executable, script, argument])
+    while not (victims := workers_of(run.pid)):
+        time.sleep(0.05)
+    os.kill(victims[0], signal.SIGKILL)
+    assert run.wait() == 0
+    assert digest(plan.folder) == digest(whole[0].folder)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the processes that the pool of process `pid` has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [int(child) for child, line in lines.items() if b"spawn_main" in line]
 
 
 def test_two_shards_make_what_one_run_makes_and_the_last_finishes(whole, scans, tmp_path):
@@ -213,6 +247,15 @@ def test_a_shard_that_makes_no_sense_is_refused(text):
     assert parse_shard("2/5") == Shard(2, 5)
 
 
+def test_a_raw_data_set_is_never_written_into(scans, tmp_path):
+    for name in ("dataset_description.json", "participants.tsv"):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(UsageError, match="holds something else; expected a new folder"):
+            prepare_cohort(scans, Plan(tmp_path, HALF_GRID))
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["{}"]
+        (tmp_path / name).unlink()
+
+
 @pytest.mark.slow
 def test_jobs_of_the_local_launcher_make_the_same_cohort(whole, scans, tmp_path):
     pytest.importorskip("submitit")
@@ -222,8 +265,36 @@ def test_jobs_of_the_local_launcher_make_the_same_cohort(whole, scans, tmp_path)
     assert digest(plan.folder) == digest(whole[0].folder)
 
 
-def test_a_cluster_that_is_not_there_is_told(scans, tmp_path):
+@pytest.mark.slow
+def test_a_slurm_cluster_makes_the_same_cohort_though_a_job_was_cancelled(whole, scans, tmp_path):
+    if reason := slurm_node.why_not():
+        pytest.skip(f"no SLURM: {reason}")
+    plan = in_place_of(whole[0], tmp_path)
+    jobs = pickle.dumps((scans, plan, Jobs("slurm", shards=2, cores=1, minutes=5))).hex()
+    first, second = (
+        slurm_node.on_cluster(tmp_path / name, ["bash", "-c", script, sys.executable, LAUNCH, jobs])
+        for name, script in (("first", CANCELLED), ("second", '"$0" -c "$1" "$2"'))
+    )
+    assert "1 of 2 jobs failed (job 1_0: it ended without a result" in first.stderr
+    assert "the same command again" in first.stderr
+    assert second.returncode == 0, second.stderr
+    assert digest(plan.folder) == digest(whole[0].folder)
+
+
+def test_a_cluster_that_takes_no_jobs_is_told_in_one_line(scans, tmp_path):
+    if reason := slurm_node.why_not():
+        pytest.skip(f"no SLURM: {reason}")
+    jobs = Jobs("slurm", shards=1, partition="none-such")
+    work = pickle.dumps((scans, Plan(tmp_path / "cohort", HALF_GRID), jobs)).hex()
+    run = slurm_node.on_cluster(tmp_path / "node", [sys.executable, "-c", LAUNCH, work])
+    assert run.stderr.splitlines()[-1].startswith(
+        "braincase.errors.UsageError: --launcher: Batch job submission failed: Invalid partition"
+    )
+
+
+def test_a_cluster_that_is_not_there_is_told(scans, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no srun there
     with pytest.raises(UsageError, match="SLURM"):
         launch(scans, Plan(tmp_path, HALF_GRID), Jobs("slurm"))
     with pytest.raises(UsageError, match="at least 1"):

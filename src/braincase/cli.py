@@ -91,10 +91,20 @@ def simulate(
     confounding: Annotated[
         float, typer.Option(help="How far the scanner follows the diagnosis, 0 to 1.")
     ] = 0.0,
+    raw: Annotated[int, typer.Option(help="Raw heads instead, this many, to try prepare.")] = 0,
     workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Simulate a cohort with known truth; an interrupted run goes on where it was."""
+    if raw:
+        from braincase.simulate.raw import simulate_raw
+
+        images = simulate_raw(folder, raw, seed, workers)
+        if as_json:
+            print_json({"images": [str(image) for image in images]})
+        else:
+            print(f"{folder}: {len(images)} simulated raw heads")
+        return
     from braincase.simulate.cohort import simulate_cohort
 
     simulate_cohort(folder, size, seed, resolution or None, confounding, workers)
@@ -125,9 +135,11 @@ def calibrate(
     cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
     figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
     seed: Seed = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Compare a simulated cohort's effect sizes with the published ones."""
+    from braincase.atomic import refuse_overwrite
     from braincase.cohort import open_cohort
     from braincase.simulate.calibration import (
         draw_groups,
@@ -136,6 +148,8 @@ def calibrate(
         measure_effects,
     )
 
+    if figure:
+        refuse_overwrite(figure, force)
     opened = open_cohort(cohort)
     effects = measure_effects(opened, seed)
     if figure:
@@ -159,7 +173,11 @@ def prepare(
     shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
     launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
     jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
+    minutes: Annotated[int, typer.Option(help="Time limit of each SLURM job.")] = 240,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
     workers: Workers = 0,
+    as_json: Json = False,
 ) -> None:
     """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
     from braincase.geometry import grid_of_resolution
@@ -172,7 +190,8 @@ def prepare(
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
     scans, found = find_scans(source, kind, label, subject, series)
-    print("\n".join([f"{source}:", *found.lines()]))
+    if not as_json:
+        print("\n".join([f"{source}:", *found.lines()]))
     if not scans:
         raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
     plan = Plan(
@@ -182,8 +201,14 @@ def prepare(
         summary = prepare_cohort(scans, plan, part, workers)
     else:
         where: Literal["slurm", "local"] = "slurm" if launcher == "slurm" else "local"
-        summary = launch(scans, plan, Jobs(where, jobs, workers or 2))
-    print("\n".join(summary.lines()))
+        asked = Jobs(
+            where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
+        )
+        summary = launch(scans, plan, asked)
+    if as_json:
+        print_json({"cohort": str(out), "source": found.to_json(), **summary.to_json()})
+    else:
+        print("\n".join(summary.lines()))
 
 
 @app.command()
@@ -196,6 +221,7 @@ def train(
     label: Label = "diagnosis",
     classes: Classes = "",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.about import ABOUT
@@ -203,6 +229,7 @@ def train(
     from braincase.card import write_card
     from braincase.checkpoint import save_model
     from braincase.cohort import open_cohort
+    from braincase.derivatives import plain
     from braincase.settings import load_settings
     from braincase.train import is_main_process, rows_of_classes, train_model
 
@@ -214,7 +241,11 @@ def train(
     if not is_main_process():
         return
     save_model(out, model, write_card(model), force)
-    print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+    if as_json:
+        told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
+        print_json(plain(told))
+    else:
+        print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
 
 
 @app.command()

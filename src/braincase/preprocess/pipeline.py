@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -136,12 +134,6 @@ def recipe_of(
         "extraction": extraction,
     }
     return {**RECIPE, **choices}
-
-
-def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that differ when recipes do."""
-    text = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def prepare_volume(

@@ -1,0 +1,54 @@
+"""Simulated raw heads, for those who have no scan at hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from braincase.errors import UsageError
+from braincase.preprocess.pipeline import prepare_volume
+from braincase.simulate.raw import WAYS, simulate_raw
+from braincase.sources.find import find_scans
+from braincase.sources.read import read_scan
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Two heads; do not write there."""
+    folder = tmp_path_factory.mktemp("raw") / "heads"
+    simulate_raw(folder, 2, seed=3, workers=2)
+    return folder
+
+
+def test_the_readers_find_each_head_and_the_way_it_was_imaged(raw):
+    scans, census = find_scans(raw)
+    first, second = list(WAYS)[:2]
+    assert [(s.subject, s.labels["way"]) for s in scans] == [("01", first), ("02", second)]
+    assert census.dropped == ()
+
+
+def test_preparing_finds_the_transform_in_the_sidecar(raw):
+    scan = find_scans(raw)[0][1]
+    truth = json.loads(scan.path.with_name("sub-02_T1w.json").read_text())["NativeToMNI"]
+    found = prepare_volume(read_scan(scan)).native_to_mni
+    corners = np.array([(x, y, z, 1) for x in (-60, 60) for y in (-90, 60) for z in (-40, 60)])
+    moved = corners @ (found @ np.linalg.inv(truth)).T
+    assert np.linalg.norm((moved - corners)[:, :3], axis=1).mean() < 2
+
+
+def test_the_same_seed_gives_the_same_head_however_many_there_are(raw, tmp_path):
+    simulate_raw(tmp_path / "again", 1, seed=3, workers=1)
+    files = sorted(path for path in (tmp_path / "again" / "sub-01").rglob("*.*"))
+    assert len(files) == 2
+    for path in files:
+        assert path.read_bytes() == (raw / path.relative_to(tmp_path / "again")).read_bytes()
+
+
+def test_nothing_is_written_over_and_no_number_of_heads_is_made_up(raw, tmp_path):
+    with pytest.raises(UsageError, match="exists already"):
+        simulate_raw(raw, 2)
+    with pytest.raises(UsageError, match="at least 1"):
+        simulate_raw(tmp_path / "none", -1)
+    assert not (tmp_path / "none").exists()
