@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 Values = NDArray[np.float32] | NDArray[np.uint8]
 
+#: The ends of MNI's axes.
+SIDES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 #: Bone and scalp are looked at above this height, where no face or neck is, MNI mm.
 ABOVE_MM = 20.0
 #: Noise is compared as if every voxel had this volume: averaging makes noise small, mm^3.
@@ -117,7 +119,7 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
     place, measured = reference(grid), prepared.measured
     head, mask = prepared.head, prepared.mask
     seen = _seen(volume, prepared, grid)
-    brain, inside = place.brain & seen, mask & seen
+    brain, both = place.brain & seen, mask & seen[::-1]
     white = _median(head, place.white & seen)
     brightness = {
         name: _median(head, where & seen) / white if white > 0 else np.nan
@@ -126,9 +128,9 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
     scalp = head[place.scalp & seen]
     return {
         "agreement": _correlation(prepared.volume[brain], place.t1[brain]),
-        "information": _shared_information(prepared.volume[inside], place.t1[inside]),
-        "overlap": _dice(mask, place.brain),
-        "mirror": _dice(mask, mask[::-1]),
+        "information": _shared_information(prepared.volume[mask], place.t1[mask]),
+        "overlap": _dice(mask, brain),
+        "mirror": _dice(both, both[::-1]),
         "brain_ml": measured.brain_ml,
         "inside": measured.inside,
         "largest": max(measured.scales),
@@ -150,16 +152,15 @@ def cut_sides(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str, float
     the head (of its own axes, however it lies in the scanner); only sides with more than 0.2 %.
     """
     brain = np.argwhere(reference(grid).brain).astype(np.float64)
-    mni = apply_affine(grid.affine, brain)
-    voxels = apply_affine(_voxel_from_mni(volume, prepared), mni)
-    lost = ((voxels < -0.5) | (voxels > np.array(volume.shape) - 0.5)).any(axis=1)
-    if lost.mean() < 0.002:
-        return {}
-    names = (("left", "right"), ("back", "front"), ("bottom", "top"))
-    outward = (mni[lost] - mni.mean(axis=0)) / np.ptp(mni, axis=0)
-    axes = np.abs(outward).argmax(axis=1)
-    sides = [names[axis][int(row[axis] > 0)] for axis, row in zip(axes, outward, strict=True)]
-    shares = {name: sides.count(name) / len(mni) for pair in names for name in pair}
+    to_voxel = _voxel_from_mni(volume, prepared)
+    voxels = apply_affine(to_voxel @ grid.affine, brain)
+    outward = np.linalg.inv(to_voxel)[:3, :3]
+    shares: dict[str, float] = {}
+    for place, direction, n in zip(voxels.T, outward.T, volume.shape, strict=True):
+        axis = int(np.abs(direction).argmax())
+        low, high = SIDES[axis] if direction[axis] > 0 else SIDES[axis][::-1]
+        for name, lost in ((low, place < -0.5), (high, place > n - 0.5)):
+            shares[name] = shares.get(name, 0.0) + float(lost.mean())
     return {name: share for name, share in shares.items() if share > 0.002}
 
 

@@ -99,7 +99,7 @@ class Prepared:
     native_to_mni
         Native RAS+ mm to MNI152 RAS+ mm, shape (4, 4).
     mask
-        The brain on the grid.
+        The brain on the grid, as far as the scan's field of view reaches.
     head
         The whole scan on the grid, not masked and not cut at 1, brightness as in `volume`.
     measured
@@ -232,7 +232,7 @@ def _finish(
     to_voxel = _placed(scan.volume, transform)
     native_to_mni = np.asarray(np.linalg.inv(scan.volume.affine @ to_voxel), np.float64)
     head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
-    mask = scan.mask(head, to_voxel)
+    mask = scan.mask(head, to_voxel) & seen_on_grid(to_voxel, scan.volume.shape)
     head = NORMALISATIONS[recipe["intensity"]](np.divide(head, bias_field(head, mask)), mask)
     brain = np.where(mask, head.clip(0, 1), np.float32(0)).astype(np.float32)
     measured = Measured(
