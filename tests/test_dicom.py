@@ -236,6 +236,23 @@ class TestBadSeries:
             shutil.copy(path, folder / f"t{path.name}")
         assert "2 volumes in one series" in reasons(folder)
 
+    def test_copies_of_files_do_no_harm(self, tmp_path, head):
+        folder = write_dicom(tmp_path / "s", *head)
+        for path in sorted(folder.iterdir())[3:20:5]:
+            shutil.copy(path, folder / f"copy of {path.name}")
+        (scan,), census = read_dicom(folder, key=KEY)
+        assert census.dropped == ()
+        assert read_scan(scan).shape == HEAD
+
+    def test_a_series_of_two_patients_is_nobodys(self, tmp_path, head):
+        folder = write_dicom(tmp_path / "s", *head)
+        for path in sorted(folder.iterdir())[::2]:
+            edit(path, PatientID="somebody else")
+        scans, census = read_dicom(folder, key=KEY)
+        assert scans == []
+        assert all("several patients" in why for _, why in census.dropped)
+        assert len(census.dropped) == 2
+
     def test_slices_without_a_place(self, tmp_path, head):
         fields = {"ImageOrientationPatient": None}
         assert "without position" in reasons(write_dicom(tmp_path / "s", *head, **fields))
@@ -310,6 +327,22 @@ class TestZips:
         path.write_bytes(content)
         with refused(ScanError, "encrypted"):
             read_dicom(path)
+
+    def test_a_zip_that_shrinks_as_no_scan_does(self, tmp_path):
+        path = tmp_path / "bomb.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for number in range(11):
+                archive.writestr(f"{number}.dcm", bytes(100 << 20))
+        with refused(ScanError, "promises 1.2 GB"):
+            find_scans(path)
+
+    def test_a_zip_of_nifti_says_what_to_do(self, tmp_path):
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("head.nii.gz", "x")
+        with refused(ScanError, "no DICOM file") as caught:
+            find_scans(path)
+        assert "a.zip holds head.nii.gz: unpack it" in caught.value.advice
 
     def test_a_zip_bomb_is_refused_by_what_it_declares(self, tmp_path, monkeypatch):
         monkeypatch.setattr("braincase.sources.dicom_files.MAX_ZIP_BYTES", 10 << 20)

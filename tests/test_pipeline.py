@@ -15,6 +15,7 @@ from braincase.errors import UsageError
 from braincase.geometry import HALF_GRID, STANDARD_GRID, apply_affine
 from braincase.preprocess.pipeline import (
     Prepared,
+    _no_finer,
     prepare_batch,
     prepare_volume,
     recipe_of,
@@ -119,6 +120,18 @@ def test_the_size_of_voxels_hardly_matters(prepared, zooms):
     assert dice(other.mask, prepared.mask) > 0.975
     both = other.mask & prepared.mask
     assert np.corrcoef(other.volume[both], prepared.volume[both])[0, 1] > 0.93
+
+
+def test_voxels_far_finer_than_the_standard_are_halved_where_they_lie(head):
+    """Each voxel of 0.7 mm doubled to 0.35 mm comes back as it was, and in its place."""
+    small = head.affine @ np.diag([0.35, 0.35, 0.35, 1.0])  # 2 mm become 0.7 mm
+    fine = head.data.repeat(2, 0).repeat(2, 2)
+    placed = small @ np.diag([0.5, 1, 0.5, 1])
+    placed[:3, 3] = small[:3, 3] - small[:3, :3] @ [0.25, 0, 0.25]
+    found = _no_finer(Volume(fine, placed))
+    assert_array_equal(found.data, head.data)
+    assert_allclose(found.affine, small)
+    assert _no_finer(found) is found
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -47,6 +47,8 @@ RECIPE: Mapping[str, Any] = MappingProxyType(
 )
 
 
+#: Voxels finer than this are halved in number before anything is done: the standard is 2 mm.
+FINEST_MM = 0.6
 #: This quantile of a scan is taken for air.
 AIR_QUANTILE = 0.01
 
@@ -180,6 +182,7 @@ def prepare_batch(
         Where registration and resampling run: None for NumPy, or a torch device (``cuda``).
     """
     recipe = recipe_of(grid, intensity, extraction)
+    volumes = [_no_finer(volume) for volume in volumes]
     put = _putter(device)
     images = [put(_from_zero(volume.data)) for volume in volumes]
     pyramid = build_pyramid(images, [tuple(volume.zooms_mm) for volume in volumes])
@@ -254,6 +257,24 @@ def _finish(
         measured,
         recipe,
     )
+
+
+def _no_finer(volume: Volume) -> Volume:
+    """Take the means of two voxels along each axis finer than `FINEST_MM`."""
+    data, affine = volume.data, volume.affine
+    for axis, zoom in enumerate(volume.zooms_mm):
+        if zoom < FINEST_MM and data.shape[axis] > 1:
+            along = np.moveaxis(data, axis, 0)
+            even = along.shape[0] // 2 * 2
+            mean = np.add(along[0:even:2], along[1:even:2])
+            mean *= np.float32(0.5)
+            data = np.moveaxis(mean, 0, axis)
+            step = np.eye(4)
+            step[axis, axis], step[axis, 3] = 2, 0.5
+            affine = affine @ step
+    if data is volume.data:
+        return volume
+    return replace(volume, data=np.ascontiguousarray(data), affine=affine)
 
 
 def _from_zero(image: Image) -> Image:

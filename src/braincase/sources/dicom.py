@@ -23,9 +23,17 @@ from typing import Any
 import dcm2niix
 
 from braincase.errors import ScanError, UsageError
+from braincase.header import suffix_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, one_a_session
-from braincase.sources.dicom_files import SERIES_TAGS, Files, is_zip, open_files, read_headers
+from braincase.sources.dicom_files import (
+    SERIES_TAGS,
+    Files,
+    is_zip,
+    open_files,
+    read_headers,
+    without_copies,
+)
 from braincase.sources.dicom_series import (
     Series,
     group_series,
@@ -84,7 +92,7 @@ def read_dicom(
     """
     studies, dropped = _list_studies(path)
     if not studies and not dropped:
-        raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", "Check the path.")
+        raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", _other_content(path))
     if subject and len({patient for _, patient, _ in studies}) > 1:
         raise UsageError(path, "several patients", f"one, to call {subject}", "Name one folder.")
     scans: list[Scan] = []
@@ -99,6 +107,17 @@ def read_dicom(
             notes += [] if choice.sure else [f"{choice.series.name}: not sure that it is a T1w"]
     kept, second = one_a_session((str(scan.path), scan) for scan in scans)
     return kept, take_census(kept, dropped + second, notes=notes)
+
+
+def _other_content(path: Path) -> str:
+    """Say what to do with a zip or folder of zips that holds no DICOM."""
+    for place in [path, *(sorted(path.iterdir()) if path.is_dir() else [])]:
+        if is_zip(place):
+            with open_files(place) as files:
+                held = [n for n in files.names if suffix_of(Path(n)) or n.lower().endswith(".zip")]
+            if held:
+                return f"{place.name} holds {held[0]}: unpack it and name the folder."
+    return "Check the path."
 
 
 def choose_t1w(held: Sequence[Series], number: int | None = None) -> Choice:
@@ -182,11 +201,23 @@ def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]]
 
 def _list_series(files: Files) -> tuple[list[Series], Dropped]:
     headers, damaged = read_headers(files)
-    return group_series(headers), [(f"{files.path}: {name}", why) for name, why in damaged]
+    found, mixed = _of_one_patient(group_series(without_copies(headers)))
+    return found, [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
+
+
+def _of_one_patient(found: list[Series]) -> tuple[list[Series], Dropped]:
+    """Set apart series whose slices name several patients: nobody can say whose head that is."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        owners[str(one.header.get("SeriesInstanceUID"))].add(str(one.header.get("PatientID")))
+    mixed = [one for one in found if len(owners[str(one.header.get("SeriesInstanceUID"))]) > 1]
+    kept = [one for one in found if one not in mixed]
+    return kept, [(one.name, "its slices name several patients: files mixed up") for one in mixed]
 
 
 def _files_of(files: Files, mark: str) -> list[str]:
     headers, _ = read_headers(files, SERIES_TAGS)
+    headers = without_copies(headers)
     names = [name for name, header in headers.items() if series_mark(header) == mark]
     if not names:
         advice = "The files have changed since they were listed: list them again."

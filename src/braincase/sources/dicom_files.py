@@ -23,12 +23,17 @@ from braincase.errors import ScanError
 #: All a zip may hold; a study of one patient is far smaller.
 MAX_ZIP_BYTES = 16 << 30
 MAX_ZIP_FILES = 200_000
+#: Scans shrink to a half or a fifth; what shrinks more than this was made to burst.
+MAX_ZIP_RATIO, BURSTING_BYTES = 100, 1 << 30
 #: The most that is read of a zip's member to find its header; enhanced DICOM takes megabytes.
 MAX_HEADER_BYTES = 32 << 20
 COPY_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
 #: What tells the series of a file.
-SERIES_TAGS = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", "SOPClassUID")
+SERIES_TAGS = (
+    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", "SOPClassUID"),
+    "SOPInstanceUID",
+)
 #: What tells where a slice lies.
 SLICE_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing")
 #: What tells the kind of a series and the facts of a scan; the patient's name is never read.
@@ -130,6 +135,14 @@ def read_headers(
     return headers, damaged
 
 
+def without_copies(headers: dict[str, Any]) -> dict[str, Any]:
+    """Leave out files that are another file's copy: their instance has the same identifier."""
+    first: dict[str, str] = {}
+    for name, header in headers.items():
+        first.setdefault(str(header.get("SOPInstanceUID") or name), name)
+    return {name: headers[name] for name in first.values()}
+
+
 def _header(files: Files, name: str, tags: Sequence[str]) -> Any:
     with files.open(name) as file:
         start = file.read(132)
@@ -176,6 +189,10 @@ def _checked_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     if len(members) > MAX_ZIP_FILES or size > MAX_ZIP_BYTES:
         found = f"a zip that promises {len(members):,} files and {size / 1e9:,.1f} GB"
         raise ScanError(path, found, "one study", "Unpack it and name the folder.")
+    packed = sum(member.compress_size for member in members)
+    if size > BURSTING_BYTES and size > MAX_ZIP_RATIO * packed:
+        found = f"a zip of {packed / 1e6:,.1f} MB that promises {size / 1e9:,.1f} GB"
+        raise ScanError(path, found, "one study", "No scan shrinks so much: get it anew.")
     if any(member.flag_bits & 1 for member in members):
         raise ScanError(path, "an encrypted zip", "a plain one", "Unpack it and name the folder.")
     return tuple(sorted(member.filename for member in members))
