@@ -395,6 +395,35 @@ def test_own_scans_stand_apart_and_the_map_leads_to_other_cases(
         expect(page.locator(".pane-query strong")).to_have_text(chosen)
 
 
+def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        with page.expect_response(lambda answer: answer.url.endswith("/searches")) as told:
+            first_case(page)
+        hit = told.value.json()["hits"][0]
+        card = page.locator("#hits > .card").first
+        sentence = card.locator(".why").inner_text()
+        nearest, farthest = (hit["likeness"][place][0] for place in (0, -1))
+        alike, unlike = re.split("least in|Least alike in", sentence)
+        assert plain_part(nearest) in alike
+        assert plain_part(farthest) in unlike
+        assert "white matter" not in sentence
+        share = card.get_by_text("white matter").first
+        expect(share).not_to_be_visible()
+        card.locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(share).to_be_visible()
+        expect(card.locator(".numbers").first).to_contain_text(f"{hit['likeness'][0][1]:.2f}")
+        page.click("#language")
+        expect(card.locator(".why")).to_contain_text("部位")
+
+
+def plain_part(name: str) -> str:
+    said = {"deep-grey": "deep grey matter", "brain-stem": "brain stem"}
+    return said.get(name, re.sub("^(left|right)-", "", name).replace("-", " "))
+
+
 def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.click("#language")

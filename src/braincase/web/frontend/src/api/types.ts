@@ -101,7 +101,10 @@ export interface Hit extends Case {
   rank: number;
   distance: number;
   score: number;
+  /** The regions with the largest shares of the distance. */
   regions?: [string, number][];
+  /** Parts of the brain, most alike first; 1: as different as two people usually are there. */
+  likeness?: [string, number][];
   outcome?: Visit[];
 }
 

@@ -1,4 +1,4 @@
-/** The cases found, as cards: picture, distance, labels, course, where they differ, marks. */
+/** The cases found, as cards: picture, distance, labels, course, where they are alike, marks. */
 
 import { mark } from "../actions";
 import { urls } from "../api/client";
@@ -6,6 +6,7 @@ import type { Hit, Value } from "../api/types";
 import { number, percent, t } from "../i18n";
 import { shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
+import { Details, WhyLine } from "./Why";
 
 function Distance({ hit, most }: { hit: Hit; most: number }) {
   return (
@@ -75,14 +76,8 @@ function Marks({ scan }: { scan: string }) {
   );
 }
 
-/** A region's name as one reads it: 'L hippocampus'. */
-function regionText(name: string): string {
-  return name.replace(/^left-/, "L ").replace(/^right-/, "R ").replaceAll("-", " ");
-}
-
 function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
-  const regions = (hit.regions ?? []).filter(([name]) => name !== "outside").slice(0, 2);
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
       <div class="card-head">
@@ -105,14 +100,8 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
         <Distance hit={hit} most={most} />
         <Course hit={hit} />
       </div>
-      {regions.length > 0 && (
-        <p class="card-regions">
-          <span class="hint">{t("differsIn")}</span>
-          {regions.map(([name, share]) => (
-            <span key={name}>{regionText(name)} <span class="number">{percent(share)}</span></span>
-          ))}
-        </p>
-      )}
+      <WhyLine hit={hit} />
+      <Details hit={hit} />
     </li>
   );
 }

@@ -1,0 +1,59 @@
+/** Why a case was found: where it is most and least alike, and behind it all the numbers. */
+
+import type { Hit } from "../api/types";
+import { number, percent, t } from "../i18n";
+import { partList, regionText } from "../i18n/parts";
+import { told } from "../lib/likeness";
+
+/** One sentence on a card; nothing where the gallery is too small to say what is usual. */
+export function WhyLine({ hit }: { hit: Hit }) {
+  const likeness = hit.likeness ?? [];
+  if (likeness.length === 0) return null;
+  const { alike, unlike } = told(likeness);
+  return (
+    <p class="why">
+      {alike.length > 0 ? (
+        <>
+          <span class="hint">{t("mostAlike")}</span> {partList(alike)}
+          {unlike.length > 0 && <span class="hint">{t("leastAlikeAfter")}</span>}
+        </>
+      ) : (
+        <>{t("alikeNowhere")} {unlike.length > 0 && <span class="hint">{t("leastAlike")}</span>}</>
+      )}{" "}
+      {partList(unlike)}
+    </p>
+  );
+}
+
+/** A list of [name, text] in two columns. */
+function Numbers({ title, rows }: { title: string; rows: readonly [string, string][] }) {
+  return (
+    <>
+      <p class="hint">{title}</p>
+      <dl class="numbers">
+        {rows.map(([name, text]) => <div key={name}><dt>{name}</dt><dd class="number">{text}</dd></div>)}
+      </dl>
+    </>
+  );
+}
+
+/** What stands behind the sentence, out of the way until it is opened. */
+export function Details({ hit }: { hit: Hit }) {
+  const likeness = hit.likeness ?? [];
+  const shares = (hit.regions ?? []).filter(([name]) => name !== "outside");
+  if (likeness.length + shares.length === 0) return null;
+  return (
+    <details class="details">
+      <summary>{t("details")}<span class="unseen">: {hit.scan_id}</span></summary>
+      {likeness.length > 0 && (
+        <Numbers
+          title={t("likenessTitle")}
+          rows={likeness.map(([name, ratio]) => [regionText(name), number(ratio, 2)])}
+        />
+      )}
+      {shares.length > 0 && (
+        <Numbers title={t("sharesTitle")} rows={shares.map(([name, share]) => [regionText(name), percent(share)])} />
+      )}
+    </details>
+  );
+}
