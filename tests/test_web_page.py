@@ -419,6 +419,33 @@ def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
         expect(card.locator(".why")).to_contain_text("部位")
 
 
+def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        now = page.locator("#hits .distance .number").all_inner_texts()
+        page.get_by_role("group", name="Years older").get_by_role("button").nth(2).focus()
+        page.keyboard.press("Space")
+        expect(page.locator("#older")).to_have_value("10")
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("as if 10 years older")
+        older = page.locator("#hits .distance .number").all_inner_texts()
+        assert older != now
+        page.get_by_label("Years older; negative: younger").fill("-2.5")
+        page.keyboard.press("Enter")
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
+        link = page.url
+    with opened(browser, link) as page:
+        wait_for_hits(page)
+        expect(page.locator("#older")).to_have_value("-2.5")
+        expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
+        page.get_by_role("button", name="As it is").click()
+        search_again(page)
+        assert page.locator("#hits .distance .number").all_inner_texts() == now
+
+
 def plain_part(name: str) -> str:
     said = {"deep-grey": "deep grey matter", "brain-stem": "brain stem"}
     return said.get(name, re.sub("^(left|right)-", "", name).replace("-", " "))

@@ -77,6 +77,7 @@ function restore(answer: Answer): void {
     }
     state.typedWhere.value = asked.where || null;
     state.regions.value = asked.regions;
+    state.older.value = asked.older ?? 0;
     state.count.value = asked.k;
     state.plus.value = new Set(asked.plus);
     state.minus.value = new Set(asked.minus);
@@ -178,6 +179,7 @@ function requestNow(): SearchRequest | null {
     regions: state.regions.value,
     plus: [...state.plus.value],
     minus: [...state.minus.value],
+    older: state.older.value || null,
   };
 }
 

@@ -36,6 +36,8 @@ export const clauses = signal<Clauses>(new Map());
 export const typedWhere = signal<string | null>(null);
 export const where = computed(() => typedWhere.value ?? whereText(clauses.value));
 export const regions = signal<RegionWish[]>([]);
+/** Years by which the query is made older before it is compared; negative: younger. */
+export const older = signal(0);
 export const count = signal(8);
 export const plus = signal<ReadonlySet<string>>(new Set());
 export const minus = signal<ReadonlySet<string>>(new Set());

@@ -66,6 +66,15 @@ export const en = {
   underCursor: "Under the cross",
   addRegion: "Add",
 
+  wish: "Likeness",
+  older: "Years older",
+  olderYears: "Years older; negative: younger",
+  olderHint: "Along what differs with age between people here, not this person's own course.",
+  asItIs: "As it is",
+  yearsOlder: "{years} years older",
+  asOlder: "as if {years} years older",
+  asYounger: "as if {years} years younger",
+
   count: "Cases to find",
   search: "Search",
   searchAgain: "Search again",

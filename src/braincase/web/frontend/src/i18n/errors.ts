@@ -29,6 +29,7 @@ const BEFORE: Record<string, string> = {
   too_large: "ファイルが大きすぎます。",
   usage: "指定を読み取れません。",
   not_found: "見つかりません。",
+  too_few: "このギャラリーは小さすぎるため、この検索はできません。",
   other_model: "別のモデルで作られたデータです。",
 };
 

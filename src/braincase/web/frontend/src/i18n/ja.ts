@@ -67,6 +67,15 @@ export const ja: Words = {
   underCursor: "カーソル位置",
   addRegion: "追加",
 
+  wish: "類似の見方",
+  older: "加える年数",
+  olderYears: "加える年数（負の数で若く）",
+  olderHint: "ギャラリーの人々の年齢差に沿って動かします。本人の経過の予測ではありません。",
+  asItIs: "現在のまま",
+  yearsOlder: "{years} 年後",
+  asOlder: "{years} 年後の姿として",
+  asYounger: "{years} 年前の姿として",
+
   count: "検索件数",
   search: "検索",
   searchAgain: "再検索",
