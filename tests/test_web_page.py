@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 import braincase
+from braincase.gallery import open_gallery
 from braincase.simulate.head import simulate_head
 from braincase.web.users import add_user
 from web_service import serving, settings_for, wait_for
@@ -193,6 +194,58 @@ def test_readers_sign_in_and_a_curator_keeps_a_scan(
             page.locator(".keep-dialog button.primary").click()
             expect(page.locator(".notice")).to_contain_text("sub-New1")
             expect(page.locator(".gallery")).to_contain_text("35 cases")
+
+
+def test_a_curator_removes_a_case_after_reading_what_that_means(
+    browser: sync_api.Browser, web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(web_gallery, tmp_path / "gallery")
+    users = tmp_path / "users.json"
+    add_user(users, "rita", "a long enough password", "reader")
+    add_user(users, "carl", "another long password", "curator")
+    with serving(settings_for(folder, tmp_path / "a.jsonl", users=users, static=BUILT)) as client:
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "rita", "a long enough password")
+            first_case(page)
+            page.locator("#hits summary").first.click()
+            expect(page.locator(".remove")).to_have_count(0)
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "carl", "another long password")
+            query = first_case(page)
+            found, link = hits(page), page.url
+            card = page.locator("#hits > .card").first
+            card.locator("summary").click()
+            card.locator(".remove").click()
+            asked = page.locator(".remove-dialog")
+            expect(asked).to_contain_text(f"Remove {found[0]} from the gallery?")
+            expect(asked).to_contain_text("It is not erased: version")
+            page.keyboard.press("Escape")
+            expect(asked).to_have_count(0)
+            assert hits(page) == found
+            card.locator(".remove").click()
+            page.locator(".remove-dialog .danger").click()
+            expect(page.locator(".notice")).to_contain_text(f"{found[0]} is no longer")
+            expect(page.locator(".gallery")).to_contain_text("33 cases")
+            assert found[0] not in wait_for_hits(page)
+
+            # Somebody else is quicker: the page says so, and nothing else happens.
+            with closing(open_gallery(folder)) as gallery:
+                gallery.remove([query])
+            page.locator(".chosen .remove").click()
+            page.locator(".remove-dialog .danger").click()
+            expect(page.locator(".remove-dialog .fault")).to_contain_text(query)
+            page.keyboard.press("Escape")
+
+            # The link from before still shows both, pictures and all.
+            page.goto(link)
+            assert wait_for_hits(page) == found
+            pictures = page.locator("#hits img, .chosen img")
+            for picture in pictures.all():
+                picture.scroll_into_view_if_needed()
+                expect(picture).to_have_js_property("complete", True)
+            widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+            assert len(widths) == 9
+            assert all(widths)
 
 
 def sign_in(page: Page, user: str, password: str) -> None:

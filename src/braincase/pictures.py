@@ -78,6 +78,11 @@ def hit_picture(gallery: Gallery, hit: Hit, as_of: int | None = None) -> CasePic
     return CasePicture(heading, details, planes_of_thumbnail(thumbnail), "thumbnail")
 
 
+def unseen(heading: str) -> CasePicture:
+    """Return the picture of something that has none, such as a query that is a code alone."""
+    return CasePicture(heading, "", _NO_PLANES, "no image")
+
+
 def details_of(labels: Mapping[str, Value]) -> str:
     """Return diagnosis, age and sex in a few words, whichever are known."""
     shown = [(name, labels.get(name)) for name in USUAL_COLUMNS]

@@ -69,7 +69,7 @@ ROUTES = (
     Route("GET", "/cases", cases.list_cases, (401,)),
     Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
-    Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404)),
+    Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404, 409)),
     Route("GET", "/cases/{scan_id}/volume.nii.gz", cases.volume, (401, 404), NIFTI),
     Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
     Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,

@@ -169,6 +169,22 @@ export async function keepScan(subject: string, session: string, labels: Labels)
   state.notice.value = { kind: "info", text: t("kept", { scan }) };
 }
 
+/** Take a case out of the gallery, then search again without it. Throws what went wrong. */
+export async function removeCase(scan: string): Promise<void> {
+  const seen = state.answer.value?.gallery_version ?? state.gallery.value?.version ?? 0;
+  const { version } = await service.removeCase(scan, seen);
+  state.gallery.value = await service.readGallery();
+  const from = state.source.value;
+  if (from?.kind === "case" && from.scan_id === scan) dropSource();
+  else {
+    for (const marks of [state.plus, state.minus]) {
+      marks.value = new Set([...marks.value].filter((marked) => marked !== scan));
+    }
+    await runSearch();
+  }
+  state.notice.value ??= { kind: "info", text: t("removed", { scan, version }) };
+}
+
 function requestNow(): SearchRequest | null {
   const from = state.source.value;
   if (!from) return null;

@@ -24,6 +24,8 @@ export interface Notice {
 }
 
 export const me = signal<Me | null>(null);
+/** Whether the person may add and remove cases. */
+export const mayCurate = computed(() => (me.value?.role ?? "reader") !== "reader");
 export const needsLogin = signal(false);
 export const gallery = signal<GalleryInfo | null>(null);
 export const notice = signal<Notice | null>(null);
@@ -68,6 +70,12 @@ export const sourceName = computed(() => {
 export const shownHit = computed<Hit | null>(() => {
   const all = answer.value ? [...answer.value.hits, ...answer.value.same_subject] : [];
   return all.find((hit) => hit.scan_id === beside.value?.scan_id) ?? null;
+});
+
+/** The gallery version whose pictures the query needs: an old link's; null for the newest. */
+export const queryVersion = computed(() => {
+  const version = answer.value?.gallery_version ?? null;
+  return version === gallery.value?.version ? null : version;
 });
 
 export const hasMarks = computed(() => plus.value.size + minus.value.size > 0);

@@ -44,6 +44,15 @@ export const en = {
   session: "Visit",
   kept: "{scan} is in the gallery now.",
 
+  removeCase: "Remove from gallery",
+  removeTitle: "Remove {scan} from the gallery?",
+  removeNow: "From now on no search finds this case, for anybody.",
+  removeEarlier:
+    "It is not erased: version {version} and the versions before keep it, links to earlier searches still show it, and its image file stays where it is. It can be added again.",
+  removeErase:
+    "To erase it for good, as when consent is withdrawn, whoever runs the service uses: {command}. Image files are deleted by hand.",
+  removed: "{scan} is no longer in the gallery, from version {version} on.",
+
   filter: "Filter",
   filterText: "Filter as text",
   filterTextHint: "for example age between 60 and 75 and sex = 'F'",

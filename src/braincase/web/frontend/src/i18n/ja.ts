@@ -45,6 +45,15 @@ export const ja: Words = {
   session: "受診",
   kept: "{scan} をギャラリーに登録しました。",
 
+  removeCase: "ギャラリーから外す",
+  removeTitle: "{scan} をギャラリーから外しますか",
+  removeNow: "今後、誰の検索でもこの症例は見つからなくなります。",
+  removeEarlier:
+    "消去ではありません。版 {version} 以前には残り、以前の検索のリンクでは表示され、画像ファイルもそのまま残ります。再び登録できます。",
+  removeErase:
+    "同意の撤回などで完全に消去するには、サービスの管理者が {command} を実行します。画像ファイルは別途削除してください。",
+  removed: "{scan} は版 {version} からギャラリーに含まれません。",
+
   filter: "絞り込み",
   filterText: "条件式",
   filterTextHint: "例 age between 60 and 75 and sex = 'F'",

@@ -89,7 +89,7 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
         type="button" class="card-picture" aria-pressed={chosen}
         aria-label={`${t("showBeside")}: ${hit.scan_id}`} onClick={() => (state.beside.value = hit)}
       >
-        <img src={urls.caseThumbnail(hit.scan_id)} alt="" loading="lazy" />
+        <img src={urls.caseThumbnail(hit.scan_id, state.answer.value?.gallery_version ?? null)} alt="" loading="lazy" />
       </button>
       <div class="card-facts">
         <p class="card-labels">

@@ -4,6 +4,8 @@ import type { Hit } from "../api/types";
 import { number, percent, t } from "../i18n";
 import { partList, regionText } from "../i18n/parts";
 import { told } from "../lib/likeness";
+import * as state from "../state";
+import { RemoveButton } from "./RemoveCase";
 
 /** One sentence on a card; nothing where the gallery is too small to say what is usual. */
 export function WhyLine({ hit }: { hit: Hit }) {
@@ -41,7 +43,7 @@ function Numbers({ title, rows }: { title: string; rows: readonly [string, strin
 export function Details({ hit }: { hit: Hit }) {
   const likeness = hit.likeness ?? [];
   const shares = (hit.regions ?? []).filter(([name]) => name !== "outside");
-  if (likeness.length + shares.length === 0) return null;
+  if (likeness.length + shares.length === 0 && !state.mayCurate.value) return null;
   return (
     <details class="details">
       <summary>{t("details")}<span class="unseen">: {hit.scan_id}</span></summary>
@@ -54,6 +56,7 @@ export function Details({ hit }: { hit: Hit }) {
       {shares.length > 0 && (
         <Numbers title={t("sharesTitle")} rows={shares.map(([name, share]) => [regionText(name), percent(share)])} />
       )}
+      <RemoveButton scan={hit.scan_id} />
     </details>
   );
 }
