@@ -14,10 +14,12 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 import braincase
+from braincase.alike import split_of
+from braincase.cohort import Cohort
 from braincase.gallery import open_gallery
 from braincase.simulate.head import simulate_head
 from braincase.web.users import add_user
-from web_service import serving, settings_for, wait_for
+from web_service import fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -50,6 +52,17 @@ def address(
     audit = tmp_path_factory.mktemp("page") / "audit.jsonl"
     with serving(settings_for(web_gallery, audit, web_model, static=BUILT)) as client:
         yield str(client.base_url)
+
+
+@pytest.fixture(scope="module")
+def clinic_address(
+    clinic: Cohort, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The service on a gallery with controls and patients enough to say what is normal."""
+    folder = tmp_path_factory.mktemp("clinic-page")
+    gallery = fill(folder / "gallery", clinic, untrained_model(folder / "model", clinic))
+    with serving(settings_for(gallery, folder / "audit.jsonl", static=BUILT)) as client:
+        yield str(client.base_url), gallery
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +162,16 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         page.locator(".card .mark-minus").nth(0).click()
         expect(page.locator(".again")).to_contain_text("1 for, 1 against")
         assert search_again(page, "#search-again") != found
+
+        # The file tells no age and sex, and the gallery has too few controls for it anyway.
+        page.get_by_role("button", name="Anatomy", exact=True).click()
+        page.click("#search")
+        expect(page.locator(".notice-error")).to_contain_text("age and sex (F or M) of the query")
+        page.fill("#known-age", "70")
+        page.get_by_role("button", name="Female").click()
+        page.click("#search")
+        expect(page.locator(".notice-error")).to_contain_text("too small for such a search")
+        page.get_by_role("button", name="Overall", exact=True).click()
 
         report = page.get_attribute("#report", "href")
         answer = page.request.get(f"{address}/{report}")
@@ -497,6 +520,56 @@ def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
         page.get_by_role("button", name="As it is").click()
         search_again(page)
         assert page.locator("#hits .distance .number").all_inner_texts() == now
+
+
+def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    address, folder = clinic_address
+    with opened(browser, address) as page:
+        with page.expect_response(lambda answer: answer.url.endswith("/searches")) as told:
+            query = first_case(page)
+        hit = told.value.json()["hits"][0]["normality"]
+        shown = page.locator("#hits .normality").first
+        expect(shown).to_contain_text(f"Anatomy {hit['normal_anatomy']:.1f}")
+        expect(shown).to_contain_text(f"Abnormality {hit['abnormality']:.1f} SD from the query")
+
+        page.get_by_role("button", name="Abnormality", exact=True).click()
+        by_code = hits(page)
+        by_abnormality = search_again(page)
+        assert by_abnormality != by_code
+        expect(page.locator(".found")).to_contain_text("by abnormality")
+        with closing(open_gallery(folder)) as gallery:
+            own = gallery.get(query)
+            people = [case for case in gallery.one_scan_each(1000) if case.subject != own.subject]
+            found = gallery.get(by_abnormality[0])
+            split = split_of(gallery).between(own.code, own.labels, [found, *people])
+        apart = {name: alike.abnormality for name, alike in split.items()}
+        first = page.locator("#hits > .card").first
+        told_apart = first.locator(".distance .number").inner_text()
+        assert told_apart == f"{apart[found.scan_id]:.3f} SD"
+        assert apart[found.scan_id] == min(apart.values())
+        page.click("#tab-neighbours")
+        expect(page.locator(".neighbours")).to_contain_text("only where cases are ranked overall")
+        page.click("#tab-cases")
+
+        page.click("#normality")
+        expect(page.locator(".query-normality")).to_contain_text("controls")
+        first.locator("summary").click()
+        expect(first.locator(".details")).to_contain_text("normal for age and sex")
+        link = page.url
+    with opened(browser, link) as page:
+        assert wait_for_hits(page) == by_abnormality
+        expect(page.locator("#normality")).to_have_attribute("aria-pressed", "true")
+        chosen = page.get_by_role("button", name="Abnormality", exact=True)
+        expect(chosen).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".query-normality")).to_contain_text("controls")
+        page.click("#pick-regions")
+        page.get_by_label("left-hippocampus", exact=True).check()
+        page.get_by_role("button", name="Use these regions").click()
+        expect(chosen).to_be_disabled()
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("left-hippocampus")
 
 
 def plain_part(name: str) -> str:

@@ -1,7 +1,7 @@
 /** What the page knows, as signals; `actions.ts` alone changes most of them. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Answer, Case, GalleryInfo, Hit, Job, Me, RegionWish } from "./api/types";
+import type { Answer, Case, GalleryInfo, Hit, Job, Known, Me, RegionWish, SimilarBy } from "./api/types";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
 
@@ -40,6 +40,11 @@ export const where = computed(() => typedWhere.value ?? whereText(clauses.value)
 export const regions = signal<RegionWish[]>([]);
 /** Years by which the query is made older before it is compared; negative: younger. */
 export const older = signal(0);
+export const similarBy = signal<SimilarBy>("code");
+/** Whether query and hits are compared with the gallery's controls too. */
+export const normality = signal(false);
+/** What the reader knows of an uploaded scan's person. */
+export const known = signal<Known>({ age: null, sex: null });
 export const count = signal(8);
 export const plus = signal<ReadonlySet<string>>(new Set());
 export const minus = signal<ReadonlySet<string>>(new Set());
@@ -77,5 +82,8 @@ export const queryVersion = computed(() => {
   const version = answer.value?.gallery_version ?? null;
   return version === gallery.value?.version ? null : version;
 });
+
+/** What the answer is ranked by. */
+export const answeredBy = computed<SimilarBy>(() => answer.value?.request.similar_by ?? "code");
 
 export const hasMarks = computed(() => plus.value.size + minus.value.size > 0);

@@ -6,13 +6,15 @@ import type { Hit, Value } from "../api/types";
 import { number, percent, t } from "../i18n";
 import { shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
+import { NormalityLine } from "./Normality";
 import { Details, WhyLine } from "./Why";
 
 function Distance({ hit, most }: { hit: Hit; most: number }) {
+  const unit = state.answeredBy.value === "code" ? "" : ` ${t("sd")}`;
   return (
     <div class="distance" title={`${t("distance")} ${number(hit.distance, 3)}`}>
       <meter min={0} max={most} value={hit.distance} aria-label={t("distance")} />
-      <span class="number">{number(hit.distance, 3)}</span>
+      <span class="number">{number(hit.distance, 3)}{unit}</span>
     </div>
   );
 }
@@ -97,11 +99,13 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
             <span key={name} title={name} class={i === 0 ? "first-label" : ""}>{text}</span>
           ))}
         </p>
-        <Distance hit={hit} most={most} />
+        {/* Own scans are told by the model's distance, whatever the hits are ranked by. */}
+        {(!own || state.answeredBy.value === "code") && <Distance hit={hit} most={most} />}
         <Course hit={hit} />
       </div>
       <WhyLine hit={hit} />
-      <Details hit={hit} />
+      <NormalityLine hit={hit} />
+      <Details hit={hit} own={own} />
     </li>
   );
 }
@@ -109,7 +113,8 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
 export function Cases() {
   const answer = state.answer.value;
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
-  const most = Math.max(...[...answer.hits, ...answer.same_subject].map((hit) => hit.distance), 0);
+  const compared = state.answeredBy.value === "code" ? [...answer.hits, ...answer.same_subject] : answer.hits;
+  const most = Math.max(...compared.map((hit) => hit.distance), 0);
   const told = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");

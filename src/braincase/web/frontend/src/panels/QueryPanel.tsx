@@ -10,6 +10,7 @@ import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { KeepDialog } from "./KeepDialog";
+import { QueryNormality } from "./Normality";
 import { RemoveButton } from "./RemoveCase";
 import { Segments } from "../viewer/OverlayTools";
 
@@ -32,6 +33,7 @@ function Chosen() {
         {from.kind === "case" && <RemoveButton scan={from.scan_id} />}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
+      <QueryNormality />
       {keeping.value && <KeepDialog onClose={() => (keeping.value = false)} />}
     </div>
   );

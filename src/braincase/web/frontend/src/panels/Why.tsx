@@ -5,6 +5,8 @@ import { number, percent, t } from "../i18n";
 import { partList, regionText } from "../i18n/parts";
 import { told } from "../lib/likeness";
 import * as state from "../state";
+import { NormalityDetails } from "./Normality";
+import { Numbers } from "./Numbers";
 import { RemoveButton } from "./RemoveCase";
 
 /** One sentence on a card; nothing where the gallery is too small to say what is usual. */
@@ -27,20 +29,8 @@ export function WhyLine({ hit }: { hit: Hit }) {
   );
 }
 
-/** A list of [name, text] in two columns. */
-function Numbers({ title, rows }: { title: string; rows: readonly [string, string][] }) {
-  return (
-    <>
-      <p class="hint">{title}</p>
-      <dl class="numbers">
-        {rows.map(([name, text]) => <div key={name}><dt>{name}</dt><dd class="number">{text}</dd></div>)}
-      </dl>
-    </>
-  );
-}
-
 /** What stands behind the sentence, out of the way until it is opened. */
-export function Details({ hit }: { hit: Hit }) {
+export function Details({ hit, own }: { hit: Hit; own: boolean }) {
   const likeness = hit.likeness ?? [];
   const shares = (hit.regions ?? []).filter(([name]) => name !== "outside");
   if (likeness.length + shares.length === 0 && !state.mayCurate.value) return null;
@@ -56,6 +46,7 @@ export function Details({ hit }: { hit: Hit }) {
       {shares.length > 0 && (
         <Numbers title={t("sharesTitle")} rows={shares.map(([name, share]) => [regionText(name), percent(share)])} />
       )}
+      {!own && <NormalityDetails hit={hit} />}
       <RemoveButton scan={hit.scan_id} />
     </details>
   );
