@@ -19,7 +19,7 @@ from braincase.web import cases, maps, pages, records, searches, session, upload
 from braincase.web.guard import Guard, failure
 from braincase.web.images import NIFTI
 from braincase.web.problems import Problem, problem_of
-from braincase.web.security import Admin
+from braincase.web.security import Watcher
 from braincase.web.service import Here, open_service
 from braincase.web.settings import Settings
 
@@ -149,7 +149,7 @@ def _true_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def metrics(here: Here, person: Admin) -> PlainTextResponse:
+def metrics(here: Here, allowed: Watcher) -> PlainTextResponse:
     """Tell Prometheus how much is asked and how fast it is answered."""
     return PlainTextResponse(here.metrics.text(), media_type=METRICS)
 
