@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from nibabel.orientations import (
@@ -17,6 +18,7 @@ from nibabel.orientations import (
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from braincase.geometry import zooms_of
 from braincase.volume import Volume
 
 #: World millimetres (RAS) of three unlike marks: bright at the right, dim at the left.
@@ -107,6 +109,21 @@ def write_dicom(folder: Path, data, affine, **fields) -> Path:
         file.PixelData = np.ascontiguousarray(data[:, :, number].T).astype("<i2").tobytes()
         pydicom.dcmwrite(folder / f"{number:04d}.dcm", file, enforce_file_format=True)
     return folder
+
+
+def write_analyze(path: Path, data, affine, axes: str, orient: int = 0) -> Path:
+    """Write a RAS+ volume as a big-endian 16-bit Analyze pair whose axes run to these letters."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data, affine = stored_as(data, affine, axes)
+    header = nib.AnalyzeHeader(endianness=">")
+    header.set_data_dtype(">i2")
+    header.set_data_shape(data.shape)
+    header.set_zooms(zooms_of(affine))
+    header["orient"] = bytes([orient])
+    with path.open("wb") as file:
+        header.write_to(file)
+    path.with_suffix(".img").write_bytes(data.astype(">i2").tobytes(order="F"))
+    return path
 
 
 def _new_file(series) -> FileDataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from braincase.errors import UsageError
+from braincase.packing import OWN_COLUMNS
 from braincase.sources.adni import read_adni
 from braincase.sources.find import find_scans, recognise
 from refusals import refused
@@ -75,8 +76,13 @@ def test_subject_session_age_and_covariates(converter):
     scan = read_adni(converter)[0][1]
     assert scan.scan_id == "sub-002S0295_ses-20110305"
     assert scan.labels["age"] == pytest.approx(72.5 + 360 / 365.25, abs=0.05)
-    assert (scan.labels["sex"], scan.labels["visit"], scan.labels["image"]) == ("F", "m12", "I101")
+    assert (scan.labels["sex"], scan.labels["visit"], scan.labels["image_id"]) == (
+        "F",
+        "m12",
+        "I101",
+    )
     assert (scan.labels["education"], scan.labels["mmse"], scan.labels["site"]) == (16, 27, 2)
+    assert not {*scan.labels} & {*OWN_COLUMNS}  # or no ADNI scan could be prepared
 
 
 @pytest.mark.parametrize(
@@ -144,7 +150,7 @@ def test_a_dicom_stack_is_one_scan_and_its_folder_the_path(tmp_path):
     folder = dicom(tmp_path, "135_S_6545", "Accelerated_Sagittal_MPRAGE", "2019-09-13", 1226543)
     (scan,), _ = read_adni(tmp_path)
     assert scan.path == folder
-    assert scan.labels["image"] == "I1226543"
+    assert scan.labels["image_id"] == "I1226543"
 
 
 def test_two_images_in_one_folder_of_slices_are_dropped(tmp_path):

@@ -19,7 +19,9 @@ import pytest
 from braincase.cli import app, main
 from braincase.cohort import Case, Cohort, write_case
 from braincase.geometry import HALF_GRID
+from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.scan import Scan
+from braincase.volume import write_volume
 
 QUICK = 'name = "quick"\nchannels = 4\nepochs = 2\nbatch_size = 8\n'
 ROOT = Path(__file__).parents[1]
@@ -107,6 +109,31 @@ def test_a_filter_holds_for_every_hit(
     assert all(hit["labels"]["sex"] == "F" and hit["labels"]["age"] > 60 for hit in hits)
 
 
+def test_preparing_prints_json_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = simulate_head(1, scanning=Scanning(zooms_mm=(3, 3, 3), stripped=True))
+    write_volume(tmp_path / "raw" / "a.nii.gz", head.data, head.affine)
+    (tmp_path / "raw" / "b.nii.gz").write_bytes(b"broken")
+    code, out, _ = run(
+        capsys, "prepare", tmp_path / "raw", tmp_path / "c", "--workers", 1, "--json"
+    )
+    told = json.loads(out)
+    assert code == 0
+    assert told["grades"] == {"pass": 1, "look": 0, "fail": 1}
+    assert told["source"]["scans"] == 2
+    assert told["census"]["scans"] == 1
+    assert Path(told["page"]).is_file()
+
+
+def test_training_prints_json_alone(
+    tiny: Cohort, quick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--out", tmp_path / "m", "--settings", quick, "--classes", "CN,AD", "--json")
+    code, out, _ = run(capsys, "train", tiny.folder, *words)
+    assert code == 0
+    about = json.loads((tmp_path / "m" / "model.json").read_text())
+    assert json.loads(out)["fingerprint"] == about["fingerprint"]
+
+
 def test_a_search_by_region_says_so_and_names_regions(
     tiny: Cohort, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +195,9 @@ def test_calibrate_prints_asked_and_measured(
     assert code == 0
     assert out.count("|") > 20
     assert (tmp_path / "f.png").stat().st_size > 10_000
+    code, _, err = run(capsys, "calibrate", tiny.folder, "--figure", tmp_path / "f.png")
+    assert code == 2
+    assert "--force" in only_line(err)
 
 
 @pytest.mark.parametrize(

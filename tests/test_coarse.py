@@ -58,6 +58,17 @@ def test_an_upside_down_head_is_found_among_all_ways():
     assert_allclose(found.transforms[0, :, :3], 0.95 * way.matrix, atol=1e-6)
 
 
+def test_a_head_cut_in_two_is_found_where_what_is_not_seen_does_not_count():
+    way, shift = coarse.USUAL_TURNS[0], np.zeros(3)
+    half = np.ascontiguousarray(lying(way, 0.95, shift)[:, :, :19])  # the upper half is lost
+    stack = Stack(half[None], 8.0, np.array([[17.5, 17.5, 9.0]], np.float32))
+    middle = np.array([0, 0, (17.5 - 9.0) * 8])  # of the whole head, seen from the middle of half
+    for cut, close in ((True, True), (False, False)):
+        found = coarse.search(stack, coarse.USUAL_TURNS, 0.95, "head", 1, cut)
+        near = np.linalg.norm(found.transforms[0, :, 3] - middle) < 9
+        assert near == close, (cut, found.transforms[0])
+
+
 def test_several_heads_are_searched_as_if_alone():
     rng = np.random.default_rng(1)
     images = [lying(coarse.USUAL_TURNS[k], 0.95, rng.uniform(-20, 20, 3)) for k in (2, 7)]

@@ -259,6 +259,15 @@ class TestBadSeries:
         scans, census = read_dicom(folder, key=KEY)
         assert scans or census.dropped
 
+    def test_a_value_of_an_impossible_type_in_a_later_slice_is_damage(self, tmp_path, head):
+        folder = write_dicom(tmp_path / "series", *head)
+        later = sorted(folder.iterdir())[20]
+        tag_and_type = b"\x08\x00\x3e\x10LO"  # (0008,103E), the series description
+        assert tag_and_type in later.read_bytes()
+        later.write_bytes(later.read_bytes().replace(tag_and_type, b"\x08\x00\x3e\x10L\x00"))
+        _, census = find_scans(folder)
+        assert any("damaged DICOM file" in reason for _, reason in census.dropped)
+
     def test_no_dicom_at_all(self, tmp_path):
         (tmp_path / "a.txt").write_text("text")
         with refused(ScanError, "no DICOM file"):

@@ -1,20 +1,17 @@
 import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from braincase.explain import (
     agreement_map,
-    cell_map,
     difference_map,
     explain,
     smoothed,
     usual_spread,
-    write_map,
 )
 from braincase.gallery import Query
-from braincase.geometry import CELLS, HALF_GRID, STANDARD_GRID
+from braincase.geometry import CELLS, HALF_GRID
 from braincase.regions import load_regions, region_weights
 from braincase.search import search
 from gallery_cases import filled_gallery, some_codes
@@ -92,16 +89,3 @@ def test_two_people_differ_by_about_one_unit_of_the_usual_spread():
     found = difference_map(people[38], people[39], HALF_GRID, spread)
     inside = found[14:26, 14:34, 14:26]
     assert 0.8 < inside.std() < 1.2
-
-
-@pytest.mark.parametrize("grid", [HALF_GRID, STANDARD_GRID])
-def test_cell_values_fill_their_cells_in_mni_space(tmp_path, grid):
-    cells = np.zeros(CELLS)
-    cells[4, 0, 0] = 1  # right, back, bottom
-    path = write_map(tmp_path / "cells.nii.gz", cell_map(cells, grid), grid)
-    image = nib.load(path)
-    marked = np.argwhere(np.asarray(image.dataobj) == 1)
-    corners = nib.affines.apply_affine(image.affine, [marked.min(axis=0), marked.max(axis=0)])
-    half = grid.resolution_mm / 2
-    np.testing.assert_allclose(corners[0] - half, [48, -114, -71])
-    np.testing.assert_allclose(corners[1] + half, [80, -82, -39])

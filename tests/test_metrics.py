@@ -13,7 +13,6 @@ from braincase.errors import UsageError
 from braincase.metrics import (
     bootstrap_interval,
     clustering_accuracy,
-    group_order,
     kmeans_accuracy,
     macro_f1,
     mean_squared_errors,
@@ -169,24 +168,6 @@ def test_spearman_agrees_with_scipy_and_is_0_where_it_is_undefined(pairs):
         assert spearman(a, b) == 0
     else:
         assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
-
-
-def test_groups_in_and_out_of_the_expected_order():
-    expected = ("CN", "EMCI", "AD")
-    values = [0.1, 0.2, 0.3, 0.5, 0.9, 7.0]
-    groups = ["CN", "CN", "EMCI", "EMCI", "AD", "other"]
-    order = group_order(values, groups, expected)
-    assert order.in_order
-    assert order.rho == pytest.approx(spearmanr(values[:5], [0, 0, 1, 1, 2]).statistic)
-    assert order.means == pytest.approx({"CN": 0.15, "EMCI": 0.4, "AD": 0.9})
-    swapped = group_order([0.5, 0.4, 0.3, 0.2, 0.9, 7.0], groups, expected)
-    assert not swapped.in_order
-    assert not group_order([1.0] * 6, groups, expected).in_order
-
-
-def test_a_group_without_cases_is_named():
-    with pytest.raises(UsageError, match="no case of SMC, LMCI"):
-        group_order([0, 1], ["CN", "AD"], ["CN", "SMC", "LMCI", "AD"])
 
 
 # Bootstrap

@@ -1,22 +1,21 @@
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from braincase.errors import CohortError, ModelError, UsageError
+from braincase.derivatives import write_image
+from braincase.errors import GalleryError, ModelError, UsageError
 from braincase.explain import smoothed
+from braincase.gallery import NewCase, create_gallery
 from braincase.geometry import HALF_GRID
+from braincase.normal import normal_of
 from braincase.normative import (
     deviation_of,
     fit_normative,
-    fit_to_cohort,
     load_normative,
     save_normative,
     terms_of,
-    two_distances,
 )
 from braincase.regions import label_volume
+from gallery_cases import MODEL
 
 LABELS, NAMES = label_volume(HALF_GRID)
 BRAIN = LABELS >= 0
@@ -73,14 +72,6 @@ def test_a_shrunken_hippocampus_is_where_the_deviation_is(model):
     assert np.abs(found.z_map[~BRAIN & (smoothed(BRAIN, HALF_GRID) < 1e-3)]).max() == 0
 
 
-def test_the_two_distances_tell_anatomy_from_abnormality(model):
-    rng = np.random.default_rng(3)
-    ill = [deviation_of(model, person(rng, 70, "F", ill=True), 70, "F") for _ in range(2)]
-    well = deviation_of(model, person(rng, 70, "F"), 70, "F")
-    assert two_distances(ill[0], ill[0]) == (0.0, 0.0)
-    assert two_distances(ill[0], ill[1])[1] < two_distances(ill[0], well)[1]
-
-
 def test_a_model_is_saved_and_read_again(model, tmp_path):
     save_normative(model, tmp_path / "normal.npz")
     again = load_normative(tmp_path / "normal.npz")
@@ -94,22 +85,27 @@ def test_a_model_is_saved_and_read_again(model, tmp_path):
             load_normative(tmp_path / name)
 
 
-def test_only_controls_with_age_and_sex_are_used_and_each_person_once(model):
-    volumes, ages, sexes = controls(26, seed=5)
-    table = pd.DataFrame(
-        {
-            "subject": [str(i) for i in range(24)] + ["0", "25"],
-            "diagnosis": ["CN"] * 25 + ["AD"],
-            "age": [np.nan, *ages[1:]],
-            "sex": [*sexes[:2], None, *sexes[3:]],
-        }
-    )
-    cohort = SimpleNamespace(grid=HALF_GRID, table=table, volumes=np.stack(volumes))
-    assert fit_to_cohort(cohort).voxels.people == 23  # row 0 has no age, but 24 is that person
-    with pytest.raises(CohortError, match="20 or more with age and sex"):
-        fit_to_cohort(cohort, "diagnosis = 'AD'")
+def test_only_controls_with_age_sex_and_image_are_normal_and_each_person_once(tmp_path):
+    volumes, ages, sexes = controls(27, seed=5)
+    labels = [
+        {"diagnosis": "CN", "age": age, "sex": sex} for age, sex in zip(ages, sexes, strict=True)
+    ]
+    labels[1]["age"], labels[2]["sex"], labels[3]["diagnosis"] = None, None, "AD"
+    cases = []
+    for i, (volume, known) in enumerate(zip(volumes, labels, strict=True)):
+        image, code = f"{i}.nii.gz", np.full(150, i, np.float32)
+        if i != 4:
+            write_image(tmp_path / image, volume, HALF_GRID)
+        subject = "0" if i == 26 else str(i)
+        case = NewCase(f"scan-{i}", subject, code, str(i), known, tmp_path, image, f"hash-{i}")
+        cases.append(case)
+    gallery = create_gallery(tmp_path / "gallery", MODEL, 4)
+    gallery.add(cases, MODEL)
+    assert normal_of(gallery).model.voxels.people == 26 - 4  # person 0 came twice
+    with pytest.raises(GalleryError, match="1 controls with age, sex and image; expected 20"):
+        normal_of(gallery, controls="diagnosis = 'AD'")
     with pytest.raises(UsageError):
-        fit_to_cohort(cohort, "diagnosis ==")
+        normal_of(gallery, controls="diagnosis ==")
 
 
 @pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (float("nan"), "F"), (70, "X")])

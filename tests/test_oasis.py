@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import nibabel as nib
 import pytest
 
 from braincase.errors import UsageError
-from braincase.geometry import zooms_of
 from braincase.sources.find import find_scans, recognise
 from braincase.sources.oasis import read_oasis
 from braincase.sources.read import read_scan
-from markers import assert_sides, marker, stored_as
+from markers import assert_sides, marker, write_analyze
 from refusals import refused
 
 CROSS = "ID,M/F,Hand,Age,Educ,SES,MMSE,CDR,eTIV,nWBV,ASF,Delay"
@@ -31,31 +29,19 @@ mpr-1 (filename): {0}_mpr-1_anon
 """
 
 
-def analyze(path, axes, orient=0):
-    """Write the marker as a big-endian 16-bit Analyze pair whose axes run to these letters."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data, affine = stored_as(*marker(), axes)
-    header = nib.AnalyzeHeader(endianness=">")
-    header.set_data_dtype(">i2")
-    header.set_data_shape(data.shape)
-    header.set_zooms(zooms_of(affine))
-    header["orient"] = bytes([orient])
-    with path.open("wb") as file:
-        header.write_to(file)
-    path.with_suffix(".img").write_bytes(data.astype(">i2").tobytes(order="F"))
-
-
 def session_1(root, name, cdr="", parts=("raw", "subj", "t88")):
     folder = root / "disc1" / name
     if "raw" in parts:
         for run in (1, 2):
-            analyze(folder / "RAW" / f"{name}_mpr-{run}_anon.hdr", "ASL", 2)
+            path = folder / "RAW" / f"{name}_mpr-{run}_anon.hdr"
+            write_analyze(path, *marker(), "ASL", 2)
     if "subj" in parts:
-        analyze(folder / "PROCESSED/MPRAGE/SUBJ_111" / f"{name}_mpr_n4_anon_sbj_111.hdr", "ASL", 2)
+        path = folder / "PROCESSED/MPRAGE/SUBJ_111" / f"{name}_mpr_n4_anon_sbj_111.hdr"
+        write_analyze(path, *marker(), "ASL", 2)
     if "t88" in parts:
         for kind in ("t88_gfc", "t88_masked_gfc"):
             path = folder / "PROCESSED/MPRAGE/T88_111" / f"{name}_mpr_n4_anon_111_{kind}.hdr"
-            analyze(path, "LAS")
+            write_analyze(path, *marker(), "LAS")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_text(FACTS.format(name, cdr))
     return folder

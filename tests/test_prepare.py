@@ -139,6 +139,26 @@ def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):
     assert digest(plan.folder) == digest(whole[0].folder)
 
 
+def test_a_worker_that_is_killed_costs_nothing(whole, scans, tmp_path):
+    plan = in_place_of(whole[0], tmp_path)
+    argument = pickle.dumps((scans, plan)).hex()
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER.replace("workers=1", "workers=2"))
+    run = subprocess.Popen([sys.executable, script, argument])
+    while not (victims := workers_of(run.pid)):
+        time.sleep(0.05)
+    os.kill(victims[0], signal.SIGKILL)
+    assert run.wait() == 0
+    assert digest(plan.folder) == digest(whole[0].folder)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the processes that the pool of process `pid` has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [int(child) for child, line in lines.items() if b"spawn_main" in line]
+
+
 def test_two_shards_make_what_one_run_makes_and_the_last_finishes(whole, scans, tmp_path):
     plan = in_place_of(whole[0], tmp_path)
     first = prepare_cohort(scans, plan, Shard(2, 2), workers=1)
@@ -225,6 +245,15 @@ def test_a_shard_that_makes_no_sense_is_refused(text):
     with pytest.raises(UsageError, match="i/N"):
         parse_shard(text)
     assert parse_shard("2/5") == Shard(2, 5)
+
+
+def test_a_raw_data_set_is_never_written_into(scans, tmp_path):
+    for name in ("dataset_description.json", "participants.tsv"):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(UsageError, match="holds something else; expected a new folder"):
+            prepare_cohort(scans, Plan(tmp_path, HALF_GRID))
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["{}"]
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.slow

@@ -80,6 +80,13 @@ def test_a_cut_field_of_view_fails_and_names_the_side():
     assert cut_sides(*scanned(), GRID) == {}
 
 
+def test_a_slightly_cut_head_is_flagged_for_the_cut_alone():
+    """What lies outside the field of view is no disagreement with the template."""
+    cut = verdict(replace(COARSE, cut_mm=(0, 0, 0, 0, 0, 62)))
+    assert cut.grade == "look", cut.reasons
+    assert [reason for reason in cut.reasons if "cuts the brain at the top" not in reason] == []
+
+
 def test_noise_and_motion_are_measured_in_units_of_contrast():
     clean, noisy, moved = (
         measure_prepared(*scanned(replace(COARSE, **change)), GRID)

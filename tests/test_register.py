@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 
 from braincase.geometry import apply_affine
 from braincase.preprocess.coarse import turn
-from braincase.preprocess.register import build_pyramid, compose, register
+from braincase.preprocess.gauss_newton import Fit
+from braincase.preprocess.register import _replace_where_better, build_pyramid, compose, register
 from braincase.preprocess.standard import mni_to_voxel
 from braincase.preprocess.template import CENTRE_MM, load_template
 from braincase.simulate.head import Pose, Scanning, simulate_head
@@ -58,6 +59,19 @@ def test_a_head_under_a_wrong_header_is_found():
     mirrored = np.diag([-1.0, 1, 1, 1]) @ native_to_mni  # sides cannot be known
     assert min(error_mm(native_to_mni, head), error_mm(mirrored, head)) < 4
     assert found.searched_wide[0]
+
+
+def test_another_way_up_than_the_header_says_must_fit_clearly_better():
+    upright, over = np.eye(3, 4)[None], np.diag([1.0, -1, -1])[None] @ np.eye(3, 4)
+    before = Fit(upright.astype(np.float32), np.array([0.40], np.float32), np.array([0]))
+
+    def kept(transforms: np.ndarray, agreement: float) -> np.ndarray:
+        wide = Fit(transforms.astype(np.float32), np.array([agreement], np.float32), np.array([0]))
+        return _replace_where_better(before, wide, np.array([0])).agreement
+
+    assert_allclose(kept(over, 0.43), 0.40)
+    assert_allclose(kept(over, 0.46), 0.46)
+    assert_allclose(kept(upright, 0.43), 0.43)
 
 
 def test_a_brain_without_its_skull_is_found():

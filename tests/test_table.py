@@ -55,6 +55,11 @@ def test_a_missing_column_is_a_usage_error(write, text, column):
         read_table(write(text))
 
 
+def test_a_header_without_rows_is_a_usage_error(write):
+    with refused(UsageError, "a table without rows"):
+        read_table(write("path,subject\n"))
+
+
 def test_a_contradiction_and_a_repeated_image_are_in_the_census(write, tmp_path):
     (tmp_path / "b.nii").write_text("a.nii")
     path = write("path,subject,session,sex\na.nii,1,1,F\nb.nii,1,2,M\n")

@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -130,8 +129,3 @@ def read_tensors(path: Path) -> dict[str, Tensor] | None:
 def same_shapes(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     """Tell whether two sets of tensors have the same names and shapes."""
     return {n: t.shape for n, t in a.items()} == {n: t.shape for n, t in b.items()}
-
-
-def as_cpu(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors of a state on the CPU, other values as tensors."""
-    return {n: torch.as_tensor(t).detach().cpu() for n, t in tensors.items()}

@@ -133,9 +133,11 @@ def calibrate(
     cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
     figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
     seed: Seed = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Compare a simulated cohort's effect sizes with the published ones."""
+    from braincase.atomic import refuse_overwrite
     from braincase.cohort import open_cohort
     from braincase.simulate.calibration import (
         draw_groups,
@@ -144,6 +146,8 @@ def calibrate(
         measure_effects,
     )
 
+    if figure:
+        refuse_overwrite(figure, force)
     opened = open_cohort(cohort)
     effects = measure_effects(opened, seed)
     if figure:
@@ -171,6 +175,7 @@ def prepare(
     partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
     account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
     workers: Workers = 0,
+    as_json: Json = False,
 ) -> None:
     """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
     from braincase.geometry import grid_of_resolution
@@ -183,7 +188,8 @@ def prepare(
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
     scans, found = find_scans(source, kind, label, subject, series)
-    print("\n".join([f"{source}:", *found.lines()]))
+    if not as_json:
+        print("\n".join([f"{source}:", *found.lines()]))
     if not scans:
         raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
     plan = Plan(
@@ -197,7 +203,10 @@ def prepare(
             where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
         )
         summary = launch(scans, plan, asked)
-    print("\n".join(summary.lines()))
+    if as_json:
+        print_json({"cohort": str(out), "source": found.to_json(), **summary.to_json()})
+    else:
+        print("\n".join(summary.lines()))
 
 
 @app.command()
@@ -210,6 +219,7 @@ def train(
     label: Label = "diagnosis",
     classes: Classes = "",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.about import ABOUT
@@ -217,6 +227,7 @@ def train(
     from braincase.card import write_card
     from braincase.checkpoint import save_model
     from braincase.cohort import open_cohort
+    from braincase.derivatives import plain
     from braincase.settings import load_settings
     from braincase.train import is_main_process, rows_of_classes, train_model
 
@@ -228,7 +239,11 @@ def train(
     if not is_main_process():
         return
     save_model(out, model, write_card(model), force)
-    print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+    if as_json:
+        told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
+        print_json(plain(told))
+    else:
+        print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
 
 
 @app.command()

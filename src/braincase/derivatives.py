@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from braincase import __version__
 from braincase.atomic import whole_file, write_json, write_text
-from braincase.errors import CohortError, ScanError
+from braincase.errors import CohortError, ScanError, UsageError
 from braincase.geometry import Grid
 from braincase.sources.scan import Scan, Value
 
@@ -39,6 +39,7 @@ sub-*/[ses-*/]anat/*_desc-brain_T1w.nii.gz. The .json beside each image says who
 the transform and the preprocessing recipe. census.json tells what was left out and why. packed/
 holds the same volumes again for training and can be deleted at any time.
 """
+DESCRIPTION = "dataset_description.json"
 SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: Relative path, size in bytes, and modification time in ns of a file.
@@ -216,10 +217,37 @@ def resolution_of(path: str) -> int:
     return int(resolution)
 
 
-def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
-    """Write dataset_description.json, README.md, participants.tsv and sub-*/sub-*_sessions.tsv."""
+def claim_folder(folder: Path) -> None:
+    """Make a folder a cohort's before anything is written there, unless it is one already.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something else, such as the raw data set itself.
+    """
+    about = folder / DESCRIPTION
+    if about.exists():
+        ours = "braincase" in [str(by.get("Name")) for by in _generators(about)]
+    else:
+        # Another shard may be writing the description this moment.
+        ours = not (folder.is_dir() and any(p.name[0] != "." for p in folder.iterdir()))
+    if not ours:
+        raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
+    if not about.exists():
+        _describe(folder)
+
+
+def _generators(about: Path) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(about.read_text(encoding="utf-8")).get("GeneratedBy", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [by for by in found if isinstance(by, dict)] if isinstance(found, list) else []
+
+
+def _describe(folder: Path) -> None:
     write_json(
-        folder / "dataset_description.json",
+        folder / DESCRIPTION,
         {
             "Name": folder.resolve().name,
             "BIDSVersion": "1.10.0",
@@ -227,6 +255,11 @@ def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
             "GeneratedBy": [{"Name": "braincase", "Version": __version__}],
         },
     )
+
+
+def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
+    """Write dataset_description.json, README.md, participants.tsv and sub-*/sub-*_sessions.tsv."""
+    _describe(folder)
     write_text(folder / "README.md", README)
     write_text(folder / ".bidsignore", "packed\nqc\ncensus.json\ntruth.tsv\n*.html\n")
     people: dict[str, list[Scan]] = {}

@@ -5,6 +5,7 @@
     BraincaseError            exit code 1: the work failed
     ├── UsageError            exit code 2: the command or call was wrong
     ├── ScanError             one scan cannot be used (a cohort goes on without it)
+    ├── LostProcessError      a working process was killed from outside (out of memory)
     ├── CohortError           a cohort on disk is missing, damaged or does not fit
     ├── LeakError             a subject stands on two sides of a split
     ├── TrainingError         training cannot go on (a non-finite loss, one class only)
@@ -60,6 +61,10 @@ class UsageError(BraincaseError):
 
 class ScanError(BraincaseError):
     """One scan cannot be read or is no T1-weighted human head."""
+
+
+class LostProcessError(BraincaseError):
+    """The process that worked on an item was killed from outside, most likely for its memory."""
 
 
 class CohortError(BraincaseError):

@@ -220,14 +220,6 @@ def region_sums(values: NDArray[np.floating], grid: Grid) -> dict[str, float]:
     return dict(sorted(told.items(), key=lambda item: -item[1]))
 
 
-def cell_map(by_cell: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:
-    """Return values of cells, shape `CELLS`, as a volume of shape `grid.shape`."""
-    volume = np.asarray(by_cell, dtype=np.float32)
-    for axis, (n_cells, n_voxels) in enumerate(zip(CELLS, grid.shape, strict=True)):
-        volume = np.repeat(volume, n_voxels // n_cells, axis=axis)
-    return volume
-
-
 def write_map(path: Path, data: NDArray[np.float32], grid: Grid) -> Path:
     """Write a map as NIfTI in MNI space and return its path."""
     write_volume(path, data, grid.affine)

@@ -7,8 +7,7 @@ intervals by bootstrap over people. Ranking has its own file, `braincase.ranking
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,28 +31,6 @@ class Volumes(Protocol):
 
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
         """Return some volumes."""
-
-
-@dataclass(frozen=True)
-class GroupOrder:
-    """Whether groups stand in the expected order.
-
-    Parameters
-    ----------
-    rho
-        Spearman's correlation over all cases between value and place of the group; 0 where it is
-        not defined because all values are equal.
-    means
-        Mean value of each group, in the expected order.
-    """
-
-    rho: float
-    means: dict[str, float]
-
-    @property
-    def in_order(self) -> bool:
-        """Whether each group's mean is above that of the group before it."""
-        return bool(np.all(np.diff(list(self.means.values())) > 0))
 
 
 def clustering_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:
@@ -197,33 +174,6 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float:
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1).prod())
     return float(ranks[0] @ ranks[1] / size) if size > 0 else 0.0
-
-
-def group_order(values: ArrayLike, groups: ArrayLike, expected: Sequence[str]) -> GroupOrder:
-    """Tell whether values rise over groups in the expected order.
-
-    Parameters
-    ----------
-    values
-        One value a case, for example its share of ill neighbours, shape (n,).
-    groups
-        The group of each case, shape (n,); others than `expected` are left out.
-    expected
-        The groups from the lowest value to the highest, for example CN, SMC, EMCI, LMCI, AD.
-
-    Raises
-    ------
-    UsageError
-        If a group of `expected` has no case.
-    """
-    numbers, names = np.asarray(values, np.float64), as_objects(groups)
-    check_same_length(numbers, names)
-    if missing := [name for name in expected if name not in set(names)]:
-        raise UsageError("groups", f"no case of {', '.join(missing)}", "cases of every group")
-    used = np.isin(names, list(expected))
-    places = [list(expected).index(name) for name in names[used]]
-    means = {name: float(numbers[names == name].mean()) for name in expected}
-    return GroupOrder(spearman(numbers[used], places), means)
 
 
 def bootstrap_interval(

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,14 +20,8 @@ from numpy.typing import NDArray
 from braincase.atomic import whole_file
 from braincase.errors import CohortError, ModelError, UsageError
 from braincase.explain import smoothed
-from braincase.gallery.columns import columns_of_labels
-from braincase.gallery.where import parse_where, select
 from braincase.geometry import Grid, grid_of_resolution
 from braincase.regions import label_volume
-from braincase.sources.scan import Value
-
-if TYPE_CHECKING:
-    from braincase.cohort import Cohort
 
 #: What reading a missing or damaged ``.npz`` file may raise.
 DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
@@ -132,40 +125,6 @@ def fit_normative(
     return Normative(voxel_sums.regression(design), region_sums.regression(design), names, grid)
 
 
-def fit_to_cohort(cohort: Cohort, where: str = "diagnosis = 'CN'") -> Normative:
-    """Fit the model to the controls of a cohort, the first scan of each person.
-
-    Parameters
-    ----------
-    cohort
-        Prepared scans with age and sex.
-    where
-        Who is a control, in the language of `braincase.gallery.where`.
-
-    Raises
-    ------
-    UsageError
-        If the filter cannot be understood.
-    CohortError
-        If there are too few controls with age and sex.
-    """
-    records = cohort.table.to_dict("records")
-    labels = [{str(k): _known(v) for k, v in record.items()} for record in records]
-    chosen = select(parse_where(where), columns_of_labels(labels))
-    first: dict[str, int] = {}
-    for row in np.flatnonzero(chosen):
-        known = labels[row]
-        if isinstance(known.get("age"), int | float) and known.get("sex") in ("F", "M"):
-            first.setdefault(str(known["subject"]), int(row))
-    rows = list(first.values())
-    return fit_normative(
-        (cohort.volumes[np.array([row])][0] for row in rows),
-        [float(cohort.table["age"].iloc[row]) for row in rows],
-        [str(cohort.table["sex"].iloc[row]) for row in rows],
-        cohort.grid,
-    )
-
-
 def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: str) -> Deviation:
     """Return how far a person is from normal for that age and sex."""
     terms = terms_of(age, sex)
@@ -174,25 +133,6 @@ def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: s
     z_map = model.voxels.z(blurred, terms).reshape(model.grid.shape)
     by_region = dict(zip(model.names, model.regions.z(means, terms).tolist(), strict=True))
     return Deviation(z_map.astype(np.float32), by_region)
-
-
-def two_distances(one: Deviation, other: Deviation) -> tuple[float, float]:
-    """Return how differently two people are built, and how differently abnormal they are.
-
-    Each region's z is split into its normal part, cut off at +-`NORMAL_Z`, and the rest, which is
-    the abnormality; the distances are the root mean squares of the differences of each part.
-
-    Returns
-    -------
-    normal_anatomy, abnormality
-        In units of z; 0 is the same.
-    """
-    names = list(one.by_region)
-    first = np.array([one.by_region[name] for name in names])
-    second = np.array([other.by_region[name] for name in names])
-    normal = np.clip(first, -NORMAL_Z, NORMAL_Z) - np.clip(second, -NORMAL_Z, NORMAL_Z)
-    abnormal = (first - second) - normal
-    return float(np.sqrt((normal**2).mean())), float(np.sqrt((abnormal**2).mean()))
 
 
 def terms_of(age: float, sex: str) -> NDArray[np.float64]:
@@ -284,9 +224,3 @@ def _region_means(values: NDArray[np.float32], grid: Grid, n_regions: int) -> ND
     places = labels.ravel()[inside]
     counts = np.bincount(places, minlength=n_regions)
     return np.bincount(places, values[inside], minlength=n_regions) / np.maximum(counts, 1)
-
-
-def _known(value: object) -> Value:
-    if value is None or value != value:
-        return None
-    return value if isinstance(value, int | float) else str(value)

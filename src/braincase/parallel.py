@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Generic, TypeVar
 
-from braincase.errors import BraincaseError
+from braincase.errors import BraincaseError, LostProcessError
 from braincase.progress import progress
 
 Item = TypeVar("Item")
@@ -38,6 +39,8 @@ def run_all(
     function: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 0
 ) -> Iterator[Done[Item, Result]]:
     """Yield each item's outcome as it completes; one failing item never stops the others.
+
+    Nor does one whose process is killed (out of memory): its outcome is a `LostProcessError`.
 
     Parameters
     ----------
@@ -73,17 +76,43 @@ def _in_process(
 def _pool(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Done[Item, Result]]:
+    """Run items in several processes; one that loses its process is tried once more, alone."""
+    waiting = dict(enumerate(items))
+    while waiting:
+        try:
+            yield from _in_pool(function, waiting, workers)
+        except BrokenProcessPool:
+            # Nobody knows whose process was killed. Items are begun in order: one of these.
+            for number in [*waiting][:workers]:
+                alone = {number: waiting.pop(number)}
+                try:
+                    yield from _in_pool(function, dict(alone), 1)
+                except BrokenProcessPool:
+                    yield Done(alone[number], None, _lost(alone[number]))
+
+
+def _in_pool(
+    function: Callable[[Item], Result], waiting: dict[int, Item], workers: int
+) -> Iterator[Done[Item, Result]]:
+    """Yield outcomes, and take from `waiting` what is done."""
     inherited = {name: os.environ.get(name) for name in THREAD_LIMITS}
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the workers when they start
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
-        waiting = [pool.submit(_one, function, item) for item in items]
-        for future in as_completed(waiting):
-            yield future.result()
+        numbers = {pool.submit(_one, function, item): n for n, item in waiting.items()}
+        for future in as_completed(numbers):
+            done = future.result()
+            del waiting[numbers[future]]
+            yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in inherited.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _lost(item: object) -> LostProcessError:
+    advice = "Give it more memory, or use fewer --workers."
+    return LostProcessError(str(item), "its process was killed, twice", "", advice)
 
 
 def _one(function: Callable[[Item], Result], item: Item) -> Done[Item, Result]:

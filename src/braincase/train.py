@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -166,7 +167,10 @@ def _fabric(precision: Any) -> Fabric:
     """Join the processes that torchrun started; without torchrun use one device."""
     here, machines = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     strategy = "ddp" if here * machines > 1 else "auto"
-    fabric = Fabric(devices=here, num_nodes=machines, strategy=strategy, precision=precision)
+    with warnings.catch_warnings():
+        # Where SLURM is installed lightning advises srun; torchrun is our way of many processes.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(devices=here, num_nodes=machines, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
 

@@ -37,6 +37,8 @@ SCALP_MM, SCALP_SIGNAL, SCALP_SHARE = (5.0, 14.0), 0.15, 0.3
 FEW = 50
 #: Less than this (in white matters) is nothing.
 EMPTY = 0.05
+#: What lies so near to the edge of the field of view is left out of local means.
+EDGE_VOXELS = 4
 FACES = ndimage.generate_binary_structure(3, 1)
 
 
@@ -75,10 +77,16 @@ def smooth_bias(scan: Image, level: Level, iterations: int = 3) -> Image:
     return np.asarray(np.exp(bias.astype(np.float32) @ basis)).reshape(scan.shape)
 
 
+def white_in_view(scan: Image, where: Mask) -> float:
+    """Return the median brightness of white matter; what the field of view cuts off is 0."""
+    seen = scan[where & (scan != 0)]
+    return float(np.median(seen)) if seen.size else 0.0
+
+
 def tissue_brightness(scan: Image, level: Level) -> Tissue:
     """Find the three tissues of a bias-free scan by K-means on brightness inside the template."""
     inside = level.depth_mm < SURE_MM
-    white = float(np.median(scan[(level.white > 0.85) & inside]))
+    white = white_in_view(scan, (level.white > 0.85) & inside)
     values = scan[inside & (scan > 0)][::5].clip(0, 1.5 * white)
     means = np.array([0.25, 0.7, 1.0]) * white
     for _ in range(15):
@@ -89,20 +97,23 @@ def tissue_brightness(scan: Image, level: Level) -> Tissue:
     return Tissue(*(float(m) for m in means))
 
 
-def brain_mask(scan: Image) -> Mask:
+def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
     """Return the brain of a whole head on the standard grid.
 
     Parameters
     ----------
     scan
         The head in MNI space, shape (80, 96, 80), any brightness.
+    seen
+        The scan's field of view there; beyond it the mask is the bent template's.
     """
     level = load_template()[2]
     scan = scan / smooth_bias(scan, level)
     tissue = tissue_brightness(scan, level)
     if tissue.white <= 0:
         return np.zeros(scan.shape, bool)
-    near = depth_by(displacement(scan / np.float32(tissue.white), "head", scan > 0))
+    says = scan > 0 if seen is None else (scan > 0) & away_from_edge(seen)
+    near = depth_by(displacement(scan / np.float32(tissue.white), "head", says))
     flooded = _watershed(scan, tissue, near)
     dark = scan < (tissue.fluid + tissue.grey) / 2
     fluid = (near < FLUID_REACH_MM) & (scan > BONE_SHARE * tissue.fluid) | (near < FLUID_SURE_MM)
@@ -111,22 +122,35 @@ def brain_mask(scan: Image) -> Mask:
     return _smooth_whole(mask)
 
 
-def is_skull_stripped(scan: Image) -> bool:
-    """Tell whether there is nothing around the brain of a scan on the standard grid."""
+def away_from_edge(seen: Mask) -> Mask:
+    """Return the field of view without a rim, in which means would reach beyond it."""
+    if seen.all():
+        return seen
+    return np.asarray(ndimage.binary_erosion(seen, FACES, EDGE_VOXELS, border_value=1))
+
+
+def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
+    """Tell whether there is nothing around the brain of a scan on the standard grid.
+
+    `seen` is its field of view there: a narrow one cuts the scalp off and leaves the skull on.
+    """
     level = load_template()[2]
     low, high = SCALP_MM
     above_face = level.points_mm[2] + CENTRE_MM[2] > FACE_HEIGHT_MM + 12
-    scalp = scan[(level.depth_mm > low) & (level.depth_mm < high) & above_face]
-    white = np.median(scan[level.white > 0.85])
+    around = (level.depth_mm > low) & (level.depth_mm < high) & above_face
+    scalp = scan[around if seen is None else around & seen]
+    if not scalp.size:
+        return False
+    white = white_in_view(scan, level.white > 0.85)
     return bool((scalp > SCALP_SIGNAL * white).mean() < SCALP_SHARE)
 
 
-def stripped_mask(scan: Image) -> Mask:
+def stripped_mask(scan: Image, seen: Mask | None = None) -> Mask:
     """Return the brain of a skull-stripped scan: what was left, without scraps of the neck."""
     level = load_template()[2]
-    white = np.median(scan[level.white > 0.85])
+    white = white_in_view(scan, level.white > 0.85)
     left = ndimage.binary_closing(scan > EMPTY * white, FACES, iterations=2)
-    left = ndimage.binary_fill_holes(left) & brain_mask(scan)
+    left = ndimage.binary_fill_holes(left) & brain_mask(scan, seen)
     return _smooth_whole(left)
 
 

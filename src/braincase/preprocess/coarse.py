@@ -2,7 +2,7 @@
 
 For each of many rotations the template is turned, and its weighted correlation with the scan is
 computed at all shifts at once (Padfield 2012, doi:10.1109/TIP.2011.2181402: the masked normalised
-correlation is a few Fourier products).
+correlation is a few Fourier products). Where the field of view may cut the head, both are masked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from braincase.preprocess.gauss_newton import Fit
+from braincase.preprocess.gauss_newton import UNSEEN_POWER, Fit
 from braincase.preprocess.sampling import Array, Stack, like, sample, to_numpy
 from braincase.preprocess.template import load_template
 
@@ -49,6 +49,8 @@ class Turn:
 KERNEL = 30
 #: The weakest local contrast that counts, as a share of the whole scan's variance.
 CONTRAST_FLOOR = 0.15
+#: Where less than this share of the template's weight is in view, nothing is found.
+LEAST_SEEN = 0.5
 
 
 def turn(pitch: float, roll: float, yaw: float) -> Rotation:
@@ -89,7 +91,9 @@ ALL_TURNS = tuple(
 )
 
 
-def search(stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep: int) -> Fit:
+def search(
+    stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep: int, cut: bool = False
+) -> Fit:
     """Find the best shift for each rotation, and keep the best rotations of each head.
 
     Parameters
@@ -104,6 +108,9 @@ def search(stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep:
         Which of the template's weights to use.
     keep
         How many starts to return a head.
+    cut
+        Whether the field of view may cut the head: what lies beyond it then says nothing, where it
+        is dark otherwise. Takes twice the time.
 
     Returns
     -------
@@ -113,22 +120,67 @@ def search(stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep:
     xp = array_namespace(stack.images)
     images, shape = stack.images, stack.images.shape[1:]
     padded = tuple(_fast_length(n + KERNEL // 2 + 1) for n in shape)
-    spectra = [xp.fft.rfftn(image, s=padded, axes=(1, 2, 3)) for image in (images, images**2)]
+    scans = (images, images**2, *([_in_view(stack)] if cut else []))
+    spectra = [xp.fft.rfftn(image, s=padded, axes=(1, 2, 3)) for image in scans]
     floor = CONTRAST_FLOOR * _variance(stack)[:, None, None, None]
     best, where = [], []
     for way in turns:
         *pair, total, spread = _tilted_template(way.tilt, scale, weight)
-        pair = [like(_laid(array, axis_rotations()[way.side]), images) for array in pair]
-        k, w = (xp.conj(xp.fft.rfftn(array, s=padded, axes=(0, 1, 2))) for array in pair)
+        pair = [_laid(array, axis_rotations()[way.side]) for array in pair]
+        squared = [pair[0] ** 2 / np.maximum(pair[1], 1e-6)] if cut else []
+        kernels = [like(array, images) for array in (*pair, *squared)]
+        k, w, *kk = (xp.conj(xp.fft.rfftn(array, s=padded, axes=(0, 1, 2))) for array in kernels)
+        products = [k * spectra[0], w * spectra[0], w * spectra[1]]
+        products += [w * spectra[2], k * spectra[2], kk[0] * spectra[2]] if cut else []
         sums = [
-            _cut(xp.fft.irfftn(product, s=padded, axes=(1, 2, 3)), shape)
-            for product in (k * spectra[0], w * spectra[0], w * spectra[1])
+            _cut(xp.fft.irfftn(product, s=padded, axes=(1, 2, 3)), shape) for product in products
         ]
-        variance = xp.maximum(sums[2] / total - (sums[1] / total) ** 2, floor)
-        score = xp.reshape(sums[0] / (total * spread * xp.sqrt(variance)), (images.shape[0], -1))
+        if cut:
+            score = _score_in_view(sums, total, spread, floor)
+        else:
+            variance = xp.maximum(sums[2] / total - (sums[1] / total) ** 2, floor)
+            score = sums[0] / (total * spread * xp.sqrt(variance))
+        score = xp.reshape(score, (images.shape[0], -1))
         best.append(to_numpy(xp.max(score, axis=1)))
         where.append(to_numpy(xp.argmax(score, axis=1)))
     return _best_starts(stack, turns, scale, np.stack(best, 1), np.stack(where, 1), keep)
+
+
+def _score_in_view(sums: Sequence[Array], total: float, spread: float, floor: Array) -> Array:
+    """Return the correlation over what is seen, lowered by how little that is.
+
+    Parameters
+    ----------
+    sums
+        Over what is seen: the template times the scan, the scan, its square, one, the template and
+        its square, all weighted.
+    total, spread
+        The sum of all weights, and the template's spread over all of it.
+    floor
+        The least variance of a scan that counts.
+    """
+    xp = array_namespace(sums[0])
+    seen = xp.maximum(sums[3], sums[3] * 0 + 1e-3 * total)
+    scan, template = sums[1] / seen, sums[4] / seen
+    variance = xp.maximum(sums[2] / seen - scan**2, floor)
+    varies = xp.maximum(sums[5] / seen - template**2, 0 * seen + 0.25 * spread**2)
+    covariance = sums[0] / seen - scan * template
+    share = xp.clip(seen / total, 0.0, 1.0)
+    enough = xp.astype(share > LEAST_SEEN, share.dtype)
+    return covariance / xp.sqrt(variance * varies) * share**UNSEEN_POWER * enough
+
+
+def _in_view(stack: Stack) -> Array:
+    """Return 1 in each head's own voxels and 0 in the padding, same shape as the images."""
+    xp = array_namespace(stack.images)
+    seen = xp.ones_like(stack.images)
+    for axis, n in enumerate(stack.images.shape[1:]):
+        index = like(np.arange(n), stack.images)
+        own = index[None] <= 2 * stack.centres[:, axis, None]
+        shape = [len(stack.images), 1, 1, 1]
+        shape[axis + 1] = n
+        seen = seen * xp.reshape(xp.astype(own, seen.dtype), tuple(shape))
+    return seen
 
 
 def _variance(stack: Stack) -> Array:

@@ -56,7 +56,8 @@ def displacement(scan: Image, part: Part, seen: NDArray[np.bool_]) -> Image:
     part
         Whether the scan shows the whole ``head`` or the ``brain`` alone.
     seen
-        Where the scan says something (its field of view), same shape.
+        Where the scan says something (its field of view), same shape. Cubes that reach beyond it
+        are left out with it.
 
     Returns
     -------
@@ -106,8 +107,15 @@ def depth_by(displaced: Image) -> Image:
     return _at(depth, voxels)
 
 
-def affine_part(displaced: Image) -> NDArray[np.float64]:
+def affine_part(displaced: Image, seen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Return the affine that comes nearest to a displacement over the brain.
+
+    Parameters
+    ----------
+    displaced
+        From `displacement`.
+    seen
+        As there; where the scan says nothing, neither does the displacement.
 
     Returns
     -------
@@ -115,6 +123,8 @@ def affine_part(displaced: Image) -> NDArray[np.float64]:
         Template to scan, both mm from `CENTRE_MM`, shape (3, 4).
     """
     inside = _template("brain")[1] < 0
+    if seen is not None:
+        inside &= _halved(seen.astype(np.float32)) > 0.5
     here = _points_mm()[:, inside].astype(np.float64)
     template = here + displaced[:, inside]
     rows = np.vstack([template, np.ones(template.shape[1])]).T

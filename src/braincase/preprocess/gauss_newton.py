@@ -6,8 +6,9 @@ axis. What is minimised is
     sum over points x of  w(x) ( b(x) I(A x + t) + c - T(x) )^2
 
 with T the template, I the scan, b a smooth polynomial (coil sensitivity and contrast at once), and
-w the template's weights, lowered where the residual is large. b and c are linear, so each step
-solves for them and for the twelve numbers of the transform together.
+w the template's weights, lowered where the residual is large and 0 outside the scan's field of
+view, which says nothing about the head. b and c are linear, so each step solves for them and for
+the twelve numbers of the transform together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ RADIUS_MM = 60.0
 USUAL_SCALE, SCALE_SPREAD = 0.92, 0.13
 #: How much that knowledge weighs, as a share of the squared residual.
 PRIOR_WEIGHT = 0.015
+#: A fit that sees only a share of the template counts less by this power of the share.
+UNSEEN_POWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,10 @@ class Target:
     ----------
     points
         Millimetres from the template's centre, shape (3, n).
-    values, weights
+    values
         Shape (n,).
+    weights
+        Shape (n,), or (problems, n) where problems see different parts of the template.
     bias_basis
         Polynomials of the points, shape (terms, n).
     """
@@ -175,6 +180,13 @@ def voxels_of(stack: Stack, heads: Array, transforms: Array, points: Array) -> A
     return frame / stack.step_mm + xp.take(stack.centres, heads, axis=0)[:, :, None]
 
 
+def _seen(stack: Stack, heads: Array, voxels: Array) -> Array:
+    """Return 1 where a voxel lies in its own head's field of view, else 0, (problems, n)."""
+    xp = array_namespace(voxels)
+    middle = xp.take(stack.centres, heads, axis=0)[:, :, None]
+    return xp.astype(xp.all(xp.abs(voxels - middle) <= middle, axis=1), voxels.dtype)
+
+
 def _bias_terms(values: Array, basis: Array) -> tuple[Array, Array]:
     """Return b's and c's terms, shape (problems, terms + 1, n), and what they are scaled by."""
     xp = array_namespace(values)
@@ -216,7 +228,7 @@ def _step(
     voxels = voxels_of(stack, heads, transforms, target.points)
     values, gradient = sample_with_gradient(stack.images, heads, voxels)
     terms, scale = _bias_terms(values, target.bias_basis)
-    weights = target.weights[None, None, :]
+    weights = (target.weights * _seen(stack, heads, voxels))[:, None, :]
     bias = _fit_bias(terms, target.values, weights)
     residual = xp.sum(bias[:, :, None] * terms, axis=1) - target.values
     if robust:
@@ -316,15 +328,22 @@ def _similarity_directions(transforms: Array, n_unknowns: int) -> Array:
 
 
 def _agreement(stack: Stack, heads: Array, transforms: Array, target: Target) -> Array:
-    """Return the weighted correlation of the bias-fitted scan with the template."""
+    """Return the weighted correlation of the bias-fitted scan with the template where it is seen.
+
+    It is lowered for what is not seen, or the best fit would be the one that sees least.
+    """
     xp = array_namespace(transforms)
-    values = sample(stack.images, heads, voxels_of(stack, heads, transforms, target.points))
+    voxels = voxels_of(stack, heads, transforms, target.points)
+    values = sample(stack.images, heads, voxels)
     terms, _ = _bias_terms(values, target.bias_basis)
-    bias = _fit_bias(terms, target.values, target.weights[None, None, :])
+    weights = target.weights * _seen(stack, heads, voxels)
+    bias = _fit_bias(terms, target.values, weights[:, None, :])
     fitted = xp.sum(bias[:, :, None] * terms, axis=1)
-    weights = target.weights / xp.sum(target.weights)
-    wanted = target.values - xp.sum(weights * target.values)
+    total = xp.sum(weights, axis=1)[:, None] + 1e-9
+    share = total[:, 0] / xp.sum(target.weights + 0 * weights, axis=1)
+    weights = weights / total
+    wanted = target.values - xp.sum(weights * target.values, axis=1)[:, None]
     fitted = fitted - xp.sum(weights * fitted, axis=1)[:, None]
     covariance = xp.sum(weights * wanted * fitted, axis=1)
-    variances = xp.sum(weights * wanted**2) * xp.sum(weights * fitted**2, axis=1)
-    return covariance / xp.sqrt(variances + 1e-12)
+    variances = xp.sum(weights * wanted**2, axis=1) * xp.sum(weights * fitted**2, axis=1)
+    return covariance / xp.sqrt(variances + 1e-12) * share**UNSEEN_POWER

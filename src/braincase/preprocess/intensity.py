@@ -20,7 +20,7 @@ GAMMA_TOP = 0.999
 
 def white_matter_brightness(scan: Image, mask: Mask) -> float:
     """Return the median brightness where template and mask agree on white matter."""
-    white = scan[(load_template()[2].white > 0.85) & mask]
+    white = scan[(load_template()[2].white > 0.85) & mask & (scan != 0)]  # 0 is out of view
     return float(np.median(white)) if white.size else 0.0
 
 

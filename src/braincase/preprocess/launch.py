@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from braincase.derivatives import claim_folder
 from braincase.errors import BraincaseError, UsageError
 from braincase.preprocess.outcome import FOLDER, read_outcome
 from braincase.preprocess.prepare import Plan, Shard, Summary, conclude, prepare_cohort, sort_out
@@ -77,10 +78,12 @@ def launch(scans: Sequence[Scan], plan: Plan, jobs: Jobs) -> Summary:
     Raises
     ------
     UsageError
-        If submitit is not installed, or the cluster is missing or does not take the jobs.
+        If submitit is not installed, the cluster is missing or does not take the jobs, or the
+        folder holds something else.
     BraincaseError
         If jobs failed; what was done is kept, so the same command goes on from there.
     """
+    claim_folder(plan.folder)
     logs = plan.folder / FOLDER / "jobs"
     kept, refused = sort_out(scans, plan)
     # Workers of a job are its cores; a scan's own steps use one thread each.

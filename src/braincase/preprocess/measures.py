@@ -104,25 +104,28 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
 
     Returns
     -------
-    Of the brain: ``agreement`` and ``information`` (correlation and normalised mutual information
-    with the template), ``overlap`` (Dice with the template's brain), ``mirror`` (Dice with its own
-    mirror image), ``brain_ml``, ``inside`` (share in the field of view), ``largest`` and
-    ``smallest`` (size against the template by main axis), ``turned_degrees``. Of brightness, white
-    matter 1: ``grey``, ``fluid``, ``bone``, ``scalp``, ``sides`` (how much one is brighter than
-    the other). ``noise`` and ``ghosts``: the noise in white matter, and how much brighter the air
-    is on one side of the head than on another, in units of the grey-white difference.
+    All are of what lies in the field of view. Of the brain: ``agreement`` and ``information``
+    (correlation and normalised mutual information with the template), ``overlap`` (Dice with the
+    template's brain), ``mirror`` (Dice with its own mirror image), ``brain_ml``, ``inside`` (share
+    in the field of view), ``largest`` and ``smallest`` (size against the template by main axis),
+    ``turned_degrees``. Of brightness, white matter 1: ``grey``, ``fluid``, ``bone``, ``scalp``,
+    ``sides`` (how much one is brighter than the other). ``noise`` and ``ghosts``: the noise in
+    white matter, and how much brighter the air is on one side of the head than on another, in units
+    of the grey-white difference.
     """
     place, measured = reference(grid), prepared.measured
     head, mask = prepared.head, prepared.mask
-    white = _median(head, place.white)
+    seen = _seen(volume, prepared, grid)
+    brain, inside = place.brain & seen, mask & seen
+    white = _median(head, place.white & seen)
     brightness = {
-        name: _median(head, where) / white if white > 0 else np.nan
+        name: _median(head, where & seen) / white if white > 0 else np.nan
         for name, where in (("grey", place.grey), ("fluid", place.fluid), ("bone", place.bone))
     }
-    scalp = head[place.scalp]
+    scalp = head[place.scalp & seen]
     return {
-        "agreement": _correlation(prepared.volume[place.brain], place.t1[place.brain]),
-        "information": _shared_information(prepared.volume[mask], place.t1[mask]),
+        "agreement": _correlation(prepared.volume[brain], place.t1[brain]),
+        "information": _shared_information(prepared.volume[inside], place.t1[inside]),
         "overlap": _dice(mask, place.brain),
         "mirror": _dice(mask, mask[::-1]),
         "brain_ml": measured.brain_ml,
@@ -131,8 +134,8 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
         "smallest": min(measured.scales),
         "turned_degrees": measured.turned_degrees,
         **brightness,
-        "scalp": float(np.quantile(scalp, 0.8)) / white if white > 0 else np.nan,
-        "sides": _sides(head, place.white),
+        "scalp": float(np.quantile(scalp, 0.8)) / white if white > 0 and scalp.size else np.nan,
+        "sides": _sides(head, place.white & seen),
         **_noise(volume, prepared),
     }
 
@@ -208,6 +211,14 @@ def _nearest(volume: Volume, prepared: Prepared, mni: Points) -> Image:
     return values
 
 
+def _seen(volume: Volume, prepared: Prepared, grid: Grid) -> Mask:
+    """Return which voxels of the grid lie in the scan's field of view."""
+    points = np.argwhere(np.ones(grid.shape, bool)).astype(np.float64)
+    voxels = apply_affine(_voxel_from_mni(volume, prepared) @ grid.affine, points)
+    inside = (voxels >= -0.5) & (voxels <= np.array(volume.shape) - 0.5)
+    return np.asarray(inside.all(axis=1).reshape(grid.shape))
+
+
 def _voxel_from_mni(volume: Volume, prepared: Prepared) -> Affine:
     return np.asarray(np.linalg.inv(prepared.native_to_mni @ volume.affine), np.float64)
 
@@ -221,7 +232,7 @@ def _sides(head: Image, white: Mask) -> float:
 
 
 def _median(image: Image, where: Mask) -> float:
-    return float(np.median(image[where]))
+    return float(np.median(image[where])) if where.any() else np.nan
 
 
 def _dice(a: Mask, b: Mask) -> float:
@@ -229,6 +240,8 @@ def _dice(a: Mask, b: Mask) -> float:
 
 
 def _correlation(a: Values, b: Values) -> float:
+    if a.size == 0:
+        return 0.0
     one, other = (x.astype(np.float64) - x.mean() for x in (a, b))
     size = np.sqrt((one**2).sum() * (other**2).sum())
     return float((one * other).sum() / size) if size > 0 else 0.0

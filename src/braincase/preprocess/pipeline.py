@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,6 +26,7 @@ from braincase.preprocess.register import (
     warp,
 )
 from braincase.preprocess.sampling import Array, to_numpy
+from braincase.preprocess.standard import seen_on_grid
 from braincase.volume import Volume
 
 Image = NDArray[np.float32]
@@ -36,7 +35,7 @@ Mask = NDArray[np.bool_]
 #: What the numbers in a prepared volume depend on. Raise `chain` when they change.
 RECIPE: Mapping[str, Any] = MappingProxyType(
     {
-        "chain": 2,
+        "chain": 3,
         "template": "MNI152NLin2009aSym",
         "affine": "12 parameters, head, brain, bent brain",
         "blur_mm2": standard.BLUR_MM2,
@@ -137,12 +136,6 @@ def recipe_of(
     return {**RECIPE, **choices}
 
 
-def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that differ when recipes do."""
-    text = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def prepare_volume(
     volume: Volume,
     grid: Grid = STANDARD_GRID,
@@ -192,14 +185,14 @@ def prepare_batch(
     pyramid = build_pyramid(images, [tuple(volume.zooms_mm) for volume in volumes])
     first = register(pyramid)
     rough = to_numpy(warp(pyramid.levels[2], first.transforms))
+    placed = [_placed(v, t) for v, t in zip(volumes, first.transforms, strict=True)]
+    seen = [seen_on_grid(p, v.shape) for p, v in zip(placed, volumes, strict=True)]
     scans = [
-        _Scan(volume, image, is_skull_stripped(scan), extract_natively(volume, extraction))
-        for volume, image, scan in zip(volumes, images, rough, strict=True)
+        _Scan(volume, image, is_skull_stripped(scan, view), extract_natively(volume, extraction))
+        for volume, image, scan, view in zip(volumes, images, rough, seen, strict=True)
     ]
-    masks = [
-        s.mask(r, s.to_voxel(t)) for s, r, t in zip(scans, rough, first.transforms, strict=True)
-    ]
-    second = refine(rough, masks)
+    masks = [s.mask(r, p) for s, r, p in zip(scans, rough, placed, strict=True)]
+    second = refine(rough, masks, seen)
     return [_finish(scan, row, first, second, grid, recipe) for row, scan in enumerate(scans)]
 
 
@@ -212,15 +205,18 @@ class _Scan:
     stripped: bool
     native_mask: Mask | None
 
-    def to_voxel(self, transform: Array) -> Affine:
-        return standard.mni_to_voxel(to_numpy(transform), self.volume.shape, self.volume.zooms_mm)
-
     def mask(self, on_grid: Image, to_voxel: Affine) -> Mask:
         """Return the brain on the standard grid, of a scan that is there already."""
         if self.native_mask is not None:
             native = self.native_mask.astype(np.float32)
             return np.asarray(standard.to_standard(native, self.volume.zooms_mm, to_voxel) > 0.5)
-        return stripped_mask(on_grid) if self.stripped else brain_mask(on_grid)
+        extract = stripped_mask if self.stripped else brain_mask
+        return extract(on_grid, seen_on_grid(to_voxel, self.volume.shape))
+
+
+def _placed(volume: Volume, transform: Array) -> Affine:
+    """Return the affine from MNI mm to a scan's voxels, shape (4, 4)."""
+    return standard.mni_to_voxel(to_numpy(transform), volume.shape, volume.zooms_mm)
 
 
 def _finish(
@@ -233,7 +229,7 @@ def _finish(
 ) -> Prepared:
     """Resample, extract, remove the bias field and normalise one registered scan."""
     transform = compose(to_numpy(first.transforms[row]), to_numpy(second.transforms[row]))
-    to_voxel = scan.to_voxel(transform)
+    to_voxel = _placed(scan.volume, transform)
     native_to_mni = np.asarray(np.linalg.inv(scan.volume.affine @ to_voxel), np.float64)
     head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
     mask = scan.mask(head, to_voxel)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from braincase.cohort import Case, finish_cohort, has_case, update_labels, write_case
-from braincase.derivatives import canonical, image_path, sidecar_path
-from braincase.errors import CohortError, ScanError, UsageError
+from braincase.derivatives import canonical, claim_folder, image_path, sidecar_path
+from braincase.errors import CohortError, LostProcessError, ScanError, UsageError
 from braincase.geometry import STANDARD_GRID, Grid
 from braincase.parallel import run_all
 from braincase.preprocess.outcome import (
@@ -35,7 +35,7 @@ from braincase.preprocess.picture import Picture, picture_raw, picture_standard
 from braincase.preprocess.pipeline import Prepared, prepare_batch, recipe_of
 from braincase.preprocess.qc_page import write_page
 from braincase.preprocess.quality import Quality, judge, screen, unusable
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, counted, take_census
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
 from braincase.volume import write_volume
@@ -114,13 +114,23 @@ class Summary:
     def lines(self) -> list[str]:
         """Return the summary as lines to print."""
         counts = ", ".join(f"{self.grades.get(grade, 0):,} {grade}" for grade in GRADES)
-        lines = [f"{sum(self.grades.values()):,} scans: {counts}"]
+        lines = [f"{counted(sum(self.grades.values()), 'scan')}: {counts}"]
         if self.done_before:
-            lines.append(f"{self.done_before:,} of them were done before")
+            lines.append(f"{counted(self.done_before, 'scan')} done before")
         if self.missing:
-            lines.append(f"{self.missing:,} scans of other shards are not done yet")
+            lines.append(f"{counted(self.missing, 'scan')} of other shards not done yet")
         lines += self.census.lines() if self.census else []
         return lines + ([f"look at {self.page}"] if self.page else [])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON values."""
+        return {
+            "grades": {grade: self.grades.get(grade, 0) for grade in GRADES},
+            "done_before": self.done_before,
+            "missing": self.missing,
+            "page": str(self.page) if self.page else None,
+            "census": self.census.to_json() if self.census else None,
+        }
 
 
 def parse_shard(text: str) -> Shard:
@@ -159,13 +169,18 @@ def prepare_cohort(
     ------
     CohortError
         If no scan is usable, or the folder holds scans of another recipe.
+    UsageError
+        If the folder holds something else.
     """
+    claim_folder(plan.folder)
     kept, refused = sort_out(scans, plan)
     _check_others(plan, kept)
     mine = kept[shard.number - 1 :: shard.of]
     todo = [scan for scan in mine if not _is_done(plan, scan)]
     for done in run_all(partial(_prepare, plan), todo, "preparing", workers):
-        if done.error:
+        if isinstance(done.error, LostProcessError):
+            _write_broken(plan, done.item, f"{done.error.found}; {done.error.advice}")
+        elif done.error:
             raise done.error
     return conclude(kept, plan, refused, len(mine) - len(todo))
 
@@ -282,8 +297,15 @@ def _prepare(plan: Plan, scan: Scan) -> None:
     except Exception as error:
         reason = f"a step failed on this image ({type(error).__name__}: {error}); please report it"
         trace = traceback.format_exc()
-    broken = Outcome(scan, stat, unusable(reason), judged=False, trace=trace)
-    _write(plan, broken, picture_raw(volume) if volume else None)
+    _write_broken(plan, scan, reason, trace, picture_raw(volume) if volume else None)
+
+
+def _write_broken(
+    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: Picture | None = None
+) -> None:
+    """List a scan that could not be judged; the next run tries it again."""
+    broken = Outcome(scan, stat_of(scan.path), unusable(reason), judged=False, trace=trace)
+    _write(plan, broken, picture)
 
 
 def _write(

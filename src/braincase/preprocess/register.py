@@ -9,7 +9,7 @@ Left and right cannot be told apart by a symmetric template: they are the header
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from braincase.geometry import STANDARD_GRID
 from braincase.preprocess import coarse
-from braincase.preprocess.brain import smooth_bias
+from braincase.preprocess.brain import away_from_edge, smooth_bias
 from braincase.preprocess.elastic import affine_part, displacement
 from braincase.preprocess.gauss_newton import Fit, Schedule, fit_affine, target_at, voxels_of
 from braincase.preprocess.sampling import (
@@ -30,6 +30,7 @@ from braincase.preprocess.sampling import (
     sample,
     to_numpy,
 )
+from braincase.preprocess.standard import turned_degrees
 from braincase.preprocess.template import load_template
 
 #: Brightness above this many medians of the head is fat or an artefact, and is cut off there.
@@ -38,18 +39,41 @@ BRIGHT_LIMIT = 1.7
 AIR, BRIGHT = 0.1, 0.8
 #: Coil sensitivity is flattened over this distance before the coarse search, mm.
 FLATTEN_MM = 30.0
-#: Coarse starts by template weight: how many, and at what size of a head.
-Starts = Mapping[str, tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Coarse starts: by which of the template's weights, how many, and at what size of a head.
+
+    `cut` is for heads that the field of view may cut, see `coarse.search`.
+    """
+
+    weight: str
+    keep: int
+    scale: float
+    cut: bool = False
+
+
 #: What is tried in turn, each only for heads that nothing before it fitted.
-SEARCHES: tuple[tuple[tuple[coarse.Turn, ...], Starts], ...] = (
-    (coarse.USUAL_TURNS, {"head": (5, 0.95)}),
-    (coarse.USUAL_TURNS, {"scalp": (3, 0.93), "rim": (3, 0.84)}),
-    (coarse.ALL_TURNS, {"head": (16, 0.95), "scalp": (6, 0.93), "rim": (6, 0.84)}),
+SEARCHES: tuple[tuple[tuple[coarse.Turn, ...], tuple[Starts, ...]], ...] = (
+    (coarse.USUAL_TURNS, (Starts("head", 5, 0.95),)),
+    (
+        coarse.USUAL_TURNS,
+        (Starts("scalp", 3, 0.93), Starts("rim", 3, 0.84), Starts("head", 5, 0.95, cut=True)),
+    ),
+    (
+        coarse.ALL_TURNS,
+        (Starts("head", 16, 0.95), Starts("scalp", 6, 0.93), Starts("rim", 6, 0.84)),
+    ),
 )
 #: A brain that agrees less than this with the template's is looked for further.
 GOOD_AGREEMENT = 0.55
-#: So much better must another way up be to be believed.
-CLEARLY_BETTER = 0.02
+#: So much better must a further search's answer be to be believed, and one that lies another way up
+#: than the header says: a head that fits badly everywhere (a tumour, huge ventricles) fits a little
+#: less badly upside down.
+BETTER, CLEARLY_BETTER = 0.02, 0.05
+#: Turned further than this against the header is another way up, degrees.
+OTHER_WAY_DEGREES = 60.0
 #: Two transforms nearer than this are one candidate, mm.
 SAME_MM = 8.0
 
@@ -137,7 +161,11 @@ def warp(stack: Stack, transforms: Array) -> Array:
     return xp.reshape(values, (-1, *STANDARD_GRID.shape))
 
 
-def refine(scans: NDArray[np.float32], masks: Sequence[NDArray[np.bool_]]) -> Registration:
+def refine(
+    scans: NDArray[np.float32],
+    masks: Sequence[NDArray[np.bool_]],
+    seen: Sequence[NDArray[np.bool_]],
+) -> Registration:
     """Register once more by the brain alone, which skull and scalp can no longer mislead.
 
     Parameters
@@ -146,6 +174,8 @@ def refine(scans: NDArray[np.float32], masks: Sequence[NDArray[np.bool_]]) -> Re
         Heads on the standard grid, shape (heads, *STANDARD_GRID.shape).
     masks
         Their brains.
+    seen
+        What of the grid lies in their fields of view.
 
     Returns
     -------
@@ -160,18 +190,25 @@ def refine(scans: NDArray[np.float32], masks: Sequence[NDArray[np.bool_]]) -> Re
     # At 2 mm the fit follows single gyri, which are nobody's but the template's (measured: worse).
     schedule = Schedule(30, robust=True, tolerance_mm=0.01, scale_prior=False)
     target = target_at(start, 4, "brain", "brain")
+    # Around the brain there is nothing, seen or not; only brain that was not seen must not count.
+    lost = [(m & ~s).astype(np.float32) for m, s in zip(masks, seen, strict=True)]
+    hidden = _stacked(lost, 2.0)
+    there = sample(hidden.images, heads, voxels_of(hidden, heads, start, target.points))
+    target = replace(target, weights=target.weights * (there < 0.01))
     fit = fit_affine(stack, fit, target, schedule)
     near = warp(_stacked(brains, 2.0), fit.transforms)
-    bent = [_affine_when_bent(brain) for brain in near]
+    views = warp(hidden, fit.transforms) < 0.01
+    bent = [_affine_when_bent(brain, view) for brain, view in zip(near, views, strict=True)]
     both = [compose(t, b) for t, b in zip(fit.transforms, bent, strict=True)]
     fit = replace(fit, transforms=np.stack(both).astype(np.float32))
     fit = fit_affine(stack, fit, target, Schedule(0))  # only to measure
     return Registration(fit.transforms, fit.agreement, fit.agreement, heads < 0)
 
 
-def _affine_when_bent(brain: NDArray[np.float32]) -> NDArray[np.float64]:
+def _affine_when_bent(brain: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the affine part of what bends the template's brain into one that lies near it."""
-    return affine_part(displacement(brain, "brain", np.ones(brain.shape, bool)))
+    seen = away_from_edge(seen)
+    return affine_part(displacement(brain, "brain", seen), seen)
 
 
 def _brain_alone(scan: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -193,15 +230,15 @@ def compose(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArra
 def _best(
     pyramid: Pyramid,
     turns: Sequence[coarse.Turn],
-    starts: Starts,
+    starts: Sequence[Starts],
 ) -> Fit:
     """Try many starts and return one transform a head, judged by the fit of the brain."""
     model = pyramid.flat.images
     overall = target_at(model, 8, every=2)
     fits = []
-    for weight, (keep, scale) in starts.items():
-        fit = coarse.search(pyramid.flat, turns, scale, weight, keep)
-        target = target_at(model, 8, weight=weight, every=2)
+    for some in starts:
+        fit = coarse.search(pyramid.flat, turns, some.scale, some.weight, some.keep, some.cut)
+        target = target_at(model, 8, weight=some.weight, every=2)
         fit = fit_affine(
             pyramid.levels[8], fit, target, Schedule(8, similarity=True, tolerance_mm=0.3)
         )
@@ -245,10 +282,11 @@ def _distance(difference: NDArray[np.floating]) -> float:
 
 
 def _replace_where_better(best: Fit, wide: Fit, rows: NDArray[np.integer]) -> Fit:
-    """Take the wide search's transform where it fits clearly better."""
+    """Take the further search's transform where it fits clearly better."""
     old, new = to_numpy(best.agreement), to_numpy(wide.agreement)
     order = np.arange(len(old))
-    better = new > old[rows] + CLEARLY_BETTER
+    turned = [turned_degrees(t) > OTHER_WAY_DEGREES for t in to_numpy(wide.transforms)]
+    better = new > old[rows] + np.where(turned, CLEARLY_BETTER, BETTER)
     order[rows[better]] = len(old) + np.flatnonzero(better)
     both = _together([best, replace(wide, heads=best.take(rows).heads)])
     return both.take(order)

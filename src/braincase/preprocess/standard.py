@@ -129,6 +129,16 @@ def covered(to_voxel: Affine, shape: Shape3) -> float:
     return float(((voxels > -0.5) & (voxels < np.array(shape) - 0.5)).all(axis=1).mean())
 
 
+def seen_on_grid(to_voxel: Affine, shape: Shape3) -> NDArray[np.bool_]:
+    """Return which voxels of the standard grid lie in a scan's field of view."""
+    points = STANDARD_GRID.points_mm()
+    seen = np.ones(STANDARD_GRID.shape, bool)
+    for row, n in zip(to_voxel[:3], shape, strict=True):
+        voxel = np.tensordot(row[:3], points, 1) + row[3]
+        seen &= (voxel >= 0) & (voxel <= n - 1)
+    return seen
+
+
 def to_grid(image: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
     """Reduce an image on the standard grid to a coarser one: means of blocks."""
     k = grid.resolution_mm // STANDARD_GRID.resolution_mm

@@ -52,12 +52,6 @@ class Velocities:
     hippocampus_spread: Field
 
 
-def load_t1_template() -> tuple[Map, Affine]:
-    """Return the skull-stripped T1 template at 1 mm in [0, 1] and its affine."""
-    image = load_mni152_template(resolution=1)
-    return np.asarray(image.get_fdata(dtype=np.float32)), np.asarray(image.affine)
-
-
 def onto_grid(data: Map, affine: Affine, resolution_mm: float, grid: Grid) -> Map:
     """Resample a 1 mm map over the field of view of `grid` at another resolution.
 

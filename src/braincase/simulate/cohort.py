@@ -9,7 +9,14 @@ from typing import Any
 
 from braincase.atomic import whole_file
 from braincase.cohort import Case, Cohort, finish_cohort, has_case, write_case
-from braincase.derivatives import canonical, image_of, list_files, read_sidecar, sidecar_path
+from braincase.derivatives import (
+    canonical,
+    claim_folder,
+    image_of,
+    list_files,
+    read_sidecar,
+    sidecar_path,
+)
 from braincase.errors import CohortError, UsageError
 from braincase.geometry import Grid, grid_of_resolution
 from braincase.parallel import run_all
@@ -88,6 +95,7 @@ def write_visits(
     workers: int = 0,
 ) -> Cohort:
     """Simulate and write those visits that are not there yet, then finish the cohort."""
+    claim_folder(folder)
     _refuse_other_recipe(folder, recipe)
     todo = [v for v in visits if not has_case(folder, grid, _bare_scan(folder, v), recipe)]
     write = partial(_write_visit, folder, grid, recipe)

@@ -224,7 +224,7 @@ def _scan(image: _Image, exams: Sequence[Row]) -> Scan:
     labels |= _exam_labels(exams, image.taken)
     if exams and "diagnosis_days" not in labels:
         labels.pop("diagnosis", None)
-    labels["image"] = f"I{image.number}"
+    labels["image_id"] = f"I{image.number}"
     return Scan(image.path, clean(image.person), f"{image.taken:%Y%m%d}", labels)
 
 

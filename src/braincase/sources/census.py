@@ -54,7 +54,7 @@ class Census:
     def lines(self) -> list[str]:
         """Return the census as lines to print."""
         counts = ", ".join(f"{label} {n:,}" for label, n in self.labels.items()) or "none"
-        people, scans = _count(self.people, "person", "people"), _count(self.scans, "scan")
+        people, scans = counted(self.people, "person", "people"), counted(self.scans, "scan")
         same = [" = ".join(group) for group in self.duplicates]
         return [
             f"{people}, {scans}; {self.label_column}: {counts}",
@@ -155,7 +155,7 @@ def _several_labels(scans: list[Scan], label_column: str) -> list[str]:
     if not several:
         return []
     named = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
-    people = _count(len(several), "person has", "people have")
+    people = counted(len(several), "person has", "people have")
     return [f"{people} scans of several labels in {label_column}: {named}"]
 
 
@@ -166,7 +166,8 @@ def _duplicates(scans: list[Scan], marks: Sequence[Hashable]) -> list[tuple[str,
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def _count(n: int, one: str, many: str = "") -> str:
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number and its noun, in the singular where it is one."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 

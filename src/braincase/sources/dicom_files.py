@@ -116,14 +116,13 @@ def read_headers(
     """
     headers: dict[str, Any] = {}
     damaged: list[tuple[str, str]] = []
-    known: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that we judge ourselves
         for name in files.names:
             try:
                 header = _header(files, name, tags)
                 if header is not None:
-                    _decode(header, known)
+                    _decode(header)
                     headers[name] = header
             # Damaged DICOM raises whatever its bytes lead pydicom to; one bad file is skipped.
             except Exception as error:
@@ -142,14 +141,9 @@ def _header(files: Files, name: str, tags: Sequence[str]) -> Any:
     return header if "SOPClassUID" in header else None
 
 
-def _decode(header: Any, known: set[str]) -> None:
-    """Turn bytes into values now, while errors are expected: all of them once a series."""
-    series = str(header.get("SeriesInstanceUID"))
-    if series not in known or "PerFrameFunctionalGroupsSequence" in header:
-        header.walk(lambda dataset, element: element.value)
-        known.add(series)
-    for tag in (*SERIES_TAGS, *SLICE_TAGS):
-        header.get(tag)
+def _decode(header: Any) -> None:
+    """Turn all bytes into values now, where errors and remarks are expected."""
+    header.walk(lambda dataset, element: element.value)
 
 
 def _looks_like_dicom(start: bytes, name: str) -> bool:

@@ -7,8 +7,9 @@ session's own text file. A CDR of 0 is CN and any above is AD, as the data set d
 people were never rated and have no diagnosis.
 
 Analyze files do not say where left is. The raw and SUBJ_111 images run to the front, the top and
-the left: the vitamin E capsule by each subject's left temple shows it (Marcus 2007), and FreeSurfer
-reads them so. For T88_111 only its header's convention is known, so its sides count as not known.
+the left: the vitamin E capsule at each subject's left shows it (Marcus 2007), and FreeSurfer and
+Clinica read them so. T88_111 is read by its header's convention (left, front, top), as other
+converters do, but no mark in it is known, so its sides count as not known.
 
 **OASIS-3**: ``OAS30001_MR_d0129/anat*/[NIFTI/]sub-OAS30001_ses[s]-d0129[_run-01]_T1w.nii.gz`` or
 the BIDS layout. Facts come from the UDS B4 table (CDRTOT, dx1) or the older ADRC clinical data, at

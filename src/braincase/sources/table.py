@@ -51,7 +51,9 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
         If it is no table, or has no path or no subject column.
     """
     rows = read_rows(path)
-    columns = list(rows[0]) if rows else []
+    if not rows:
+        raise UsageError(path, "a table without rows", "a header line, and a row a scan")
+    columns = list(rows[0])
     where, who, when = (_column(path, columns, names) for names in (PATH, SUBJECT, SESSION))
     if who is None or where is None:
         missing, names = ("path", PATH) if where is None else ("subject", SUBJECT)
