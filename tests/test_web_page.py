@@ -17,6 +17,7 @@ import braincase
 from braincase.alike import split_of
 from braincase.cohort import Cohort
 from braincase.gallery import open_gallery
+from braincase.purpose import PURPOSE
 from braincase.simulate.head import simulate_head
 from braincase.web.users import add_user
 from web_service import fill, serving, settings_for, untrained_model, wait_for
@@ -149,7 +150,7 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
     browser: sync_api.Browser, address: str, head: Path
 ) -> None:
     with opened(browser, address) as page:
-        expect(page.locator(".top")).to_contain_text("Research software, not a diagnosis")
+        expect(page.locator(".top")).to_contain_text(PURPOSE)
         expect(page.locator(".badge-simulated")).to_be_visible()
         page.set_input_files("#scan-file", head)
         expect(page.locator(".transfer progress")).to_be_visible()
@@ -176,7 +177,7 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         report = page.get_attribute("#report", "href")
         answer = page.request.get(f"{address}/{report}")
         assert answer.ok
-        assert "Not a medical device" in answer.text()
+        assert PURPOSE in answer.text()
         with page.expect_download() as download:
             page.click("#table")
         table = download.value.path().read_text().splitlines()
@@ -580,7 +581,7 @@ def plain_part(name: str) -> str:
 def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.click("#language")
-        expect(page.locator(".top")).to_contain_text("診断ではありません")
+        expect(page.locator(".top")).to_contain_text("医療機器ではなく、診断を行いません")
         page.reload()
         expect(page.locator("#search")).to_have_text("検索")
         assert page.locator("html").get_attribute("lang") == "ja"

@@ -26,6 +26,7 @@ from braincase.gallery.interface import Gallery
 from braincase.gallery.planes import Plane, Planes, planes_of, planes_of_thumbnail
 from braincase.gallery.records import USUAL_COLUMNS, Hit, SearchResult, value_text
 from braincase.geometry import Grid, grid_of_resolution
+from braincase.purpose import PURPOSE
 from braincase.sources.scan import Value
 from braincase.volume import read_volume
 
@@ -189,6 +190,7 @@ def write_search_html(
         sections=sections or ([("Notes", result.notes)] if result.notes else []),
         warning=warning,
         convention=CONVENTION,
+        purpose=PURPOSE,
     )
     write_text(path, page)
     return path

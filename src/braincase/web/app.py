@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 
 from braincase import __version__
 from braincase.errors import BraincaseError
+from braincase.purpose import PURPOSE
 from braincase.web import cases, maps, pages, records, searches, session, uploads
 from braincase.web.guard import Guard, failure
 from braincase.web.images import NIFTI
@@ -117,7 +118,7 @@ def build_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Braincase",
-        summary="Similar-case search for 3D brain MRI. Research software, not a diagnosis.",
+        summary=f"Similar-case search for 3D brain MRI. {PURPOSE}",
         version="1",
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere

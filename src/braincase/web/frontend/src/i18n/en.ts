@@ -1,6 +1,8 @@
+import purpose from "../../../../purpose.json";
+
 /** Every sentence of the page in English; `{name}` is filled in. The other languages have these keys. */
 export const en = {
-  research: "Research software, not a diagnosis",
+  research: purpose.en,
   simulated: "Simulated people",
   simulatedHint: "Every person in this gallery is simulated. Nothing here is about a real patient.",
   galleryLine: "{cases} cases · {people} people · version {version}",

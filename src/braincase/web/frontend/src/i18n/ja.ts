@@ -1,7 +1,8 @@
+import purpose from "../../../../purpose.json";
 import type { Words } from "./en";
 
 export const ja: Words = {
-  research: "研究用ソフトウェアです。診断ではありません",
+  research: purpose.ja,
   simulated: "模擬データ",
   simulatedHint: "このギャラリーの人物はすべて模擬データです。実在の患者のものではありません。",
   galleryLine: "{cases} 症例 · {people} 人 · 版 {version}",
