@@ -11,6 +11,8 @@ const USUAL_YEARS = [0, 5, 10] as const;
 /** The service takes no more. */
 const MOST_YEARS = 100;
 
+const yearsText = (years: number): string => (years === 0 ? "0" : `+${years}`);
+
 function Older() {
   const years = state.older.value;
   return (
@@ -20,10 +22,10 @@ function Older() {
         {USUAL_YEARS.map((value) => (
           <button
             key={value} type="button" class="chip" aria-pressed={years === value}
-            aria-label={value === 0 ? t("asItIs") : t("yearsOlder", { years: value })}
+            aria-label={t("yearsOlder", { years: yearsText(value) })}
             onClick={() => (state.older.value = value)}
           >
-            {value === 0 ? "0" : `+${value}`}
+            {yearsText(value)}
           </button>
         ))}
         <input
