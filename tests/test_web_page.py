@@ -641,6 +641,7 @@ def test_everybody_can_read_and_reach_everything(
         for tab in ("neighbours", "map") if size[0] < 1900 else ():
             page.click(f"#tab-{tab}")
             assert faults(page) == []
+        expect(page.locator(".map select")).to_have_value("diagnosis")
         page.click("#pick-regions")
         page.locator(".brain canvas[data-busy=false]").wait_for()
         assert faults(page) == []
