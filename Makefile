@@ -43,7 +43,7 @@ $(MODULES): $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
 	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-$(PAGE): $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*' 2>/dev/null)
+$(PAGE): src/braincase/purpose.json $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*' 2>/dev/null)
 	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
 
 clean:

@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "braincase"
 
 #: From the top of the flow to the bottom; a module may import its own layer and those above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "purpose"),
     ("geometry", "atomic", "progress", "parallel"),
     ("header", "volume", "sources"),
     ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),

@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,9 @@ def test_a_search_by_code_finds_its_own_case_and_is_forgotten_with_the_service(
     assert told["same_subject"][0]["scan_id"] == scan_id
     assert told["search"].startswith("t")
     assert client.get(f"{API}/searches/{told['search']}").json()["hits"] == told["hits"]
+    report = client.get(f"{API}/searches/{told['search']}/report.html")
+    assert report.status_code == 200
+    assert "Query: a code" in report.text
     gallery.close()
 
 
@@ -248,6 +252,57 @@ def test_a_link_to_a_stored_case_works_after_a_restart_and_a_change(
         assert again["request"]["where"] == "sex = 'F'"
         now = asked(second, case=scan_id, k=4, where="sex = 'F'")
         assert nearest not in {hit["scan_id"] for hit in now["hits"]}
+
+
+def test_a_removed_case_is_still_seen_and_reported_as_of_its_version(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gallery"
+    shutil.copytree(web_gallery, folder)
+    with serving(settings_for(folder, tmp_path / "a.jsonl")) as client:
+        scan_id = first_case(client)
+        told = asked(client, case=scan_id, k=2)
+        version, hit = told["gallery_version"], told["hits"][0]["scan_id"]
+        paths = ["", "/thumbnail.png", "/volume.nii.gz", "/slices/axial/20.png"]
+        before = [client.get(f"{API}/cases/{hit}{path}").content for path in paths]
+        for name in (hit, scan_id):
+            gone = client.delete(f"{API}/cases/{name}", params={"seen": version})
+            assert gone.json()["removed"] == [name]
+        for path, content in zip(paths, before, strict=True):
+            assert client.get(f"{API}/cases/{hit}{path}").status_code == 404
+            old = client.get(f"{API}/cases/{hit}{path}", params={"as_of": version})
+            assert old.content == content, path
+        report = client.get(f"{API}/searches/{told['search']}/report.html")
+        assert report.status_code == 200
+        assert f"Query: {scan_id}" in report.text
+        assert client.delete(f"{API}/cases/{hit}").status_code == 404
+
+
+def test_a_case_replaced_since_it_was_seen_is_not_removed(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gallery"
+    shutil.copytree(web_gallery, folder)
+    with serving(settings_for(folder, tmp_path / "a.jsonl")) as client:
+        scan_id = first_case(client)
+        seen = client.get(f"{API}/gallery").json()["version"]
+        with closing(open_gallery(folder)) as gallery:
+            old = gallery.get(scan_id)
+            other = NewCase(scan_id, old.subject, old.code + 1, old.session, dict(old.labels))
+            gallery.update([other], gallery.fingerprint)
+            gallery.remove([first_case(client, 5)])
+        refused = client.delete(f"{API}/cases/{scan_id}", params={"seen": seen})
+        assert refused.status_code == 409
+        assert refused.json()["error"] == "changed"
+        assert client.get(f"{API}/cases/{scan_id}").status_code == 200
+        now = client.get(f"{API}/gallery").json()["version"]
+        gone = client.delete(f"{API}/cases/{scan_id}", params={"seen": now})
+        assert gone.json() == {
+            "version": now + 1,
+            "added": [],
+            "removed": [scan_id],
+            "duplicates": [],
+        }
 
 
 def test_the_difference_map_is_the_librarys_and_lies_in_mni_space(

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,9 +14,13 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 import braincase
+from braincase.alike import split_of
+from braincase.cohort import Cohort
+from braincase.gallery import open_gallery
+from braincase.purpose import PURPOSE
 from braincase.simulate.head import simulate_head
 from braincase.web.users import add_user
-from web_service import serving, settings_for, wait_for
+from web_service import fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -49,6 +53,17 @@ def address(
     audit = tmp_path_factory.mktemp("page") / "audit.jsonl"
     with serving(settings_for(web_gallery, audit, web_model, static=BUILT)) as client:
         yield str(client.base_url)
+
+
+@pytest.fixture(scope="module")
+def clinic_address(
+    clinic: Cohort, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The service on a gallery with controls and patients enough to say what is normal."""
+    folder = tmp_path_factory.mktemp("clinic-page")
+    gallery = fill(folder / "gallery", clinic, untrained_model(folder / "model", clinic))
+    with serving(settings_for(gallery, folder / "audit.jsonl", static=BUILT)) as client:
+        yield str(client.base_url), gallery
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +150,7 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
     browser: sync_api.Browser, address: str, head: Path
 ) -> None:
     with opened(browser, address) as page:
-        expect(page.locator(".top")).to_contain_text("Research software, not a diagnosis")
+        expect(page.locator(".top")).to_contain_text(PURPOSE)
         expect(page.locator(".badge-simulated")).to_be_visible()
         page.set_input_files("#scan-file", head)
         expect(page.locator(".transfer progress")).to_be_visible()
@@ -149,10 +164,22 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         expect(page.locator(".again")).to_contain_text("1 for, 1 against")
         assert search_again(page, "#search-again") != found
 
+        # The file tells no age and sex, and the gallery has too few controls for it anyway.
+        page.get_by_role("button", name="Anatomy", exact=True).click()
+        page.click("#search")
+        expect(page.locator(".notice-error")).to_contain_text("age and sex (F or M) of the query")
+        page.fill("#known-age", "70")
+        page.get_by_role("button", name="F, female").click()
+        if AXE.is_file():
+            assert faults(page) == []
+        page.click("#search")
+        expect(page.locator(".notice-error")).to_contain_text("too small for such a search")
+        page.get_by_role("button", name="Overall", exact=True).click()
+
         report = page.get_attribute("#report", "href")
         answer = page.request.get(f"{address}/{report}")
         assert answer.ok
-        assert "Not a medical device" in answer.text()
+        assert PURPOSE in answer.text()
         with page.expect_download() as download:
             page.click("#table")
         table = download.value.path().read_text().splitlines()
@@ -193,6 +220,58 @@ def test_readers_sign_in_and_a_curator_keeps_a_scan(
             page.locator(".keep-dialog button.primary").click()
             expect(page.locator(".notice")).to_contain_text("sub-New1")
             expect(page.locator(".gallery")).to_contain_text("35 cases")
+
+
+def test_a_curator_removes_a_case_after_reading_what_that_means(
+    browser: sync_api.Browser, web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(web_gallery, tmp_path / "gallery")
+    users = tmp_path / "users.json"
+    add_user(users, "rita", "a long enough password", "reader")
+    add_user(users, "carl", "another long password", "curator")
+    with serving(settings_for(folder, tmp_path / "a.jsonl", users=users, static=BUILT)) as client:
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "rita", "a long enough password")
+            first_case(page)
+            page.locator("#hits summary").first.click()
+            expect(page.locator(".remove")).to_have_count(0)
+        with opened(browser, str(client.base_url)) as page:
+            sign_in(page, "carl", "another long password")
+            query = first_case(page)
+            found, link = hits(page), page.url
+            card = page.locator("#hits > .card").first
+            card.locator("summary").click()
+            card.locator(".remove").click()
+            asked = page.locator(".remove-dialog")
+            expect(asked).to_contain_text(f"Remove {found[0]} from the gallery?")
+            expect(asked).to_contain_text("It is not erased: version")
+            page.keyboard.press("Escape")
+            expect(asked).to_have_count(0)
+            assert hits(page) == found
+            card.locator(".remove").click()
+            page.locator(".remove-dialog .danger").click()
+            expect(page.locator(".notice")).to_contain_text(f"{found[0]} is no longer")
+            expect(page.locator(".gallery")).to_contain_text("33 cases")
+            assert found[0] not in wait_for_hits(page)
+
+            # Somebody else is quicker: the page says so, and nothing else happens.
+            with closing(open_gallery(folder)) as gallery:
+                gallery.remove([query])
+            page.locator(".chosen .remove").click()
+            page.locator(".remove-dialog .danger").click()
+            expect(page.locator(".remove-dialog .fault")).to_contain_text(query)
+            page.keyboard.press("Escape")
+
+            # The link from before still shows both, pictures and all.
+            page.goto(link)
+            assert wait_for_hits(page) == found
+            pictures = page.locator("#hits img, .chosen img")
+            for picture in pictures.all():
+                picture.scroll_into_view_if_needed()
+                expect(picture).to_have_js_property("complete", True)
+            widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+            assert len(widths) == 9
+            assert all(widths)
 
 
 def sign_in(page: Page, user: str, password: str) -> None:
@@ -395,10 +474,118 @@ def test_own_scans_stand_apart_and_the_map_leads_to_other_cases(
         expect(page.locator(".pane-query strong")).to_have_text(chosen)
 
 
+def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        with page.expect_response(lambda answer: answer.url.endswith("/searches")) as told:
+            first_case(page)
+        hit = told.value.json()["hits"][0]
+        card = page.locator("#hits > .card").first
+        sentence = card.locator(".why").inner_text()
+        nearest, farthest = (hit["likeness"][place][0] for place in (0, -1))
+        alike, unlike = re.split("least in|Least alike in", sentence)
+        assert plain_part(nearest) in alike
+        assert plain_part(farthest) in unlike
+        assert "white matter" not in sentence
+        share = card.get_by_text("white matter").first
+        expect(share).not_to_be_visible()
+        card.locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(share).to_be_visible()
+        expect(card.locator(".numbers").first).to_contain_text(f"{hit['likeness'][0][1]:.2f}")
+        page.click("#language")
+        expect(card.locator(".why")).to_contain_text("部位")
+
+
+def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        now = page.locator("#hits .distance .number").all_inner_texts()
+        page.get_by_role("group", name="Years older").get_by_role("button").nth(2).focus()
+        page.keyboard.press("Space")
+        expect(page.locator("#older")).to_have_value("10")
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("as if 10 years older")
+        older = page.locator("#hits .distance .number").all_inner_texts()
+        assert older != now
+        page.get_by_label("Years older; negative: younger").fill("-2.5")
+        page.keyboard.press("Enter")
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
+        link = page.url
+    with opened(browser, link) as page:
+        wait_for_hits(page)
+        expect(page.locator("#older")).to_have_value("-2.5")
+        expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
+        page.get_by_role("button", name="0 years older", exact=True).click()
+        search_again(page)
+        assert page.locator("#hits .distance .number").all_inner_texts() == now
+
+
+def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    address, folder = clinic_address
+    with opened(browser, address) as page:
+        with page.expect_response(lambda answer: answer.url.endswith("/searches")) as told:
+            query = first_case(page)
+        hit = told.value.json()["hits"][0]["normality"]
+        shown = page.locator("#hits .normality").first
+        expect(shown).to_contain_text(f"Anatomy {hit['normal_anatomy']:.1f}")
+        expect(shown).to_contain_text(f"Abnormality {hit['abnormality']:.1f} SD from the query")
+
+        page.get_by_role("button", name="Abnormality", exact=True).click()
+        by_code = hits(page)
+        by_abnormality = search_again(page)
+        assert by_abnormality != by_code
+        expect(page.locator(".found")).to_contain_text("by abnormality")
+        with closing(open_gallery(folder)) as gallery:
+            own = gallery.get(query)
+            people = [case for case in gallery.one_scan_each(1000) if case.subject != own.subject]
+            found = gallery.get(by_abnormality[0])
+            split = split_of(gallery).between(own.code, own.labels, [found, *people])
+        apart = {name: alike.abnormality for name, alike in split.items()}
+        first = page.locator("#hits > .card").first
+        told_apart = first.locator(".distance .number").inner_text()
+        assert told_apart == f"{apart[found.scan_id]:.3f} SD"
+        assert apart[found.scan_id] == min(apart.values())
+        page.click("#tab-neighbours")
+        expect(page.locator(".neighbours")).to_contain_text("only where cases are ranked overall")
+        page.click("#tab-cases")
+
+        page.click("#normality")
+        expect(page.locator(".query-normality")).to_contain_text("controls")
+        first.locator("summary").click()
+        expect(first.locator(".details")).to_contain_text("normal for age and sex")
+        if AXE.is_file():
+            assert faults(page) == []
+        link = page.url
+    with opened(browser, link) as page:
+        assert wait_for_hits(page) == by_abnormality
+        expect(page.locator("#normality")).to_have_attribute("aria-pressed", "true")
+        chosen = page.get_by_role("button", name="Abnormality", exact=True)
+        expect(chosen).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".query-normality")).to_contain_text("controls")
+        page.click("#pick-regions")
+        page.get_by_label("left-hippocampus", exact=True).check()
+        page.get_by_role("button", name="Use these regions").click()
+        expect(chosen).to_be_disabled()
+        search_again(page)
+        expect(page.locator(".found")).to_contain_text("left-hippocampus")
+
+
+def plain_part(name: str) -> str:
+    said = {"deep-grey": "deep grey matter", "brain-stem": "brain stem"}
+    return said.get(name, re.sub("^(left|right)-", "", name).replace("-", " "))
+
+
 def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.click("#language")
-        expect(page.locator(".top")).to_contain_text("診断ではありません")
+        expect(page.locator(".top")).to_contain_text("医療機器ではなく、診断を行いません")
         page.reload()
         expect(page.locator("#search")).to_have_text("検索")
         assert page.locator("html").get_attribute("lang") == "ja"
@@ -442,10 +629,19 @@ def test_everybody_can_read_and_reach_everything(
         first_case(page)
         page.get_by_role("button", name="Difference").click()
         page.locator(".card .mark-plus").first.click()
+        page.get_by_role("button", name="+10 years older").click()
+        page.locator("#hits summary").first.click()
         assert faults(page) == []
+        page.click("#language")
+        assert faults(page) == []
+        page.click("#language")
+        page.locator("#hits .remove").first.click()
+        assert faults(page) == []
+        page.keyboard.press("Escape")
         for tab in ("neighbours", "map") if size[0] < 1900 else ():
             page.click(f"#tab-{tab}")
             assert faults(page) == []
+        expect(page.locator(".map select")).to_have_value("diagnosis")
         page.click("#pick-regions")
         page.locator(".brain canvas[data-busy=false]").wait_for()
         assert faults(page) == []

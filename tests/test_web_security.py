@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from braincase.errors import UsageError
-from braincase.web.app import ROUTES
+from braincase.web.app import ROUTES, build_app
 from braincase.web.settings import Settings, is_loopback
 from braincase.web.users import add_user, read_users, remove_user
 from web_service import API, serving, settings_for
@@ -231,6 +231,71 @@ class TestUsers:
         right = guarded.post("/plain/login", data={"user": "rita", "password": PASSWORD})
         assert right.status_code == 303
         assert "You are rita" in guarded.get("/plain").text
+
+
+class TestMetrics:
+    TOKEN = "0123456789abcdef" * 4
+
+    @pytest.fixture
+    def token(self, tmp_path: Path) -> Path:
+        path = tmp_path / "metrics.token"
+        path.write_text(self.TOKEN + "\n")
+        path.chmod(0o640)
+        return path
+
+    def test_a_scraper_with_the_token_reads_metrics_and_nothing_else(
+        self, web_gallery: Path, users: Path, token: Path, tmp_path: Path
+    ) -> None:
+        settings = settings_for(web_gallery, tmp_path / "a", users=users, metrics_token=token)
+        right = {"Authorization": f"Bearer {self.TOKEN}"}
+        with serving(settings) as client:
+            told = client.get("/metrics", headers=right)
+            assert told.status_code == 200
+            assert "braincase_requests_total" in told.text
+            for path in ("gallery", "me", "cases"):
+                assert client.get(f"{API}/{path}", headers=right).status_code == 401
+            wrong = ("", "Bearer", f"Bearer {self.TOKEN[:-1]}", f"Bearer {self.TOKEN}0",
+                     self.TOKEN, f"Basic {self.TOKEN}", "Bearer \xe9")  # fmt: skip
+            for said in wrong:
+                headers = {"Authorization": said.encode("latin-1")}
+                assert client.get("/metrics", headers=headers).status_code == 401, said
+            twice = [("Authorization", f"Bearer {self.TOKEN}"), ("Authorization", "Bearer x")]
+            assert client.get("/metrics", headers=twice).status_code == 401
+            log_in(client, "ada")
+            assert client.get("/metrics").status_code == 200
+
+    def test_a_new_token_counts_at_once_and_a_missing_one_closes_the_door(
+        self, web_gallery: Path, users: Path, token: Path, tmp_path: Path
+    ) -> None:
+        settings = settings_for(web_gallery, tmp_path / "a", users=users, metrics_token=token)
+        with serving(settings) as client:
+            headers = {"Authorization": f"Bearer {self.TOKEN}"}
+            token.write_text("another token, of some length".replace(" ", "-") + "-indeed")
+            assert client.get("/metrics", headers=headers).status_code == 401
+            headers = {"Authorization": f"Bearer {token.read_text()}"}
+            assert client.get("/metrics", headers=headers).status_code == 200
+            token.write_text("")
+            assert client.get("/metrics", headers={"Authorization": "Bearer"}).status_code == 401
+            token.unlink()
+            assert client.get("/metrics", headers=headers).status_code == 401
+
+    def test_a_token_that_protects_nothing_is_refused_at_the_start(
+        self, web_gallery: Path, users: Path, token: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match="without --users or --proxy"):
+            settings_for(web_gallery, tmp_path / "a", metrics_token=token)
+        settings = settings_for(web_gallery, tmp_path / "a", users=users, metrics_token=token)
+        token.chmod(0o644)
+        with pytest.raises(UsageError, match="everybody on this machine"):
+            build_app(settings)
+        token.chmod(0o640)
+        for weak, why in (("short", "5 characters"), ("two words", "not one word"), ("", "word")):
+            token.write_text(weak)
+            with pytest.raises(UsageError, match=why):
+                build_app(settings)
+        token.unlink()
+        with pytest.raises(UsageError, match="cannot be read"):
+            build_app(settings)
 
 
 class TestOtherSites:

@@ -1,4 +1,4 @@
-"""Braincase: similar-case search for 3D brain MRI. Research software, not a diagnosis.
+"""Braincase: similar-case search for 3D brain MRI, for research (`braincase.purpose`).
 
 >>> import braincase
 >>> sorted(braincase.__all__)[:4]

@@ -22,6 +22,7 @@ from braincase.pictures import (
     draw_search,
     hit_picture,
     query_picture,
+    unseen,
     write_search_html,
 )
 from braincase.query import QueryScan, read_query
@@ -353,17 +354,22 @@ def draw(
 
 
 def _picture_of_query(asked: Asked) -> CasePicture:
+    if asked.scan is None and asked.result.query_id is None:
+        return unseen("Query: a code")
     if asked.scan is None:
-        return _picture_of_case(asked.gallery, str(asked.result.query_id))
+        return _picture_of_case(asked)
     grid = grid_of_resolution(asked.gallery.info().resolution_mm)
     return query_picture(asked.scan.volume, grid, asked.result)
 
 
-def _picture_of_case(gallery: Gallery, scan_id: str) -> CasePicture:
-    case = gallery.get(scan_id)
-    itself = hit_of(0, case, 0.0)
-    details = details_of(case.labels)
-    return replace(hit_picture(gallery, itself), heading=f"Query: {scan_id}", details=details)
+def _picture_of_case(asked: Asked) -> CasePicture:
+    """Draw a stored query as it was at the search's version; by now it may have been removed."""
+    gallery, scan_id = asked.gallery, str(asked.result.query_id)
+    as_of = asked.result.gallery_version
+    case = _case_of(gallery, scan_id, as_of)
+    version = as_of if case.since <= as_of else None
+    picture = hit_picture(gallery, hit_of(0, case, 0.0), version)
+    return replace(picture, heading=f"Query: {scan_id}", details=details_of(case.labels))
 
 
 def count_labels(result: SearchResult, label: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from braincase.checkpoint import Model
+from braincase.purpose import PURPOSE
 
 
 def write_card(model: Model) -> str:
@@ -15,7 +16,7 @@ def write_card(model: Model) -> str:
     losses = training["losses"]
     return f"""# Model card: {settings.name}
 
-Research software, not a diagnosis. Not evaluated for any clinical use.
+{PURPOSE} Not evaluated for any clinical use.
 
 - **What it does**: turns a T1-weighted brain volume on the {model.grid.resolution_mm} mm standard
   grid into 150 numbers, one for each 32 mm cell of MNI152 space, for similar-case search.

@@ -17,10 +17,11 @@ from braincase import __version__, cli_gallery, cli_web
 from braincase.cli_search import search
 from braincase.cli_words import Force, Json, Workers, comma_list, print_json
 from braincase.errors import BraincaseError, CohortError, UsageError
+from braincase.purpose import PURPOSE
 
 app = typer.Typer(
     name="braincase",
-    help="Similar-case search for 3D brain MRI. Research software, not a diagnosis.",
+    help=f"Similar-case search for 3D brain MRI. {PURPOSE}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -75,7 +76,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
     ] = False,
 ) -> None:
-    """Similar-case search for 3D brain MRI. Research software, not a diagnosis."""
+    """Take the options of the program itself; its help stands above."""
 
 
 cli_web.add_commands(app)

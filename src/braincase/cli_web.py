@@ -59,6 +59,9 @@ def serve(
     tls_elsewhere: Annotated[
         bool, typer.Option("--tls-elsewhere", help="A reverse proxy in front encrypts.")
     ] = False,
+    metrics_token: Annotated[
+        Path | None, typer.Option("--metrics-token", help="File of a token that opens /metrics.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column that neighbours vote on.")] = None,
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
 ) -> None:
@@ -78,6 +81,7 @@ def serve(
         certificate=certificate,
         key=key,
         tls_elsewhere=tls_elsewhere,
+        metrics_token=metrics_token,
         audit=audit,
     )
     from braincase.web.run import run  # after the settings: their errors come at once

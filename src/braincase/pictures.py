@@ -26,6 +26,7 @@ from braincase.gallery.interface import Gallery
 from braincase.gallery.planes import Plane, Planes, planes_of, planes_of_thumbnail
 from braincase.gallery.records import USUAL_COLUMNS, Hit, SearchResult, value_text
 from braincase.geometry import Grid, grid_of_resolution
+from braincase.purpose import PURPOSE
 from braincase.sources.scan import Value
 from braincase.volume import read_volume
 
@@ -76,6 +77,11 @@ def hit_picture(gallery: Gallery, hit: Hit, as_of: int | None = None) -> CasePic
     if thumbnail is None:
         return CasePicture(heading, details, _NO_PLANES, "no image")
     return CasePicture(heading, details, planes_of_thumbnail(thumbnail), "thumbnail")
+
+
+def unseen(heading: str) -> CasePicture:
+    """Return the picture of something that has none, such as a query that is a code alone."""
+    return CasePicture(heading, "", _NO_PLANES, "no image")
 
 
 def details_of(labels: Mapping[str, Value]) -> str:
@@ -184,6 +190,7 @@ def write_search_html(
         sections=sections or ([("Notes", result.notes)] if result.notes else []),
         warning=warning,
         convention=CONVENTION,
+        purpose=PURPOSE,
     )
     write_text(path, page)
     return path

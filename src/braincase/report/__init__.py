@@ -20,6 +20,7 @@ from braincase.evaluate.confound import ConfoundResult
 from braincase.evaluate.honest import HonestResult
 from braincase.evaluate.paper import PaperResult
 from braincase.evaluate.records import Estimate, title_of
+from braincase.purpose import PURPOSE
 from braincase.report.figures import png_url
 from braincase.report.page import Pictures, Section, render_page
 from braincase.report.sections import (
@@ -116,7 +117,7 @@ def _about(results: Sequence[Result]) -> list[str]:
             "The images are simulated, from published effect sizes: they show how the software "
             "works, not how well it finds disease in patients."
         )
-    return [*lines, "For research. Not a medical device."]
+    return [*lines, PURPOSE]
 
 
 def _section(result: Result) -> Section:

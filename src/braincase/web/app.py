@@ -15,11 +15,12 @@ from starlette.responses import PlainTextResponse
 
 from braincase import __version__
 from braincase.errors import BraincaseError
+from braincase.purpose import PURPOSE
 from braincase.web import cases, maps, pages, records, searches, session, uploads
 from braincase.web.guard import Guard, failure
 from braincase.web.images import NIFTI
 from braincase.web.problems import Problem, problem_of
-from braincase.web.security import Admin
+from braincase.web.security import Watcher
 from braincase.web.service import Here, open_service
 from braincase.web.settings import Settings
 
@@ -69,7 +70,7 @@ ROUTES = (
     Route("GET", "/cases", cases.list_cases, (401,)),
     Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
-    Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404)),
+    Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404, 409)),
     Route("GET", "/cases/{scan_id}/volume.nii.gz", cases.volume, (401, 404), NIFTI),
     Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
     Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,
@@ -117,7 +118,7 @@ def build_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Braincase",
-        summary="Similar-case search for 3D brain MRI. Research software, not a diagnosis.",
+        summary=f"Similar-case search for 3D brain MRI. {PURPOSE}",
         version="1",
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
@@ -149,7 +150,7 @@ def _true_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def metrics(here: Here, person: Admin) -> PlainTextResponse:
+def metrics(here: Here, allowed: Watcher) -> PlainTextResponse:
     """Tell Prometheus how much is asked and how fast it is answered."""
     return PlainTextResponse(here.metrics.text(), media_type=METRICS)
 

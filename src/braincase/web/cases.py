@@ -32,6 +32,9 @@ from braincase.web.service import Here, Service, region_names
 
 #: The column that only simulated people have.
 TRUTH = "true_severity"
+AsOf = Annotated[
+    int | None, Query(ge=0, le=2**53, description="An earlier version; cases may have left since.")
+]
 Where = Annotated[str, Query(max_length=2000, description="A filter, as in `age > 60`.")]
 
 
@@ -78,23 +81,27 @@ def list_cases(
     return records.Cases(total=len(cases), version=version, cases=shown)
 
 
-def one_case(scan_id: str, here: Here, person: Reader) -> records.Case:
+def one_case(scan_id: str, here: Here, person: Reader, as_of: AsOf = None) -> records.Case:
     """Tell what is known of one case."""
-    return case_record(stored(here, scan_id))
+    return case_record(stored(here, scan_id, as_of))
 
 
-def volume(scan_id: str, request: Request, here: Here, person: Reader) -> Response:
+def volume(
+    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+) -> Response:
     """Send a case's standard volume as NIfTI."""
-    case = stored(here, scan_id)
+    case = stored(here, scan_id, as_of)
     if case.image is None:
         raise not_found("image of this case")
     return file_response(request, case.image)
 
 
-def thumbnail(scan_id: str, request: Request, here: Here, person: Reader) -> Response:
+def thumbnail(
+    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+) -> Response:
     """Send three planes of a case side by side as PNG."""
-    case = stored(here, scan_id)
-    picture = here.gallery.thumbnail(scan_id)
+    case = stored(here, scan_id, as_of)
+    picture = here.gallery.thumbnail(scan_id, as_of)
     planes = (
         planes_of_thumbnail(picture)
         if picture is not None
@@ -105,16 +112,22 @@ def thumbnail(scan_id: str, request: Request, here: Here, person: Reader) -> Res
 
 
 def slice_of_case(
-    scan_id: str, plane: PlaneName, index: int, request: Request, here: Here, person: Reader
+    scan_id: str,
+    plane: PlaneName,
+    index: int,
+    request: Request,
+    here: Here,
+    person: Reader,
+    as_of: AsOf = None,
 ) -> Response:
     """Send one slice of a case as PNG."""
-    case = stored(here, scan_id)
+    case = stored(here, scan_id, as_of)
     picture = slice_png(here.volume_of(case), here.grid, plane, index)
     return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
 
 
-def stored(here: Service, scan_id: str) -> StoredCase:
-    """Return a case of the newest version.
+def stored(here: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
+    """Return a case of one version, the newest if none is named.
 
     Raises
     ------
@@ -122,7 +135,7 @@ def stored(here: Service, scan_id: str) -> StoredCase:
         If there is none.
     """
     try:
-        return here.gallery.get(scan_id)
+        return here.gallery.get(scan_id, as_of)
     except UsageError:
         raise not_found(f"case '{scan_id}'") from None
 
@@ -176,9 +189,25 @@ def _refuse_other_image(here: Service, path: Path, volume: NDArray[np.uint8]) ->
         raise Problem(409, "exists", text)
 
 
-def remove_case(scan_id: str, here: Here, person: Curator) -> records.Changed:
-    """Take a case out of the gallery; earlier versions keep it."""
-    stored(here, scan_id)
+def remove_case(
+    scan_id: str,
+    here: Here,
+    person: Curator,
+    seen: Annotated[
+        int | None, Query(ge=0, le=2**53, description="The version that the curator looked at.")
+    ] = None,
+) -> records.Changed:
+    """Take a case out of the gallery; earlier versions keep it.
+
+    A case that was replaced after the version `seen` is refused: the curator saw another one.
+    """
+    case = stored(here, scan_id)
+    if seen is not None and case.since > seen:
+        text = (
+            f"This case was replaced in version {case.since}, after you saw it in version {seen}."
+            " Search again and look at it before you remove it; nothing was changed."
+        )
+        raise Problem(409, "changed", text)
     change = here.writer.remove([scan_id])
     here.audit.write(person.name, "remove", scan_id=scan_id, version=change.version)
     return records.Changed(

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from braincase.errors import BraincaseError
 from braincase.gallery.planes import PLANES_MM
+from braincase.purpose import PURPOSE
 from braincase.web import records, searches, session
 from braincase.web.catalogue import describe_columns
 from braincase.web.images import AXES, CACHING
@@ -138,7 +139,9 @@ async def plain_login(request: Request, here: Here) -> Response:
 
 
 def _page(template: str, status: int, **content: Any) -> Response:
-    return HTMLResponse(_templates().get_template(template).render(content), status)
+    return HTMLResponse(
+        _templates().get_template(template).render(purpose=PURPOSE, **content), status
+    )
 
 
 @cache

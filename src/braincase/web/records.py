@@ -243,6 +243,9 @@ class AnsweredHit(HitRecord):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     regions: list[tuple[str, float]] = Field(description="Largest shares of the distance.")
+    likeness: list[tuple[str, float]] = Field(
+        description="Parts of the brain, most alike first; 1: as different as two people usually."
+    )
     outcome: list[Visit] = Field(description="Later visits of this person.")
     normality: Normality | None = None
 

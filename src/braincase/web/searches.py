@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from braincase.answer import answer
 from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_embedded, draw
-from braincase.errors import GalleryError
+from braincase.errors import GalleryError, UsageError
 from braincase.gallery import SearchResult
 from braincase.learned import knowing_since
 from braincase.query import QueryScan
@@ -133,11 +133,24 @@ def _asked(here: Service, person: Person, wish: records.SearchRequest) -> Asked:
         scan = QueryScan(held.volume, UPLOADED, None, held.labels, held.notes)
         fingerprint = here.gallery.fingerprint  # the worker's model was checked at the start
         return ask_with_embedded(here.gallery, held.code, fingerprint, scan, asking)
+    except UsageError as error:
+        if error.where != "--similar-by":
+            raise
+        raise _not_by_split(wish) from None
     except GalleryError as error:
         if not wish.older and wish.similar_by == "code":
             raise
         text = f"This gallery is too small for such a search: {error.found}."
         raise Problem(409, "too_few", text) from None
+
+
+def _not_by_split(wish: records.SearchRequest) -> Problem:
+    """Return why cases cannot be ranked by anatomy or abnormality."""
+    if wish.regions:
+        text = "Regions can only be compared overall, not by anatomy or abnormality."
+        return Problem(400, "usage", text)
+    text = "To rank by anatomy or abnormality, age and sex (F or M) of the query must be known."
+    return Problem(400, "needs_age", text)
 
 
 def _name_of(wish: records.SearchRequest, result: SearchResult) -> str:

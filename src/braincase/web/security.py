@@ -25,6 +25,7 @@ from limits.strategies import MovingWindowRateLimiter
 from braincase.web.problems import Problem
 from braincase.web.proxy import Proxy, read_proxy
 from braincase.web.records import Role
+from braincase.web.scrape import lets_in, read_token
 from braincase.web.settings import Settings
 from braincase.web.users import User, read_users, verified
 
@@ -65,7 +66,7 @@ class Gate:
     """Decides who comes in; one a service."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read users or proxy configuration.
+        """Read users or proxy configuration, and the token for metrics.
 
         Raises
         ------
@@ -79,6 +80,9 @@ class Gate:
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
         self.proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self.metrics_token = settings.metrics_token
+        if settings.metrics_token is not None:
+            read_token(settings.metrics_token)  # what cannot be used is told now
         self.rates = Rates()
         if settings.users is not None:
             self.users()
@@ -214,6 +218,14 @@ def may(role: Role) -> Callable[[Request], Person]:
     return person_of
 
 
+def may_watch(request: Request) -> None:
+    """Let in a monitoring program with the configured token; else administrators only."""
+    gate: Gate = request.app.state.service.gate
+    if not lets_in(gate.metrics_token, request.headers.getlist("authorization")):
+        may("admin")(request)
+
+
+Watcher = Annotated[None, Depends(may_watch)]
 Reader = Annotated[Person, Depends(may("reader"))]
 Curator = Annotated[Person, Depends(may("curator"))]
 Admin = Annotated[Person, Depends(may("admin"))]

@@ -86,6 +86,8 @@ class Settings:
         PEM files for TLS.
     tls_elsewhere
         A statement that a reverse proxy on the way encrypts.
+    metrics_token
+        File with a bearer token that opens ``/metrics`` beside administrators; None for them only.
     audit
         File of the audit log; None for ``audit.jsonl`` in the state folder.
     static
@@ -106,6 +108,7 @@ class Settings:
     certificate: Path | None = None
     key: Path | None = None
     tls_elsewhere: bool = False
+    metrics_token: Path | None = None
     audit: Path | None = None
     static: Path = Path(__file__).parent / "static"
     limits: Limits = field(default_factory=Limits)
@@ -116,6 +119,10 @@ class Settings:
             raise UsageError("--certificate, --key", "only one of them", "both")
         if self.users is not None and self.proxy is not None:
             raise UsageError("--users, --proxy", "both", "one of them")
+        if self.metrics_token is not None and not self.needs_login:
+            found = "given without --users or --proxy"
+            advice = "Without users, whoever is on this machine reads /metrics as it is."
+            raise UsageError("--metrics-token", found, "one of them", advice)
         if is_loopback(self.host):
             return
         where = f"--host {self.host}"

@@ -18,5 +18,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1500,
   },
-  server: { proxy: { "/api": process.env["BRAINCASE_SERVICE"] ?? "http://127.0.0.1:8000" } },
+  // What the software is for stands beside the Python sources, for both.
+  server: { fs: { allow: [".", "../../purpose.json"] }, proxy: { "/api": process.env["BRAINCASE_SERVICE"] ?? "http://127.0.0.1:8000" } },
 });

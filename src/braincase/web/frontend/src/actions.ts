@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import * as service from "./api/client";
 import { ServiceError } from "./api/client";
-import type { Answer, Case, Labels, SearchRequest } from "./api/types";
+import type { Answer, Case, Known, Labels, SearchRequest } from "./api/types";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
 import { errorText } from "./i18n/errors";
@@ -77,11 +77,19 @@ function restore(answer: Answer): void {
     }
     state.typedWhere.value = asked.where || null;
     state.regions.value = asked.regions;
+    state.older.value = asked.older ?? 0;
+    state.similarBy.value = asked.similar_by ?? "code";
+    state.normality.value = asked.normality ?? false;
+    state.known.value = knownOf(asked.known ?? {});
     state.count.value = asked.k;
     state.plus.value = new Set(asked.plus);
     state.minus.value = new Set(asked.minus);
     show(answer);
   });
+}
+
+function knownOf({ age, sex }: Labels): Known {
+  return { age: typeof age === "number" ? age : null, sex: sex === "F" || sex === "M" ? sex : null };
 }
 
 function show(answer: Answer): void {
@@ -96,6 +104,7 @@ function newSource(from: state.Source | null): void {
     state.beside.value = null;
     state.plus.value = new Set();
     state.minus.value = new Set();
+    state.known.value = { age: null, sex: null };
     state.notice.value = null;
     state.overlay.value = "none";
   });
@@ -168,6 +177,25 @@ export async function keepScan(subject: string, session: string, labels: Labels)
   state.notice.value = { kind: "info", text: t("kept", { scan }) };
 }
 
+/** Take a case out of the gallery, then search again without it. Throws what went wrong. */
+export async function removeCase(scan: string): Promise<void> {
+  const seen = state.answer.value?.gallery_version ?? state.gallery.value?.version ?? 0;
+  const { version } = await service.removeCase(scan, seen);
+  state.gallery.value = await service.readGallery();
+  const from = state.source.value;
+  if (from?.kind === "case" && from.scan_id === scan) dropSource();
+  else {
+    for (const marks of [state.plus, state.minus]) {
+      marks.value = new Set([...marks.value].filter((marked) => marked !== scan));
+    }
+    await runSearch();
+  }
+  state.notice.value ??= { kind: "info", text: t("removed", { scan, version }) };
+}
+
+const given = (known: Known): Labels =>
+  Object.fromEntries(Object.entries(known).filter(([, value]) => value !== null));
+
 function requestNow(): SearchRequest | null {
   const from = state.source.value;
   if (!from) return null;
@@ -178,6 +206,11 @@ function requestNow(): SearchRequest | null {
     regions: state.regions.value,
     plus: [...state.plus.value],
     minus: [...state.minus.value],
+    older: state.older.value || null,
+    // Regions are weights of the model's own distance; they mean nothing for the other two.
+    similar_by: state.regions.value.length > 0 ? "code" : state.similarBy.value,
+    normality: state.normality.value,
+    ...(from.kind === "upload" ? { known: given(state.known.value) } : {}),
   };
 }
 

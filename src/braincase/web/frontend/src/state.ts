@@ -1,7 +1,7 @@
 /** What the page knows, as signals; `actions.ts` alone changes most of them. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Answer, Case, GalleryInfo, Hit, Job, Me, RegionWish } from "./api/types";
+import type { Answer, Case, GalleryInfo, Hit, Job, Known, Me, RegionWish, SimilarBy } from "./api/types";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
 
@@ -24,6 +24,8 @@ export interface Notice {
 }
 
 export const me = signal<Me | null>(null);
+/** Whether the person may add and remove cases. */
+export const mayCurate = computed(() => (me.value?.role ?? "reader") !== "reader");
 export const needsLogin = signal(false);
 export const gallery = signal<GalleryInfo | null>(null);
 export const notice = signal<Notice | null>(null);
@@ -36,6 +38,13 @@ export const clauses = signal<Clauses>(new Map());
 export const typedWhere = signal<string | null>(null);
 export const where = computed(() => typedWhere.value ?? whereText(clauses.value));
 export const regions = signal<RegionWish[]>([]);
+/** Years by which the query is made older before it is compared; negative: younger. */
+export const older = signal(0);
+export const similarBy = signal<SimilarBy>("code");
+/** Whether query and hits are compared with the gallery's controls too. */
+export const normality = signal(false);
+/** What the reader knows of an uploaded scan's person. */
+export const known = signal<Known>({ age: null, sex: null });
 export const count = signal(8);
 export const plus = signal<ReadonlySet<string>>(new Set());
 export const minus = signal<ReadonlySet<string>>(new Set());
@@ -67,5 +76,14 @@ export const shownHit = computed<Hit | null>(() => {
   const all = answer.value ? [...answer.value.hits, ...answer.value.same_subject] : [];
   return all.find((hit) => hit.scan_id === beside.value?.scan_id) ?? null;
 });
+
+/** The gallery version whose pictures the query needs: an old link's; null for the newest. */
+export const queryVersion = computed(() => {
+  const version = answer.value?.gallery_version ?? null;
+  return version === gallery.value?.version ? null : version;
+});
+
+/** What the answer is ranked by. */
+export const answeredBy = computed<SimilarBy>(() => answer.value?.request.similar_by ?? "code");
 
 export const hasMarks = computed(() => plus.value.size + minus.value.size > 0);

@@ -77,6 +77,9 @@ export const readCases = (text: string, offset: number, limit: number): Promise<
   ask(`${path("cases")}?${new URLSearchParams({ text, offset: `${offset}`, limit: `${limit}` })}`);
 export const readCase = (id: string): Promise<Case> => ask(path("cases", id));
 export const keepCase = (wish: NewCase): Promise<unknown> => send("POST", path("cases"), wish);
+/** `seen` is the version of the gallery that the curator looked at. */
+export const removeCase = (id: string, seen: number): Promise<{ version: number }> =>
+  send("DELETE", `${path("cases", id)}?seen=${seen}`);
 export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 
 export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));
@@ -98,14 +101,19 @@ export async function whyNot(url: string): Promise<ServiceError | null> {
   }
 }
 
+/** A case may have left the gallery since; an earlier version still has its picture. */
+const asOf = (version: number | null): string => (version === null ? "" : `?as_of=${version}`);
+
 /** Where pictures and files lie. */
 export const urls = {
-  caseVolume: (id: string): string => path("cases", id, "volume.nii.gz"),
-  caseThumbnail: (id: string): string => path("cases", id, "thumbnail.png"),
+  caseVolume: (id: string, version: number | null): string =>
+    path("cases", id, "volume.nii.gz") + asOf(version),
+  caseThumbnail: (id: string, version: number | null): string =>
+    path("cases", id, "thumbnail.png") + asOf(version),
   uploadVolume: (job: string): string => path("uploads", job, "volume.nii.gz"),
   uploadThumbnail: (job: string): string => path("uploads", job, "thumbnail.png"),
   slice: (volume: string, plane: string, index: number): string =>
-    volume.replace(/volume\.nii\.gz$/, `slices/${plane}/${index}.png`),
+    volume.replace(/volume\.nii\.gz(?=$|\?)/, `slices/${plane}/${index}.png`),
   map: (search: string, scan: string, kind: string): string =>
     path("searches", search, "maps", scan, `${kind}.nii.gz`),
   report: (search: string): string => path("searches", search, "report.html"),

@@ -75,6 +75,14 @@ export interface RegionWish {
   weight: number;
 }
 
+/** Everything the model sees; built alike whatever the disease; ill alike whatever the build. */
+export type SimilarBy = "code" | "normal" | "abnormality";
+
+export interface Known {
+  age: number | null;
+  sex: "F" | "M" | null;
+}
+
 export interface SearchRequest {
   case?: string | null;
   upload?: string | null;
@@ -86,6 +94,19 @@ export interface SearchRequest {
   plus: string[];
   minus: string[];
   older?: number | null;
+  similar_by?: SimilarBy;
+  normality?: boolean;
+  known?: Labels;
+}
+
+/** From normal for age and sex; all null where that is unknown or was not asked for. */
+export interface Normality {
+  /** From the query, in standard deviations of controls. */
+  normal_anatomy: number | null;
+  abnormality: number | null;
+  controls: number | null;
+  /** Regions beyond the normal range with their z, farthest first. */
+  abnormal: [string, number][] | null;
 }
 
 export interface Visit {
@@ -101,8 +122,12 @@ export interface Hit extends Case {
   rank: number;
   distance: number;
   score: number;
+  /** The regions with the largest shares of the distance. */
   regions?: [string, number][];
+  /** Parts of the brain, most alike first; 1: as different as two people usually are there. */
+  likeness?: [string, number][];
   outcome?: Visit[];
+  normality?: Normality | null;
 }
 
 export interface Share {
@@ -149,6 +174,7 @@ export interface Answer {
   score: string | null;
   neighbours: Neighbours | null;
   typicality: Typicality | null;
+  normality?: Normality | null;
   notes: string[];
 }
 

@@ -1,4 +1,4 @@
-/** The cases found, as cards: picture, distance, labels, course, where they differ, marks. */
+/** The cases found, as cards: picture, distance, labels, course, where they are alike, marks. */
 
 import { mark } from "../actions";
 import { urls } from "../api/client";
@@ -6,12 +6,15 @@ import type { Hit, Value } from "../api/types";
 import { number, percent, t } from "../i18n";
 import { shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
+import { NormalityLine } from "./Normality";
+import { Details, WhyLine } from "./Why";
 
 function Distance({ hit, most }: { hit: Hit; most: number }) {
+  const unit = state.answeredBy.value === "code" ? "" : ` ${t("sd")}`;
   return (
     <div class="distance" title={`${t("distance")} ${number(hit.distance, 3)}`}>
       <meter min={0} max={most} value={hit.distance} aria-label={t("distance")} />
-      <span class="number">{number(hit.distance, 3)}</span>
+      <span class="number">{number(hit.distance, 3)}{unit}</span>
     </div>
   );
 }
@@ -75,14 +78,8 @@ function Marks({ scan }: { scan: string }) {
   );
 }
 
-/** A region's name as one reads it: 'L hippocampus'. */
-function regionText(name: string): string {
-  return name.replace(/^left-/, "L ").replace(/^right-/, "R ").replaceAll("-", " ");
-}
-
 function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
-  const regions = (hit.regions ?? []).filter(([name]) => name !== "outside").slice(0, 2);
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
       <div class="card-head">
@@ -94,7 +91,7 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
         type="button" class="card-picture" aria-pressed={chosen}
         aria-label={`${t("showBeside")}: ${hit.scan_id}`} onClick={() => (state.beside.value = hit)}
       >
-        <img src={urls.caseThumbnail(hit.scan_id)} alt="" loading="lazy" />
+        <img src={urls.caseThumbnail(hit.scan_id, state.answer.value?.gallery_version ?? null)} alt="" loading="lazy" />
       </button>
       <div class="card-facts">
         <p class="card-labels">
@@ -102,17 +99,13 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
             <span key={name} title={name} class={i === 0 ? "first-label" : ""}>{text}</span>
           ))}
         </p>
-        <Distance hit={hit} most={most} />
+        {/* Own scans are told by the model's distance, whatever the hits are ranked by. */}
+        {(!own || state.answeredBy.value === "code") && <Distance hit={hit} most={most} />}
         <Course hit={hit} />
       </div>
-      {regions.length > 0 && (
-        <p class="card-regions">
-          <span class="hint">{t("differsIn")}</span>
-          {regions.map(([name, share]) => (
-            <span key={name}>{regionText(name)} <span class="number">{percent(share)}</span></span>
-          ))}
-        </p>
-      )}
+      <WhyLine hit={hit} />
+      <NormalityLine hit={hit} />
+      <Details hit={hit} own={own} />
     </li>
   );
 }
@@ -120,7 +113,8 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
 export function Cases() {
   const answer = state.answer.value;
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
-  const most = Math.max(...[...answer.hits, ...answer.same_subject].map((hit) => hit.distance), 0);
+  const compared = state.answeredBy.value === "code" ? [...answer.hits, ...answer.same_subject] : answer.hits;
+  const most = Math.max(...compared.map((hit) => hit.distance), 0);
   const told = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");

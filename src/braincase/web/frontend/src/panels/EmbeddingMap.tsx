@@ -159,8 +159,10 @@ function Legend({ colours, missing }: { colours: Colouring; missing: boolean }) 
 
 export function EmbeddingMap() {
   const columns = state.gallery.value?.columns ?? [];
-  const colour = useSignal(state.gallery.value?.label ?? columns[0]?.name ?? "");
-  const map = useMap(colour.value);
+  // On a wide screen the map is there before the gallery's columns are.
+  const wanted = useSignal<string | null>(null);
+  const colour = wanted.value ?? state.gallery.value?.label ?? columns[0]?.name ?? "";
+  const map = useMap(colour);
   const chosen = useSignal<MapPoint | null>(null);
   const size = useSignal<[number, number]>([300, 260]);
   const box = useRef<HTMLDivElement>(null);
@@ -203,7 +205,7 @@ export function EmbeddingMap() {
     <div class="map">
       <label class="map-colour">
         <span>{t("colourBy")}</span>
-        <select value={colour.value} onChange={(event) => (colour.value = event.currentTarget.value)}>
+        <select value={colour} onChange={(event) => (wanted.value = event.currentTarget.value)}>
           {columns.map(({ name }) => <option key={name} value={name}>{name}</option>)}
         </select>
       </label>
@@ -221,7 +223,7 @@ export function EmbeddingMap() {
         {point ? (
           <>
             <strong>{point.scan_id}</strong>
-            <span class="hint">{`${colour.value} ${valueLine(point.value)}`}</span>
+            <span class="hint">{`${colour} ${valueLine(point.value)}`}</span>
             <button type="button" class="quiet" onClick={() => void startFrom(point.scan_id)}>
               {t("startFrom")}
             </button>

@@ -56,7 +56,7 @@ function Shares() {
               before: number(told.calibration.brier_before, 3),
               after: number(told.calibration.brier_after, 3),
             })
-          : t("notCalibrated")}
+          : t(state.answeredBy.value === "code" ? "notCalibrated" : "onlyOverallCalibrated")}
       </p>
     </>
   );

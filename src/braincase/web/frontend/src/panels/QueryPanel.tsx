@@ -10,26 +10,30 @@ import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { KeepDialog } from "./KeepDialog";
+import { QueryNormality } from "./Normality";
+import { RemoveButton } from "./RemoveCase";
 import { Segments } from "../viewer/OverlayTools";
 
 function Chosen() {
   const keeping = useSignal(false);
-  const mayKeep = (state.me.value?.role ?? "reader") !== "reader";
   const from = state.source.value;
   if (!from) return null;
-  const picture = from.kind === "case" ? urls.caseThumbnail(from.scan_id) : urls.uploadThumbnail(from.job);
+  const picture =
+    from.kind === "case" ? urls.caseThumbnail(from.scan_id, state.queryVersion.value) : urls.uploadThumbnail(from.job);
   return (
     <div class="chosen">
       <img src={picture} alt="" />
       <div class="chosen-text">
         <strong title={state.sourceName.value}>{state.sourceName.value}</strong>
-        {from.kind === "upload" && mayKeep && (
+        {from.kind === "upload" && state.mayCurate.value && (
           <button type="button" class="quiet" id="keep" onClick={() => (keeping.value = true)}>
             {t("keep")}
           </button>
         )}
+        {from.kind === "case" && <RemoveButton scan={from.scan_id} />}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
+      <QueryNormality />
       {keeping.value && <KeepDialog onClose={() => (keeping.value = false)} />}
     </div>
   );

@@ -59,13 +59,24 @@ function AgainBar() {
   );
 }
 
+/** 'as if 10 years older', or younger. */
+function olderText(years: number): string {
+  return t(years > 0 ? "asOlder" : "asYounger", { years: number(Math.abs(years), Number.isInteger(years) ? 0 : 1) });
+}
+
 function Found() {
   const answer = state.answer.value;
   if (!answer) return null;
+  const by = state.answeredBy.value;
   return (
     <p class="found" role="status">
       {t("found", { hits: answer.hits.length, searched: number(answer.n_searched) })}
-      {answer.weights_name && <span class="hint"> · {answer.weights_name}</span>}
+      {by !== "code" ? (
+        <span class="hint"> · {t(by === "normal" ? "byAnatomy" : "byAbnormality")}</span>
+      ) : (
+        answer.weights_name && <span class="hint"> · {answer.weights_name}</span>
+      )}
+      {answer.request.older ? <span class="hint"> · {olderText(answer.request.older)}</span> : null}
     </p>
   );
 }

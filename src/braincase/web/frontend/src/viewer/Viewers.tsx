@@ -17,7 +17,7 @@ import { Slices } from "./Slices";
 function anatomyOfQuery(): string | null {
   const from = state.source.value;
   if (!from) return null;
-  return from.kind === "case" ? urls.caseVolume(from.scan_id) : urls.uploadVolume(from.job);
+  return from.kind === "case" ? urls.caseVolume(from.scan_id, state.queryVersion.value) : urls.uploadVolume(from.job);
 }
 
 /** The pictures of both views; maps exist only between a search's query and one of its cases. */
@@ -34,7 +34,7 @@ export function pictures(): { query: Picture; beside: Picture } {
       overlay: kind === "deviation" ? layer("query") : layer(scan ?? ""),
     },
     beside: {
-      anatomy: besideId ? urls.caseVolume(besideId) : null,
+      anatomy: besideId ? urls.caseVolume(besideId, scan ? (state.answer.value?.gallery_version ?? null) : null) : null,
       overlay: layer(scan ?? ""),
     },
   };

@@ -1,0 +1,53 @@
+/** Why a case was found: where it is most and least alike, and behind it all the numbers. */
+
+import type { Hit } from "../api/types";
+import { number, percent, t } from "../i18n";
+import { partList, regionText } from "../i18n/parts";
+import { told } from "../lib/likeness";
+import * as state from "../state";
+import { NormalityDetails } from "./Normality";
+import { Numbers } from "./Numbers";
+import { RemoveButton } from "./RemoveCase";
+
+/** One sentence on a card; nothing where the gallery is too small to say what is usual. */
+export function WhyLine({ hit }: { hit: Hit }) {
+  const likeness = hit.likeness ?? [];
+  if (likeness.length === 0) return null;
+  const { alike, unlike } = told(likeness);
+  return (
+    <p class="why">
+      {alike.length > 0 ? (
+        <>
+          <span class="hint">{t("mostAlike")}</span> {partList(alike)}
+          {unlike.length > 0 && <span class="hint">{t("leastAlikeAfter")}</span>}
+        </>
+      ) : (
+        <>{t("alikeNowhere")} {unlike.length > 0 && <span class="hint">{t("leastAlike")}</span>}</>
+      )}{" "}
+      {partList(unlike)}
+    </p>
+  );
+}
+
+/** What stands behind the sentence, out of the way until it is opened. */
+export function Details({ hit, own }: { hit: Hit; own: boolean }) {
+  const likeness = hit.likeness ?? [];
+  const shares = (hit.regions ?? []).filter(([name]) => name !== "outside");
+  if (likeness.length + shares.length === 0 && !state.mayCurate.value) return null;
+  return (
+    <details class="details">
+      <summary>{t("details")}<span class="unseen">: {hit.scan_id}</span></summary>
+      {likeness.length > 0 && (
+        <Numbers
+          title={t("likenessTitle")}
+          rows={likeness.map(([name, ratio]) => [regionText(name), number(ratio, 2)])}
+        />
+      )}
+      {shares.length > 0 && (
+        <Numbers title={t("sharesTitle")} rows={shares.map(([name, share]) => [regionText(name), percent(share)])} />
+      )}
+      {!own && <NormalityDetails hit={hit} />}
+      <RemoveButton scan={hit.scan_id} />
+    </details>
+  );
+}
