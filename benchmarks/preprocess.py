@@ -4,6 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/preprocess.py capture --starts 200
     OMP_NUM_THREADS=1 python benchmarks/preprocess.py truth --heads 20
     OMP_NUM_THREADS=1 python benchmarks/preprocess.py invariance
+    OMP_NUM_THREADS=1 python benchmarks/preprocess.py quality
     OMP_NUM_THREADS=1 python benchmarks/preprocess.py speed
     OMP_NUM_THREADS=1 python benchmarks/preprocess.py ants --python /tmp/ants-venv/bin/python
 
@@ -20,6 +21,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import permutations, product
 from pathlib import Path
@@ -32,7 +34,7 @@ from scipy import ndimage
 import preprocess_heads as heads
 from braincase.geometry import STANDARD_GRID, apply_affine
 from braincase.preprocess.pipeline import Prepared, prepare_volume
-from braincase.preprocess.quality import judge
+from braincase.preprocess.quality import judge, screen
 from braincase.preprocess.template import load_template
 from braincase.simulate.head import Pose, Scanning, random_pose, simulate_head
 from braincase.volume import Volume, read_volume, write_volume
@@ -236,6 +238,28 @@ def speed(repeats: int) -> None:
     )
 
 
+def quality() -> None:
+    """Print the range of each quantity that the verdict goes by, of real heads and of others."""
+    real = [*heads.raw_heads(), *heads.stripped_heads()]
+    groups = {"T1w heads": real, "refused after registration": heads.foreign_images()}
+    ranges: dict[str, list[str]] = {}
+    for group, images in groups.items():
+        rows, grades = [], []
+        for head in images:
+            volume = heads.read(head)
+            if screen(volume) is None:
+                verdict = judge(volume, prepare_volume(volume), STANDARD_GRID)
+                rows.append(verdict.measures)
+                grades.append(verdict.grade)
+        print(f"{group}: {len(rows)} of {len(images)} registered; {Counter(grades)}", flush=True)
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            ranges.setdefault(name, []).append(f"{min(values):.3f} - {max(values):.3f}")
+    print(f"\n| quantity | {' | '.join(groups)} |\n|---|---|---|")
+    for name, both in ranges.items():
+        print(f"| {name} | {' | '.join(both)} |")
+
+
 def ants(python: Path, names: list[str]) -> None:
     """Print time and overlap of N4 + SyN by antspyx beside ours, on the labelled heads."""
     print(
@@ -276,7 +300,7 @@ def main() -> None:
     """Run the part that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "part", choices=("masks", "truth", "capture", "invariance", "speed", "ants")
+        "part", choices=("masks", "truth", "capture", "invariance", "quality", "speed", "ants")
     )
     parser.add_argument("--starts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -291,6 +315,7 @@ def main() -> None:
         "truth": lambda: truth(chosen.heads, chosen.stripped),
         "capture": lambda: capture(chosen.starts, chosen.seed),
         "invariance": invariance,
+        "quality": quality,
         "speed": lambda: speed(chosen.repeats),
         "ants": lambda: ants(chosen.python, chosen.names),
     }[chosen.part]()

@@ -59,6 +59,12 @@ def stripped_heads() -> list[Head]:
     return [Head(f"ds2748-{p.name[4:6]}", p) for p in paths]
 
 
+def foreign_images() -> list[Head]:
+    """Return images that are no T1w human head; those of several volumes in a file are left out."""
+    paths = sorted((DATA / "not-a-t1w-head").glob("*.nii.gz"))
+    return [Head(p.name.split(".")[0], p) for p in paths if p.name != "ct_perfusion.nii.gz"]
+
+
 def on_grid(labels: Volume, native_to_mni: Affine) -> NDArray[np.bool_]:
     """Bring the map `labels > 0` to the standard grid: where it fills at least half a voxel."""
     brain = (labels.data > 0).astype(np.float32)

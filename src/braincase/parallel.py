@@ -99,7 +99,10 @@ def _in_pool(
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the workers when they start
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
-        numbers = {pool.submit(_one, function, item): n for n, item in waiting.items()}
+        try:
+            numbers = {pool.submit(_one, function, item): n for n, item in waiting.items()}
+        except ValueError as error:  # a worker was killed while the next was being started
+            raise BrokenProcessPool(str(error)) from error
         for future in as_completed(numbers):
             done = future.result()
             del waiting[numbers[future]]
