@@ -92,7 +92,7 @@ LIMITS = (
     Limit("fluid", 0.80, 0.95, "the fluid in the brain is bright ({value:.2f} of white matter)"),
     Limit("agreement", 0.52, 0.40, "the brain hardly agrees with the template's ({value:.2f})"),
     Limit("information", 0.065, 0.03, "little in common with the template ({value:.2f})"),
-    Limit("overlap", 0.93, 0.87, "the brain's shape is not the template's (overlap {value:.2f})"),
+    Limit("overlap", 0.91, 0.85, "the brain's shape is not the template's (overlap {value:.2f})"),
     Limit("mirror", 0.93, 0.87, "left and right halves differ in shape (overlap {value:.2f})"),
     Limit("sides", 0.10, 0.40, "one side is brighter than the other by {value:.0%}"),
     Limit("brain_ml", 950, 650, "a brain of only {value:.0f} ml"),
