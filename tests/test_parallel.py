@@ -7,7 +7,9 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from braincase.errors import LostProcessError, ScanError
 from braincase.parallel import run_all
@@ -53,3 +55,14 @@ def test_a_process_that_was_killed_by_chance_costs_nothing(tmp_path):
     assert (tmp_path / "killed").exists()
     assert sorted(one.item for one in done) == list(range(5))
     assert not any(one.error for one in done)
+
+
+def threads(item: int) -> int:
+    np.ones((4, 4)) @ np.ones((4, 4))  # loads BLAS
+    return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_uses_one_thread_whatever_the_number_of_processes(workers):
+    done = run_all(threads, range(2), "working", workers)
+    assert [one.result for one in done] == [1, 1]

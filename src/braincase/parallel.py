@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Generic, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from braincase.errors import BraincaseError, LostProcessError
 from braincase.progress import progress
 
@@ -70,7 +72,9 @@ def _in_process(
     function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[Done[Item, Result]]:
     for item in items:
-        yield _one(function, item)
+        with threadpool_limits(1):  # as in the workers of a pool: more threads only wait (measured)
+            done = _one(function, item)
+        yield done
 
 
 def _pool(
