@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from braincase.geometry import Affine, Grid, apply_affine
 from braincase.preprocess.pipeline import Prepared
+from braincase.preprocess.standard import seen_on_grid
 from braincase.preprocess.template import CENTRE_MM, load_template
 from braincase.volume import Volume
 
@@ -118,7 +119,8 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
     """
     place, measured = reference(grid), prepared.measured
     head, mask = prepared.head, prepared.mask
-    seen = _seen(volume, prepared, grid)
+    to_voxel = _voxel_from_mni(volume, prepared)
+    seen = seen_on_grid(to_voxel, volume.shape, grid, margin=0.5)
     brain, both = place.brain & seen, mask & seen[::-1]
     white = _median(head, place.white & seen)
     brightness = {
@@ -211,14 +213,6 @@ def _nearest(volume: Volume, prepared: Prepared, mni: Points) -> Image:
     x, y, z = np.moveaxis(index[:, None] + steps, -1, 0)
     values: Image = volume.data[x, y, z]
     return values
-
-
-def _seen(volume: Volume, prepared: Prepared, grid: Grid) -> Mask:
-    """Return which voxels of the grid lie in the scan's field of view."""
-    points = np.argwhere(np.ones(grid.shape, bool)).astype(np.float64)
-    voxels = apply_affine(_voxel_from_mni(volume, prepared) @ grid.affine, points)
-    inside = (voxels >= -0.5) & (voxels <= np.array(volume.shape) - 0.5)
-    return np.asarray(inside.all(axis=1).reshape(grid.shape))
 
 
 def _voxel_from_mni(volume: Volume, prepared: Prepared) -> Affine:

@@ -194,7 +194,7 @@ def prepare_batch(
         _Scan(volume, image, is_skull_stripped(scan, view), extract_natively(volume, extraction))
         for volume, image, scan, view in zip(volumes, images, rough, seen, strict=True)
     ]
-    masks = [s.mask(r, p) for s, r, p in zip(scans, rough, placed, strict=True)]
+    masks = [s.mask(*on_grid) for s, *on_grid in zip(scans, rough, placed, seen, strict=True)]
     second = refine(rough, masks, seen)
     return [_finish(scan, row, first, second, grid, recipe) for row, scan in enumerate(scans)]
 
@@ -208,13 +208,13 @@ class _Scan:
     stripped: bool
     native_mask: Mask | None
 
-    def mask(self, on_grid: Image, to_voxel: Affine) -> Mask:
+    def mask(self, on_grid: Image, to_voxel: Affine, seen: Mask) -> Mask:
         """Return the brain on the standard grid, of a scan that is there already."""
         if self.native_mask is not None:
             native = self.native_mask.astype(np.float32)
             return np.asarray(standard.to_standard(native, self.volume.zooms_mm, to_voxel) > 0.5)
         extract = stripped_mask if self.stripped else brain_mask
-        return extract(on_grid, seen_on_grid(to_voxel, self.volume.shape))
+        return extract(on_grid, seen)
 
 
 def _placed(volume: Volume, transform: Array) -> Affine:
@@ -235,7 +235,8 @@ def _finish(
     to_voxel = _placed(scan.volume, transform)
     native_to_mni = np.asarray(np.linalg.inv(scan.volume.affine @ to_voxel), np.float64)
     head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
-    mask = scan.mask(head, to_voxel) & seen_on_grid(to_voxel, scan.volume.shape)
+    seen = seen_on_grid(to_voxel, scan.volume.shape)
+    mask = scan.mask(head, to_voxel, seen) & seen
     head = NORMALISATIONS[recipe["intensity"]](np.divide(head, bias_field(head, mask)), mask)
     brain = np.where(mask, head.clip(0, 1), np.float32(0)).astype(np.float32)
     measured = Measured(

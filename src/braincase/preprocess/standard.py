@@ -129,13 +129,18 @@ def covered(to_voxel: Affine, shape: Shape3) -> float:
     return float(((voxels > -0.5) & (voxels < np.array(shape) - 0.5)).all(axis=1).mean())
 
 
-def seen_on_grid(to_voxel: Affine, shape: Shape3) -> NDArray[np.bool_]:
-    """Return which voxels of the standard grid lie in a scan's field of view."""
-    points = STANDARD_GRID.points_mm()
-    seen = np.ones(STANDARD_GRID.shape, bool)
+def seen_on_grid(
+    to_voxel: Affine, shape: Shape3, grid: Grid = STANDARD_GRID, margin: float = 0.0
+) -> NDArray[np.bool_]:
+    """Return which voxels of a grid lie in a scan's field of view.
+
+    It ends at the centres of the outermost voxels, or `margin` voxels further out.
+    """
+    points = grid.points_mm()
+    seen = np.ones(grid.shape, bool)
     for row, n in zip(to_voxel[:3], shape, strict=True):
         voxel = np.tensordot(row[:3], points, 1) + row[3]
-        seen &= (voxel >= 0) & (voxel <= n - 1)
+        seen &= (voxel >= -margin) & (voxel <= n - 1 + margin)
     return seen
 
 

@@ -1,6 +1,6 @@
 """Simulated raw heads as a BIDS data set, to try ``braincase prepare`` where no scan is at hand.
 
-Every eighth head is imaged in one of the ways of `WAYS`: most are what a scanner gives on a good
+Each head is imaged in the next of the ways of `WAYS`: most are what a scanner gives on a good
 day, some are not, so that the quality page has something to show.
 """
 
