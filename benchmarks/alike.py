@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.alike import split_of
-from braincase.checkpoint import load_model
-from braincase.cohort import open_cohort
-from braincase.embed import embedder
+from braincase.cohort.cohort import open_cohort
 from braincase.evaluate import open_study
 from braincase.gallery import NewCase, create_gallery
+from braincase.models.embed import embedder
+from braincase.models.model import load_model
+from braincase.population.similarity import disease_axes_of
 
 K = 10
 
@@ -61,7 +61,7 @@ def main() -> None:
                 for r in train
             ]
             gallery.add(cases, "model")
-            split = split_of(gallery)
+            split = disease_axes_of(gallery)
             gallery.close()
         build, illness = split.parts(codes, labels)
         rng = np.random.default_rng(0)

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from braincase.answer import answer
-from braincase.ask import Wish, ask_with_case, ask_with_code
+from braincase.answer.compose import answer
 from braincase.gallery import NewCase, create_gallery
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import search_by_case, search_by_code
 
 T = TypeVar("T")
 
@@ -52,18 +53,22 @@ def main() -> None:
     ]
     gallery.add(cases, "model")
     print(f"| {gallery.info().cases} cases, 10 hits | ms |\n|---|---|")
-    ask_with_case(gallery, "sub-1_ses-0", Wish())  # reads the record into memory
-    asked = timed("search", lambda: ask_with_case(gallery, "sub-2_ses-0", Wish()))
+    search_by_case(gallery, "sub-1_ses-0", SearchOptions())  # reads the record into memory
+    asked = timed("search", lambda: search_by_case(gallery, "sub-2_ses-0", SearchOptions()))
     timed("answer, learning", lambda: answer(asked))
-    asked = ask_with_case(gallery, "sub-3_ses-0", Wish())
+    asked = search_by_case(gallery, "sub-3_ses-0", SearchOptions())
     timed("answer, once learned", lambda: answer(asked))
-    timed("search, 5 years older", lambda: ask_with_case(gallery, "sub-3_ses-0", Wish(older=5)))
-    normal = Wish(similar_by="normal")
-    timed("search by normal anatomy", lambda: ask_with_case(gallery, "sub-3_ses-0", normal))
     timed(
-        "first search with a code: whose is it?", lambda: ask_with_code(gallery, codes[3], Wish())
+        "search, 5 years older",
+        lambda: search_by_case(gallery, "sub-3_ses-0", SearchOptions(older=5)),
     )
-    timed("next search with a code", lambda: ask_with_code(gallery, codes[4], Wish()))
+    normal = SearchOptions(similar_by="normal")
+    timed("search by normal anatomy", lambda: search_by_case(gallery, "sub-3_ses-0", normal))
+    timed(
+        "first search with a code: whose is it?",
+        lambda: search_by_code(gallery, codes[3], SearchOptions()),
+    )
+    timed("next search with a code", lambda: search_by_code(gallery, codes[4], SearchOptions()))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import psutil
 
 from braincase.errors import BraincaseError
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
-from braincase.search import search
+from braincase.search.nearest import search
 from milvus_cluster import PROXY, running_cluster
 
 MODEL = "f" * 64
@@ -89,7 +89,7 @@ def count_retries() -> Counter[str]:
         def emit(self, record: logging.LogRecord) -> None:
             counts[record.getMessage()[:120]] += 1
 
-    logging.getLogger("braincase.gallery.collection").addHandler(Counting())
+    logging.getLogger("braincase.gallery.milvus.collection").addHandler(Counting())
     return counts
 
 

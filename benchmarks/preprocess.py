@@ -32,12 +32,12 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 import preprocess_heads as heads
-from braincase.geometry import STANDARD_GRID, apply_affine
-from braincase.preprocess.pipeline import Prepared, prepare_volume
-from braincase.preprocess.quality import judge, screen
-from braincase.preprocess.template import load_template
+from braincase.images.geometry import STANDARD_GRID, apply_affine
+from braincase.images.volume import Volume, read_volume, write_volume
+from braincase.preprocess.prepare_volume import Prepared, prepare_volume
+from braincase.preprocess.quality.verdict import judge, screen
+from braincase.preprocess.space.template import load_template
 from braincase.simulate.head import Pose, Scanning, random_pose, simulate_head
-from braincase.volume import Volume, read_volume, write_volume
 
 #: A start counts as recovered when the brain lies this near, on average, mm.
 RECOVERED_MM = 5.0

@@ -16,12 +16,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 import preprocess_heads as heads
-from braincase.preprocess import standard
+from braincase.images.volume import Volume
 from braincase.preprocess.bias import ITERATIONS, SHRINK, TOLERANCE, bias_field
-from braincase.preprocess.pipeline import prepare_volume
-from braincase.preprocess.template import load_template
+from braincase.preprocess.prepare_volume import prepare_volume
+from braincase.preprocess.space import standard
+from braincase.preprocess.space.template import load_template
 from braincase.simulate.head import Scanning, random_pose, simulate_head
-from braincase.volume import Volume
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from braincase.geometry import STANDARD_GRID, Affine, apply_affine
-from braincase.preprocess.coarse import turn
-from braincase.preprocess.template import CENTRE_MM, load_template
-from braincase.volume import Volume, read_volume
+from braincase.images.geometry import STANDARD_GRID, Affine, apply_affine
+from braincase.images.volume import Volume, read_volume
+from braincase.preprocess.registration.coarse import turn
+from braincase.preprocess.space.template import CENTRE_MM, load_template
 
 DATA = Path(os.environ.get("BRAINCASE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

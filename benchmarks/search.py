@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/search.py --sizes 10000 100000 1000000
 
 Times are of one thread's processor (so that a busy machine disturbs little), p50 and p99 over the
-queries, a whole `braincase.search.search` call with filter, own person, record and all. "pass" is
-NumPy's ``codes[rows] @ query`` over the selected rows, without which nothing exact can be; "packed"
-the same over a copy of just these rows, which no filter known beforehand has. FAISS and hnswlib are
-measured if installed; hnswlib is built once, single-threaded, and is approximate. "first" is the
+queries, a whole `braincase.search.nearest.search` call with filter, own person, record and all.
+"pass" is NumPy's ``codes[rows] @ query`` over the selected rows, without which nothing exact can
+be; "packed" the same over a copy of just these rows, which no filter known beforehand has. FAISS
+and hnswlib are measured if installed; hnswlib is built once, single-threaded, and is approximate.
+"first" is the
 first search with a filter, which evaluates it on all cases; the next ones know what it leaves.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from braincase.gallery import NewCase, Query, create_gallery, open_gallery
-from braincase.search import search
+from braincase.search.nearest import search
 
 MODEL = "f" * 64
 N_CELLS = 150

@@ -27,9 +27,9 @@ SERVE = """
 import sys
 from pathlib import Path
 from braincase.web.run import run
-from braincase.web.settings import Limits, Settings
+from braincase.web.service_settings import Limits, ServiceSettings
 free = Limits(requests="", searches="", uploads="", logins="")
-run(Settings(sys.argv[1], port=0, audit=Path(sys.argv[2]), limits=free))
+run(ServiceSettings(sys.argv[1], port=0, audit=Path(sys.argv[2]), limits=free))
 """
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from braincase.checkpoint import load_model
-from braincase.cohort import open_cohort
-from braincase.embed import embedder
-from braincase.regions import label_volume, load_regions
-from braincase.sight import sight_of
+from braincase.cohort.cohort import open_cohort
+from braincase.images.atlas import label_volume, load_regions
+from braincase.models.attribution import sight_of
+from braincase.models.embed import embedder
+from braincase.models.model import load_model
 
 PARTS = [
     f"{side}-{part}"

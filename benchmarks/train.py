@@ -1,8 +1,10 @@
 """Training and encoding throughput against a naive PyTorch version of the same network.
 
-Naive: float32, NCDHW, a Dataset that opens one NIfTI file a scan. Ours: `braincase.train` as it is
-(8-bit volumes resident, channels last, bf16 where the hardware is faster in it). Both in one run on
-one machine; look at the ratios. Usage: python benchmarks/train.py [--resolution 4] [--scans 64]
+Naive: float32, NCDHW, a Dataset that opens one NIfTI file a scan. Ours: `braincase.models.train` as
+it is (8-bit volumes resident, channels last, bf16 where the hardware is faster in it). Both in one
+run on one machine; look at the ratios.
+
+    python benchmarks/train.py [--resolution 4] [--scans 64]
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from braincase.cohort import Cohort
-from braincase.embed import embedder
-from braincase.geometry import grid_of_resolution
-from braincase.losses import allowed_exemplars, mean_exemplar_distances, metric_loss
-from braincase.model import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
-from braincase.settings import Settings, load_settings
+from braincase.cohort.cohort import Cohort
+from braincase.images.geometry import grid_of_resolution
+from braincase.models.embed import embedder
+from braincase.models.losses import allowed_exemplars, mean_exemplar_distances, metric_loss
+from braincase.models.network import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
+from braincase.models.settings import ModelSettings, load_settings
+from braincase.models.train import best_precision, train_model
 from braincase.simulate.cohort import recipe_of, write_visits
 from braincase.simulate.people import SIZES, draw_visits
-from braincase.train import best_precision, train_model
 
 
 class NaiveScans(Dataset):  # type: ignore[type-arg]
@@ -48,7 +50,7 @@ class NaiveScans(Dataset):  # type: ignore[type-arg]
 
 
 def naive_network(
-    settings: Settings, cohort: Cohort, device: torch.device
+    settings: ModelSettings, cohort: Cohort, device: torch.device
 ) -> PaperCAE | BraincaseCAE:
     """The same network in PyTorch's default layout, each cell's neighbours gathered by copies."""
     network = build_network(settings, cohort.grid)
@@ -60,7 +62,7 @@ def naive_network(
     return network.to(device)
 
 
-def naive_epoch(cohort: Cohort, settings: Settings, device: torch.device) -> None:
+def naive_epoch(cohort: Cohort, settings: ModelSettings, device: torch.device) -> None:
     network = naive_network(settings, cohort, device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate)
     loader = DataLoader(NaiveScans(cohort), settings.batch_size, shuffle=True, drop_last=True)
@@ -77,7 +79,7 @@ def naive_epoch(cohort: Cohort, settings: Settings, device: torch.device) -> Non
         optimizer.step()
 
 
-def naive_encode(cohort: Cohort, settings: Settings, device: torch.device) -> None:
+def naive_encode(cohort: Cohort, settings: ModelSettings, device: torch.device) -> None:
     network = naive_network(settings, cohort, device).eval()
     with torch.no_grad():
         for volumes, _ in DataLoader(NaiveScans(cohort), settings.batch_size):
@@ -103,7 +105,7 @@ def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * n**3 / seconds(lambda: a @ a) / 1e9
 
 
-def step_gflop(cohort: Cohort, settings: Settings) -> float:
+def step_gflop(cohort: Cohort, settings: ModelSettings) -> float:
     """Floating-point operations of one scan's forward and backward pass, in units of 1e9."""
     network = build_network(settings, cohort.grid)
     with FlopCounterMode(display=False) as counter:

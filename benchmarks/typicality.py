@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from braincase.checkpoint import load_model
-from braincase.cohort import Cohort, open_cohort
-from braincase.embed import embedder
+from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.evaluate import open_study
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
-from braincase.neighbours import calibrate, neighbour_labels
-from braincase.search import search
-from braincase.typicality import ALPHA, nearest_distances, typicality
+from braincase.models.embed import embedder
+from braincase.models.model import load_model
+from braincase.population.neighbour_labels import calibrate, neighbour_labels
+from braincase.population.typicality import ALPHA, nearest_distances, typicality
+from braincase.search.nearest import search
 
 Volume = NDArray[np.uint8]
 LEVELS = (0.01, 0.05, 0.10, 0.20)

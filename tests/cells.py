@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from braincase.gallery import Gallery, open_gallery
-from braincase.geometry import CELLS
-from braincase.indexing import index_cohort
+from braincase.images.geometry import CELLS
+from braincase.workflows.index_cohort import index_cohort
 
 MODEL = "c" * 64
 

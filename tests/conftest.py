@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from milvus_server import Server, running_server, why_not
 from simulated import clinic_cohort, tiny_cohort
 from web_service import fill, untrained_model

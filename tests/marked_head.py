@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from braincase.geometry import Affine, apply_affine
+from braincase.images.geometry import Affine, apply_affine
 from braincase.simulate.head import Pose, Scanning, simulate_head
 from markers import stored_as, write_analyze, write_dicom
 

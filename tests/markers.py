@@ -18,8 +18,8 @@ from nibabel.orientations import (
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from braincase.geometry import zooms_of
-from braincase.volume import Volume
+from braincase.images.geometry import zooms_of
+from braincase.images.volume import Volume
 
 #: World millimetres (RAS) of three unlike marks: bright at the right, dim at the left.
 MARKS_MM = {900: (30.0, 12.0, 6.0), 600: (-24.0, 30.0, -12.0), 300: (-6.0, -30.0, 24.0)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braincase.cohort import Cohort
-from braincase.geometry import HALF_GRID
+from braincase.cohort.cohort import Cohort
+from braincase.images.geometry import HALF_GRID
 from braincase.simulate.cohort import recipe_of, simulate_cohort, write_visits
 from braincase.simulate.people import Size, draw_visits
 

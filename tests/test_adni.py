@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from braincase.cohort.packing import OWN_COLUMNS
 from braincase.errors import UsageError
-from braincase.packing import OWN_COLUMNS
 from braincase.sources.adni import read_adni
 from braincase.sources.find import find_scans, recognise
 from refusals import refused

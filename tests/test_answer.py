@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from braincase.alike import split_of
-from braincase.answer import answer
-from braincase.ask import Asked
+from braincase.answer.compose import answer
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import NewCase, Query, create_gallery
-from braincase.learned import FOLDER
-from braincase.neighbours import calibrate
-from braincase.search import search
-from braincase.typicality import nearest_distances
+from braincase.population.cache import FOLDER
+from braincase.population.neighbour_labels import calibrate
+from braincase.population.similarity import disease_axes_of
+from braincase.population.typicality import nearest_distances
+from braincase.search.nearest import search
+from braincase.search.pipeline import FinishedSearch
 from cells import MODEL, cell_means, gallery_of
 from gallery_cases import some_cases
 
@@ -30,7 +30,7 @@ def asked_for(gallery, scan_id, **settings):
     query = Query(
         case.code, MODEL, subject=case.subject, scan_id=scan_id, labels=case.labels, **settings
     )
-    return Asked(gallery, query, search(gallery, query))
+    return FinishedSearch(gallery, query, search(gallery, query))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_what_became_of_each_hit_is_that_of_its_person(gallery, clinic):
     subject = str(visits[visits > 1].index[0])
     first, later = sorted(gallery.person(subject), key=lambda case: case.labels["age"])[:2]
     query = Query(first.code, MODEL, k=1, subject="somebody else")
-    told = answer(Asked(gallery, query, search(gallery, query)))
+    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
     assert told.hits[0].hit.scan_id == first.scan_id
     outcome = told.hits[0].outcome[0]
     assert outcome.scan_id == later.scan_id
@@ -126,7 +126,7 @@ def test_a_small_gallery_gives_shares_without_calibration_or_p_value(tmp_path):
     gallery = create_gallery(tmp_path / "g", "a" * 64, 4)
     gallery.add(some_cases(10), "a" * 64)
     query = Query(some_cases(1)[0].code, "a" * 64, k=3, subject="x")
-    told = answer(Asked(gallery, query, search(gallery, query)))
+    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
     assert told.neighbours.shares
     assert told.calibration is None
     assert told.typicality is None
@@ -137,7 +137,7 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
     gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
     gallery.add([NewCase("sub-a", "a", [0.0, 1.0]), NewCase("sub-b", "b", [1.0, 0.0])], "m")
     query = Query([0.0, 0.5], "m", k=1)
-    told = answer(Asked(gallery, query, search(gallery, query)))
+    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
     assert told.hits[0].regions == ()
     assert (told.label, told.neighbours) == (None, None)
     gallery.close()
@@ -200,7 +200,7 @@ def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
 
 
 def test_patients_are_told_apart_by_abnormality_and_not_by_normal_anatomy(gallery, clinic):
-    split = split_of(gallery)
+    split = disease_axes_of(gallery)
     assert (split.controls, split.kinds) == (32, ("AD",))
     cases = gallery.one_scan_each(1000)
     build, illness = split.parts([c.code for c in cases], [c.labels for c in cases])
@@ -230,7 +230,7 @@ def test_a_unit_of_abnormality_is_the_spread_of_controls_never_seen(tmp_path):
     for n in (60, 300):
         gallery = create_gallery(tmp_path / str(n), "m", 4)
         gallery.add([*people(n, "CN", 1), *people(n, "AD", 2)], "m")
-        split = split_of(gallery)
+        split = disease_axes_of(gallery)
         new = [list(people(500, kind, 9)) for kind in ("CN", "AD")]
         well, ill = (
             split.parts([c.code for c in cases], [c.labels for c in cases])[1][:, 0]
@@ -249,7 +249,7 @@ def test_without_enough_patients_there_is_no_split(tiny, tmp_path):
     gallery = gallery_of(tiny, tmp_path / "g")
     for _ in range(2):  # learned, then read again
         with pytest.raises(GalleryError, match="12 controls with age and sex"):
-            split_of(gallery)
+            disease_axes_of(gallery)
     gallery.close()
 
 

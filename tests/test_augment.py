@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from braincase import augment as module
-from braincase.augment import augment
+from braincase.models import augment as module
+from braincase.models.augment import augment
 
 
 def one_voxel(n: int) -> torch.Tensor:

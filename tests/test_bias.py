@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from numpy.testing import assert_allclose
 
 from braincase.preprocess.bias import FIRST, ITERATIONS, SHRINK, bias_field
-from braincase.preprocess.template import load_template
+from braincase.preprocess.space.template import load_template
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from scipy import ndimage
 from braincase.preprocess.brain import (
     brain_mask,
     is_skull_stripped,
-    smooth_bias,
     stripped_mask,
     tissue_brightness,
 )
-from braincase.preprocess.template import load_template
+from braincase.preprocess.registration.coil import smooth_bias
+from braincase.preprocess.space.template import load_template
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from braincase.cli import app, main
-from braincase.cohort import Case, Cohort, write_case
-from braincase.geometry import HALF_GRID
+from braincase.cli.main import app, main
+from braincase.cohort.cohort import Cohort, PreparedScan, write_case
+from braincase.images.geometry import HALF_GRID
+from braincase.images.volume import write_volume
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.scan import Scan
-from braincase.volume import write_volume
 
 QUICK = 'name = "quick"\nchannels = 4\nepochs = 2\nbatch_size = 8\n'
 ROOT = Path(__file__).parents[1]
@@ -265,7 +265,9 @@ def test_bad_scans_are_listed_and_never_stop_a_cohort(
     images[0].write_bytes(b"no image")
     constant = Scan(folder, tiny.table["subject"].iloc[1], tiny.table["session"].iloc[1])
     recipe = {"Recipe": tiny.recipe}
-    write_case(folder, HALF_GRID, Case(constant, np.full(HALF_GRID.shape, 9, np.uint8), recipe))
+    write_case(
+        folder, HALF_GRID, PreparedScan(constant, np.full(HALF_GRID.shape, 9, np.uint8), recipe)
+    )
     code, out, _ = run(capsys, "census", folder, "--json")
     assert code == 0
     dropped = dict(json.loads(out)["dropped"])
@@ -279,7 +281,9 @@ def test_two_recipes_in_one_cohort_are_refused(
     folder = tmp_path / "cohort"
     shutil.copytree(tiny.folder, folder, ignore=shutil.ignore_patterns("packed"))
     volume = tiny.volumes[0]
-    write_case(folder, HALF_GRID, Case(Scan(folder, "new"), volume, {"Recipe": {"Name": "other"}}))
+    write_case(
+        folder, HALF_GRID, PreparedScan(Scan(folder, "new"), volume, {"Recipe": {"Name": "other"}})
+    )
     code, _, err = run(capsys, "train", folder, "--out", tmp_path / "m")
     assert code == 1
     assert "2 preprocessing recipes" in only_line(err)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from braincase.checkpoint import Model, save_model
 from braincase.gallery import open_gallery
-from braincase.geometry import HALF_GRID
-from braincase.model import build_network
-from braincase.preprocess.pipeline import recipe_of
-from braincase.settings import Settings
+from braincase.images.geometry import HALF_GRID
+from braincase.models.model import Model, save_model
+from braincase.models.network import build_network
+from braincase.models.settings import ModelSettings
+from braincase.preprocess.prepare_volume import recipe_of
 from gallery_cases import filled_gallery, some_cases
 from test_cli import only_line, run
 from test_raw_indexing import table  # noqa: F401
@@ -21,7 +21,7 @@ from test_raw_indexing import table  # noqa: F401
 def untrained(tiny, tmp_path_factory):
     """A model with random weights: what it says of a brain is of no matter here."""
     folder = tmp_path_factory.mktemp("model") / "m"
-    settings = Settings(name="untrained", channels=4)
+    settings = ModelSettings(name="untrained", channels=4)
     network = build_network(settings, HALF_GRID).eval()
     model = Model(network, settings, HALF_GRID, recipe_of(HALF_GRID), {"losses": {}})
     save_model(folder, model, "untrained")
@@ -161,7 +161,7 @@ def test_a_gallery_is_spread_and_searched_by_commands(gallery, milvus, capsys):
 
 
 def test_every_command_has_help_and_stands_in_the_readme():
-    from braincase.cli_gallery import gallery_app
+    from braincase.cli.gallery import gallery_app
 
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for command in gallery_app.registered_commands:

@@ -12,25 +12,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braincase.card import write_card
-from braincase.checkpoint import load_model, save_model
-from braincase.cohort import Cohort
-from braincase.embed import embedder
+from braincase.cohort.cohort import Cohort
 from braincase.errors import BraincaseError
 from braincase.gallery import create_gallery, open_gallery
-from braincase.geometry import HALF_GRID
-from braincase.indexing import index_cohort
-from braincase.query import read_query
-from braincase.regions import label_volume
-from braincase.settings import Settings
+from braincase.images.atlas import label_volume
+from braincase.images.geometry import HALF_GRID
+from braincase.images.volume import write_volume
+from braincase.models.card import write_card
+from braincase.models.embed import embedder
+from braincase.models.model import load_model, save_model
+from braincase.models.settings import ModelSettings
+from braincase.models.train import train_model
+from braincase.search.query_scan import read_query
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.table import read_table
-from braincase.train import train_model
-from braincase.volume import write_volume
+from braincase.workflows.index_cohort import index_cohort
 from markers import write_dicom
 from test_cli import only_line, run
 
-QUICK = Settings("quick", channels=4, epochs=4, batch_size=16)
+QUICK = ModelSettings("quick", channels=4, epochs=4, batch_size=16)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from braincase.preprocess import coarse
-from braincase.preprocess.sampling import Stack
-from braincase.preprocess.template import load_template
+from braincase.preprocess.registration import coarse
+from braincase.preprocess.space.sampling import Stack
+from braincase.preprocess.space.template import load_template
 
 
 def lying(way: coarse.Turn, scale: float, shift_mm: np.ndarray, size: int = 36) -> np.ndarray:

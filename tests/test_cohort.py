@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braincase.cohort import (
-    Case,
+from braincase.cohort.cohort import (
+    PreparedScan,
     finish_cohort,
     has_case,
     open_cohort,
     update_labels,
     write_case,
 )
-from braincase.derivatives import image_path, sidecar_path
+from braincase.cohort.derivatives import image_path, sidecar_path
+from braincase.cohort.packing import packing_alone
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.geometry import HALF_GRID, STANDARD_GRID, Grid
-from braincase.packing import packing_alone
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid
 from braincase.sources.census import take_census
 from braincase.sources.scan import Scan
 
@@ -53,7 +53,7 @@ def volume_of(scan: Scan, grid: Grid = HALF_GRID) -> np.ndarray:
 
 def put(folder: Path, scan: Scan, recipe=RECIPE, grid: Grid = HALF_GRID) -> Path:
     more = {"Recipe": recipe, "Transform": np.eye(4), "Quality": {"snr": np.float32(0.5)}}
-    return write_case(folder, grid, Case(scan, volume_of(scan, grid), more))
+    return write_case(folder, grid, PreparedScan(scan, volume_of(scan, grid), more))
 
 
 @pytest.fixture
@@ -378,7 +378,7 @@ def test_the_census_counts_what_can_be_used_by_the_asked_label(folder):
 def test_the_same_voxels_under_two_names_are_reported(folder):
     twin = scan_of("777", diagnosis="CN")
     more = {"Recipe": RECIPE}
-    write_case(folder, HALF_GRID, Case(twin, volume_of(SCANS[0]), more))
+    write_case(folder, HALF_GRID, PreparedScan(twin, volume_of(SCANS[0]), more))
     open_cohort(folder)
     assert census_of(folder)["duplicates"] == [["sub-010_ses-M12", "sub-777"]]
 
@@ -458,7 +458,7 @@ def test_what_does_not_fit_is_not_written(tmp_path):
     scan = SCANS[0]
     for volume in (volume_of(scan)[1:], volume_of(scan).astype(np.float32)):
         with pytest.raises(ScanError, match="expected uint8"):
-            write_case(tmp_path, HALF_GRID, Case(scan, volume, {}))
+            write_case(tmp_path, HALF_GRID, PreparedScan(scan, volume, {}))
     for name in ("../../etc", "a_b", "a/b", ""):
         with pytest.raises(ScanError, match="letters and digits"):
             put(tmp_path, scan_of(name))

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.shards import PackedVolumes
 from braincase.evaluate import open_study, run_confound
-from braincase.evaluate.neighbours import link_people, measure_sharing, neighbourhood
 from braincase.evaluate.readout import read_out
+from braincase.evaluate.shared_attributes import link_people, measure_sharing, neighbourhood
 from braincase.evaluate.study import Attribute, attribute_of
-from braincase.geometry import HALF_GRID
-from braincase.packed import PackedVolumes
+from braincase.images.geometry import HALF_GRID
 from pca import fit_by
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from braincase.demo import run_demo
+from braincase.workflows.demo import run_demo
 
 QUICK = 'name = "{name}"\nchannels = 4\nepochs = 1\nbatch_size = 8\nalpha = {alpha}\n'
 

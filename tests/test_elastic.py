@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import ndimage
 
-from braincase.geometry import STANDARD_GRID
-from braincase.preprocess.elastic import affine_part, depth_by, displacement
-from braincase.preprocess.template import load_template
+from braincase.images.geometry import STANDARD_GRID
+from braincase.preprocess.registration.elastic import affine_part, depth_by, displacement
+from braincase.preprocess.space.template import load_template
 
 SEEN = np.ones(STANDARD_GRID.shape, bool)
 

@@ -12,8 +12,8 @@ import pytest
 from braincase.errors import CohortError, LeakError
 from braincase.evaluate import open_study, remember, run_honest, run_paper
 from braincase.evaluate.honest import MOST_SCANS, _sample, verdict
-from braincase.evaluate.records import Estimate
-from braincase.report import write_report
+from braincase.evaluate.results import Estimate
+from braincase.report.evaluation import write_report
 from pca import fit_by, fit_pca
 
 MODELS = ("plain", "braincase")

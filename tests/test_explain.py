@@ -3,17 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from braincase.explain import (
-    agreement_map,
-    difference_map,
-    explain,
-    smoothed,
-    usual_spread,
-)
+from braincase.answer.maps import agreement_map, difference_map
+from braincase.answer.shares import explain
 from braincase.gallery import Query
-from braincase.geometry import CELLS, HALF_GRID
-from braincase.regions import load_regions, region_weights
-from braincase.search import search
+from braincase.images.atlas import load_regions, region_weights
+from braincase.images.geometry import CELLS, HALF_GRID
+from braincase.population.spread import smoothed, usual_spread
+from braincase.search.nearest import search
 from gallery_cases import filled_gallery, some_codes
 
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from braincase.errors import ScanError, UsageError
+from braincase.images.volume import Volume
 from braincase.preprocess.extract import extract_natively
-from braincase.volume import Volume
 
 VOLUME = Volume(
     np.random.default_rng(0).random((9, 8, 7)).astype(np.float32), np.diag([2.0, 3, 4, 1])

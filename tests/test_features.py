@@ -9,7 +9,7 @@ from braincase.evaluate.features import (
     tissue_intensities,
     tissue_shares,
 )
-from braincase.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 
 
 def finer(image):

@@ -9,7 +9,7 @@ import pytest
 
 from braincase.errors import FingerprintError, GalleryError, UsageError
 from braincase.gallery import NewCase, Query, create_gallery, open_gallery
-from braincase.search import search
+from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, some_cases, some_codes
 
 ENGINES = ["embedded", pytest.param("milvus", marks=pytest.mark.xdist_group("milvus"))]

@@ -14,9 +14,9 @@ import pytest
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import Query, create_gallery, open_gallery, sync_gallery
-from braincase.gallery.collection import Collection
-from braincase.gallery.place import place_of
-from braincase.search import search
+from braincase.gallery.milvus.collection import Collection
+from braincase.gallery.url import parse_url
+from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, some_cases, some_codes
 
 pytestmark = pytest.mark.xdist_group("milvus")
@@ -81,7 +81,7 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
 
 
 def test_only_opaque_fields_go_to_milvus(gallery, url):
-    collection = Collection(place_of(url))
+    collection = Collection(parse_url(url))
     described = collection._client.describe_collection(collection.place.collection)
     names = [field["name"] for field in described["fields"]]
     assert names == ["key", "added_in", "removed_in", "lot", "checksum", "vector"]
@@ -114,7 +114,7 @@ for start in range(0, len(cases), 5):
 #: Kills the process in its third call of a method of the collection, before or after the call.
 FAULT = """
 import os, signal
-from braincase.gallery.collection import Collection
+from braincase.gallery.milvus.collection import Collection
 def dying(self, *args, method=Collection.{method}, count=[0]):
     count[0] += 1
     answer = method(self, *args) if {after} or count[0] < 3 else None
@@ -172,7 +172,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(gallery, url, batches
 
 
 def test_what_was_written_a_while_ago_needs_no_wait(gallery, monkeypatch):
-    monkeypatch.setattr("braincase.gallery.collection.SKEW_S", 0.5)
+    monkeypatch.setattr("braincase.gallery.milvus.collection.SKEW_S", 0.5)
     time.sleep(0.6)
     monkeypatch.setattr(gallery, "_from_record", no_record)
     for case in some_cases(100)[::20]:  # each seen, though nothing is 'strong'
@@ -196,7 +196,7 @@ def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypa
 
 def test_a_collection_that_lost_cases_is_noticed_and_brought_up(gallery, url):
     gallery.close()
-    collection = Collection(place_of(url))
+    collection = Collection(parse_url(url))
     lost = list(collection.held("key < 20"))
     collection.delete(lost)
     collection.close()
@@ -249,7 +249,7 @@ def test_an_embedded_gallery_is_spread_by_sync(milvus, tmp_path):
 
 
 def test_a_collection_of_another_gallery_or_program_is_left_alone(gallery, url, milvus, tmp_path):
-    collection = place_of(url).collection
+    collection = parse_url(url).collection
     create_gallery(tmp_path / "other", MODEL, 4).close()
     foreign = f"milvus://{milvus}/{collection}?record={tmp_path}/other"
     for attempt in (open_gallery, sync_gallery):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from braincase.preprocess.coarse import turn
-from braincase.preprocess.gauss_newton import (
+from braincase.preprocess.registration.coarse import turn
+from braincase.preprocess.registration.gauss_newton import (
     RADIUS_MM,
     USUAL_SCALE,
     Fit,
@@ -18,8 +18,8 @@ from braincase.preprocess.gauss_newton import (
     polynomials,
     target_at,
 )
-from braincase.preprocess.sampling import Stack
-from braincase.preprocess.template import load_template
+from braincase.preprocess.space.sampling import Stack
+from braincase.preprocess.space.template import load_template
 
 #: Exact answers are wanted here, so nothing pulls the scales to what heads are like.
 FREE = Schedule(25, tolerance_mm=0.001, scale_prior=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from braincase.geometry import apply_affine, zooms_of
+from braincase.images.geometry import apply_affine, zooms_of
 from braincase.simulate.head import Pose, Scanning, SimulatedHead, random_pose, simulate_head
 from braincase.simulate.head_anatomy import load_template
 

@@ -6,7 +6,7 @@ import pytest
 
 from braincase.errors import UsageError
 from braincase.sources.find import find_scans, recognise
-from braincase.sources.images import read_image, read_images
+from braincase.sources.image_folder import read_image, read_images
 from refusals import refused
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from braincase.errors import FingerprintError
 from braincase.gallery import open_gallery
-from braincase.geometry import HALF_GRID, STANDARD_GRID
-from braincase.indexing import index_cohort
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.workflows.index_cohort import index_cohort
 from gallery_cases import MODEL
 
 

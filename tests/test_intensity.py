@@ -10,7 +10,7 @@ from braincase.preprocess.intensity import (
     by_gamma,
     by_white_matter,
 )
-from braincase.preprocess.template import load_template
+from braincase.preprocess.space.template import load_template
 
 
 @pytest.fixture

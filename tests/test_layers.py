@@ -1,78 +1,108 @@
-"""A file imports only what stands above it in the flow (DESIGN section 2); torch stays inside."""
+"""The order of the rooms: imports run down, never in a circle, and torch stays in one room."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "braincase"
 
-#: From the top of the flow to the bottom; a module may import its own layer and those above it.
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "purpose"),
-    ("geometry", "atomic", "progress", "parallel"),
-    ("header", "volume", "sources"),
-    ("packed", "derivatives", "packing", "cohort", "splits", "metrics", "ranking"),
-    ("simulate", "preprocess"),
-    ("settings", "about"),
-    ("augment", "model", "losses", "checkpoint", "embed", "train", "card", "sight"),
-    ("gallery", "regions", "search", "indexing", "raw_indexing"),
-    ("evaluate",),
-    ("explain", "neighbours", "normative", "outcome", "refine", "typicality"),
-    ("learned", "normal", "alike"),
-    ("pictures", "explain_picture"),
-    ("report",),
-    ("experiment", "query", "ask", "answer", "explain_hits", "wording"),
-    ("api",),
-    ("demo", "web"),
-    ("cli_words", "cli_search", "cli_web", "cli_gallery"),
-    ("cli", "__main__"),
+#: From the bottom of the house to the top; a file may import its own room and those before it.
+ROOMS: tuple[str, ...] = (
+    *("errors", "purpose", "version", "labels", "files", "progress", "parallel"),  # the ground
+    "images",
+    "sources",
+    "encoder",
+    "cohort",
+    "gallery",
+    "preprocess",
+    "simulate",
+    "models",
+    "population",
+    "search",
+    "answer",
+    "evaluate",
+    "report",
+    "workflows",
+    "api",
+    "web",
+    "cli",
+    "__main__",
 )
-TORCH = {"augment", "model", "losses", "train", "checkpoint", "embed", "sight"}
+
+#: The one exception: it moves arrays to a torch device that its caller names, and imports it then.
+PUTS_ON_DEVICE = SOURCE / "preprocess" / "prepare_volume.py"
 
 
-def top_name(path: Path) -> str:
+def room_of(path: Path) -> str:
     """The module or package directly below ``braincase``."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+def module_of(path: Path) -> str:
+    """The dotted name of a file."""
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for path in SOURCE.rglob("*.py")}
+
+
 def imports_of(path: Path) -> list[tuple[str, int]]:
-    """Absolute names imported anywhere in a file, with their lines."""
-    found = []
+    """Modules of Braincase that a file imports anywhere, for type checkers too, with their lines.
+
+    Only the file itself counts that gives the name: ``from braincase.gallery import exact`` is an
+    import of ``braincase.gallery.exact``.
+    """
+    imported = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.append((node.module, node.lineno))
-            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
-    return found
+            imported += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import hides where it leads"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                imported.append((inner if inner in FILES else node.module, node.lineno))
+    return [(name, line) for name, line in imported if name in FILES]
 
 
-def test_every_module_has_a_layer() -> None:
-    names = {top_name(p) for p in SOURCE.rglob("*.py")} - {"__init__"}
-    known = {name for layer in LAYERS for name in layer}
-    assert names <= known, f"give {sorted(names - known)} a place in LAYERS"
+def test_every_file_stands_in_a_room() -> None:
+    rooms = {room_of(path) for path in FILES.values()} - {"__init__"}
+    assert rooms == set(ROOMS)
 
 
-def test_no_import_goes_upward() -> None:
-    level = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+def test_no_import_runs_up() -> None:
+    floor = {f"braincase.{name}": i for i, name in enumerate(ROOMS)}
     wrong = [
         f"{path.relative_to(SOURCE)}:{line} imports {name}"
-        for path in SOURCE.rglob("*.py")
+        for path in FILES.values()
+        if path != SOURCE / "__init__.py"
         for name, line in imports_of(path)
-        if name.startswith("braincase.")
-        and top_name(path) in level
-        and level.get(name.split(".")[1], -1) > level[top_name(path)]
+        # `braincase` itself is the front door: nothing in the house goes out through it.
+        if name == "braincase"
+        or floor[".".join(name.split(".")[:2])] > floor[f"braincase.{room_of(path)}"]
     ]
     assert not wrong, wrong
 
 
-def test_only_the_learning_half_reaches_torch() -> None:
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: {other for other, _ in imports_of(path) if other != name}
+        for name, path in FILES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(f"a circle: {' -> '.join(error.args[1])}") from None
+
+
+def test_torch_stays_in_one_room() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)}:{node.lineno}"
-        for path in SOURCE.rglob("*.py")
-        if top_name(path) not in TORCH
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for path in FILES.values()
+        if room_of(path) != "models" and path != PUTS_ON_DEVICE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in (
             [node.module or ""]
@@ -87,7 +117,7 @@ def test_only_the_learning_half_reaches_torch() -> None:
 def test_modules_stay_short() -> None:
     long = {
         str(path.relative_to(SOURCE)): lines
-        for path in SOURCE.rglob("*.py")
+        for path in FILES.values()
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long, f"is there a second idea in {long}?"

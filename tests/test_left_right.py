@@ -24,17 +24,19 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from braincase.augment import augment
-from braincase.checkpoint import load_model
-from braincase.cohort import Cohort, open_cohort
-from braincase.derivatives import image_path, sidecar_path
-from braincase.embed import embedder
-from braincase.explain import difference_map, explain, usual_spread, write_map
-from braincase.geometry import HALF_GRID, STANDARD_GRID, Grid, apply_affine
-from braincase.normative import deviation_of, fit_normative
-from braincase.preprocess.measures import reference
-from braincase.preprocess.prepare import Plan, prepare_cohort
-from braincase.regions import label_volume, load_regions
+from braincase.answer.maps import difference_map, write_map
+from braincase.answer.shares import explain
+from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.cohort.derivatives import image_path, sidecar_path
+from braincase.images.atlas import label_volume, load_regions
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid, apply_affine
+from braincase.models.augment import augment
+from braincase.models.embed import embedder
+from braincase.models.model import load_model
+from braincase.population.normative import deviation_of, fit_normative
+from braincase.population.spread import usual_spread
+from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
+from braincase.preprocess.quality.measures import reference
 from braincase.sources.find import find_scans
 from braincase.sources.scan import Scan
 from marked_head import MARK, MIRRORED, STORED, World, every_source, marked_head, put

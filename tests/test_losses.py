@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from braincase.losses import (
+from braincase.models.losses import (
     allowed_exemplars,
     mean_exemplar_distances,
     metric_loss,

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from braincase.errors import UsageError
-from braincase.metrics import (
+from braincase.evaluate.metrics import (
     bootstrap_interval,
     clustering_accuracy,
     kmeans_accuracy,

@@ -7,14 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from braincase.checkpoint import Model
-from braincase.embed import embedder, reconstruct
 from braincase.errors import ScanError
-from braincase.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
-from braincase.model import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
-from braincase.settings import Settings
+from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
+from braincase.models.embed import embedder, reconstruct
+from braincase.models.model import Model
+from braincase.models.network import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
+from braincase.models.settings import ModelSettings
 
-SMALL = {"paper": Settings("p", "paper", channels=3), "braincase": Settings("b", channels=2)}
+SMALL = {
+    "paper": ModelSettings("p", "paper", channels=3),
+    "braincase": ModelSettings("b", channels=2),
+}
 
 
 @pytest.mark.parametrize("grid", [HALF_GRID, STANDARD_GRID])

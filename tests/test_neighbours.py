@@ -3,14 +3,15 @@ import json
 import numpy as np
 import pytest
 
+from braincase.answer.follow_up import follow_ups
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import Hit, NewCase, Query, create_gallery
-from braincase.neighbours import calibrate, neighbour_labels
-from braincase.outcome import outcomes
-from braincase.refine import learn_direction, refined_code, write_hits
-from braincase.search import search
+from braincase.population.neighbour_labels import calibrate, neighbour_labels
+from braincase.population.typicality import nearest_distances, typicality
+from braincase.report.hits_table import write_hits
+from braincase.search.nearest import search
+from braincase.search.refine import learn_direction, refined_code
 from braincase.sources.table import read_table
-from braincase.typicality import nearest_distances, typicality
 from gallery_cases import MODEL, N_CELLS
 
 
@@ -175,7 +176,7 @@ def test_what_became_of_a_neighbour_is_told_in_order(visits):
         hit(2, "b", "CN", "m6"),
         hit(3, "a", "MCI", "m12", age=71.0),
     ]
-    first, second = outcomes(visits, hits)
+    first, second = follow_ups(visits, hits)
     assert first.course("diagnosis") == ["CN", "MCI", "AD"]
     assert [visit.years for visit in first.visits] == [0.5, 1.6]
     assert second.course("diagnosis") == ["CN", "AD"]

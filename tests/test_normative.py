@@ -1,20 +1,20 @@
 import numpy as np
 import pytest
 
-from braincase.derivatives import write_image
+from braincase.cohort.derivatives import write_image
 from braincase.errors import GalleryError, ModelError, UsageError
-from braincase.explain import smoothed
 from braincase.gallery import NewCase, create_gallery
-from braincase.geometry import HALF_GRID
-from braincase.normal import normal_of
-from braincase.normative import (
+from braincase.images.atlas import label_volume
+from braincase.images.geometry import HALF_GRID
+from braincase.population.controls import normal_of
+from braincase.population.normative import (
     deviation_of,
     fit_normative,
     load_normative,
     save_normative,
     terms_of,
 )
-from braincase.regions import label_volume
+from braincase.population.spread import smoothed
 from gallery_cases import MODEL
 
 LABELS, NAMES = label_volume(HALF_GRID)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError
-from braincase.packed import PackedVolumes, open_shards, write_shards
 
 SHAPE = (3, 4, 5)
 COUNT = 11

@@ -6,11 +6,11 @@ from PIL import Image
 
 from braincase.errors import GalleryError
 from braincase.gallery import NewCase, Query, create_gallery
-from braincase.gallery.planes import planes_of, planes_of_thumbnail, thumbnail_of
-from braincase.geometry import HALF_GRID, STANDARD_GRID
-from braincase.pictures import draw_search, hit_picture, query_picture, write_search_html
-from braincase.search import search
-from braincase.volume import write_volume
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.images.volume import write_volume
+from braincase.report.search_page import draw_search, hit_picture, query_picture, write_search_html
+from braincase.search.nearest import search
 from gallery_cases import MODEL, some_codes
 
 

@@ -10,19 +10,19 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from braincase.derivatives import canonical
+from braincase.cohort.derivatives import canonical
 from braincase.errors import UsageError
-from braincase.geometry import HALF_GRID, STANDARD_GRID, apply_affine
-from braincase.preprocess.pipeline import (
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
+from braincase.images.volume import Volume, read_volume
+from braincase.preprocess.prepare_volume import (
     Prepared,
     _no_finer,
     prepare_batch,
     prepare_volume,
     recipe_of,
 )
-from braincase.preprocess.standard import scales_of
+from braincase.preprocess.space.standard import scales_of
 from braincase.simulate.head import Pose, Scanning, SimulatedHead, simulate_head
-from braincase.volume import Volume, read_volume
 
 POSE = Pose((14, -7, 9), (12, -15, 10), (0.92, 0.88, 0.9))
 SCANNING = Scanning(zooms_mm=(2, 2, 2), noise=0.02)

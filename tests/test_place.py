@@ -3,15 +3,15 @@ from pathlib import Path
 import pytest
 
 from braincase.errors import UsageError
-from braincase.gallery.place import MilvusPlace, place_of
+from braincase.gallery.url import MilvusUrl, parse_url
 
 
 def test_a_place_is_a_folder_or_a_collection_with_its_record():
-    assert place_of("some/folder") == place_of("sqlite:///some/folder") == Path("some/folder")
-    assert place_of("sqlite:////root/folder") == Path("/root/folder")
-    whole = place_of("milvus://host:19530/brains?record=/data/a%20b&index=hnsw&replicas=2")
-    assert whole == MilvusPlace("host:19530", "brains", Path("/data/a b"), "hnsw", 2)
-    assert place_of(whole.url) == MilvusPlace("host:19530", "brains", Path("/data/a b"))
+    assert parse_url("some/folder") == parse_url("sqlite:///some/folder") == Path("some/folder")
+    assert parse_url("sqlite:////root/folder") == Path("/root/folder")
+    whole = parse_url("milvus://host:19530/brains?record=/data/a%20b&index=hnsw&replicas=2")
+    assert whole == MilvusUrl("host:19530", "brains", Path("/data/a b"), "hnsw", 2)
+    assert parse_url(whole.url) == MilvusUrl("host:19530", "brains", Path("/data/a b"))
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_a_place_is_a_folder_or_a_collection_with_its_record():
 )
 def test_what_is_no_place_is_told(url, said):
     with pytest.raises(UsageError, match="expected") as told:
-        place_of(url)
+        parse_url(url)
     assert said in str(told.value)
 
 
 def test_a_password_in_the_url_is_not_repeated():
     with pytest.raises(UsageError, match="BRAINCASE_MILVUS_TOKEN") as told:
-        place_of("milvus://me:secret@host:19530/brains?record=g")
+        parse_url("milvus://me:secret@host:19530/brains?record=g")
     assert "secret" not in str(told.value)

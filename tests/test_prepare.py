@@ -17,22 +17,22 @@ import numpy as np
 import pytest
 
 import slurm_node
-from braincase.cohort import open_cohort
+from braincase.cohort.cohort import open_cohort
 from braincase.errors import CohortError, UsageError
-from braincase.geometry import HALF_GRID
-from braincase.preprocess import prepare
-from braincase.preprocess.launch import Jobs, launch
-from braincase.preprocess.outcome import read_outcome, read_outcomes
-from braincase.preprocess.prepare import Plan, Shard, Summary, parse_shard, prepare_cohort
+from braincase.images.geometry import HALF_GRID
+from braincase.images.volume import write_volume
+from braincase.preprocess import prepare_cohort as prepare
+from braincase.preprocess.cluster import Jobs, launch
+from braincase.preprocess.prepare_cohort import Plan, Shard, Summary, parse_shard, prepare_cohort
+from braincase.preprocess.quality.scan_result import read_outcome, read_outcomes
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.scan import Scan
-from braincase.volume import write_volume
 
 #: Small enough to be prepared in about two seconds each.
 SMALL = Scanning(zooms_mm=(3, 3, 3), stripped=True, noise=0.02)
 DRIVER = """
 import pickle, sys
-from braincase.preprocess.prepare import prepare_cohort
+from braincase.preprocess.prepare_cohort import prepare_cohort
 if __name__ == "__main__":
     scans, plan = pickle.loads(bytes.fromhex(sys.argv[1]))
     prepare_cohort(scans, plan, workers=1)
@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 LAUNCH = """
 import pickle, sys
-from braincase.preprocess.launch import launch
+from braincase.preprocess.cluster import launch
 launch(*pickle.loads(bytes.fromhex(sys.argv[1])))
 """
 #: Cancel the first job as soon as it runs.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import braincase
-from braincase.cli import app
+from braincase.cli.main import app
 from braincase.purpose import PURPOSE
 
 PACKAGE = Path(braincase.__file__).parent

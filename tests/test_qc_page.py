@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braincase.geometry import HALF_GRID, STANDARD_GRID
-from braincase.preprocess.outcome import Outcome, read_outcome, write_outcome
-from braincase.preprocess.picture import LABELS, picture_raw, picture_standard
-from braincase.preprocess.qc_page import write_page
-from braincase.preprocess.quality import Quality, unusable
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.volume import Volume
+from braincase.preprocess.quality.picture import LABELS, picture_raw, picture_standard
+from braincase.preprocess.quality.quality_page import write_page
+from braincase.preprocess.quality.scan_result import ScanResult, read_outcome, write_outcome
+from braincase.preprocess.quality.verdict import Quality, unusable
 from braincase.sources.scan import Scan
-from braincase.volume import Volume
 
 RECIPE = {"chain": 1}
 
 
-def outcome(subject: str, grade: str, concern: float, *reasons: str) -> Outcome:
+def outcome(subject: str, grade: str, concern: float, *reasons: str) -> ScanResult:
     measures = {"agreement": 0.7, "brain_ml": 1400.0, "concern": concern}
     scan = Scan(Path(f"{subject}.nii.gz"), subject, None, {"diagnosis": "CN", "age": 71})
-    return Outcome(scan, (0, 0), Quality(grade, reasons, measures))
+    return ScanResult(scan, (0, 0), Quality(grade, reasons, measures))
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def page(tmp_path) -> str:
         outcome("good", "pass", -0.4),
         outcome("odd", "look", 0.2, "a head <b>turned</b> & so on"),
         outcome("bad", "fail", 9.0, "looks like a CT"),
-        Outcome(Scan(Path("x.nii"), "gone"), (0, 0), unusable("the file is cut off"), judged=False),
+        ScanResult(
+            Scan(Path("x.nii"), "gone"), (0, 0), unusable("the file is cut off"), judged=False
+        ),
     ]
     for each in outcomes:
         write_outcome(tmp_path, RECIPE, each, picture if each.quality.measures else None)

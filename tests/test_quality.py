@@ -6,13 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from braincase.geometry import STANDARD_GRID, apply_affine
-from braincase.preprocess.contrast import kind_of_prepared
-from braincase.preprocess.measures import cut_sides, measure_prepared, measure_raw, reference
-from braincase.preprocess.pipeline import prepare_volume
-from braincase.preprocess.quality import LIMITS, RAW_LIMITS, Limit, judge, screen, unusable
+from braincase.images.geometry import STANDARD_GRID, apply_affine
+from braincase.images.volume import Volume, read_volume
+from braincase.preprocess.prepare_volume import prepare_volume
+from braincase.preprocess.quality.contrast import kind_of_prepared
+from braincase.preprocess.quality.measures import (
+    cut_sides,
+    measure_prepared,
+    measure_raw,
+    reference,
+)
+from braincase.preprocess.quality.verdict import LIMITS, RAW_LIMITS, Limit, judge, screen, unusable
 from braincase.simulate.head import Pose
-from braincase.volume import Volume, read_volume
 from truly_prepared import COARSE, GRID, UPRIGHT, scanned
 
 WORDS = {

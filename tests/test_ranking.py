@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braincase.errors import UsageError
-from braincase.ranking import NO_CASE, rank_by_distance, rank_cases, score_ranking
+from braincase.evaluate.ranking import NO_CASE, rank_by_distance, rank_cases, score_ranking
 
 PEOPLE, CLASSES = "abcdef", ("AD", "CN", "LMCI")
 

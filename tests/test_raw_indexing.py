@@ -4,19 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from braincase.cohort.derivatives import is_cohort
+from braincase.encoder import Encoder
 from braincase.errors import CohortError
 from braincase.gallery import open_gallery
-from braincase.geometry import HALF_GRID
-from braincase.preprocess.pipeline import recipe_of
-from braincase.raw_indexing import Reader, Source, cohort_beside, index_source, is_cohort
+from braincase.images.geometry import HALF_GRID
+from braincase.images.volume import write_volume
+from braincase.preprocess.prepare_volume import recipe_of
 from braincase.simulate.head import Scanning, simulate_head
-from braincase.volume import write_volume
+from braincase.workflows.index_scans import Source, cohort_beside, index_source
 from gallery_cases import MODEL
 from test_indexing import Counting, cell_means
 
 #: Small enough to be prepared in about two seconds each.
 SMALL = Scanning(zooms_mm=(3, 3, 3), stripped=True, noise=0.02)
-READER = Reader(HALF_GRID, recipe_of(HALF_GRID), cell_means, MODEL)
+ENCODER = Encoder(cell_means, HALF_GRID, recipe_of(HALF_GRID), MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def indexed(table, tmp_path_factory):
     url = tmp_path_factory.mktemp("indexed") / "gallery"
-    return url, index_source(url, Source(table, cohort_beside(url)), READER, workers=1)
+    return url, index_source(url, Source(table, cohort_beside(url)), ENCODER, workers=1)
 
 
 def test_good_scans_are_in_the_gallery_and_the_others_are_listed_with_their_reason(indexed):
@@ -65,7 +67,7 @@ def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):
     images = sorted(cohort_beside(url).rglob("*_T1w.nii.gz"))
     written = [path.stat().st_mtime_ns for path in images]
     source = Source(table, cohort_beside(url))
-    done, _ = index_source(url, source, replace(READER, embed=counting), workers=1)
+    done, _ = index_source(url, source, replace(ENCODER, embed=counting), workers=1)
     assert (done.version, done.unchanged, counting.embedded) == (first.version, 2, 0)
     assert {why for _, why in done.failed} == {why for _, why in first.failed}
     assert [path.stat().st_mtime_ns for path in images] == written
@@ -74,13 +76,13 @@ def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):
 def test_a_run_stopped_while_it_indexes_goes_on(indexed, table, tmp_path):
     source = Source(table, cohort_beside(indexed[0]))
     with pytest.raises(KeyboardInterrupt):
-        index_source(tmp_path / "g", source, replace(READER, embed=Counting(stop_at=1)), workers=1)
-    done, _ = index_source(tmp_path / "g", source, READER, workers=1)
+        index_source(tmp_path / "g", source, replace(ENCODER, embed=Counting(stop_at=1)), workers=1)
+    done, _ = index_source(tmp_path / "g", source, ENCODER, workers=1)
     assert done.added == 2
 
 
 def test_a_model_of_another_recipe_is_told(indexed, table, tmp_path):
-    other = replace(READER, recipe={"Name": "simulated"})
+    other = replace(ENCODER, recipe={"Name": "simulated"})
     source = Source(table, cohort_beside(indexed[0]))
     _, notes = index_source(tmp_path / "g", source, other, workers=1)
     assert "the model learned from volumes made otherwise (simulated)" in notes
@@ -90,7 +92,7 @@ def test_a_source_without_a_usable_scan_makes_no_gallery(table, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.nii.gz").write_bytes(b"no image")
     with pytest.raises(CohortError):
-        index_source(tmp_path / "g", Source(tmp_path / "empty", tmp_path / "c"), READER, workers=1)
+        index_source(tmp_path / "g", Source(tmp_path / "empty", tmp_path / "c"), ENCODER, workers=1)
     assert not (tmp_path / "g").exists()
 
 

@@ -2,10 +2,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from braincase import regions as module
 from braincase.errors import UsageError
-from braincase.geometry import CELLS, HALF_GRID, STANDARD_GRID
-from braincase.regions import (
+from braincase.images import atlas as module
+from braincase.images.atlas import (
     N_CELLS,
     OUTSIDE,
     cell_of_voxels,
@@ -13,6 +12,7 @@ from braincase.regions import (
     mask_weights,
     region_weights,
 )
+from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID
 
 
 @pytest.fixture(scope="module")

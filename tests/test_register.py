@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from braincase.geometry import apply_affine
-from braincase.preprocess.coarse import turn
-from braincase.preprocess.gauss_newton import Fit
-from braincase.preprocess.register import _replace_where_better, build_pyramid, compose, register
-from braincase.preprocess.standard import mni_to_voxel
-from braincase.preprocess.template import CENTRE_MM, load_template
+from braincase.images.geometry import apply_affine
+from braincase.preprocess.registration.affine import (
+    _replace_where_better,
+    build_pyramid,
+    compose,
+    register,
+)
+from braincase.preprocess.registration.coarse import turn
+from braincase.preprocess.registration.gauss_newton import Fit
+from braincase.preprocess.space.standard import mni_to_voxel
+from braincase.preprocess.space.template import CENTRE_MM, load_template
 from braincase.simulate.head import Pose, Scanning, simulate_head
 
 COARSE = Scanning(zooms_mm=(3, 3, 3), noise=0.02)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from braincase.evaluate import open_study, remember, run_confound, run_honest, run_paper
-from braincase.report import Picture, first_line, write_report
+from braincase.report.evaluation import Picture, first_line, write_report
 from braincase.report.figures import VARIABLES, slice_url
 from pca import fit_pca
 

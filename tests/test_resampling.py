@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braincase import metrics
-from braincase.evaluate import resampling
+from braincase.evaluate import metrics, resampling
 from braincase.evaluate.resampling import draw_people, estimate, mean_of, ratio_of
 
 

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import ndimage
 
-from braincase.preprocess.sampling import (
+from braincase.preprocess.space.sampling import (
     apply_along,
     resample_cubic,
     resampling_matrix,

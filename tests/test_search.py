@@ -5,7 +5,7 @@ import pytest
 
 from braincase.errors import FingerprintError, GalleryError, UsageError
 from braincase.gallery import Query, create_gallery, score_of
-from braincase.search import search
+from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from braincase.checkpoint import Model
-from braincase.embed import embedder
-from braincase.explain import explain, region_sums
-from braincase.geometry import HALF_GRID, STANDARD_GRID
-from braincase.model import build_network
-from braincase.regions import label_volume, load_regions
-from braincase.settings import Settings
-from braincase.sight import seen_difference, sight_of
-from braincase.train import train_model
+from braincase.answer.maps import region_sums
+from braincase.answer.shares import explain
+from braincase.images.atlas import label_volume, load_regions
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.models.attribution import integrated_gradients, sight_of
+from braincase.models.embed import embedder
+from braincase.models.model import Model
+from braincase.models.network import build_network
+from braincase.models.settings import ModelSettings
+from braincase.models.train import train_model
 
 #: Parts that fill cells of their own; occipital and cerebellar cells look at each other.
 PARTS = [
@@ -32,7 +33,7 @@ def field_in_voxels(architecture, halvings):
 @pytest.mark.parametrize("architecture", ["paper", "braincase"])
 @pytest.mark.parametrize("grid", [STANDARD_GRID, HALF_GRID], ids=["2 mm", "4 mm"])
 def test_the_documented_receptive_field_is_that_of_the_gradient(architecture, grid):
-    settings = Settings("untrained", architecture=architecture, channels=2)
+    settings = ModelSettings("untrained", architecture=architecture, channels=2)
     model = Model(build_network(settings, grid), settings, grid, {}, {})
     volumes = np.random.default_rng(0).integers(0, 255, (2, *grid.shape)).astype(np.uint8)
     halvings = {2: 4, 4: 3}[grid.resolution_mm]
@@ -44,7 +45,7 @@ def test_the_documented_receptive_field_is_that_of_the_gradient(architecture, gr
 
 @pytest.fixture(scope="module")
 def trained(clinic):
-    settings = Settings("tiny", channels=8, epochs=10, batch_size=16)
+    settings = ModelSettings("tiny", channels=8, epochs=10, batch_size=16)
     return train_model(clinic, np.arange(len(clinic)), settings)
 
 
@@ -81,15 +82,15 @@ def test_what_the_model_saw_sums_to_the_squared_distance_and_lies_where_the_imag
     labels, names = label_volume(HALF_GRID)
     one, other = clinic.volumes[np.array([0, 40])]
     first, second = embedder(trained)(np.stack([one, other])).astype(np.float64)
-    seen = seen_difference(trained, one, other)
+    seen = integrated_gradients(trained, one, other)
     assert seen.sum() == pytest.approx(((first - second) ** 2).sum(), rel=0.05)
     corner = np.zeros(150)
     corner[70] = 2.0
-    weighted = seen_difference(trained, one, other, corner)
+    weighted = integrated_gradients(trained, one, other, corner)
     assert weighted.sum() == pytest.approx(2 * (first[70] - second[70]) ** 2, rel=0.05)
     hippocampus = np.isin(labels, [i for i, n in enumerate(names) if n.endswith("hippocampus")])
     changed = np.where(hippocampus, one * 0.5, one).astype(np.uint8)
-    told = region_sums(seen_difference(trained, changed, one), HALF_GRID)
+    told = region_sums(integrated_gradients(trained, changed, one), HALF_GRID)
     whole = sum(told.values())
     assert told["left-hippocampus"] + told["right-hippocampus"] == pytest.approx(whole)
     code = embedder(trained)(changed[None])[0].astype(np.float64)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError, UsageError
-from braincase.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.simulate.calibration import cohens_d
 from braincase.simulate.cohort import simulate_cohort
 from braincase.simulate.imaging import simulate_visit

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from braincase.errors import UsageError
-from braincase.preprocess.pipeline import prepare_volume
+from braincase.preprocess.prepare_volume import prepare_volume
 from braincase.simulate.raw import WAYS, simulate_raw
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan

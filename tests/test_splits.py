@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from braincase.cohort.splits import Fold, check_no_leak, group_folds
 from braincase.errors import LeakError, UsageError
-from braincase.splits import Fold, check_no_leak, group_folds
 
 
 def people(**scans_of_each):

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from braincase.geometry import HALF_GRID, STANDARD_GRID, apply_affine
-from braincase.preprocess import standard
-from braincase.preprocess.coarse import turn
-from braincase.preprocess.template import CENTRE_MM, load_template
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
+from braincase.preprocess.registration.coarse import turn
+from braincase.preprocess.space import standard
+from braincase.preprocess.space.template import CENTRE_MM, load_template
 
 
 def wavy(points: np.ndarray) -> np.ndarray:

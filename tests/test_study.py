@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from braincase.cohort.splits import Fold
 from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate import open_study
 from braincase.evaluate.study import attribute_of, check_sides, train_fold
-from braincase.splits import Fold
 from pca import fit_pca
 
 

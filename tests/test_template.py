@@ -4,8 +4,8 @@ import numpy as np
 from numpy.testing import assert_allclose
 from scipy import ndimage
 
-from braincase.geometry import STANDARD_GRID
-from braincase.preprocess.template import CENTRE_MM, load_template
+from braincase.images.geometry import STANDARD_GRID
+from braincase.preprocess.space.template import CENTRE_MM, load_template
 
 
 def test_the_finest_level_is_the_standard_grid():

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from braincase.about import ABOUT
-from braincase.checkpoint import WEIGHTS, load_model, save_model
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from braincase.errors import ModelError, TrainingError, UsageError
-from braincase.settings import Settings, load_settings, settings_from
-from braincase.train import learning_rate, train_model
+from braincase.models.model import WEIGHTS, load_model, save_model
+from braincase.models.model_json import ABOUT
+from braincase.models.settings import ModelSettings, load_settings, settings_from
+from braincase.models.train import learning_rate, train_model
 
-QUICK = Settings("quick", channels=4, epochs=3, batch_size=8)
+QUICK = ModelSettings("quick", channels=4, epochs=3, batch_size=8)
 
 
 def rows_of(cohort: Cohort, *diagnoses: str) -> np.ndarray:
@@ -58,8 +58,9 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_weights(
     settings = replace(QUICK, epochs=8)
     script = (
         "import numpy as np, sys\nfrom pathlib import Path\n"
-        "from braincase.cohort import open_cohort\nfrom braincase.settings import Settings\n"
-        "from braincase.train import train_model\n"
+        "from braincase.cohort.cohort import open_cohort\n"
+        "from braincase.models.settings import ModelSettings\n"
+        "from braincase.models.train import train_model\n"
         f"cohort = open_cohort(Path({str(tiny.folder)!r}))\n"
         "rows = np.flatnonzero(cohort.table['diagnosis'].isin(['CN', 'AD']))\n"
         f"train_model(cohort, rows, {settings!r}, checkpoint=Path({str(tmp_path)!r}))\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from braincase.errors import ScanError
-from braincase.geometry import zooms_of
-from braincase.volume import read_volume, write_volume
+from braincase.images.geometry import zooms_of
+from braincase.images.volume import read_volume, write_volume
 from markers import ORIENTATIONS, assert_sides, marker, reoriented, stored_as
 from refusals import refused
 

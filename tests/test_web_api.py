@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braincase.cohort import Cohort
-from braincase.explain import difference_map, usual_spread
+from braincase.answer.maps import difference_map
+from braincase.cohort.cohort import Cohort
 from braincase.gallery import NewCase, Query, open_gallery
-from braincase.refine import learn_direction, refined_code
-from braincase.regions import load_regions, region_weights
-from braincase.search import search
-from braincase.web.pages import _templates
+from braincase.images.atlas import load_regions, region_weights
+from braincase.population.spread import usual_spread
+from braincase.search.nearest import search
+from braincase.search.refine import learn_direction, refined_code
+from braincase.web.routes.pages import _templates
 from web_service import API, serving, settings_for
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from braincase.errors import UsageError
 from braincase.web.run import open_port
-from braincase.web.users import read_users
+from braincase.web.security.users import read_users
 from web_service import API
 
 PROGRAM = [sys.executable, "-m", "braincase"]

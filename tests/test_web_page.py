@@ -14,12 +14,12 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 import braincase
-from braincase.alike import split_of
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from braincase.gallery import open_gallery
+from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
 from braincase.simulate.head import simulate_head
-from braincase.web.users import add_user
+from braincase.web.security.users import add_user
 from web_service import fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -546,7 +546,7 @@ def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
             own = gallery.get(query)
             people = [case for case in gallery.one_scan_each(1000) if case.subject != own.subject]
             found = gallery.get(by_abnormality[0])
-            split = split_of(gallery).between(own.code, own.labels, [found, *people])
+            split = disease_axes_of(gallery).between(own.code, own.labels, [found, *people])
         apart = {name: alike.abnormality for name, alike in split.items()}
         first = page.locator("#hits > .card").first
         told_apart = first.locator(".distance .number").inner_text()

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from braincase.errors import UsageError
 from braincase.web.app import ROUTES, build_app
-from braincase.web.settings import Settings, is_loopback
-from braincase.web.users import add_user, read_users, remove_user
+from braincase.web.security.users import add_user, read_users, remove_user
+from braincase.web.service_settings import ServiceSettings, is_loopback
 from web_service import API, serving, settings_for
 
 PASSWORD = "a long password"
@@ -82,14 +82,14 @@ class TestBinding:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "reading-room.example"])
     def test_other_machines_are_not_let_in_without_users(self, host: str) -> None:
         with pytest.raises(UsageError, match="without users") as refused:
-            Settings("gallery", host=host)
+            ServiceSettings("gallery", host=host)
         assert refused.value.exit_code == 2
         assert "--users" in str(refused.value)
 
     def test_nor_do_passwords_cross_the_network_in_clear(self, users: Path) -> None:
         with pytest.raises(UsageError, match="in clear"):
-            Settings("gallery", host="0.0.0.0", users=users)
-        assert Settings("gallery", host="0.0.0.0", users=users, tls_elsewhere=True).encrypted
+            ServiceSettings("gallery", host="0.0.0.0", users=users)
+        assert ServiceSettings("gallery", host="0.0.0.0", users=users, tls_elsewhere=True).encrypted
 
     def test_the_command_says_so_with_exit_code_2(self, web_gallery: Path) -> None:
         command = [sys.executable, "-m", "braincase", "serve", web_gallery, "--host", "0.0.0.0"]
@@ -99,7 +99,7 @@ class TestBinding:
         assert done.stderr.count("\n") == 1
 
     def test_the_default_listens_on_the_loopback_only(self) -> None:
-        assert is_loopback(Settings("gallery").host)
+        assert is_loopback(ServiceSettings("gallery").host)
         assert not is_loopback("127.0.0.1.example.com")
 
 
@@ -360,7 +360,7 @@ class TestLimits:
     def test_a_slow_body_is_refused(
         self, open_service: httpx.Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("braincase.web.guard.BODY_S", 0.5)
+        monkeypatch.setattr("braincase.web.middleware.BODY_S", 0.5)
         host, port = open_service.base_url.host, open_service.base_url.port
         head = f"POST {API}/searches HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n"
         with socket.create_connection((host, port), timeout=10) as line:

@@ -22,13 +22,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from braincase.cohort import Cohort
-from braincase.derivatives import write_image
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.derivatives import write_image
 from braincase.errors import ScanError
-from braincase.geometry import HALF_GRID
+from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
-from braincase.web import private
-from braincase.web.archives import kept_suffix, opened
+from braincase.web.intake import private_folders as private
+from braincase.web.intake.archives import kept_suffix, opened
 from markers import write_dicom
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
@@ -295,7 +295,7 @@ def test_unpacking_holds_one_chunk_at_a_time(tmp_path: Path) -> None:
     code = f"""
 import resource
 from pathlib import Path
-import braincase.web.archives as archives
+import braincase.web.intake.archives as archives
 from braincase.errors import ScanError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + {150 * MIB},) * 2)

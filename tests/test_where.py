@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from braincase.errors import UsageError
 from braincase.gallery.columns import columns_of_labels, join_tables
-from braincase.gallery.where import columns_of, parse_where, select
+from braincase.gallery.filter import columns_of, parse_where, select
 
 ROWS = [
     {"age": 61.5, "sex": "F", "diagnosis": "CN", "年齢": 61},

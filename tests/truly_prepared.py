@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from braincase.geometry import HALF_GRID, apply_affine
-from braincase.preprocess.measures import reference
-from braincase.preprocess.pipeline import Measured, Prepared
+from braincase.images.geometry import HALF_GRID, apply_affine
+from braincase.images.volume import Volume
+from braincase.preprocess.prepare_volume import Measured, Prepared
+from braincase.preprocess.quality.measures import reference
 from braincase.simulate.head import Pose, Scanning, simulate_head
-from braincase.volume import Volume
 
 GRID = HALF_GRID
 COARSE = Scanning(zooms_mm=(3, 3, 3), noise=0.02, bias=0)

@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 import uvicorn
 
-from braincase.checkpoint import Model, load_model, save_model
-from braincase.cli_web import load_for_service
-from braincase.cohort import Cohort
-from braincase.embed import embedder
-from braincase.indexing import index_cohort
-from braincase.model import build_network
-from braincase.settings import Settings as ModelSettings
+from braincase.cli.serve import load_for_service
+from braincase.cohort.cohort import Cohort
+from braincase.models.embed import embedder
+from braincase.models.model import Model, load_model, save_model
+from braincase.models.network import build_network
+from braincase.models.settings import ModelSettings
 from braincase.web.app import build_app
 from braincase.web.run import open_port, server_config
-from braincase.web.settings import Limits, Settings
+from braincase.web.service_settings import Limits, ServiceSettings
+from braincase.workflows.index_cohort import index_cohort
 
 API = "/api/v1"
 
@@ -42,7 +42,9 @@ def fill(folder: Path, cohort: Cohort, model: Path) -> Path:
     return folder
 
 
-def settings_for(gallery: Path, audit: Path, model: Path | None = None, **options: Any) -> Settings:
+def settings_for(
+    gallery: Path, audit: Path, model: Path | None = None, **options: Any
+) -> ServiceSettings:
     """Settings without rate limits, unless they are given."""
     free = {"requests": "", "searches": "", "uploads": "", "logins": ""}
     limits = Limits(**{**free, **options.pop("limits", {})})
@@ -50,11 +52,11 @@ def settings_for(gallery: Path, audit: Path, model: Path | None = None, **option
         options["load"] = partial(load_for_service, model)
         options["fingerprint"] = load_model(model).fingerprint
     options.setdefault("static", gallery.parent / "not-built")
-    return Settings(gallery=str(gallery), audit=audit, limits=limits, port=0, **options)
+    return ServiceSettings(gallery=str(gallery), audit=audit, limits=limits, port=0, **options)
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[httpx.Client]:
+def serving(settings: ServiceSettings) -> Iterator[httpx.Client]:
     """Run a service; yield a client of it that fails on any server error."""
     app = build_app(settings)
     listening = open_port("127.0.0.1", 0)

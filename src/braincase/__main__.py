@@ -1,5 +1,5 @@
 """``python -m braincase`` is ``braincase``; torchrun needs it."""
 
-from braincase.cli import main
+from braincase.cli.main import main
 
 main()

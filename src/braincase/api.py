@@ -1,6 +1,6 @@
 """The door for Python users: open a gallery, search it with anything that names a scan.
 
-`braincase.open_gallery` gives an `OpenGallery`; everything it returns is a frozen record.
+`braincase.open_gallery` gives an `SearchableGallery`; everything it returns is a frozen record.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.answer import Answer, answer
-from braincase.ask import Asked, Wish, ask_with_case, ask_with_code, ask_with_volume
+from braincase.answer.compose import Answer, answer
+from braincase.answer.export import write_explanations
 from braincase.errors import UsageError
-from braincase.explain_hits import write_explanations
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
-from braincase.query import QueryScan, read_query
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import (
+    FinishedSearch,
+    search_by_case,
+    search_by_code,
+    search_by_volume,
+)
+from braincase.search.query_scan import QueryScan, read_query
 
 if TYPE_CHECKING:
-    from braincase.checkpoint import Model
+    from braincase.models.model import Model
 
 #: What names a query: a path to a scan, the scan_id of a case, a standard volume (uint8, 3-D), or a
 #: code (1-D).
@@ -31,7 +37,7 @@ ScanLike = str | Path | NDArray[np.uint8] | NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
-class OpenGallery:
+class SearchableGallery:
     """A gallery to search in, and the model that embeds new scans for it.
 
     Parameters
@@ -82,7 +88,7 @@ class OpenGallery:
     ) -> list[Hit]:
         """Return the k most similar cases of other people, nearest first.
 
-        All parameters are those of `braincase.ask.Wish`.
+        All parameters are those of `braincase.search.options.SearchOptions`.
 
         Raises
         ------
@@ -93,7 +99,7 @@ class OpenGallery:
         GalleryError
             If the gallery is empty.
         """
-        wish = Wish(
+        wish = SearchOptions(
             k=k,
             where=where,
             subject=subject,
@@ -110,7 +116,7 @@ class OpenGallery:
     def ask(
         self,
         scan: ScanLike,
-        wish: Wish | None = None,
+        wish: SearchOptions | None = None,
         *,
         label: str | None = None,
         normality: bool = False,
@@ -125,33 +131,33 @@ class OpenGallery:
         wish
             What to look for; by default ten cases of the whole gallery.
         label, normality
-            As in `braincase.answer.answer`.
+            As in `braincase.answer.compose.answer`.
         explain
             A folder that gets maps, numbers and pictures of each hit; see
-            `braincase.explain_hits`.
+            `braincase.answer.export`.
         """
-        asked = self.asked(scan, wish or Wish())
+        asked = self.asked(scan, wish or SearchOptions())
         told = answer(asked, label, normality=normality)
         if explain is not None:
             write_explanations(asked, told, explain)
         return told
 
-    def asked(self, scan: ScanLike, wish: Wish) -> Asked:
+    def asked(self, scan: ScanLike, wish: SearchOptions) -> FinishedSearch:
         """Return the finished search behind `search` and `ask`."""
         if isinstance(scan, np.ndarray) and scan.ndim == 1:
-            return ask_with_code(self.gallery, scan, wish)
+            return search_by_code(self.gallery, scan, wish)
         if isinstance(scan, np.ndarray):
             model = self._model()
             if scan.dtype != np.uint8 or scan.shape != model.grid.shape:
                 found = f"{scan.dtype} of shape {scan.shape}"
                 raise UsageError("scan", found, f"uint8 of shape {model.grid.shape}, or a code")
             volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
-            return ask_with_volume(self.gallery, model, volume, wish)
+            return search_by_volume(self.gallery, model, volume, wish)
         if not Path(scan).exists():
-            return ask_with_case(self.gallery, str(scan), wish)
+            return search_by_case(self.gallery, str(scan), wish)
         model = self._model()
         read = read_query(Path(scan), model.grid, model.recipe, series=wish.series)
-        return ask_with_volume(self.gallery, model, read, wish)
+        return search_by_volume(self.gallery, model, read, wish)
 
     def _model(self) -> Model:
         if self.model is None:
@@ -162,7 +168,7 @@ class OpenGallery:
         """Let go of files and connections."""
         self.gallery.close()
 
-    def __enter__(self) -> OpenGallery:
+    def __enter__(self) -> SearchableGallery:
         return self
 
     def __exit__(
@@ -174,7 +180,7 @@ class OpenGallery:
         self.close()
 
 
-def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> OpenGallery:
+def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> SearchableGallery:
     """Open a gallery for searching.
 
     Parameters
@@ -194,7 +200,7 @@ def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> Op
         If the gallery holds the codes of another model.
     """
     if isinstance(model, str | Path):
-        from braincase.checkpoint import load_model  # imports torch
+        from braincase.models.model import load_model  # imports torch
 
         model = load_model(Path(model))
-    return OpenGallery(open_engine(url, model.fingerprint if model else None), model)
+    return SearchableGallery(open_engine(url, model.fingerprint if model else None), model)

@@ -14,7 +14,7 @@
     └── GalleryError          a gallery is missing, damaged, empty or locked
 
 Each reads as one line: *where*: found …; expected …. What to do next.
-It is caught in exactly one place, ``braincase.cli.main``.
+It is caught in exactly one place, ``braincase.cli.main.main``.
 """
 
 from __future__ import annotations

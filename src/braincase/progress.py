@@ -50,7 +50,7 @@ def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
 
 
 @contextmanager
-def late_progress(label: str, total: int, patience_s: float = PATIENCE_S) -> Iterator[Advance]:
+def progress_if_slow(label: str, total: int, patience_s: float = PATIENCE_S) -> Iterator[Advance]:
     """Show `progress` only for work that turns out to take longer than `patience_s`."""
     started, waiting = time.monotonic(), 0
     shown: Advance | None = None

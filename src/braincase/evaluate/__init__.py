@@ -8,7 +8,7 @@
 from braincase.evaluate.confound import ConfoundResult, run_confound
 from braincase.evaluate.honest import HonestResult, run_honest
 from braincase.evaluate.paper import PaperResult, run_paper
-from braincase.evaluate.records import Fit, Fitted, remember
+from braincase.evaluate.results import Fit, Fitted, remember
 from braincase.evaluate.study import Study, open_study
 
 __all__ = [

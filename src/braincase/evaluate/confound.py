@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from braincase.evaluate.neighbours import (
+from braincase.evaluate.readout import Readable, read_out
+from braincase.evaluate.results import Fit, Material, Provenance, Training, as_json
+from braincase.evaluate.shared_attributes import (
     Linking,
     Neighbourhood,
     Sharing,
@@ -18,8 +20,6 @@ from braincase.evaluate.neighbours import (
     measure_sharing,
     neighbourhood,
 )
-from braincase.evaluate.readout import Readable, read_out
-from braincase.evaluate.records import Fit, Material, Provenance, Training, as_json
 from braincase.evaluate.study import (
     Study,
     attribute_of,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from braincase.cohort import Cohort
-from braincase.geometry import Grid
+from braincase.cohort.cohort import Cohort
+from braincase.images.geometry import Grid
 from braincase.progress import progress
 
 #: Voxels are pooled to this edge (mm) and smoothed by this standard deviation (mm): 8 mm at half

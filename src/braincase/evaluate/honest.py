@@ -12,18 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from braincase.cohort import Cohort
-from braincase.evaluate.asking import (
-    Askers,
-    Round,
-    ask,
-    held_out_people,
-    never_trained_people,
-    prepare_bench,
-    unseen_people,
-)
+from braincase.cohort.cohort import Cohort
 from braincase.evaluate.paper import MODELS
-from braincase.evaluate.records import (
+from braincase.evaluate.results import (
     Estimate,
     Fit,
     Material,
@@ -33,15 +24,18 @@ from braincase.evaluate.records import (
     as_json,
     title_of,
 )
+from braincase.evaluate.retrieval import (
+    Askers,
+    Round,
+    ask,
+    held_out_people,
+    never_trained_people,
+    prepare_bench,
+    unseen_people,
+)
 from braincase.evaluate.scores import Answered, MethodScore, lead_on_macro_f1, score_method
 from braincase.evaluate.staging import Staging, stage_groups
-from braincase.evaluate.study import (
-    Study,
-    data_set_name,
-    start_clock,
-    train_fold,
-    training_of,
-)
+from braincase.evaluate.study import Study, data_set_name, start_clock, train_fold, training_of
 
 #: Baselines and searches use at most this many scans (all scans of a random part of the people):
 #: Gram matrices grow with the square.

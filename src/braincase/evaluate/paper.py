@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
 from braincase.evaluate.features import batches
-from braincase.evaluate.records import (
+from braincase.evaluate.metrics import (
+    bootstrap_interval,
+    clustering_accuracy,
+    kmeans_clusters,
+    mean_squared_errors,
+)
+from braincase.evaluate.results import (
     Codes,
     Estimate,
     Fit,
@@ -30,12 +36,6 @@ from braincase.evaluate.records import (
     as_json,
 )
 from braincase.evaluate.study import Study, encode, start_clock, train_fold, training_of
-from braincase.metrics import (
-    bootstrap_interval,
-    clustering_accuracy,
-    kmeans_clusters,
-    mean_squared_errors,
-)
 from braincase.progress import progress
 
 MODELS = ("plain", "ddcml", "braincase")

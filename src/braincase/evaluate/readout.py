@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from braincase.evaluate.neighbours import Neighbourhood
-from braincase.evaluate.records import Estimate, Rows
 from braincase.evaluate.resampling import Floats, estimate, mean_of, recalls, spearman
+from braincase.evaluate.results import Estimate, Rows
+from braincase.evaluate.shared_attributes import Neighbourhood
 from braincase.evaluate.study import Attribute, Study
 
 

@@ -2,7 +2,8 @@
 
 Where everybody counts with one row, a resample is as many row numbers as there are people, so a
 thousand resamples are one array of shape (1000, people) and every statistic here works along the
-last axis. `braincase.metrics` has the same scores one at a time; the tests hold them together.
+last axis. `braincase.evaluate.metrics` has the same scores one at a time; the tests hold them
+together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from braincase.evaluate.records import Estimate
+from braincase.evaluate.results import Estimate
 
 RESAMPLES = 1000
 Floats = NDArray[np.float64]

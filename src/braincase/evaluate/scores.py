@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from braincase.evaluate import resampling
 from braincase.evaluate.answers import Answers, Kind
-from braincase.evaluate.records import Estimate, Rows
+from braincase.evaluate.ranking import RankingScores, rank_by_distance, score_ranking
 from braincase.evaluate.resampling import Floats, Statistic, estimate, mean_of
-from braincase.ranking import RankingScores, rank_by_distance, score_ranking
+from braincase.evaluate.results import Estimate, Rows
 
 #: Hits looked at, fewer where the gallery is smaller.
 HITS = 10

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.evaluate.records import Estimate, Rows
 from braincase.evaluate.resampling import estimate, mean_of, spearman
+from braincase.evaluate.results import Estimate, Rows
 
 #: From health to dementia (ADNI's words; MCI where early and late are not told apart).
 STAGES = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.splits import Fold, check_no_leak, group_folds
 from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate.features import batches
-from braincase.evaluate.records import Codes, Fit, Fitted, Material, Provenance, Rows, Training
+from braincase.evaluate.results import Codes, Fit, Fitted, Material, Provenance, Rows, Training
 from braincase.parallel import default_workers
-from braincase.splits import Fold, check_no_leak, group_folds
 
 #: Groups between which a model is trained when nothing else is asked for.
 USUAL_CLASSES = ("CN", "AD")

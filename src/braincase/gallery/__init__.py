@@ -6,13 +6,8 @@ a Milvus collection and its record (the distributed engine). Both are exact.
 
 from __future__ import annotations
 
-from braincase.gallery.interface import (
-    Gallery,
-    Neighbours,
-    create_gallery,
-    open_gallery,
-    sync_gallery,
-)
+from braincase.gallery.interface import Gallery, Neighbours
+from braincase.gallery.opening import create_gallery, open_gallery, sync_gallery
 from braincase.gallery.records import (
     Change,
     GalleryInfo,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.sources.scan import Value
+from braincase.labels import Value
 
 Predicate = Callable[[NDArray[Any]], Any]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.gallery import database
-from braincase.gallery.choosing import Selection
 from braincase.gallery.exact import Rows, nearest_rows
 from braincase.gallery.interface import Neighbours
-from braincase.gallery.memory import Memory
-from braincase.gallery.record import Record
+from braincase.gallery.record import database
+from braincase.gallery.record.memory import Memory
+from braincase.gallery.record.record import Record
+from braincase.gallery.record.selection import Selection
 from braincase.gallery.records import Code, Weights
 
 

@@ -1,17 +1,16 @@
-"""What every engine can do, and the door that finds the engine for a URL."""
+"""The gallery interface: what every engine can do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import FingerprintError, UsageError
-from braincase.gallery.place import MilvusPlace, place_of
+from braincase.errors import FingerprintError
 from braincase.gallery.records import (
     Change,
     Code,
@@ -21,9 +20,6 @@ from braincase.gallery.records import (
     Version,
     Weights,
 )
-
-if TYPE_CHECKING:
-    from braincase.gallery.mirror import Synced
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,114 +114,6 @@ class Gallery(Protocol):
     def close(self) -> None:
         """Let go of files and connections."""
         ...
-
-
-def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
-    """Open an existing gallery.
-
-    Parameters
-    ----------
-    url
-        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
-    fingerprint
-        The model about to be used; None if none is.
-
-    Raises
-    ------
-    GalleryError
-        If there is none, or it is damaged.
-    FingerprintError
-        If it holds the codes of another model.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> create_gallery(folder, "my-model", resolution_mm=4).close()
-    >>> gallery = open_gallery(folder, fingerprint="my-model")
-    >>> gallery.info().cases
-    0
-    >>> gallery.close()
-    """
-    from braincase.gallery.embedded import EmbeddedGallery
-
-    place = place_of(url)
-    gallery: Gallery
-    if isinstance(place, MilvusPlace):
-        from braincase.gallery.milvus import MilvusGallery
-
-        gallery = MilvusGallery(place)
-    else:
-        gallery = EmbeddedGallery(place)
-    if fingerprint is not None:
-        refuse_other_model(url, gallery.fingerprint, fingerprint)
-    return gallery
-
-
-def create_gallery(
-    url: str | Path, fingerprint: str, resolution_mm: int, n_dimensions: int = 150
-) -> Gallery:
-    """Make an empty gallery for the codes of one model.
-
-    Parameters
-    ----------
-    url
-        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
-    fingerprint
-        The model's.
-    resolution_mm
-        Voxel size of the standard volumes.
-    n_dimensions
-        Numbers in a code.
-
-    Raises
-    ------
-    GalleryError
-        If a gallery is there already, or the place cannot be written.
-    """
-    place = place_of(url)
-    if isinstance(place, MilvusPlace):
-        from braincase.gallery.milvus import create_milvus
-
-        return create_milvus(place, fingerprint, resolution_mm, n_dimensions)
-    from braincase.gallery.embedded import create_embedded
-
-    return create_embedded(place, fingerprint, resolution_mm, n_dimensions)
-
-
-def exists(url: str | Path) -> bool:
-    """Return whether there is a gallery at `url`."""
-    from braincase.gallery.database import FILE_NAME
-
-    place = place_of(url)
-    folder = place.record if isinstance(place, MilvusPlace) else place
-    return (folder / FILE_NAME).is_file()
-
-
-def sync_gallery(url: str | Path) -> Synced:
-    """Make a distributed gallery's collection what its record says, whatever is there.
-
-    A collection that is missing is made: so a gallery in a folder is spread to a server.
-
-    Parameters
-    ----------
-    url
-        ``milvus://host:port/collection?record=folder``; with ``&index=hnsw`` or ``&index=flat`` a
-        collection of the other kind is made anew.
-
-    Raises
-    ------
-    UsageError
-        If the gallery is only a folder.
-    GalleryError
-        If there is no record, the server does not answer, or the collection is not this gallery's.
-    """
-    place = place_of(url)
-    if not isinstance(place, MilvusPlace):
-        raise UsageError(url, "a gallery in a folder has nothing to bring up", "a milvus:// URL")
-    from braincase.gallery.milvus import sync_milvus
-
-    return sync_milvus(place)
 
 
 def refuse_other_model(where: str | Path, held: str, offered: str) -> None:

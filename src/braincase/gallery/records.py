@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import UsageError
-from braincase.sources.scan import Value
+from braincase.labels import USUAL_COLUMNS, Value, value_text
 
 Code = NDArray[np.float32]
 Weights = NDArray[np.float64]
@@ -38,7 +38,7 @@ class NewCase:
     image_hash
         Hash of the standard volume; tells a repeated add from a changed scan, and finds duplicates.
     thumbnail
-        A small picture, as `braincase.gallery.planes.thumbnail_of` makes it.
+        A small picture, as `braincase.images.planes.thumbnail_of` makes it.
     """
 
     scan_id: str
@@ -131,7 +131,7 @@ class Query:
     scan_id, labels
         What is known of the query, for tables and pictures.
     where
-        A filter in the language of `braincase.gallery.where`; empty for all cases.
+        A filter in the language of `braincase.gallery.filter`; empty for all cases.
     weights
         One weight >= 0 a cell, shape (n_cells,), or None for the plain distance.
     weights_name
@@ -243,19 +243,8 @@ class SearchResult:
         ]
 
 
-#: Labels that tables and pictures show first.
-USUAL_COLUMNS = ("diagnosis", "age", "sex")
-
-
 def _usual_columns(hits: Sequence[Hit]) -> list[str]:
     return [name for name in USUAL_COLUMNS if any(name in hit.labels for hit in hits)]
-
-
-def value_text(value: Value) -> str:
-    """Return a label as a person writes it: at most one decimal, nothing for a missing value."""
-    if value is None:
-        return ""
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def score_of(distance: float) -> float:
@@ -284,4 +273,22 @@ def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
         raise UsageError(where, f"a code of {shape}", f"{n_dimensions} numbers")
     if not np.isfinite(array).all():
         raise UsageError(where, "a code with numbers that are not finite", "finite numbers")
+    return array
+
+
+def checked_weights(weights: object, n_dimensions: int) -> Weights | None:
+    """Return cell weights as float64 of shape (n_dimensions,), or None.
+
+    Raises
+    ------
+    UsageError
+        If the shape is another, a weight is negative or not finite, or all are zero.
+    """
+    if weights is None:
+        return None
+    array = np.asarray(weights, dtype=np.float64).reshape(-1)
+    if array.shape != (n_dimensions,):
+        raise UsageError("weights", f"{array.size} numbers", f"{n_dimensions}, one a cell")
+    if not np.isfinite(array).all() or (array < 0).any() or not array.any():
+        raise UsageError("weights", "a negative, infinite or only zero weights", "weights >= 0")
     return array

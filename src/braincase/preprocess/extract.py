@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import ScanError, UsageError
-from braincase.volume import Volume, read_volume, write_volume
+from braincase.images.volume import Volume, read_volume, write_volume
 
 Command = list[str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.preprocess.template import load_template
+from braincase.preprocess.space.template import load_template
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

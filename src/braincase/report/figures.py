@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from braincase.evaluate.neighbours import Chance, Sharing
 from braincase.evaluate.paper import ONGA_2019, CodeMap, PaperScore
-from braincase.evaluate.records import Estimate, title_of
+from braincase.evaluate.results import Estimate, title_of
 from braincase.evaluate.scores import MethodScore
+from braincase.evaluate.shared_attributes import Chance, Sharing
 from braincase.evaluate.staging import Staging
 
 MARKERS = "os^Dv"

@@ -90,7 +90,7 @@ def render_page(
 ) -> str:
     """Return the report as one HTML page that needs no other file."""
     environment = Environment(
-        loader=PackageLoader("braincase"),
+        loader=PackageLoader("braincase.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

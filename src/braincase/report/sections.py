@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from braincase.evaluate.confound import ConfoundResult, ModelConfounds
 from braincase.evaluate.honest import COLUMNS, HonestResult
-from braincase.evaluate.neighbours import Chance
 from braincase.evaluate.paper import ONGA_2019, PaperResult, Spread
-from braincase.evaluate.records import Estimate, Material, Provenance, Training, title_of
+from braincase.evaluate.results import Estimate, Material, Provenance, Training, title_of
 from braincase.evaluate.scores import MethodScore
+from braincase.evaluate.shared_attributes import Chance
 from braincase.evaluate.staging import Staging
 from braincase.report import figures
 from braincase.report.page import Cell, Drawing, Pictures, Section, Table

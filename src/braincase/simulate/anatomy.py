@@ -15,7 +15,7 @@ from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from braincase.geometry import Affine, Grid
+from braincase.images.geometry import Affine, Grid
 from braincase.simulate.fields import FIELD_GRID, Field, velocity_of_log_volume_change
 
 Map = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Are the simulated effects as large as the published ones? Asked against measured.
+"""Are the simulated effects as large as the published ones? FinishedSearch against measured.
 
 Nothing here looks at a trained model: the simulation is calibrated to published effect sizes and
 to a plain linear classifier, never to the result of Braincase.
@@ -17,10 +17,10 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from braincase.atomic import whole_file
-from braincase.cohort import Cohort
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.splits import group_folds
 from braincase.errors import CohortError
-from braincase.splits import group_folds
+from braincase.files import atomic_write
 
 #: Smoothing before the voxel classifier, full width at half maximum about 9 mm.
 SMOOTHING_MM = 4.0
@@ -172,7 +172,7 @@ def draw_groups(cohort: Cohort, path: Path, people: int = 4) -> None:
     figure.suptitle(
         "Simulated, coronal at the hippocampi, R on the left", color="white", fontsize=9
     )
-    with whole_file(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, dpi=110)
 
 

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from braincase.atomic import whole_file
-from braincase.cohort import Case, Cohort, finish_cohort, has_case, write_case
-from braincase.derivatives import (
+from braincase.cohort.cohort import Cohort, PreparedScan, finish_cohort, has_case, write_case
+from braincase.cohort.derivatives import (
     canonical,
     claim_folder,
     image_of,
@@ -18,12 +17,14 @@ from braincase.derivatives import (
     sidecar_path,
 )
 from braincase.errors import CohortError, UsageError
-from braincase.geometry import Grid, grid_of_resolution
+from braincase.files import atomic_write
+from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.labels import Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import simulate_visit
 from braincase.simulate.people import SIZES, Visit, draw_visits
 from braincase.sources.census import take_census
-from braincase.sources.scan import Scan, Value
+from braincase.sources.scan import Scan
 
 #: Raise when the same seed would give other images.
 SIMULATION_VERSION = 1
@@ -138,12 +139,14 @@ def _write_visit(folder: Path, grid: Grid, recipe: Mapping[str, Any], visit: Vis
     }
     labelled = Scan(scan.path, scan.subject, scan.session, {**scan.labels, **truth})
     write_case(
-        folder, grid, Case(labelled, simulated.volume, {"Simulated": True, "Recipe": recipe})
+        folder,
+        grid,
+        PreparedScan(labelled, simulated.volume, {"Simulated": True, "Recipe": recipe}),
     )
 
 
 def _write_truth(cohort: Cohort) -> None:
     """Write who is who and what is true of each scan beside the images, as truth.tsv."""
     columns = ["scan_id", "subject", "session", *TRUTH]
-    with whole_file(cohort.folder / "truth.tsv") as aside:
+    with atomic_write(cohort.folder / "truth.tsv") as aside:
         cohort.table[columns].to_csv(aside, sep="\t", index=False, na_rep="n/a")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import map_coordinates
 
-from braincase.geometry import HALF_GRID
+from braincase.images.geometry import HALF_GRID
 
 Field = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from braincase.geometry import Affine, Shape3, apply_affine
+from braincase.images.geometry import Affine, Shape3, apply_affine
 from braincase.simulate.head_anatomy import (
     CONTRASTS,
     Array,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from braincase.geometry import Grid
+from braincase.images.geometry import Grid
 from braincase.simulate.anatomy import load_regions, load_tissue, load_velocities
 from braincase.simulate.fields import FIELD_GRID, Field, exponentiate, pull, random_field
 from braincase.simulate.people import Visit

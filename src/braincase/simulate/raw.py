@@ -13,11 +13,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from braincase.atomic import write_json, write_text
 from braincase.errors import UsageError
+from braincase.files import write_json, write_text
+from braincase.images.volume import write_volume
 from braincase.parallel import run_all
 from braincase.simulate.head import Scanning, random_pose, simulate_head
-from braincase.volume import write_volume
 
 #: How the heads are imaged, in this order and again from the start. All claim to be T1w.
 WAYS: Mapping[str, Scanning] = MappingProxyType(

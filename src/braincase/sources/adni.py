@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from braincase.errors import UsageError
+from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks, one_a_session
 from braincase.sources.rows import (
@@ -36,7 +37,7 @@ from braincase.sources.rows import (
     read_rows,
     value_of,
 )
-from braincase.sources.scan import Scan, Value
+from braincase.sources.scan import Scan
 from braincase.sources.visits import nearest, parse_date, years_between
 
 SUBJECT = re.compile(r"^\d{3}_S_\d{4,5}$")

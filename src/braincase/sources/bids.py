@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from braincase.errors import UsageError
+from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks, one_a_session
 from braincase.sources.rows import label_column_of, labels_of, read_rows
-from braincase.sources.scan import Scan, Value
+from braincase.sources.scan import Scan
 
 T1W = re.compile(r"^.+_T1w\.(nii|nii\.gz|mgz|hdr)$")
 #: Entities of images that somebody made from others.

@@ -23,7 +23,9 @@ from typing import Any
 import dcm2niix
 
 from braincase.errors import ScanError, UsageError
-from braincase.header import suffix_of
+from braincase.images.header import suffix_of
+from braincase.images.volume import Volume, read_volume
+from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_files import (
@@ -44,9 +46,8 @@ from braincase.sources.dicom_series import (
 )
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
-from braincase.sources.scan import Scan, Value
+from braincase.sources.scan import Scan
 from braincase.sources.visits import parse_date, years_between
-from braincase.volume import Volume, read_volume
 
 SESSION_LENGTH = 8
 OLDEST = 90

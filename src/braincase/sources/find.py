@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from braincase.errors import UsageError
-from braincase.header import suffix_of
+from braincase.images.header import suffix_of
 from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
-from braincase.sources.images import read_image, read_images
+from braincase.sources.image_folder import read_image, read_images
 from braincase.sources.oasis import is_oasis, read_oasis
 from braincase.sources.scan import Scan
 from braincase.sources.table import read_table

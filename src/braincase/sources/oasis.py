@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from braincase.errors import UsageError
+from braincase.labels import Value
 from braincase.sources.bids import entities_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks, one_a_session
@@ -38,7 +39,7 @@ from braincase.sources.rows import (
     read_rows,
     value_of,
 )
-from braincase.sources.scan import Scan, Value
+from braincase.sources.scan import Scan
 from braincase.sources.visits import DAYS_A_YEAR, nearest
 
 SESSION_1 = re.compile(r"^(OAS1_\d{4})_(MR\d)$")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from braincase.images.volume import Volume, read_volume
 from braincase.sources.dicom import read_series
 from braincase.sources.dicom_files import is_dicom, is_zip
 from braincase.sources.oasis import axes_of
 from braincase.sources.scan import Scan
-from braincase.volume import Volume, read_volume
 
 
 def read_scan(scan: Scan) -> Volume:

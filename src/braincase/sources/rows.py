@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from braincase.errors import UsageError
-from braincase.sources.scan import Value
+from braincase.labels import Value
 
 Row = dict[str, str]
 MISSING = {"", "n/a", "na", "nan", "none", "null", "#n/a", "."}

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: One value of a table: text, a number, or nothing.
-Value = str | float | int | None
+from braincase.labels import Value
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,7 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks
-from braincase.sources.rows import (
-    Row,
-    clean,
-    clean_subjects,
-    label_column_of,
-    labels_of,
-    read_rows,
-)
+from braincase.sources.rows import Row, clean, clean_subjects, label_column_of, labels_of, read_rows
 from braincase.sources.scan import Scan
 
 PATH = ("path", "image", "file", "filename", "t1w")

@@ -1,6 +1,6 @@
 """The reading room: a REST service over a gallery, and the page on top of it.
 
-`braincase.web.app.build_app` makes the service from frozen `braincase.web.settings.Settings`; its
-list of routes is the site map. Nothing here imports torch: the function that loads the model and
-gives the embedder is handed in, and runs in a worker process of its own.
+`braincase.web.app.build_app` makes the service from frozen `ServiceSettings`; its list of routes is
+the site map. Nothing here imports torch: the function that loads the model and gives the encoder is
+handed in, and runs in a worker process of its own.
 """

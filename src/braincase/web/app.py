@@ -13,16 +13,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
-from braincase import __version__
 from braincase.errors import BraincaseError
 from braincase.purpose import PURPOSE
-from braincase.web import cases, maps, pages, records, searches, session, uploads
-from braincase.web.guard import Guard, failure
-from braincase.web.images import NIFTI
+from braincase.version import __version__
+from braincase.web import schema
+from braincase.web.image_responses import NIFTI
+from braincase.web.middleware import Guard, failure
 from braincase.web.problems import Problem, problem_of
-from braincase.web.security import Watcher
+from braincase.web.routes import cases, pages, searches, session, uploads
+from braincase.web.routes import explanations as maps
+from braincase.web.security.gate import Watcher
 from braincase.web.service import Here, open_service
-from braincase.web.settings import Settings
+from braincase.web.service_settings import ServiceSettings
 
 PREFIX = "/api/v1"
 PNG, HTML, TSV = "image/png", "text/html", "text/tab-separated-values"
@@ -55,9 +57,9 @@ class Route:
     status: int = 200
 
 
-def health() -> records.Health:
+def health() -> schema.Health:
     """Say that the service is up."""
-    return records.Health(version=__version__)
+    return schema.Health(version=__version__)
 
 
 ROUTES = (
@@ -101,7 +103,7 @@ ROUTES = (
 ALWAYS = (400, 403, 429, 503)
 
 
-def build_app(settings: Settings) -> FastAPI:
+def build_app(settings: ServiceSettings) -> FastAPI:
     """Return the whole service, its gallery open and its worker starting.
 
     Raises
@@ -177,7 +179,7 @@ def _add(app: FastAPI, route: Route) -> None:
 
 
 def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": records.Failure} for status in sorted({*ALWAYS, *statuses})}
+    return {status: {"model": schema.Failure} for status in sorted({*ALWAYS, *statuses})}
 
 
 def _answer_failures(app: FastAPI) -> None:

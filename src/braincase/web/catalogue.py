@@ -13,9 +13,8 @@ from sklearn.decomposition import PCA
 
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import NumberColumn, columns_of_labels
-from braincase.gallery.records import value_text
-from braincase.sources.scan import Value
-from braincase.web import records
+from braincase.labels import Value, value_text
+from braincase.web import schema
 
 #: Values of a text column that are listed.
 MOST_VALUES = 50
@@ -35,7 +34,7 @@ class Layout:
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
 
-    def place_of(self, code: NDArray[np.floating]) -> tuple[float, float]:
+    def parse_url(self, code: NDArray[np.floating]) -> tuple[float, float]:
         """Return where a code, shape (n_cells,), lies."""
         x, y = self.axes @ (code.astype(np.float64) - self.mean)
         return float(x), float(y)
@@ -106,7 +105,7 @@ def lay_out(codes: NDArray[np.floating]) -> Layout:
     return Layout(places, (float(explained[0]), float(explained[1])), centre, axes)
 
 
-def describe_columns(cases: tuple[StoredCase, ...]) -> list[records.Column]:
+def describe_columns(cases: tuple[StoredCase, ...]) -> list[schema.Column]:
     """Return the name, kind and range of every label."""
     described = []
     for name, column in columns_of_labels([case.labels for case in cases]).items():
@@ -114,7 +113,7 @@ def describe_columns(cases: tuple[StoredCase, ...]) -> list[records.Column]:
         if isinstance(column, NumberColumn):
             numbers = column.values[known]
             described.append(
-                records.Column(
+                schema.Column(
                     name=name,
                     kind="number",
                     values=None,
@@ -125,13 +124,13 @@ def describe_columns(cases: tuple[StoredCase, ...]) -> list[records.Column]:
         else:
             counts = Counter(str(column.texts[index]) for index in column.indices[known])
             values = sorted(value for value, _ in counts.most_common(MOST_VALUES))
-            described.append(records.Column(name=name, kind="text", values=values))
+            described.append(schema.Column(name=name, kind="text", values=values))
     return described
 
 
-def case_record(case: StoredCase) -> records.Case:
+def case_record(case: StoredCase) -> schema.Case:
     """Return what is told of a case: never its code."""
-    return records.Case(
+    return schema.Case(
         scan_id=case.scan_id,
         subject=case.subject,
         session=case.session,

@@ -5,13 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from braincase.errors import (
-    BraincaseError,
-    FingerprintError,
-    GalleryError,
-    ScanError,
-    UsageError,
-)
+from braincase.errors import BraincaseError, FingerprintError, GalleryError, ScanError, UsageError
 
 
 class Problem(Exception):

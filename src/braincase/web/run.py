@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from braincase.errors import UsageError
 from braincase.web.app import build_app
-from braincase.web.settings import Settings
+from braincase.web.service_settings import ServiceSettings
 
 #: Connections at once; more are answered 503.
 MOST_CONNECTIONS = 200
@@ -48,7 +48,7 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-def run(settings: Settings) -> None:
+def run(settings: ServiceSettings) -> None:
     """Serve until stopped.
 
     Raises
@@ -73,7 +73,7 @@ def run(settings: Settings) -> None:
             uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
 
 
-def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
     """Return how the server runs."""
     return uvicorn.Config(
         app,

@@ -14,24 +14,24 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
-from braincase.answer import Answer
-from braincase.ask import Asked
-from braincase.derivatives import read_image
-from braincase.explain import Spread
+from braincase.answer.compose import Answer
+from braincase.cohort.derivatives import read_image
 from braincase.gallery import Gallery, StoredCase, open_gallery
-from braincase.geometry import Grid, grid_of_resolution
-from braincase.normal import Normal
-from braincase.web import records
-from braincase.web.audit import Audit
+from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.population.controls import ControlModel
+from braincase.population.spread import Spread
+from braincase.search.pipeline import FinishedSearch
+from braincase.web import schema
 from braincase.web.catalogue import Catalogue
-from braincase.web.jobs import Desk, Upload
-from braincase.web.kept import Kept
-from braincase.web.metrics import Metrics
-from braincase.web.private import private_folder
+from braincase.web.expiring_cache import ExpiringCache
+from braincase.web.intake.private_folders import private_folder
+from braincase.web.intake.queue import Upload, UploadQueue
+from braincase.web.intake.worker import Embedded
+from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
-from braincase.web.security import Gate, Person
-from braincase.web.settings import Settings
-from braincase.web.worker import Embedded
+from braincase.web.security.audit import Audit
+from braincase.web.security.gate import Gate, Person
+from braincase.web.service_settings import ServiceSettings
 
 #: Where a curator's cases go, beside the gallery's own files.
 SAVED = "saved"
@@ -48,11 +48,11 @@ class Search:
     `told` is `answer` as it is sent.
     """
 
-    wish: records.SearchRequest
+    wish: schema.SearchRequest
     owner: str
-    asked: Asked
+    asked: FinishedSearch
     answer: Answer
-    told: records.Answer
+    told: schema.Answer
 
     @property
     def upload(self) -> str | None:
@@ -70,7 +70,7 @@ class Learned:
     since: int = 0
     since_cases: int = 0
     cases: int = 0
-    normal: Normal | None = None
+    normal: ControlModel | None = None
     spread: Spread | None = None
 
 
@@ -102,14 +102,14 @@ class Service:
         What was learned from images when it was first asked for; and who may learn.
     """
 
-    settings: Settings
+    settings: ServiceSettings
     gallery: Gallery
     writer: Gallery
     grid: Grid
-    desk: Desk | None
+    desk: UploadQueue | None
     catalogue: Catalogue
-    searches: Kept[Search]
-    volumes: Kept[NDArray[np.uint8]]
+    searches: ExpiringCache[Search]
+    volumes: ExpiringCache[NDArray[np.uint8]]
     folder: Path
     audit: Audit
     metrics: Metrics
@@ -185,7 +185,7 @@ class Service:
         return held
 
 
-def open_service(settings: Settings) -> Service:
+def open_service(settings: ServiceSettings) -> Service:
     """Open gallery and audit log, and start the worker.
 
     Raises
@@ -199,7 +199,9 @@ def open_service(settings: Settings) -> Service:
     info = gallery.info()
     gate = Gate(settings)
     audit = Audit(settings.audit)
-    desk = Desk(settings.load, info.resolution_mm, settings.limits) if settings.load else None
+    desk = (
+        UploadQueue(settings.load, info.resolution_mm, settings.limits) if settings.load else None
+    )
     return Service(
         settings=settings,
         gallery=gallery,
@@ -207,8 +209,8 @@ def open_service(settings: Settings) -> Service:
         grid=grid_of_resolution(info.resolution_mm),
         desk=desk,
         catalogue=Catalogue(gallery),
-        searches=Kept(1000, settings.limits.keep_s),
-        volumes=Kept(KEPT_VOLUMES, settings.limits.keep_s),
+        searches=ExpiringCache(1000, settings.limits.keep_s),
+        volumes=ExpiringCache(KEPT_VOLUMES, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,
         metrics=Metrics(desk),
@@ -227,6 +229,6 @@ Here = Annotated[Service, Depends(_service_of)]
 @cache
 def region_names() -> list[str]:
     """Return every region that a search can be restricted to."""
-    from braincase.regions import load_regions
+    from braincase.images.atlas import load_regions
 
     return load_regions().choices()

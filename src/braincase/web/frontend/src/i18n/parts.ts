@@ -3,7 +3,7 @@
 import { language, t } from ".";
 import { type Part, partOf } from "../lib/likeness";
 
-/** The parts of `braincase.explain.PARTS`, without their sides. */
+/** The parts of `braincase.answer.shares.PARTS`, without their sides. */
 const JAPANESE: Record<string, string> = {
   frontal: "前頭葉",
   parietal: "頭頂葉",

@@ -1,4 +1,4 @@
-/** The filter bar's choices as text of the filter language (braincase.gallery.where). */
+/** The filter bar's choices as text of the filter language (braincase.gallery.filter). */
 
 export interface NumberClause {
   kind: "number";

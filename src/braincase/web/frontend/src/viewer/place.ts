@@ -15,7 +15,7 @@ export const hasWebgl = signal(true);
 export const FIRST_PLACE: Millimetres = [-26, -20, -14];
 /** MNI millimetres. */
 export const cross = signal<Millimetres>(FIRST_PLACE);
-/** The standard field of view (braincase.geometry): its first corner, and its edges, in millimetres. */
+/** The standard field of view (braincase.images.geometry): its first corner, and its edges, in millimetres. */
 export const CORNER: Millimetres = [-80, -114, -71];
 export const EDGES: Millimetres = [160, 192, 160];
 /** How far the cross can go; null until a brain is shown. */

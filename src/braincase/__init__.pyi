@@ -1,0 +1,16 @@
+from braincase.answer.compose import Answer as Answer
+from braincase.api import SearchableGallery as SearchableGallery
+from braincase.api import open_gallery as open_gallery
+from braincase.cohort.cohort import open_cohort as open_cohort
+from braincase.errors import BraincaseError as BraincaseError
+from braincase.gallery import Hit as Hit
+from braincase.gallery import NewCase as NewCase
+from braincase.gallery import Query as Query
+from braincase.gallery import SearchResult as SearchResult
+from braincase.gallery import create_gallery as create_gallery
+from braincase.images.atlas import load_regions as load_regions
+from braincase.models.model import Model as Model
+from braincase.models.model import load_model as load_model
+from braincase.search.options import SearchOptions as SearchOptions
+from braincase.version import __version__ as __version__
+from braincase.workflows.index_cohort import index_cohort as index_cohort

@@ -1,0 +1,123 @@
+"""Shares of the squared distance: how it divides among cells and regions of the brain.
+
+Each number of a code belongs to one 32 mm cell of MNI space, so the squared distance is exactly the
+sum of what the cells contribute; a cell's contribution is divided among the regions in it by the
+volume they fill. A cell's number also sees around its cell (the encoder's receptive field; see
+docs/search.md), so the shares say where the model saw a difference, not where disease is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from braincase.images.atlas import Regions
+from braincase.images.geometry import CELLS
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What the squared distance between a query and a hit is made of.
+
+    Parameters
+    ----------
+    squared_distance
+        The whole.
+    by_cell
+        Contribution of each cell, shape `CELLS`; sums to the whole.
+    by_region
+        Contribution of each region by name, largest first; sums to the whole.
+    """
+
+    squared_distance: float
+    by_cell: NDArray[np.float64]
+    by_region: dict[str, float]
+
+    def shares(self, most: int = 5) -> list[tuple[str, float]]:
+        """Return the regions with the largest shares of the squared distance, each 0 to 1."""
+        whole = self.squared_distance or 1.0
+        return [(name, part / whole) for name, part in list(self.by_region.items())[:most]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "squared_distance": self.squared_distance,
+            "by_cell": self.by_cell.tolist(),
+            "by_region": self.by_region,
+        }
+
+
+def explain(
+    query: ArrayLike, hit: ArrayLike, regions: Regions, weights: ArrayLike | None = None
+) -> Explanation:
+    """Divide the squared distance between two codes among cells and regions.
+
+    Parameters
+    ----------
+    query, hit
+        Codes, shape (n_cells,).
+    regions
+        From `braincase.images.atlas.load_regions`.
+    weights
+        The weights of the search, shape (n_cells,), if it had any.
+    """
+    difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
+    cells = difference**2 * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+    parts = cells @ regions.shares
+    order = np.argsort(-parts, kind="stable")
+    by_region = {regions.names[i]: float(parts[i]) for i in order if parts[i] > 0}
+    return Explanation(float(cells.sum()), cells.reshape(CELLS), by_region)
+
+
+#: The parts of the brain in which two people are said to be alike or not.
+PARTS = (
+    *(
+        f"{side}-{part}"
+        for part in ("frontal", "parietal", "temporal", "medial-temporal", "occipital")
+        for side in ("left", "right")
+    ),
+    "cingulate",
+    "insula",
+    "deep-grey",
+    "ventricles",
+    "cerebellum",
+    "brain-stem",
+)
+
+
+def likeness(
+    query: ArrayLike,
+    hit: ArrayLike,
+    usual: NDArray[np.float64],
+    regions: Regions,
+    weights: ArrayLike | None = None,
+) -> list[tuple[str, float]]:
+    """Return how far two codes differ in each of `PARTS`, as part of what two people usually do.
+
+    Below 1 they are more alike there than two people of the gallery; most alike first. Parts that
+    the weights leave out are not told.
+
+    Parameters
+    ----------
+    query, hit
+        Codes, shape (n_cells,).
+    usual
+        Mean squared difference of two people in each cell, shape (n_cells,).
+    regions
+        From `braincase.images.atlas.load_regions`.
+    weights
+        The weights of the search, shape (n_cells,), if it had any.
+    """
+    difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
+    factor = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
+    found, expected = difference**2 * factor @ regions.shares, usual * factor @ regions.shares
+    told = []
+    for part in PARTS:
+        members = regions.members(part)
+        whole = float(expected[members].sum())
+        if whole > 0:
+            told.append((part, float(found[members].sum()) / whole))
+    return sorted(told, key=lambda item: item[1])

@@ -1,0 +1,163 @@
+"""The commands of a gallery: `index` fills it, `gallery` looks after it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from braincase.cli.arguments import Json, Workers, print_json
+from braincase.errors import UsageError
+
+if TYPE_CHECKING:
+    from braincase.workflows.index_cohort import Indexed
+
+gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
+Url = Annotated[str, typer.Argument(help="Folder, or milvus://HOST:PORT/COLLECTION?record=FOLDER.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands of this module into the command line."""
+    app.command()(index)
+    app.add_typer(gallery_app, name="gallery")
+
+
+def index(
+    source: Annotated[
+        Path, typer.Argument(help="A cohort, or raw scans: image, DICOM, BIDS, ADNI, OASIS, table.")
+    ],
+    gallery: Annotated[
+        str, typer.Option("--gallery", help="Gallery to fill: a folder or a milvus:// URL.")
+    ],
+    model: Annotated[Path, typer.Option("--model", help="Folder of the model.")],
+    cohort: Annotated[
+        Path | None,
+        typer.Option(help="Where raw scans' standard volumes go; default: beside the gallery."),
+    ] = None,
+    kind: Annotated[str, typer.Option("--source", help="Kind of raw source, or auto.")] = "auto",
+    label: Annotated[
+        str | None, typer.Option(help="Column of a raw source to count; found if not given.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Whose scan it is (one raw image or DICOM study).")
+    ] = None,
+    series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
+    from braincase.cohort.cohort import open_cohort
+    from braincase.cohort.derivatives import is_cohort
+    from braincase.models.embed import encoder_of
+    from braincase.models.model import load_model
+    from braincase.workflows.index_cohort import index_cohort
+    from braincase.workflows.index_scans import Source, cohort_beside, index_source
+
+    encoder = encoder_of(load_model(model))
+    if is_cohort(source):
+        if cohort is not None:
+            raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
+        done = index_cohort(gallery, open_cohort(source), encoder.embed, encoder.fingerprint)
+        _show_indexed(done, (), as_json)
+    else:
+        folder = cohort or cohort_beside(gallery)
+        scans = Source(source, folder, kind, label, subject, series)
+        _show_indexed(*index_source(gallery, scans, encoder, workers), as_json)
+
+
+def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        print_json({**asdict(indexed), "notes": list(notes)})
+    else:
+        print("\n".join([*indexed.lines(), *(f"note: {note}" for note in notes)]))
+
+
+@gallery_app.command()
+def info(
+    url: Url,
+    as_of: Annotated[int | None, typer.Option(help="As it was at an earlier version.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a gallery holds."""
+    from braincase.gallery import open_gallery
+
+    with closing(open_gallery(url)) as gallery:
+        known = gallery.info(as_of)
+    if as_json:
+        print_json(known.to_json())
+        return
+    print(f"{known.url} ({known.engine}), version {known.version} of {known.changed}")
+    print(f"{known.cases} scans of {known.people} people")
+    print(f"model {known.fingerprint[:12]}: {known.n_dimensions} numbers a scan,", end=" ")
+    print(f"volumes at {known.resolution_mm} mm")
+    print(f"columns: {', '.join(known.columns) or 'none'}")
+
+
+@gallery_app.command()
+def versions(url: Url, as_json: Json = False) -> None:
+    """List a gallery's versions, oldest first."""
+    from braincase.gallery import open_gallery
+
+    with closing(open_gallery(url)) as gallery:
+        history = gallery.versions()
+    if as_json:
+        print_json([asdict(version) for version in history])
+    else:
+        print("\n".join(f"{one.version}\t{one.at}\t{one.what}" for one in history))
+
+
+@gallery_app.command()
+def remove(
+    url: Url,
+    scans: Annotated[list[str] | None, typer.Argument(help="Scan_ids, such as sub-01.")] = None,
+    subject: Annotated[str | None, typer.Option(help="All scans of this person.")] = None,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="From earlier versions and the disk too; for good.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take scans out of a gallery; earlier versions keep them unless erased."""
+    from braincase.gallery import open_gallery
+
+    if not scans and subject is None:
+        raise UsageError("gallery remove", "nothing to remove", "scan_ids or --subject")
+    with closing(open_gallery(url)) as gallery:
+        wanted = list(dict.fromkeys(scans or ()))
+        if subject is not None:
+            theirs = gallery.person(subject, ever=erase)  # erasing reaches earlier versions
+            if not theirs:
+                raise UsageError("--subject", f"no scan of '{subject}'", "a person of this gallery")
+            wanted = list(dict.fromkeys([*wanted, *(case.scan_id for case in theirs)]))
+        if erase and not yes:
+            _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
+        change = gallery.remove(wanted, erase)
+    if as_json:
+        print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
+    else:
+        done = "erased" if erase else "removed"
+        print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("--erase", "nobody to ask", "--yes to erase without a question")
+    try:
+        if typer.confirm(question):
+            return
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    raise UsageError("--erase", "not confirmed", "yes", "Nothing was erased.")
+
+
+@gallery_app.command()
+def sync(url: Url, as_json: Json = False) -> None:
+    """Make a Milvus collection what its record says; a missing one is made."""
+    from braincase.gallery import sync_gallery
+
+    done = sync_gallery(url)
+    print_json(asdict(done)) if as_json else print(done.line())

@@ -1,0 +1,310 @@
+"""The command line; the only file that knows all the others.
+
+Heavy imports stand inside the commands, so that ``--help`` answers at once. Every error a user can
+meet is caught in `main`, in one line.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from braincase.cli import gallery as cli_gallery
+from braincase.cli import serve as cli_web
+from braincase.cli.arguments import Force, Json, Workers, comma_list, print_json
+from braincase.cli.search import search
+from braincase.errors import BraincaseError, CohortError, UsageError
+from braincase.purpose import PURPOSE
+from braincase.version import __version__
+
+app = typer.Typer(
+    name="braincase",
+    help=f"Similar-case search for 3D brain MRI. {PURPOSE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
+Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
+
+
+#: Exit code of a program that Ctrl-C stopped.
+STOPPED = 130
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code, never a traceback."""
+    try:
+        # Commands return nothing; typer turns Ctrl-C into this number.
+        if app(standalone_mode=False) == STOPPED:
+            raise KeyboardInterrupt
+    except BraincaseError as error:
+        _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command goes on where it was", STOPPED)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _stop(f"{error.filename or 'disk'}: no space left; free some and run it again", 1)
+        if error.filename is None:
+            raise
+        _stop(f"{error.filename}: {error.strerror}. Check the path and your rights to it.", 1)
+    except Exception as error:  # click's own usage errors know how to show themselves
+        if not hasattr(error, "exit_code"):
+            raise
+        _stop(str(error), int(error.exit_code))
+
+
+def _stop(line: str, exit_code: int) -> None:
+    print(f"braincase: {line}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"braincase {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Take the options of the program itself; its help stands above."""
+
+
+cli_web.add_commands(app)
+cli_gallery.add_commands(app)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Where the cohort goes.")],
+    size: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
+    seed: Seed = 0,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm; 0: by size.")] = 0,
+    confounding: Annotated[
+        float, typer.Option(help="How far the scanner follows the diagnosis, 0 to 1.")
+    ] = 0.0,
+    raw: Annotated[int, typer.Option(help="Raw heads instead, this many, to try prepare.")] = 0,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulate a cohort with known truth; an interrupted run goes on where it was."""
+    if raw:
+        from braincase.simulate.raw import simulate_raw
+
+        images = simulate_raw(folder, raw, seed, workers)
+        if as_json:
+            print_json({"images": [str(image) for image in images]})
+        else:
+            print(f"{folder}: {len(images)} simulated raw heads")
+        return
+    from braincase.simulate.cohort import simulate_cohort
+
+    simulate_cohort(folder, size, seed, resolution or None, confounding, workers)
+    _show_census(folder, as_json)
+
+
+def _show_census(folder: Path, as_json: bool) -> None:
+    from braincase.cohort.cohort import open_cohort, read_census
+
+    open_cohort(folder)
+    census = read_census(folder)
+    if as_json:
+        print_json({"cohort": str(folder), **census.to_json()})
+    else:
+        print("\n".join([f"{folder}:", *census.lines()]))
+
+
+@app.command()
+def census(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")], as_json: Json = False
+) -> None:
+    """Count people, scans and labels of a cohort; list what was dropped, and why."""
+    _show_census(cohort, as_json)
+
+
+@app.command()
+def calibrate(
+    cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
+    figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a simulated cohort's effect sizes with the published ones."""
+    from braincase.cohort.cohort import open_cohort
+    from braincase.files import refuse_overwrite
+    from braincase.simulate.calibration import (
+        draw_groups,
+        effects_json,
+        effects_table,
+        measure_effects,
+    )
+
+    if figure:
+        refuse_overwrite(figure, force)
+    opened = open_cohort(cohort)
+    effects = measure_effects(opened, seed)
+    if figure:
+        draw_groups(opened, figure)
+    print_json(effects_json(effects)) if as_json else print(effects_table(effects))
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Scans: image, DICOM, BIDS, ADNI, OASIS, table.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the cohort.")],
+    kind: Annotated[str, typer.Option("--source", help="Kind of source, or auto.")] = "auto",
+    subject: Annotated[str | None, typer.Option(help="Whose scan it is (image, DICOM).")] = None,
+    series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm.")] = 2,
+    intensity: Annotated[str, typer.Option(help="white-matter or gamma18.")] = "white-matter",
+    brain_extraction: Annotated[
+        str, typer.Option(help="watershed, or an installed hd-bet or synthstrip.")
+    ] = "watershed",
+    shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
+    launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
+    jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
+    minutes: Annotated[int, typer.Option(help="Time limit of each SLURM job.")] = 240,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
+    from braincase.images.geometry import grid_of_resolution
+    from braincase.preprocess.cluster import Jobs, launch
+    from braincase.preprocess.prepare_cohort import Plan, parse_shard, prepare_cohort
+    from braincase.sources.find import find_scans
+
+    if launcher not in ("here", "local", "slurm"):
+        raise UsageError("--launcher", launcher, "here, local or slurm")
+    part = parse_shard(shard)
+    grid = grid_of_resolution(resolution)
+    scans, found = find_scans(source, kind, label, subject, series)
+    if not as_json:
+        print("\n".join([f"{source}:", *found.lines()]))
+    if not scans:
+        raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
+    plan = Plan(
+        out, grid, intensity, brain_extraction, None, found.dropped, label or found.label_column
+    )
+    if launcher == "here":
+        summary = prepare_cohort(scans, plan, part, workers)
+    else:
+        where: Literal["slurm", "local"] = "slurm" if launcher == "slurm" else "local"
+        asked = Jobs(
+            where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
+        )
+        summary = launch(scans, plan, asked)
+    if as_json:
+        print_json({"cohort": str(out), "source": found.to_json(), **summary.to_json()})
+    else:
+        print("\n".join(summary.lines()))
+
+
+@app.command()
+def train(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
+    settings: Annotated[
+        str, typer.Option(help="plain, ddcml, braincase, or a TOML file.")
+    ] = "braincase",
+    label: Label = "diagnosis",
+    classes: Classes = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
+    from braincase.cohort.cohort import open_cohort
+    from braincase.cohort.derivatives import plain
+    from braincase.files import refuse_overwrite
+    from braincase.models.card import write_card
+    from braincase.models.model import save_model
+    from braincase.models.model_json import ABOUT
+    from braincase.models.settings import load_settings
+    from braincase.models.train import is_main_process, rows_of_classes, train_model
+
+    refuse_overwrite(out / ABOUT, force)
+    chosen = load_settings(settings)
+    opened = open_cohort(cohort)
+    rows = rows_of_classes(opened, label, comma_list(classes))
+    model = train_model(opened, rows, chosen, label, checkpoint=out / "checkpoint")
+    if not is_main_process():
+        return
+    save_model(out, model, write_card(model), force)
+    if as_json:
+        told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
+        print_json(plain(told))
+    else:
+        print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+
+
+@app.command()
+def evaluate(
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    protocol: Annotated[str, typer.Option(help="paper, honest, confound, or all.")] = "paper",
+    models: Annotated[
+        str, typer.Option(help="Settings to compare: names or TOML files, with commas.")
+    ] = "plain,ddcml,braincase",
+    folds: Annotated[int, typer.Option(help="Number of folds the people are dealt into.")] = 5,
+    run_folds: Annotated[int, typer.Option(help="Folds to hold out in turn; 0: all.")] = 0,
+    label: Label = "diagnosis",
+    classes: Classes = "",
+    unseen: Annotated[
+        Path | None, typer.Option(help="Second cohort whose people also ask (honest).")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate models by cross-validation and write a report."""
+    from braincase.cohort.cohort import open_cohort
+    from braincase.evaluate import open_study
+    from braincase.files import refuse_overwrite
+    from braincase.report.evaluation import first_line, write_report
+    from braincase.workflows.experiment import model_fitter, run_protocols
+
+    refuse_overwrite(out / "report.html", force)
+    study = open_study(open_cohort(cohort), label, comma_list(classes), folds, run_folds, seed)
+    fit, names = model_fitter(comma_list(models), label, out / "models", seed)
+    other = open_cohort(unseen) if unseen else None
+    results = run_protocols(study, fit, names, comma_list(protocol), other)
+    page = write_report(out, results)
+    if as_json:
+        print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
+    else:
+        print(f"{first_line(results)}\nreport: {page}")
+
+
+app.command()(search)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("demo"),
+    folds: Annotated[int, typer.Option(help="Folds to hold out in turn, 1 to 5.")] = 1,
+    seed: Seed = 0,
+) -> None:
+    """See the whole system work on simulated people: about ten minutes on two cores."""
+    from braincase.workflows.demo import run_demo
+
+    if not 1 <= folds <= 5:
+        raise UsageError("--folds", str(folds), "1 to 5")
+    run_demo(folder, folds, seed)
+
+
+if __name__ == "__main__":
+    main()

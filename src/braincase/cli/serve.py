@@ -1,0 +1,138 @@
+"""The commands of the reading room: `serve`, and `user` for who may come in."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from braincase.cli.arguments import comma_list
+from braincase.errors import UsageError
+
+if TYPE_CHECKING:
+    from braincase.encoder import Encoder
+
+user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
+Users = Annotated[Path, typer.Option("--users", help="The file of users.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands of this module into the command line."""
+    app.command()(serve)
+    app.add_typer(user_app, name="user")
+
+
+def load_for_service(folder: Path) -> Encoder:
+    """Load a model in the worker process; runs there and nowhere else."""
+    from braincase.models.embed import encoder_of
+    from braincase.models.model import load_model
+    from braincase.preprocess.space.template import load_template
+
+    load_template()  # now, and not while the first person waits
+    return encoder_of(load_model(folder))
+
+
+def serve(
+    gallery: Annotated[str, typer.Argument(help="Folder of the gallery.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Its model; without one, stored cases only.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 8765,
+    name: Annotated[
+        str, typer.Option(help="Names by which browsers call this machine, with commas.")
+    ] = "",
+    users: Annotated[
+        Path | None, typer.Option(help="File of users with passwords (see `user add`).")
+    ] = None,
+    proxy: Annotated[
+        Path | None, typer.Option(help="How a reverse proxy's signed token is checked (TOML).")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS key (PEM).")] = None,
+    tls_elsewhere: Annotated[
+        bool, typer.Option("--tls-elsewhere", help="A reverse proxy in front encrypts.")
+    ] = False,
+    metrics_token: Annotated[
+        Path | None, typer.Option("--metrics-token", help="File of a token that opens /metrics.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column that neighbours vote on.")] = None,
+    audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
+) -> None:
+    """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
+    from braincase.web.service_settings import ServiceSettings
+
+    settings = ServiceSettings(
+        gallery=gallery,
+        load=partial(load_for_service, model) if model else None,
+        fingerprint=_fingerprint_of(model) if model else None,
+        label=label,
+        host=host,
+        port=port,
+        hosts=tuple(comma_list(name)),
+        users=users,
+        proxy=proxy,
+        certificate=certificate,
+        key=key,
+        tls_elsewhere=tls_elsewhere,
+        metrics_token=metrics_token,
+        audit=audit,
+    )
+    from braincase.web.run import run  # after the settings: their errors come at once
+
+    run(settings)
+
+
+def _fingerprint_of(model: Path) -> str:
+    """Return a model's fingerprint without loading it; the worker checks it when it loads."""
+    from braincase.models.model_json import read_about
+
+    return str(read_about(model)["fingerprint"])
+
+
+@user_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    users: Users,
+    role: Annotated[str, typer.Option(help="reader, curator or admin.")] = "reader",
+    force: Annotated[bool, typer.Option(help="Replace a user of this name.")] = False,
+) -> None:
+    """Add a user; the password is asked for, or read from the first line of standard input."""
+    from braincase.web.security.users import add_user
+
+    add_user(users, name, _ask_password(), role, force)
+    print(f"{users}: {name}, {role}")
+
+
+@user_app.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    users: Users,
+) -> None:
+    """Remove a user; their sessions end at once."""
+    from braincase.web.security.users import remove_user
+
+    remove_user(users, name)
+    print(f"{users}: {name} removed")
+
+
+@user_app.command("list")
+def show(users: Users) -> None:
+    """List users and their roles."""
+    from braincase.web.security.users import read_users
+
+    for user in read_users(users).values():
+        print(f"{user.name}\t{user.role}")
+
+
+def _ask_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise UsageError("password", "two different ones", "the same twice")
+    return password

@@ -1,0 +1,1 @@
+"""A cohort of standard volumes on disk (BIDS derivatives), packed for training, and its splits."""

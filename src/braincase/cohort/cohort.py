@@ -1,0 +1,310 @@
+"""Prepared scans on disk: a BIDS-derivatives folder, and beside it all volumes packed for training.
+
+The images and their sidecars are the truth. What is derived from them, the table and the packed
+volumes in ``packed/``, is made again whenever an image or a sidecar is new, gone or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from braincase.cohort.derivatives import (
+    IMAGE_ENDING,
+    FileStat,
+    canonical,
+    image_path,
+    list_files,
+    plain,
+    read_json,
+    read_sidecar,
+    sidecar_path,
+    write_image,
+    write_sidecar,
+)
+from braincase.cohort.packing import (
+    OWN_COLUMNS,
+    Packed,
+    cohort_digest,
+    mark_packed,
+    open_packed,
+    pack,
+    packing_alone,
+)
+from braincase.cohort.shards import PackedVolumes
+from braincase.errors import CohortError, ScanError, UsageError
+from braincase.files import write_json
+from braincase.images.geometry import Grid
+from braincase.sources.census import Census, census_from_json, take_census
+from braincase.sources.scan import Scan
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """One prepared scan on its way to disk.
+
+    Parameters
+    ----------
+    scan
+        Who, when, and all labels.
+    volume
+        uint8 array of shape `grid.shape`, background 0.
+    sidecar
+        What preprocessing tells: Transform, Quality, Recipe, ...
+    """
+
+    scan: Scan
+    volume: NDArray[np.uint8]
+    sidecar: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Prepared scans of one grid and one preprocessing recipe.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    grid
+        The voxel grid of all volumes.
+    recipe
+        The preprocessing recipe of all volumes.
+    table
+        One row a scan, sorted by scan_id: scan_id, subject, session, image (relative path),
+        image_hash (SHA-256 of the voxels), and a column for every label.
+    volumes
+        Row i of the table belongs to ``volumes[i]``.
+    """
+
+    folder: Path
+    grid: Grid
+    recipe: Mapping[str, Any]
+    table: pd.DataFrame
+    volumes: PackedVolumes
+
+    def __len__(self) -> int:
+        """Return the number of scans."""
+        return len(self.table)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """Return one column of the table.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column; names those that exist.
+        """
+        if name not in self.table.columns:
+            known = ", ".join(column for column in self.table.columns)
+            raise UsageError(self.folder, f"no column {name!r}", f"one of {known}")
+        return self.table[name]
+
+    def rows_with(self, name: str, values: Sequence[object]) -> NDArray[np.int64]:
+        """Return the rows, ascending, whose column `name` holds one of `values`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column.
+        """
+        return np.flatnonzero(self.column(name).isin(list(values)).to_numpy()).astype(np.int64)
+
+
+def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
+    """Write one prepared scan into a cohort folder and return the path of its image.
+
+    The sidecar is written last: image and sidecar together mean that the scan is complete.
+
+    Raises
+    ------
+    UsageError
+        If a label has the name of one of Braincase's own columns.
+    ScanError
+        If the volume does not fit the grid, or subject or session are no BIDS names.
+    """
+    if taken := [name for name in case.scan.labels if name in OWN_COLUMNS]:
+        own = ", ".join(OWN_COLUMNS)
+        raise UsageError(f"label {taken[0]!r}", "a name that the cohort uses itself", f"not {own}")
+    path = image_path(folder, grid, case.scan)
+    if case.volume.shape != grid.shape or case.volume.dtype != np.uint8:
+        found = f"a volume of {case.volume.dtype} {case.volume.shape}"
+        raise ScanError(case.scan.path, found, f"uint8 {grid.shape}")
+    sidecar_path(path).unlink(missing_ok=True)  # never an old sidecar beside a new image
+    write_image(path, case.volume, grid)
+    write_sidecar(path, case.scan, grid, case.sidecar)
+    return path
+
+
+def has_case(folder: Path, grid: Grid, scan: Scan, recipe: Mapping[str, Any]) -> bool:
+    """Tell whether `scan` is in the cohort already, complete and made by this recipe."""
+    path = image_path(folder, grid, scan)
+    try:
+        return path.exists() and read_sidecar(sidecar_path(path)).recipe == canonical(recipe)
+    except ScanError:
+        return False
+
+
+def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
+    """Bring the sidecar of a prepared scan up to date with the labels its source gives now.
+
+    Raises
+    ------
+    ScanError
+        If the scan is not in the cohort.
+    """
+    path = image_path(folder, grid, scan)
+    content = read_json(sidecar_path(path))
+    if content["Labels"] != plain(scan.labels):
+        write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k != "Labels"})
+
+
+def finish_cohort(
+    folder: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    census: Census,
+    label_column: str = "diagnosis",
+) -> Cohort:
+    """Make a folder of written cases whole: BIDS tables, packed volumes and ``census.json``.
+
+    Parameters
+    ----------
+    folder, grid, recipe
+        What the cases were written with.
+    census
+        The census of the sources; the scans that it dropped stay listed.
+    label_column
+        The label that the census counts.
+
+    Raises
+    ------
+    CohortError
+        If there is no usable scan, or there are scans of another grid or recipe.
+    """
+    packed = _packed(folder)
+    if packed.grid != grid:
+        found, asked = packed.grid.resolution_mm, grid.resolution_mm
+        raise CohortError(folder, f"scans at {found} mm", f"{asked} mm", "Use a new folder.")
+    _check_recipe(folder, packed.recipe, recipe)
+    _write_census(folder, packed, census.dropped, label_column)
+    return _cohort(folder, packed)
+
+
+def open_cohort(folder: Path, recipe: Mapping[str, Any] | None = None) -> Cohort:
+    """Open a cohort; pack its volumes first if that was never done or scans have changed since.
+
+    Parameters
+    ----------
+    folder
+        A folder that `write_case` filled.
+    recipe
+        The preprocessing recipe the scans must have been made by; None accepts any.
+
+    Raises
+    ------
+    CohortError
+        If the folder is missing, holds no usable scan, mixes grids or recipes, or was made by
+        another recipe than `recipe`.
+    """
+    packed = _packed(folder)
+    if recipe is not None:
+        _check_recipe(folder, packed.recipe, recipe)
+    return _cohort(folder, packed)
+
+
+def read_census(folder: Path) -> Census:
+    """Return the census of a finished cohort.
+
+    Raises
+    ------
+    CohortError
+        If there is none.
+    """
+    try:
+        return census_from_json(read_json(folder / "census.json"))
+    except (ScanError, KeyError, TypeError):
+        raise CohortError(folder, "no readable census.json", "a finished cohort") from None
+
+
+def _packed(folder: Path) -> Packed:
+    if not folder.is_dir():
+        raise CohortError(folder, "no such folder", "a cohort", "Check the path.")
+    files = list_files(folder)
+    if not files:
+        raise CohortError(folder, "no prepared scans", "a cohort", "Run braincase prepare first.")
+    digest = cohort_digest(files)
+    packed = open_packed(folder, digest)
+    if packed is None:
+        with packing_alone(folder):
+            # Another process (a rank of the same training) may have packed while this one waited.
+            packed = open_packed(folder, digest) or _pack_anew(folder, files, digest)
+    return packed
+
+
+def _pack_anew(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
+    packed = pack(folder, files, digest)
+    before = _census_before(folder)
+    # What an earlier packing dropped may be mended; what preparation dropped is only known here.
+    dropped = [(where, why) for where, why in before["dropped"] if not _is_prepared_image(where)]
+    _write_census(folder, packed, dropped, before["label_column"])
+    mark_packed(folder, packed, digest)
+    return packed
+
+
+def _write_census(
+    folder: Path, packed: Packed, dropped: Sequence[tuple[str, str]], label_column: str
+) -> None:
+    scans = [
+        Scan(
+            folder / row["image"],
+            row["subject"],
+            row["session"],
+            {name: value for name, value in row.items() if name not in OWN_COLUMNS},
+        )
+        for row in packed.rows
+    ]
+    hashes = [row["image_hash"] for row in packed.rows]
+    census = take_census(scans, (*dropped, *packed.dropped), label_column, hashes)
+    write_json(folder / "census.json", {"label_column": label_column, **plain(census.to_json())})
+
+
+def _census_before(folder: Path) -> dict[str, Any]:
+    try:
+        return {"dropped": [], "label_column": "diagnosis", **read_json(folder / "census.json")}
+    except ScanError:
+        return {"dropped": [], "label_column": "diagnosis"}
+
+
+def _is_prepared_image(where: str) -> bool:
+    return where.startswith("sub-") and where.endswith(IMAGE_ENDING)
+
+
+def _cohort(folder: Path, packed: Packed) -> Cohort:
+    columns = dict.fromkeys(name for row in packed.rows for name in row)
+    table = pd.DataFrame(list(packed.rows), columns=list(columns))
+    return Cohort(folder, packed.grid, packed.recipe, table, packed.volumes)
+
+
+def _check_recipe(folder: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    if canonical(found) == canonical(asked):
+        return
+    here, there = plain(found), plain(asked)
+    names = [name for name in {**there, **here} if here.get(name) != there.get(name)]
+    raise CohortError(
+        folder,
+        "another preprocessing recipe (" + _settings(here, names) + ")",
+        _settings(there, names),
+        "Prepare the scans again into a new folder.",
+    )
+
+
+def _settings(recipe: Mapping[str, Any], names: Sequence[str]) -> str:
+    more = ["..."] if len(names) > 3 else []
+    return ", ".join([f"{name}={recipe.get(name)!r}" for name in names[:3]] + more)

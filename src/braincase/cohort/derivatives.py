@@ -1,0 +1,363 @@
+"""How prepared scans lie on disk: a BIDS-derivatives folder that every neuroimaging tool can open.
+
+::
+
+    dataset_description.json  participants.tsv  .bidsignore
+    sub-X/sub-X_sessions.tsv
+    sub-X/[ses-Y/]anat/sub-X[_ses-Y]_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.nii.gz
+    sub-X/[ses-Y/]anat/sub-X[_ses-Y]_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.json
+
+The sidecar (``.json``) is the truth about its scan; the tables are made from the sidecars. Source:
+BIDS specification 1.10, 'Common data types and metadata' and 'Imaging data types' of derivatives.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.errors import CohortError, ScanError, UsageError
+from braincase.files import atomic_write, write_json, write_text
+from braincase.images.geometry import Grid
+from braincase.labels import Value
+from braincase.sources.scan import Scan
+from braincase.version import __version__
+
+#: For people who meet the folder without this documentation.
+README = """# Prepared brains
+
+Skull-stripped T1-weighted brains in MNI152NLin2009aSym space, 8 bit, written by braincase as
+sub-*/[ses-*/]anat/*_desc-brain_T1w.nii.gz. The .json beside each image says who it is, all labels,
+the transform and the preprocessing recipe. census.json tells what was left out and why. packed/
+holds the same volumes again for training and can be deleted at any time.
+"""
+DESCRIPTION = "dataset_description.json"
+SPACE = "MNI152NLin2009aSym"
+IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
+#: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
+LONGEST_NAME = 150
+#: Relative path, size in bytes, and modification time in ns of a file.
+FileStat = tuple[str, int, int]
+#: NIfTI's code for 'aligned to the MNI152 template'.
+MNI152_CODE = 4
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a sidecar says about its scan.
+
+    Parameters
+    ----------
+    scan
+        The scan; its path is the prepared image.
+    recipe
+        The preprocessing recipe as canonical JSON text, to compare by ``==``.
+    """
+
+    scan: Scan
+    recipe: str
+
+
+def image_path(folder: Path, grid: Grid, scan: Scan) -> Path:
+    """Return where the prepared image of `scan` lies in `folder`.
+
+    Raises
+    ------
+    ScanError
+        If subject or session are not letters and digits, as BIDS demands, or too long for a file.
+    """
+    for name in (scan.subject, scan.session or "none"):
+        if not (name.isascii() and name.isalnum()):
+            raise ScanError(scan.path, f"the name {name!r}", "letters and digits only (BIDS)")
+    if len(scan.scan_id) > LONGEST_NAME:
+        found = f"a name of {len(scan.scan_id)} letters ({scan.scan_id[:20]}...)"
+        raise ScanError(scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or use --subject.")
+    place = folder / f"sub-{scan.subject}"
+    if scan.session:
+        place /= f"ses-{scan.session}"
+    return place / "anat" / f"{scan.scan_id}_space-{SPACE}_res-{grid.resolution_mm}{IMAGE_ENDING}"
+
+
+def sidecar_path(image: Path) -> Path:
+    """Return the path of the ``.json`` that describes an image."""
+    return image.with_name(image.name.removesuffix(".nii.gz") + ".json")
+
+
+def write_image(path: Path, volume: NDArray[np.uint8], grid: Grid) -> None:
+    """Write an 8-bit volume of shape `grid.shape` as NIfTI; equal volumes give equal files."""
+    image = nibabel.Nifti1Image(np.asarray(volume, np.uint8), grid.affine)
+    image.set_sform(grid.affine, MNI152_CODE)
+    image.set_qform(grid.affine, MNI152_CODE)
+    image.header.set_xyzt_units("mm")
+    with atomic_write(path) as aside:
+        nibabel.save(image, aside)
+
+
+def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """Read a prepared image: uint8, shape `grid.shape`, C order.
+
+    Raises
+    ------
+    ScanError
+        If it is missing, unreadable, of another shape or place, not finite, not 8 bit or constant.
+    """
+    try:
+        # Unpacked whole, which checks gzip's checksum; nibabel's lazy reading stops before it.
+        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
+        voxels = np.asanyarray(image.dataobj)
+    except FileNotFoundError:
+        raise ScanError(path, "the image is missing") from None
+    except Exception as error:  # nibabel, gzip, zlib and the system each have their own
+        raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
+    if voxels.shape != grid.shape:
+        raise ScanError(path, f"shape {voxels.shape}", f"{grid.shape}")
+    if not np.allclose(image.affine, grid.affine, atol=1e-3):
+        raise ScanError(path, "another affine", f"the {grid.resolution_mm} mm grid in {SPACE}")
+    if not np.isfinite(voxels).all():
+        raise ScanError(path, f"{np.count_nonzero(~np.isfinite(voxels))} voxels that are no number")
+    volume = np.ascontiguousarray(voxels).astype(np.uint8)
+    if voxels.dtype != np.uint8 and not np.array_equal(volume, voxels):
+        raise ScanError(path, f"{voxels.dtype} values", "whole numbers from 0 to 255")
+    if volume.min() == volume.max():
+        raise ScanError(path, f"a constant volume (all {volume.flat[0]})", "an image")
+    return volume
+
+
+def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, Any]) -> None:
+    """Write the sidecar of `image`: who, when, all labels, and `more` from preprocessing."""
+    content = {
+        "Subject": scan.subject,
+        "Session": scan.session,
+        "Labels": dict(scan.labels),
+        "SkullStripped": True,
+        "Resolution": f"{grid.resolution_mm} mm isotropic",
+        **more,
+    }
+    write_json(sidecar_path(image), plain(content))
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read a sidecar.
+
+    Raises
+    ------
+    ScanError
+        If it is missing, unreadable or has no subject.
+    """
+    content = read_json(path)
+    subject, session, labels = (content.get(key) for key in ("Subject", "Session", "Labels"))
+    if not isinstance(subject, str) or not subject or not isinstance(labels, dict):
+        raise ScanError(path, "no Subject or no Labels", "a sidecar that braincase wrote")
+    if nested := [name for name, value in labels.items() if isinstance(value, list | dict)]:
+        raise ScanError(path, f"a label {nested[0]!r} of several values", "one value")
+    image = path.with_name(path.name.removesuffix(".json") + ".nii.gz")
+    scan = Scan(image, subject, session or None, labels)
+    return Sidecar(scan, canonical(content.get("Recipe", {})))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ScanError
+        If it is missing, unreadable or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ScanError(path, "the sidecar is missing", "", "Prepare this scan again.") from None
+    except (OSError, ValueError) as error:
+        raise ScanError(path, f"cannot be read ({error})", "JSON") from None
+    if not isinstance(content, dict):
+        raise ScanError(path, f"JSON of type {type(content).__name__}", "an object")
+    return content
+
+
+def list_files(folder: Path) -> list[FileStat]:
+    """Return all images and sidecars of a cohort, sorted: equal folders give equal lists."""
+    files = []
+    for subject in os.scandir(folder):
+        if not (subject.is_dir() and subject.name.startswith("sub-")):
+            continue
+        for place, _, names in os.walk(subject.path):
+            for name in names:
+                if name.startswith("sub-") and name.endswith((IMAGE_ENDING, SIDECAR_ENDING)):
+                    path = Path(place, name)
+                    stat = path.stat()
+                    relative = path.relative_to(folder).as_posix()
+                    files.append((relative, stat.st_size, stat.st_mtime_ns))
+    return sorted(files)
+
+
+def image_of(path: str) -> str:
+    """Return the image that a listed image or sidecar belongs to."""
+    return path.removesuffix(".json").removesuffix(".nii.gz") + ".nii.gz"
+
+
+def scan_id_of(path: str) -> str:
+    """Return ``sub-X_ses-Y`` of a listed file."""
+    return path.rsplit("/", 1)[-1].split("_space-", 1)[0]
+
+
+def resolution_of(path: str) -> int:
+    """Return the resolution in mm that a listed file's name tells.
+
+    Raises
+    ------
+    CohortError
+        If the name tells none.
+    """
+    resolution = path.rsplit("_res-", 1)[-1].split("_", 1)[0]
+    if not resolution.isdigit():
+        raise CohortError(path, "a name that tells no resolution", "..._res-2_desc-brain_T1w")
+    return int(resolution)
+
+
+def claim_folder(folder: Path) -> None:
+    """Make a folder a cohort's before anything is written there, unless it is one already.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something else, such as the raw data set itself.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(folder, "a file", "a folder, or a new name for one")
+    about = folder / DESCRIPTION
+    if about.exists():
+        ours = "braincase" in [str(by.get("Name")) for by in _generators(about)]
+    else:
+        # Another shard may be writing the description this moment.
+        ours = not (folder.is_dir() and any(p.name[0] != "." for p in folder.iterdir()))
+    if not ours:
+        raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
+    if not about.exists():
+        _describe(folder)
+
+
+def _generators(about: Path) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(about.read_text(encoding="utf-8")).get("GeneratedBy", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [by for by in found if isinstance(by, dict)] if isinstance(found, list) else []
+
+
+def _describe(folder: Path) -> None:
+    write_json(
+        folder / DESCRIPTION,
+        {
+            "Name": folder.resolve().name,
+            "BIDSVersion": "1.10.0",
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "braincase", "Version": __version__}],
+        },
+    )
+
+
+def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
+    """Write dataset_description.json, README.md, participants.tsv and sub-*/sub-*_sessions.tsv."""
+    _describe(folder)
+    write_text(folder / "README.md", README)
+    write_text(folder / ".bidsignore", "packed\nqc\ncensus.json\ntruth.tsv\n*.html\n")
+    people: dict[str, list[Scan]] = {}
+    for scan in sorted(scans, key=lambda scan: scan.scan_id):
+        people.setdefault(scan.subject, []).append(scan)
+    lasting, changing = _split_columns(people)
+    _write_participants(folder, people, lasting, changing)
+    for subject, visits in people.items():
+        _write_sessions(folder / f"sub-{subject}", visits, changing)
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, tuples, paths and NumPy numbers into what JSON knows; NaN becomes None."""
+    match value:
+        case Mapping():
+            return {str(key): plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case np.ndarray() | np.generic():
+            return plain(value.tolist())
+        case float() if not np.isfinite(value):
+            return None
+        case Path():
+            return str(value)
+    return value
+
+
+def canonical(recipe: Mapping[str, Any]) -> str:
+    """Return JSON text that is equal for equal recipes."""
+    return json.dumps(plain(recipe), sort_keys=True)
+
+
+def _split_columns(people: Mapping[str, Iterable[Scan]]) -> tuple[list[str], list[str]]:
+    """Return the columns that are constant in every person, and those that change."""
+    columns = dict.fromkeys(c for scans in people.values() for scan in scans for c in scan.labels)
+    changing = {
+        column
+        for scans in people.values()
+        for column in columns
+        if len({scan.labels.get(column) for scan in scans}) > 1
+    }
+    return [c for c in columns if c not in changing], [c for c in columns if c in changing]
+
+
+def _write_participants(
+    folder: Path, people: Mapping[str, Sequence[Scan]], lasting: list[str], changing: list[str]
+) -> None:
+    # A person without sessions has no sessions.tsv: what changes in others is told here.
+    alone = changing if any(s.session is None for scans in people.values() for s in scans) else []
+
+    def rows() -> Iterator[list[Value]]:
+        for subject, (first, *_) in people.items():
+            here = first.labels if first.session is None else {}
+            yield [
+                f"sub-{subject}",
+                *(first.labels.get(column) for column in lasting),
+                *(here.get(column) for column in alone),
+            ]
+
+    _write_tsv(folder / "participants.tsv", ["participant_id", *lasting, *alone], rows())
+
+
+def _write_sessions(folder: Path, visits: Sequence[Scan], changing: list[str]) -> None:
+    rows = [
+        [f"ses-{scan.session}", *(scan.labels.get(column) for column in changing)]
+        for scan in visits
+        if scan.session is not None
+    ]
+    path = folder / f"{folder.name}_sessions.tsv"
+    if rows:
+        _write_tsv(path, ["session_id", *changing], rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value]]) -> None:
+    lines = ["\t".join(_cell(value) for value in row) for row in (columns, *rows)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _cell(value: Value) -> str:
+    text = "" if value is None else " ".join(str(value).split())
+    return text or "n/a"
+
+
+def is_cohort(folder: Path) -> bool:
+    """Tell whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
+    try:
+        about = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
+        makers = [maker.get("Name") for maker in about.get("GeneratedBy", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+    return "braincase" in makers

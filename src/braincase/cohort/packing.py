@@ -1,0 +1,210 @@
+"""What is derived from the images and sidecars of a cohort: packed volumes, table and BIDS tables.
+
+::
+
+    packed/volumes-000.npy ...  all volumes, by row
+    packed/table.jsonl          one line a row: who, when, labels, hash of the voxels
+    packed/packed.json          written last: digest of the files it was made from, grid, recipe
+
+JSON lines and not a TSV, so that the text ``01`` and the number 1 stay what they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.cohort.derivatives import (
+    FileStat,
+    Sidecar,
+    image_of,
+    read_image,
+    read_json,
+    read_sidecar,
+    resolution_of,
+    scan_id_of,
+    sidecar_path,
+    write_dataset,
+)
+from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
+from braincase.errors import CohortError, ScanError
+from braincase.files import write_json, write_text
+from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.progress import progress
+
+#: Columns of the table that are no labels.
+OWN_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
+#: Raise when `packed/` changes its meaning: older ones are then packed again.
+PACKED_VERSION = 1
+
+Row = Mapping[str, Any]
+Dropped = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed cohort.
+
+    Parameters
+    ----------
+    grid, recipe
+        Shared by all its volumes.
+    rows
+        `OWN_COLUMNS` and the labels of each volume.
+    dropped
+        Image and reason of each scan that could not be packed.
+    volumes
+        ``volumes[i]`` belongs to ``rows[i]``.
+    """
+
+    grid: Grid
+    recipe: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    dropped: tuple[Dropped, ...]
+    volumes: PackedVolumes
+
+
+def cohort_digest(files: Sequence[FileStat]) -> str:
+    """Return a hash of a file list (path, size, time): equal as long as nothing changed."""
+    return sha256(json.dumps([PACKED_VERSION, files]).encode()).hexdigest()
+
+
+def open_packed(folder: Path, digest: str) -> Packed | None:
+    """Open what `pack` wrote, or return None where that is missing, damaged or stale."""
+    place = folder / "packed"
+    try:
+        about = read_json(place / "packed.json")
+        if about["digest"] != digest:
+            return None
+        grid = grid_of_resolution(about["resolution_mm"])
+        volumes = open_shards(place, about["scans"], grid.shape)
+        with (place / "table.jsonl").open(encoding="utf-8") as lines:
+            rows = tuple(json.loads(line) for line in lines)
+    except (ScanError, CohortError, OSError, ValueError, KeyError):
+        return None
+    if len(rows) != len(volumes):
+        return None
+    dropped = tuple((where, why) for where, why in about["dropped"])
+    return Packed(grid, about["recipe"], rows, dropped, volumes)
+
+
+def pack(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
+    """Read every scan once, in order of scan_id, and write everything that is derived from them.
+
+    A scan that cannot be used is left out with its reason and never stops the others. The result
+    counts as packed only after `mark_packed`.
+
+    Raises
+    ------
+    CohortError
+        If there is no usable scan, or scans of several grids or recipes.
+    """
+    place = folder / "packed"
+    (place / "packed.json").unlink(missing_ok=True)
+    grid = _only_grid(folder, files)
+    dropped: list[Dropped] = []
+    sidecars = _read_sidecars(folder, files, dropped)
+    recipe = _only_recipe(folder, sidecars)
+    rows: list[Row] = []
+    volumes = write_shards(place, _usable(folder, grid, sidecars, rows, dropped), grid.shape)
+    if not rows:
+        where, why = dropped[0]
+        raise CohortError(folder, f"no usable scan ({where}: {why})", "at least one")
+    write_text(place / "table.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_dataset(folder, [sidecar.scan for sidecar in sidecars])
+    return Packed(grid, json.loads(recipe), tuple(rows), tuple(dropped), volumes)
+
+
+def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
+    """Declare the packing whole; the last thing to be written."""
+    about = {
+        "digest": digest,
+        "resolution_mm": packed.grid.resolution_mm,
+        "scans": packed.volumes.counts,
+        "recipe": packed.recipe,
+        "dropped": packed.dropped,
+    }
+    write_json(folder / "packed" / "packed.json", about)
+
+
+@contextmanager
+def packing_alone(folder: Path) -> Iterator[None]:
+    """Let one process of this machine pack at a time; without flock (Windows) trust the user."""
+    (folder / "packed").mkdir(exist_ok=True)
+    with (folder / "packed" / ".lock").open("w") as lock:
+        try:
+            import fcntl
+        except ImportError:
+            pass
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _only_grid(folder: Path, files: Sequence[FileStat]) -> Grid:
+    sizes = sorted({resolution_of(path) for path, _, _ in files})
+    if len(sizes) > 1:
+        found = f"scans of {len(sizes)} resolutions ({' and '.join(map(str, sizes))} mm)"
+        raise CohortError(folder, found, "one", "Keep each resolution in a folder of its own.")
+    return grid_of_resolution(sizes[0])
+
+
+def _only_recipe(folder: Path, sidecars: Sequence[Sidecar]) -> str:
+    examples = {sidecar.recipe: sidecar.scan.scan_id for sidecar in reversed(sidecars)}
+    if len(examples) > 1:
+        found = f"scans of {len(examples)} preprocessing recipes ({', '.join(examples.values())})"
+        advice = "Prepare them all again, or keep each recipe in a folder of its own."
+        raise CohortError(folder, found, "one", advice)
+    return next(iter(examples), "{}")
+
+
+def _read_sidecars(
+    folder: Path, files: Sequence[FileStat], dropped: list[Dropped]
+) -> list[Sidecar]:
+    """Return what the readable sidecars say, by scan_id; list the others in `dropped`."""
+    sidecars = []
+    for image in sorted({image_of(path) for path, _, _ in files}, key=scan_id_of):
+        try:
+            sidecar = read_sidecar(sidecar_path(folder / image))
+            if sidecar.scan.scan_id != scan_id_of(image):
+                found = f"the sidecar of {sidecar.scan.scan_id}"
+                raise ScanError(folder / image, found, f"that of {scan_id_of(image)}")
+            sidecars.append(sidecar)
+        except ScanError as error:
+            dropped.append((image, _reason(error)))
+    return sidecars
+
+
+def _usable(
+    folder: Path,
+    grid: Grid,
+    sidecars: Sequence[Sidecar],
+    rows: list[Row],
+    dropped: list[Dropped],
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield one volume after the other; note its row of the table, or why it was dropped."""
+    with progress("packing", len(sidecars)) as advance:
+        for scan in (sidecar.scan for sidecar in sidecars):
+            advance()
+            image = scan.path.relative_to(folder).as_posix()
+            try:
+                volume = read_image(scan.path, grid)
+            except ScanError as error:
+                dropped.append((image, _reason(error)))
+                continue
+            image_hash = sha256(volume.tobytes()).hexdigest()
+            own = (scan.scan_id, scan.subject, scan.session, image, image_hash)
+            rows.append({**dict(zip(OWN_COLUMNS, own, strict=True)), **scan.labels})
+            yield volume
+
+
+def _reason(error: ScanError) -> str:
+    return f"{error.found}; expected {error.expected}" if error.expected else error.found

@@ -1,0 +1,193 @@
+"""What goes into an evaluation and what comes out of it: small frozen records, no arrays of images.
+
+The learning is handed in: evaluation knows a trained model only as a `Fitted`, and never imports
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.cohort.cohort import Cohort
+
+Volumes = NDArray[np.uint8]
+Codes = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One trained model, as far as evaluation needs to know it.
+
+    Parameters
+    ----------
+    name
+        The settings' name: plain, ddcml, braincase, ...
+    embed
+        uint8 volumes of shape (n, *grid.shape) to float32 codes of shape (n, 150).
+    reconstruct
+        uint8 volumes of shape (n, *grid.shape) to float32 volumes of the same shape in [0, 1].
+    settings
+        Everything that was chosen.
+    seconds
+        Training time.
+    fingerprint
+        Hash of weights, settings and preprocessing recipe.
+    """
+
+    name: str
+    embed: Callable[[Volumes], Codes]
+    reconstruct: Callable[[Volumes], NDArray[np.float32]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    fingerprint: str = ""
+
+
+#: Train one model: (cohort, rows of the training scans, settings' name, number of the fold).
+Fit = Callable[[Cohort, Rows, str, int], Fitted]
+
+
+#: How the settings are called in tables and figures.
+MODEL_TITLES = {"plain": "plain CAE", "ddcml": "DDCML", "braincase": "Braincase"}
+
+
+def title_of(method: str) -> str:
+    """Return the name of a model or baseline as readers see it."""
+    return MODEL_TITLES.get(method, method)
+
+
+def remember(fit: Fit) -> Fit:
+    """Let several protocols share the models of the same folds instead of training them again."""
+    known: dict[tuple[str, bytes, str, int], Fitted] = {}
+
+    def fit_once(cohort: Cohort, rows: Rows, name: str, fold: int) -> Fitted:
+        key = (str(cohort.folder), np.asarray(rows).tobytes(), name, fold)
+        if key not in known:
+            known[key] = fit(cohort, rows, name, fold)
+        return known[key]
+
+    return fit_once
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; without one where low and high are None."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def covers(self, value: float) -> bool:
+        """Tell whether the interval holds a value; false without an interval."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+    def signed(self) -> str:
+        """Write a difference with its sign and interval."""
+        if self.low is None or self.high is None:
+            return f"{self.value:+.3f}"
+        return f"{self.value:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f})"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was evaluated.
+
+    Parameters
+    ----------
+    data
+        The data set's name, as it stands over its columns.
+    simulated
+        True if the images are simulated.
+    resolution_mm
+        Voxel size.
+    label
+        The column that holds the classes.
+    people, scans
+        Number of each in every class.
+    others
+        People in each group that no model was trained on.
+    unlabelled
+        Scans left out because they have no label.
+    census
+        The cohort's own census.
+    recipe
+        The cohort's preprocessing recipe.
+    """
+
+    data: str
+    simulated: bool
+    resolution_mm: int
+    label: str
+    people: Mapping[str, int]
+    scans: Mapping[str, int]
+    others: Mapping[str, int]
+    unlabelled: int
+    census: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order in which results name them."""
+        return tuple(self.people)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model of one fold: what it was and what it cost."""
+
+    model: str
+    fold: int
+    people: int
+    scans: int
+    seconds: float
+    fingerprint: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the numbers came about.
+
+    Parameters
+    ----------
+    seed
+        Decides folds, clustering, resampling.
+    folds, run_folds
+        Number of folds people were dealt into, and how many of them were held out in turn.
+    seconds
+        Wall time, training included.
+    started
+        UTC, ISO 8601.
+    versions
+        Python and the libraries that the numbers depend on.
+    machine
+        Processor and number of cores.
+    """
+
+    seed: int
+    folds: int
+    run_folds: int
+    seconds: float
+    started: str
+    versions: Mapping[str, str]
+    machine: str
+
+
+def as_json(record: Any) -> Any:
+    """Turn result records into plain JSON types; numbers that are not finite become null."""
+    if is_dataclass(record) and not isinstance(record, type):
+        return {part.name: as_json(getattr(record, part.name)) for part in fields(record)}
+    if isinstance(record, Mapping):
+        return {str(key): as_json(value) for key, value in record.items()}
+    if isinstance(record, np.generic | np.ndarray):
+        return as_json(record.tolist())
+    if isinstance(record, list | tuple):
+        return [as_json(item) for item in record]
+    if isinstance(record, float):
+        return record if np.isfinite(record) else None
+    return record if isinstance(record, str | int | None) else str(record)

@@ -1,0 +1,1 @@
+"""The distributed engine: codes in Milvus, the record in SQLite."""

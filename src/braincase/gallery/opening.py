@@ -1,0 +1,117 @@
+"""Open, create and synchronise a gallery: the URL chooses the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from braincase.errors import UsageError
+from braincase.gallery.embedded import EmbeddedGallery, create_embedded
+from braincase.gallery.interface import Gallery, refuse_other_model
+from braincase.gallery.milvus.engine import sync_milvus
+from braincase.gallery.milvus.sync import Synced
+from braincase.gallery.record.database import FILE_NAME
+from braincase.gallery.url import MilvusUrl, parse_url
+
+
+def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
+    """Open an existing gallery.
+
+    Parameters
+    ----------
+    url
+        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
+    fingerprint
+        The model about to be used; None if none is.
+
+    Raises
+    ------
+    GalleryError
+        If there is none, or it is damaged.
+    FingerprintError
+        If it holds the codes of another model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> create_gallery(folder, "my-model", resolution_mm=4).close()
+    >>> gallery = open_gallery(folder, fingerprint="my-model")
+    >>> gallery.info().cases
+    0
+    >>> gallery.close()
+    """
+
+    place = parse_url(url)
+    gallery: Gallery
+    if isinstance(place, MilvusUrl):
+        from braincase.gallery.milvus.engine import MilvusGallery
+
+        gallery = MilvusGallery(place)
+    else:
+        gallery = EmbeddedGallery(place)
+    if fingerprint is not None:
+        refuse_other_model(url, gallery.fingerprint, fingerprint)
+    return gallery
+
+
+def create_gallery(
+    url: str | Path, fingerprint: str, resolution_mm: int, n_dimensions: int = 150
+) -> Gallery:
+    """Make an empty gallery for the codes of one model.
+
+    Parameters
+    ----------
+    url
+        A folder, ``sqlite:///folder``, or ``milvus://host:port/collection?record=folder``.
+    fingerprint
+        The model's.
+    resolution_mm
+        Voxel size of the standard volumes.
+    n_dimensions
+        Numbers in a code.
+
+    Raises
+    ------
+    GalleryError
+        If a gallery is there already, or the place cannot be written.
+    """
+    place = parse_url(url)
+    if isinstance(place, MilvusUrl):
+        from braincase.gallery.milvus.engine import create_milvus
+
+        return create_milvus(place, fingerprint, resolution_mm, n_dimensions)
+
+    return create_embedded(place, fingerprint, resolution_mm, n_dimensions)
+
+
+def exists(url: str | Path) -> bool:
+    """Return whether there is a gallery at `url`."""
+
+    place = parse_url(url)
+    folder = place.record if isinstance(place, MilvusUrl) else place
+    return (folder / FILE_NAME).is_file()
+
+
+def sync_gallery(url: str | Path) -> Synced:
+    """Make a distributed gallery's collection what its record says, whatever is there.
+
+    A collection that is missing is made: so a gallery in a folder is spread to a server.
+
+    Parameters
+    ----------
+    url
+        ``milvus://host:port/collection?record=folder``; with ``&index=hnsw`` or ``&index=flat`` a
+        collection of the other kind is made anew.
+
+    Raises
+    ------
+    UsageError
+        If the gallery is only a folder.
+    GalleryError
+        If there is no record, the server does not answer, or the collection is not this gallery's.
+    """
+    place = parse_url(url)
+    if not isinstance(place, MilvusUrl):
+        raise UsageError(url, "a gallery in a folder has nothing to bring up", "a milvus:// URL")
+
+    return sync_milvus(place)

@@ -1,0 +1,200 @@
+"""What a change does to the record; each function runs inside one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braincase.errors import GalleryError, UsageError
+from braincase.gallery.record.database import checksum_of, now
+from braincase.gallery.record.reading import newest_version
+from braincase.gallery.records import Change, NewCase, checked_code
+from braincase.labels import Value
+
+
+def put_cases(
+    connection: sqlite3.Connection,
+    folder: Path,
+    cases: Sequence[NewCase],
+    n_dimensions: int,
+    replace_changed: bool,
+) -> Change:
+    """Add or, with `replace_changed`, update cases; nothing new makes no new version.
+
+    Raises
+    ------
+    GalleryError
+        If a scan_id is there with other content and `replace_changed` is false.
+    UsageError
+        If a code has a wrong shape or is not finite, or a scan_id comes twice.
+    """
+    version = newest_version(connection)
+    added: list[str] = []
+    updated: list[str] = []
+    unchanged: list[str] = []
+    duplicates: list[tuple[str, str]] = []
+    for case, code in _checked(cases, n_dimensions):
+        text = _labels_text(case.labels)
+        live = connection.execute(
+            "SELECT row, subject, session, labels, code, image_hash FROM cases"
+            " WHERE scan_id = ? AND removed_in IS NULL",
+            (case.scan_id,),
+        ).fetchone()
+        if live and _same(live, case, text, code):
+            unchanged.append(case.scan_id)
+            continue
+        if live and not replace_changed:
+            advice = "Use update to put the new one in its place."
+            raise GalleryError(folder, f"{case.scan_id} is there, but differs", "", advice)
+        if live:
+            connection.execute(
+                "UPDATE cases SET removed_in = ? WHERE row = ?", (version + 1, live[0])
+            )
+        duplicates += _duplicates(connection, case, code)
+        _insert(connection, case, text, code, version + 1)
+        (updated if live else added).append(case.scan_id)
+    if added or updated:
+        version += 1
+        _note_version(connection, version, f"{len(added)} added, {len(updated)} updated")
+    return Change(version, tuple(added), tuple(updated), tuple(unchanged), (), tuple(duplicates))
+
+
+def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
+    """End cases; earlier versions still have them."""
+    rows = [_live_row(connection, folder, scan_id) for scan_id in scan_ids]
+    if not rows:
+        return Change(newest_version(connection))
+    version = newest_version(connection) + 1
+    connection.executemany(
+        "UPDATE cases SET removed_in = ? WHERE row = ?", [(version, row) for row in rows]
+    )
+    _note_version(connection, version, f"{len(rows)} removed")
+    return Change(version, removed=tuple(scan_ids))
+
+
+def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
+    """Delete every state that these scans ever had, so that nothing of them stays in the file."""
+    rows = []
+    for scan_id in scan_ids:
+        states = connection.execute("SELECT row FROM cases WHERE scan_id = ?", (scan_id,))
+        found = [row for (row,) in states]
+        if not found:
+            raise UsageError(folder, f"no scan '{scan_id}'", "a scan of this gallery")
+        rows += found
+    if not rows:
+        return Change(newest_version(connection))
+    version = newest_version(connection) + 1
+    for row in rows:
+        connection.execute(
+            "INSERT INTO erased SELECT row, added_in, removed_in, ? FROM cases WHERE row = ?",
+            (version, row),
+        )
+        connection.execute("DELETE FROM thumbnails WHERE row = ?", (row,))
+        connection.execute("DELETE FROM cases WHERE row = ?", (row,))
+    _note_version(connection, version, f"{len(scan_ids)} erased")
+    return Change(version, removed=tuple(scan_ids))
+
+
+def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[tuple[NewCase, bytes]]:
+    seen: set[str] = set()
+    checked = []
+    for case in cases:
+        if case.scan_id in seen:
+            raise UsageError(case.scan_id, "the scan comes twice", "each scan once")
+        seen.add(case.scan_id)
+        code = checked_code(case.code, n_dimensions, case.scan_id)
+        checked.append((case, code.astype("<f4").tobytes()))
+    return checked
+
+
+def _same(live: tuple[Any, ...], case: NewCase, labels: str, code: bytes) -> bool:
+    """Say whether the live case is this one; the same image may give codes a rounding apart."""
+    _, subject, session, held_labels, held_code, held_hash = live
+    same_image = held_hash == case.image_hash if case.image_hash else held_code == code
+    return same_image and (subject, session, held_labels) == (case.subject, case.session, labels)
+
+
+def _duplicates(
+    connection: sqlite3.Connection, case: NewCase, code: bytes
+) -> list[tuple[str, str]]:
+    others = connection.execute(
+        "SELECT scan_id FROM cases WHERE content = ? AND removed_in IS NULL AND scan_id != ?",
+        (_content(case, code), case.scan_id),
+    )
+    return [(case.scan_id, other) for (other,) in others]
+
+
+def _insert(
+    connection: sqlite3.Connection, case: NewCase, labels: str, code: bytes, version: int
+) -> None:
+    row = connection.execute(
+        "INSERT INTO cases (scan_id, subject, session, labels, code, checksum, cohort, image,"
+        " image_hash, content, added_in) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            case.scan_id,
+            case.subject,
+            case.session,
+            labels,
+            code,
+            checksum_of(case.scan_id, labels, code),
+            _cohort_number(connection, case.cohort),
+            case.image,
+            case.image_hash,
+            _content(case, code),
+            version,
+        ),
+    ).lastrowid
+    if case.thumbnail is not None:
+        connection.execute("INSERT INTO thumbnails VALUES (?, ?)", (row, case.thumbnail))
+
+
+def _cohort_number(connection: sqlite3.Connection, cohort: Path | None) -> int | None:
+    if cohort is None:
+        return None
+    folder = str(cohort.absolute())
+    connection.execute("INSERT OR IGNORE INTO cohorts (folder) VALUES (?)", (folder,))
+    found = connection.execute("SELECT cohort FROM cohorts WHERE folder = ?", (folder,))
+    return int(found.fetchone()[0])
+
+
+def _content(case: NewCase, code: bytes) -> str:
+    return case.image_hash or "code:" + hashlib.sha256(code).hexdigest()
+
+
+def _live_row(connection: sqlite3.Connection, folder: Path, scan_id: str) -> int:
+    found = connection.execute(
+        "SELECT row FROM cases WHERE scan_id = ? AND removed_in IS NULL", (scan_id,)
+    ).fetchone()
+    if found is None:
+        raise UsageError(folder, f"no scan '{scan_id}'", "a scan of this gallery")
+    return int(found[0])
+
+
+def _note_version(connection: sqlite3.Connection, version: int, what: str) -> None:
+    connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, now(), what))
+
+
+def _labels_text(labels: Mapping[str, Value]) -> str:
+    return json.dumps(
+        {name: _plain(value) for name, value in labels.items()},
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def _plain(value: Any) -> Value:
+    """Return a label as JSON knows it; NumPy's numbers as Python's, NaN as missing."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, int | float) else str(value)

@@ -1,0 +1,1 @@
+"""The autoencoders, their losses, training and embedding; the only room with torch."""

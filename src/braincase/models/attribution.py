@@ -1,0 +1,119 @@
+"""How far a cell sees: which voxels a number of the code depends on, and how much.
+
+A number stands for one 32 mm cell, but the encoder's kernels look over its edges. The *extent* is
+how far at all (the theoretical receptive field); the *weight* of a place is the mean squared
+gradient of the number with respect to its voxels, over real volumes (the effective receptive field;
+Luo et al. 2016), which falls off quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from braincase.images.geometry import CELL_MM, CELLS
+from braincase.models.embed import to_unit
+from braincase.models.model import Model
+
+#: Points on the line from one image to the other, and how many go through the network together.
+STEPS, AT_A_TIME = 32, 8
+#: A cell in the middle of the brain, whose field is not cut off by the edge of the volume.
+MIDDLE = (2, 3, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What one cell sees.
+
+    Parameters
+    ----------
+    weights
+        Share of the squared gradient in each cell of the brain, shape `CELLS`; sums to 1.
+    extent_mm
+        Edge of the smallest box of voxels outside which nothing matters at all, x, y, z.
+    """
+
+    weights: NDArray[np.float64]
+    extent_mm: tuple[float, float, float]
+
+    def within(self, cell: tuple[int, int, int] = MIDDLE, steps: int = 0) -> float:
+        """Return the weight of a cell and of its neighbours up to so many steps away."""
+        around = tuple(slice(max(at - steps, 0), at + steps + 1) for at in cell)
+        return float(self.weights[around].sum())
+
+
+def sight_of(
+    model: Model, volumes: NDArray[np.uint8], cell: tuple[int, int, int] = MIDDLE
+) -> Sight:
+    """Measure what one number of the code sees, by its gradient on real volumes.
+
+    Parameters
+    ----------
+    model
+        Trained or not.
+    volumes
+        Standard volumes, shape (n, *grid.shape).
+    cell
+        Which number, as its place among the 5 x 6 x 5 cells.
+    """
+    network = model.network.cpu().eval()
+    squares = np.zeros(model.grid.shape)
+    place = int(np.ravel_multi_index(cell, CELLS))
+    for volume in volumes:
+        batch = to_unit(torch.from_numpy(volume[None])).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(network.encode(batch)[0, place], batch)
+        squares += gradient[0, 0].double().numpy() ** 2
+    edges = [np.flatnonzero(squares.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    extent = [float(edge[-1] - edge[0] + 1) * model.grid.resolution_mm for edge in edges]
+    edge = round(CELL_MM / model.grid.resolution_mm)
+    x, y, z = CELLS
+    by_cell = squares.reshape(x, edge, y, edge, z, edge).sum(axis=(1, 3, 5))
+    return Sight(by_cell / by_cell.sum(), (extent[0], extent[1], extent[2]))
+
+
+def integrated_gradients(
+    model: Model,
+    query: NDArray[np.uint8],
+    hit: NDArray[np.uint8],
+    weights: NDArray[np.float64] | None = None,
+    steps: int = STEPS,
+) -> NDArray[np.float32]:
+    """Divide the squared distance between two scans among the voxels in which they differ.
+
+    Integrated gradients (Sundararajan et al. 2017) of the squared distance of codes, along the
+    straight line from the hit's image to the query's. A voxel in which they are equal gets nothing;
+    where making the query more like the hit would bring the codes together, the map is positive.
+
+    Parameters
+    ----------
+    model
+        The model of both codes.
+    query, hit
+        Standard volumes, uint8 of shape `grid.shape`.
+    weights
+        The weights of the search, shape (n_cells,), if it had any.
+    steps
+        Points on the line; with the default the map sums to the squared distance to about 1 %.
+
+    Returns
+    -------
+    seen
+        Shape `grid.shape`.
+    """
+    network = model.network.cpu().eval()
+    factor = torch.ones(1) if weights is None else torch.from_numpy(weights).float()
+    start = to_unit(torch.from_numpy(np.ascontiguousarray(hit)[None]))
+    change = to_unit(torch.from_numpy(np.ascontiguousarray(query)[None])) - start
+    with torch.no_grad():
+        goal = network.encode(start)
+    total = torch.zeros_like(start)
+    for first in range(0, steps, AT_A_TIME):
+        places = (torch.arange(first, min(first + AT_A_TIME, steps)) + 0.5) / steps
+        between = (start + places.view(-1, 1, 1, 1, 1) * change).requires_grad_(True)
+        squared = (factor * (network.encode(between) - goal) ** 2).sum()
+        (gradient,) = torch.autograd.grad(squared, between)
+        total += gradient.sum(dim=0, keepdim=True)
+    return np.asarray((change * total / steps)[0, 0].numpy(), dtype=np.float32)

@@ -1,0 +1,131 @@
+"""Models on disk: a folder of ``model.safetensors``, ``model.json`` and ``card.md``; no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from braincase.errors import BraincaseError, ModelError
+from braincase.files import atomic_write, refuse_overwrite, write_json, write_text
+from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.models.model_json import ABOUT, read_about
+from braincase.models.network import BraincaseCAE, PaperCAE, build_network
+from braincase.models.settings import ModelSettings, settings_from
+
+WEIGHTS, CARD = "model.safetensors", "card.md"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network and all that decides what its codes mean.
+
+    Parameters
+    ----------
+    network
+        The autoencoder.
+    settings
+        How it was built and trained.
+    grid
+        The voxel grid of its volumes.
+    recipe
+        The preprocessing recipe of its training volumes.
+    training
+        Classes, counts, hashed subjects, final losses, versions, hardware.
+    """
+
+    network: PaperCAE | BraincaseCAE
+    settings: ModelSettings
+    grid: Grid
+    recipe: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, settings, grid and recipe; codes compare only where it is equal."""
+        digest = sha256(json.dumps(self._identity(), sort_keys=True).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "settings": asdict(self.settings),
+            "resolution_mm": self.grid.resolution_mm,
+            "recipe": dict(self.recipe),
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Return the content of ``model.json``."""
+        return {
+            "format": 1,
+            "fingerprint": self.fingerprint,
+            **self._identity(),
+            "training": dict(self.training),
+        }
+
+
+def save_model(folder: Path, model: Model, card: str, force: bool = False) -> None:
+    """Write a model folder; ``model.json`` comes last and makes it whole.
+
+    Raises
+    ------
+    UsageError
+        If the folder is in use and `force` is false.
+    """
+    refuse_overwrite(folder / ABOUT, force)
+    write_tensors(folder / WEIGHTS, model.network.state_dict())
+    write_text(folder / CARD, card)
+    write_json(folder / ABOUT, model.about())
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder and check it against its own fingerprint.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, damaged, or not what its fingerprint says.
+    """
+    about = read_about(folder)
+    try:
+        settings = settings_from(about["settings"], folder / ABOUT)
+        grid = grid_of_resolution(about["resolution_mm"])
+        network = build_network(settings, grid)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+        model = Model(network.eval(), settings, grid, about["recipe"], about["training"])
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, BraincaseError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(folder, f"cannot be loaded ({reason})", "a model folder") from error
+    if model.fingerprint != about["fingerprint"]:
+        found = "weights or settings that do not have the fingerprint in model.json"
+        raise ModelError(folder, found, advice="Restore the folder or train again.")
+    return model
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as a whole safetensors file."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    with atomic_write(path) as aside:
+        save_file(plain, aside)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """Read named tensors; None where there is no file or it is damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        return None
+
+
+def same_shapes(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Tell whether two sets of tensors have the same names and shapes."""
+    return {n: t.shape for n, t in a.items()} == {n: t.shape for n, t in b.items()}

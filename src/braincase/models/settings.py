@@ -1,0 +1,129 @@
+"""What decides a training run: one frozen record, a few named ones, and its TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from braincase.errors import UsageError
+
+Architecture = Literal["paper", "braincase"]
+Exemplars = Literal["random", "mean"]
+Reconstruction = Literal["mse", "rmse"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How a model is built and trained.
+
+    Parameters
+    ----------
+    name
+        What reports call it.
+    architecture
+        ``paper`` (Onga 2019) or ``braincase`` (docs/decisions/0001-local-code.md).
+    channels
+        Kernels of every stage (paper), or of the first one, doubled at each stage (braincase).
+    alpha
+        Weight of the metric loss; 0 trains a plain CAE.
+    exemplars
+        ``random``: the paper's one random exemplar of each class; ``mean``: all in the batch.
+    draws
+        How often each anchor draws random exemplars in a step; the paper's loss has 1.
+    reconstruction
+        ``mse`` (Onga 2019) or ``rmse`` (DI-PSS).
+    epochs, batch_size
+        Passes over the training scans; scans of one step on one device.
+    learning_rate, weight_decay
+        Of AdamW; the rate rises over the first tenth of all steps, then falls as a cosine.
+    augment
+        Whether scans are varied (`braincase.models.augment`).
+    seed
+        Weights, order, exemplars and augmentation all follow from it.
+    """
+
+    name: str
+    architecture: Architecture = "braincase"
+    channels: int = 16
+    alpha: float = 1.0
+    exemplars: Exemplars = "mean"
+    draws: int = 1
+    reconstruction: Reconstruction = "mse"
+    epochs: int = 20
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    augment: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, naming the option."""
+        choices = {
+            "architecture": ("paper", "braincase"),
+            "exemplars": ("random", "mean"),
+            "reconstruction": ("mse", "rmse"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise UsageError(name, repr(getattr(self, name)), " or ".join(known))
+        for name in ("channels", "draws", "epochs", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise UsageError(name, f"{getattr(self, name)}", "more than 0")
+        if self.alpha < 0 or self.weight_decay < 0:
+            raise UsageError("alpha, weight_decay", "a negative number", "0 or more")
+        if self.draws > 1 and self.exemplars == "mean":
+            found = f'draws = {self.draws} with exemplars = "mean"'
+            raise UsageError("draws, exemplars", found, 'draws = 1, or exemplars = "random"')
+        if self.alpha > 0 and self.batch_size < 4:
+            found = f"{self.batch_size} with alpha {self.alpha:g}"
+            raise UsageError("batch_size", found, "4 or more, for exemplars of each class")
+
+
+#: The three models that every evaluation sets side by side, at the half-resolution grid.
+PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
+    {
+        "plain": ModelSettings("plain", alpha=0.0),
+        "ddcml": ModelSettings("ddcml", exemplars="random", draws=8),
+        "braincase": ModelSettings("braincase", alpha=0.15),
+    }
+)
+
+
+def load_settings(name_or_path: str) -> ModelSettings:
+    """Return a preset by name, or read settings from a TOML file.
+
+    Raises
+    ------
+    UsageError
+        If there is neither, or the file has an unknown key or an impossible value.
+    """
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(PRESETS)
+        raise UsageError(name_or_path, "no such settings", f"{known}, or a TOML file")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(path, f"not TOML ({error})", "key = value lines") from error
+    return settings_from(content, path)
+
+
+def settings_from(content: Mapping[str, Any], where: str | Path) -> ModelSettings:
+    """Build settings from a mapping; unknown keys are errors, and so are wrong types."""
+    known = {field.name: field for field in fields(ModelSettings)}
+    for key, value in content.items():
+        if key not in known:
+            raise UsageError(where, f"unknown key {key!r}", f"some of {', '.join(known)}")
+        default = known[key].default
+        wanted = str if key == "name" else type(default)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UsageError(where, f"{key} = {value!r}", f"a value of type {wanted.__name__}")
+    if "name" not in content:
+        raise UsageError(where, "no key 'name'", 'name = "..."')
+    return ModelSettings(**content)

@@ -1,0 +1,346 @@
+"""Train an autoencoder on the rows of a cohort.
+
+All randomness of an epoch follows from (seed, epoch, rank) alone, so a run that was killed and goes
+on from its last whole epoch ends with the same weights as one that never stopped. Several GPUs are
+Lightning Fabric's affair: ``torchrun --nproc-per-node 4 -m braincase train ...``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from braincase.cohort.cohort import Cohort
+from braincase.errors import TrainingError, UsageError
+from braincase.models.augment import augment
+from braincase.models.embed import to_unit
+from braincase.models.losses import (
+    allowed_exemplars,
+    mean_exemplar_distances,
+    metric_loss,
+    random_exemplar_distances,
+    reconstruction_loss,
+)
+from braincase.models.model import Model
+from braincase.models.network import BraincaseCAE, build_network
+from braincase.models.resume import _resume, _save_state
+from braincase.models.settings import ModelSettings
+from braincase.progress import progress
+
+Rows = NDArray[np.int64]
+#: Gradients longer than this are shortened to it.
+GRADIENT_NORM = 5.0
+#: Volumes stay resident in memory while they take less than this share of what is free.
+RESIDENT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over one epoch: the reconstruction term, the metric loss L, and their sum E."""
+
+    reconstruction: float
+    metric: float
+    total: float
+
+    def line(self) -> str:
+        """Write the losses as the progress bar shows them."""
+        return f"E {self.total:.4f} rec {self.reconstruction:.4f} L {self.metric:.3f}"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training scans as the loop needs them.
+
+    Parameters
+    ----------
+    read
+        Gives uint8 volumes (b, *shape) on the device for a tensor of positions.
+    labels, subjects
+        Class and person number of each position, on the device.
+    classes
+        Names of the classes in order of their numbers.
+    """
+
+    read: Callable[[Tensor], Tensor]
+    labels: Tensor
+    subjects: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of scans."""
+        return len(self.labels)
+
+
+def best_precision() -> Any:
+    """Return ``bf16-mixed`` where the hardware multiplies bf16 faster than float32, else float32.
+
+    That is on CUDA devices and on CPUs with AMX tiles (docs/benchmarks.md).
+    """
+    has_amx = bool(torch.cpu._is_amx_tile_supported())  # no public name for it in torch 2.13
+    return "bf16-mixed" if torch.cuda.is_available() or has_amx else "32-true"
+
+
+def train_model(
+    cohort: Cohort,
+    rows: Rows,
+    settings: ModelSettings,
+    label: str = "diagnosis",
+    checkpoint: Path | None = None,
+    precision: Any = None,
+) -> Model:
+    """Train a model on some rows of a cohort.
+
+    Parameters
+    ----------
+    cohort
+        Prepared scans; only `rows` of it are looked at.
+    rows
+        The training scans.
+    settings
+        Architecture, loss, schedule, seed.
+    label
+        The column that holds the classes.
+    checkpoint
+        A folder for the state after each epoch; a run with equal settings and rows goes on there.
+    precision
+        Of Lightning Fabric; by default what is fastest here.
+
+    Raises
+    ------
+    TrainingError
+        If there is only one class, too few scans for one batch, or a loss that is not finite.
+    """
+    fabric = _fabric(precision or best_precision())
+    scans = training_set(cohort, rows, label, fabric.device)
+    _check_trainable(scans, settings, rows)
+    network = build_network(settings, cohort.grid)
+    if isinstance(network, BraincaseCAE):
+        network.mean.copy_(_mean_volume(scans))
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    wrapped, optimizer = fabric.setup(network, optimizer)
+    run = run_identity(cohort, rows, settings, label)
+    first = _resume(checkpoint, run, network, optimizer)
+    started, losses = time.perf_counter(), Losses(math.nan, math.nan, math.nan)
+    with progress(f"training {settings.name}", settings.epochs) as advance:
+        advance(first)
+        for epoch in range(first, settings.epochs):
+            losses = _train_epoch(fabric, wrapped, optimizer, scans, settings, epoch)
+            if checkpoint and fabric.is_global_zero:
+                _save_state(checkpoint, run, network, optimizer, epoch + 1)
+            advance(
+                1, f"E {losses.total:.4f} rec {losses.reconstruction:.4f} L {losses.metric:.3f}"
+            )
+    about = {
+        "run": run,
+        **_describe(cohort, rows, scans, label),
+        "losses": asdict(losses),
+        "seconds": round(time.perf_counter() - started, 1),
+        "precision": str(precision or best_precision()),
+        "device": str(fabric.device),
+        "world_size": fabric.world_size,
+    }
+    return Model(network.eval(), settings, cohort.grid, cohort.recipe, about)
+
+
+def _fabric(precision: Any) -> Fabric:
+    """Join the processes that torchrun started; without torchrun use one device."""
+    here, machines = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    strategy = "ddp" if here * machines > 1 else "auto"
+    with warnings.catch_warnings():
+        # Where SLURM is installed lightning advises srun; torchrun is our way of many processes.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(devices=here, num_nodes=machines, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one, of several that train together, that writes files."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
+    """Return the rows whose label is one of `classes`, or any at all where none are named.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column, or a class has no scan.
+    """
+    names = cohort.column(label)
+    for name in classes:
+        if not (names == name).any():
+            known = ", ".join(sorted(set(names.dropna().astype(str))))
+            raise UsageError(cohort.folder, f"no scan with {label} {name!r}", f"some of {known}")
+    if classes:
+        return cohort.rows_with(label, classes)
+    return np.flatnonzero(names.notna()).astype(np.int64)
+
+
+def training_set(cohort: Cohort, rows: Rows, label: str, device: torch.device) -> TrainingSet:
+    """Bring labels and, where they fit, the volumes themselves onto the device as 8 bit."""
+    names = cohort.column(label).iloc[rows].astype(str).to_numpy()
+    classes, labels = np.unique(names, return_inverse=True)
+    _, subjects = np.unique(cohort.table["subject"].iloc[rows].astype(str), return_inverse=True)
+    return TrainingSet(
+        _reader(cohort, rows, device),
+        torch.from_numpy(labels).to(device),
+        torch.from_numpy(subjects).to(device),
+        tuple(str(c) for c in classes),
+    )
+
+
+def _reader(cohort: Cohort, rows: Rows, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return a function that gives volumes by position: from device memory, or from the disk."""
+    needed = len(rows) * cohort.grid.size
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    if needed < RESIDENT_SHARE * (free or psutil.virtual_memory().available):
+        resident = torch.from_numpy(cohort.volumes[rows]).to(device)
+        return lambda positions: resident[positions]
+    return lambda positions: torch.from_numpy(cohort.volumes[rows[positions.cpu()]]).to(device)
+
+
+def _mean_volume(scans: TrainingSet, batch: int = 64) -> Tensor:
+    """Return the mean of the training volumes in [0, 1], shape (1, 1, *shape)."""
+    positions = torch.arange(len(scans), device=scans.labels.device)
+    sums = [scans.read(p).sum(0, dtype=torch.float64) for p in torch.split(positions, batch)]
+    return (torch.stack(sums).sum(0) / (255 * len(scans))).float()[None, None].cpu()
+
+
+def _check_trainable(scans: TrainingSet, settings: ModelSettings, rows: Rows) -> None:
+    if len(rows) < settings.batch_size:
+        found = f"{len(rows)} scans with batch_size {settings.batch_size}"
+        raise TrainingError("training set", found, "at least one batch", "Lower batch_size.")
+    if settings.alpha > 0 and len(scans.classes) < 2:
+        found = f"one class only ({scans.classes[0]})"
+        advice = "Choose a label column with several values, or train with alpha = 0."
+        raise TrainingError("training set", found, "at least two classes", advice)
+
+
+def _train_epoch(
+    fabric: Fabric,
+    network: Any,
+    optimizer: Any,
+    scans: TrainingSet,
+    settings: ModelSettings,
+    epoch: int,
+) -> Losses:
+    """Pass once over all scans in a new order; the last, incomplete batch is left out."""
+    network.train()
+    batches = _epoch_order(len(scans), settings, epoch, fabric.global_rank, fabric.world_size)
+    generator = torch.Generator(fabric.device)
+    generator.manual_seed(_seed_of(settings.seed, epoch, 1 + fabric.global_rank))
+    sums = torch.zeros(3, device=fabric.device)
+    for i, positions in enumerate(batches):
+        step = epoch * len(batches) + i
+        rate = learning_rate(step, settings.epochs * len(batches), settings.learning_rate)
+        optimizer.param_groups[0]["lr"] = rate
+        terms = _batch_losses(network, scans, positions.to(fabric.device), settings, generator)
+        if not torch.isfinite(terms[2]):
+            raise TrainingError(
+                settings.name,
+                f"the loss became {terms[2].item()} in epoch {epoch + 1}, step {i + 1}",
+                "a finite number",
+                "Lower learning_rate.",
+            )
+        optimizer.zero_grad()
+        fabric.backward(terms[2])
+        fabric.clip_gradients(network, optimizer, max_norm=GRADIENT_NORM)
+        optimizer.step()
+        sums += torch.stack([t.detach().float() for t in terms])
+    reconstruction, metric, total = (sums / len(batches)).tolist()
+    return Losses(reconstruction, metric, total)
+
+
+def _batch_losses(
+    network: Any,
+    scans: TrainingSet,
+    positions: Tensor,
+    settings: ModelSettings,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return reconstruction term, metric loss and E = reconstruction + alpha * L of one batch."""
+    volumes = to_unit(scans.read(positions))
+    if settings.augment:
+        volumes = augment(volumes, generator)
+    codes, reconstruction = network(volumes)
+    rebuilt = reconstruction_loss(reconstruction, volumes, settings.reconstruction)
+    if settings.alpha == 0:
+        return rebuilt, torch.zeros_like(rebuilt), rebuilt
+    labels, subjects = scans.labels[positions], scans.subjects[positions]
+    allowed = allowed_exemplars(labels, subjects, len(scans.classes))
+    if settings.exemplars == "random":
+        distances, complete = random_exemplar_distances(codes, allowed, generator, settings.draws)
+    else:
+        distances, complete = mean_exemplar_distances(codes, allowed)
+    if not complete.any():  # one class only in this batch
+        return rebuilt, codes.sum() * 0, rebuilt
+    metric = metric_loss(distances[:, complete], labels[complete])
+    return rebuilt, metric, rebuilt + settings.alpha * metric
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Rise linearly over the first tenth of all steps, then fall to zero as a cosine."""
+    warm = max(1, steps // 10)
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _epoch_order(
+    scans: int, settings: ModelSettings, epoch: int, rank: int, world_size: int
+) -> Sequence[Tensor]:
+    """Shuffle all scans alike on every rank and return this rank's batches of positions."""
+    generator = torch.Generator().manual_seed(_seed_of(settings.seed, epoch, 0))
+    order = torch.randperm(scans, generator=generator)
+    together = settings.batch_size * world_size
+    steps = max(1, scans // together)
+    mine = order[: steps * together].view(steps, -1)
+    return [batch[rank::world_size] for batch in mine]
+
+
+def _seed_of(*numbers: int) -> int:
+    return int.from_bytes(sha256(repr(numbers).encode()).digest()[:7], "little")
+
+
+def run_identity(cohort: Cohort, rows: Rows, settings: ModelSettings, label: str) -> str:
+    """Hash of all that decides the final weights on one machine."""
+    table = cohort.table.iloc[rows]
+    hashes = [f"{h}:{c}" for h, c in zip(table["image_hash"], table[label], strict=True)]
+    content = [asdict(settings), cohort.grid.resolution_mm, hashes]
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _describe(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str) -> dict[str, Any]:
+    """Return who was trained on (hashed), how many of what, and with which versions."""
+    people = sorted(set(cohort.table["subject"].iloc[rows].astype(str)))
+    counts = torch.bincount(scans.labels.cpu(), minlength=len(scans.classes)).tolist()
+    return {
+        "label": label,
+        "classes": list(scans.classes),
+        "scans": dict(zip(scans.classes, counts, strict=True)),
+        "people": len(people),
+        "subject_hashes": [sha256(p.encode()).hexdigest()[:16] for p in people],
+        "versions": {n: version(n) for n in ("braincase", "torch", "lightning-fabric", "numpy")},
+    }

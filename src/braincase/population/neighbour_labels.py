@@ -1,0 +1,325 @@
+"""What the neighbours say: shares of a label among them, with doubt, calibrated on the gallery.
+
+The unit is the person. Several scans of one person are one voice, divided among them, so that ten
+scans of one patient do not look like ten patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
+
+from braincase.errors import GalleryError, UsageError
+from braincase.gallery.interface import Gallery
+from braincase.gallery.records import Hit, SearchResult, StoredCase, Weights
+from braincase.labels import value_text
+from braincase.population.cache import cached, search_of
+from braincase.population.leave_one_out import neighbours_of_others
+
+#: People asked when a gallery is calibrated; more make it slower and hardly better.
+MOST_PEOPLE = 500
+#: Fewer people of a class than this say nothing about how often its share is right.
+FEWEST_OF_A_CLASS = 10
+
+
+@dataclass(frozen=True)
+class LabelShare:
+    """How many of the neighbours have a label: share in [0, 1] and its 95 % interval."""
+
+    label: str
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class NeighbourLabels:
+    """The labels of a result's people in one column, most frequent first.
+
+    `people` is the number of people with a known label, on which the intervals rest; `unknown`
+    those without; `probabilities` are the calibrated ones, where a calibration was given.
+    """
+
+    column: str
+    people: int
+    unknown: int
+    shares: tuple[LabelShare, ...]
+    probabilities: Mapping[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**self.__dict__, "shares": [share.__dict__ for share in self.shares]}
+
+    def lines(self) -> list[str]:
+        """Return what to tell the user, a line each."""
+        told = [
+            f"{share.label}: {share.share:.0%} of {self.people} people"
+            f" (95 % interval {share.low:.0%} to {share.high:.0%})"
+            for share in self.shares
+        ]
+        if self.probabilities:
+            calibrated = ", ".join(f"{k} {v:.0%}" for k, v in self.probabilities.items())
+            told.append(f"calibrated on this gallery: {calibrated}")
+        return told
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How shares among neighbours turn into probabilities, learned from the gallery itself.
+
+    Parameters
+    ----------
+    column, classes, k
+        The label, its values, and the number of neighbours it is for.
+    slopes, offsets
+        Multinomial logistic regression on log shares, shape (n_classes, n_classes), (n_classes,).
+    people
+        How many people it was learned from.
+    brier_before, brier_after
+        Mean squared error of shares and of probabilities on those people (0 to 2, lower is better);
+        the second by cross-validation.
+    """
+
+    column: str
+    classes: tuple[str, ...]
+    k: int
+    slopes: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    people: int
+    brier_before: float
+    brier_after: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, from which `calibration_from_json` makes it again."""
+        return {
+            **self.__dict__,
+            "classes": list(self.classes),
+            "slopes": self.slopes.tolist(),
+            "offsets": self.offsets.tolist(),
+        }
+
+    def probabilities(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn shares of shape (n, n_classes) into probabilities of that shape."""
+        logits = _features(shares, self.k) @ self.slopes.T + self.offsets
+        return np.asarray(softmax(logits, axis=1))
+
+
+def calibration_from_json(content: Mapping[str, Any]) -> Calibration:
+    """Return the calibration that `Calibration.to_json` described."""
+    arrays = {name: np.array(content[name], dtype=np.float64) for name in ("slopes", "offsets")}
+    return Calibration(**{**content, **arrays, "classes": tuple(content["classes"])})
+
+
+def neighbour_labels(
+    hits: Sequence[Hit], column: str, calibration: Calibration | None = None
+) -> NeighbourLabels:
+    """Return how the people among the hits are labelled.
+
+    Each person counts once. The interval is Wilson's for that many people; a person whose scans
+    disagree counts in part for each label, which makes the interval a little wider than needed.
+
+    Parameters
+    ----------
+    hits
+        The hits of a search.
+    column
+        A label, for example ``diagnosis``.
+    calibration
+        From `calibrate`, for the same column.
+    """
+    votes = _votes([(hit.subject, hit.labels.get(column)) for hit in hits])
+    people = len(votes)
+    totals: dict[str, float] = {}
+    for vote in votes.values():
+        for label, part in vote.items():
+            totals[label] = totals.get(label, 0.0) + part
+    shares = [
+        LabelShare(label, total / people, *_wilson(total / people, people))
+        for label, total in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    unknown = len({hit.subject for hit in hits}) - people
+    probabilities = None
+    if calibration is not None and people:
+        row = np.array([[totals.get(label, 0.0) / people for label in calibration.classes]])
+        values = calibration.probabilities(row)[0]
+        probabilities = dict(zip(calibration.classes, map(float, values), strict=True))
+    return NeighbourLabels(column, people, unknown, tuple(shares), probabilities)
+
+
+def calibrate(
+    gallery: Gallery,
+    column: str,
+    k: int,
+    *,
+    where: str = "",
+    weights: Weights | None = None,
+    most_people: int = MOST_PEOPLE,
+    seed: int = 0,
+    as_of: int | None = None,
+) -> Calibration:
+    """Learn from the gallery how far the neighbours' shares can be believed.
+
+    Each of many people is taken out of the gallery in turn and searched for among the others; a
+    logistic regression then tells which shares came with which true label.
+
+    Parameters
+    ----------
+    gallery, where, weights, as_of
+        As in the later searches.
+    column
+        The label.
+    k
+        Number of hits of the later searches.
+    most_people
+        How many people to take out at most.
+    seed
+        Chooses them.
+
+    Raises
+    ------
+    UsageError
+        If no label of the column is known.
+    GalleryError
+        If there are not two labels with enough people each.
+    """
+    asked = gallery.one_scan_each(most_people, seed, as_of)
+    known = [case for case in asked if case.labels.get(column) is not None]
+    if not known:
+        raise UsageError(column, "no case has this label", "a label of the gallery")
+    truth = [value_text(case.labels[column]) for case in known]
+    counts = {label: truth.count(label) for label in sorted(set(truth))}
+    classes = tuple(label for label, count in counts.items() if count >= FEWEST_OF_A_CLASS)
+    if len(classes) < 2:
+        found = ", ".join(f"{count} {label}" for label, count in counts.items())
+        raise GalleryError(column, found, f"two labels of {FEWEST_OF_A_CLASS} people or more")
+    doing = "learning how far neighbours can be believed"
+    nearest = neighbours_of_others(
+        gallery, known, k, doing, where=where, weights=weights, as_of=as_of
+    )
+    shares = [_shares_of(near.cases, column, classes) for near in nearest]
+    kept = [i for i, label in enumerate(truth) if label in classes]
+    return _fitted(
+        column,
+        classes,
+        k,
+        np.array(shares)[kept],
+        np.array([classes.index(truth[i]) for i in kept]),
+    )
+
+
+def _shares_of(found: Sequence[StoredCase], column: str, classes: Sequence[str]) -> list[float]:
+    votes = _votes([(other.subject, other.labels.get(column)) for other in found])
+    people = max(len(votes), 1)
+    return [sum(vote.get(label, 0.0) for vote in votes.values()) / people for label in classes]
+
+
+def _fitted(
+    column: str,
+    classes: tuple[str, ...],
+    k: int,
+    shares: NDArray[np.float64],
+    truth: NDArray[np.int64],
+) -> Calibration:
+    held_out = np.empty_like(shares)
+    folds = np.arange(len(truth)) % 5
+    for fold in range(5):
+        model = _regression(shares[folds != fold], truth[folds != fold], len(classes), k)
+        held_out[folds == fold] = softmax(
+            _features(shares[folds == fold], k) @ model[0].T + model[1], axis=1
+        )
+    slopes, offsets = _regression(shares, truth, len(classes), k)
+    return Calibration(
+        column, classes, k, slopes, offsets, len(truth),
+        _brier(shares, truth), _brier(held_out, truth),
+    )  # fmt: skip
+
+
+def _regression(
+    shares: NDArray[np.float64], truth: NDArray[np.int64], n_classes: int, k: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit; a class that this fold lacks keeps a probability of almost nothing."""
+    slopes, offsets = np.zeros((n_classes, n_classes)), np.full(n_classes, -20.0)
+    present = np.unique(truth)
+    if len(present) == 1:
+        offsets[present] = 0.0
+        return slopes, offsets
+    model = LogisticRegression(max_iter=1000).fit(_features(shares, k), truth)
+    if len(present) == 2:  # scikit-learn gives one row for two classes
+        slopes[present] = np.vstack([-model.coef_[0], model.coef_[0]]) / 2
+        offsets[present] = np.array([-model.intercept_[0], model.intercept_[0]]) / 2
+    else:
+        slopes[present], offsets[present] = model.coef_, model.intercept_
+    return slopes, offsets
+
+
+def _features(shares: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Return log shares; half a neighbour is added, so that none does not mean never."""
+    return np.log(shares + 0.5 / k)
+
+
+def _brier(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    return float(((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1).mean())
+
+
+def _votes(labelled: Sequence[tuple[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return for each person with a known label the part of their scans that has each label."""
+    scans: dict[str, list[str]] = {}
+    for subject, value in labelled:
+        if value is not None:
+            scans.setdefault(subject, []).append(value_text(value))
+    return {
+        subject: {label: labels.count(label) / len(labels) for label in labels}
+        for subject, labels in scans.items()
+    }
+
+
+def _wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval (Wilson 1927) of a share of n."""
+    z = float(norm.ppf(0.5 + confidence / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - float(half)), min(1.0, centre + float(half))
+
+
+def learned_calibration(
+    gallery: Gallery, result: SearchResult, column: str, weights: Weights | None = None
+) -> Calibration | None:
+    """Return how far the shares of a label among a result's hits can be believed.
+
+    None if the gallery has too few people with two labels to tell.
+
+    Parameters
+    ----------
+    gallery
+        Where the search was made.
+    result
+        What it found.
+    column
+        The label.
+    weights
+        The cell weights of the search, shape (n_cells,), if it had any.
+    """
+
+    def learn() -> dict[str, Any] | None:
+        try:
+            return calibrate(
+                gallery,
+                column,
+                result.k,
+                where=result.where,
+                weights=weights,
+                as_of=result.gallery_version,
+            ).to_json()
+        except GalleryError:
+            return None
+
+    asked = {"column": column, "k": result.k, **search_of(result, weights)}
+    known = cached(gallery, result.gallery_version, "calibration", asked, learn)
+    return None if known is None else calibration_from_json(known)

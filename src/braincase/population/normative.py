@@ -1,0 +1,226 @@
+"""How far a brain is from normal for its age and sex: a normative model of a cohort's controls.
+
+For every voxel and every atlas region a linear regression on age and sex is fitted to smoothed
+standard volumes of controls, one scan a person, in one pass that holds one volume at a time. A
+person's deviation is z = (value - predicted) / standard error of a new observation, so that z
+follows about a standard normal distribution in controls (Marquand et al. 2016 on normative models).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.errors import CohortError, ModelError, UsageError
+from braincase.files import atomic_write
+from braincase.images.atlas import label_volume
+from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.population.spread import smoothed
+
+#: What reading a missing or damaged ``.npz`` file may raise.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+#: Fewer controls than this leave the spread unknown.
+FEWEST_CONTROLS = 20
+#: Terms of the regression: 1, age in decades from 70, and +0.5 for M or -0.5 for F.
+N_TERMS = 3
+#: |z| up to this is called normal; 1 control in 20 is beyond.
+NORMAL_Z = 1.96
+#: Voxels that vary less than this part of the most variable one are background.
+_LEAST_SPREAD = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Regressions of many values on age and sex.
+
+    Parameters
+    ----------
+    coefficients
+        Shape (N_TERMS, n_values).
+    deviation
+        Residual standard deviation, shape (n_values,).
+    covariance
+        Inverse of X'X, shape (N_TERMS, N_TERMS).
+    people
+        How many controls.
+    """
+
+    coefficients: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    people: int
+
+    def z(self, values: NDArray[np.floating], terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the deviation of one person's values, shape (n_values,); 0 in the background."""
+        floor = _LEAST_SPREAD * float(self.deviation.max(initial=0.0))
+        varying = self.deviation > floor
+        error = np.where(varying, self.deviation, 1.0) * np.sqrt(
+            1 + terms @ self.covariance @ terms
+        )
+        return np.where(varying, (values - terms @ self.coefficients) / error, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Normative:
+    """What is normal: one regression of all voxels, one of all regions, on one grid."""
+
+    voxels: Regression
+    regions: Regression
+    names: tuple[str, ...]
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """One person's distance from normal: z maps of shape `grid.shape`, and z by region."""
+
+    z_map: NDArray[np.float32]
+    by_region: Mapping[str, float]
+
+    def abnormal(self) -> list[tuple[str, float]]:
+        """Return the regions beyond the normal range, farthest first."""
+        beyond = [(name, z) for name, z in self.by_region.items() if abs(z) > NORMAL_Z]
+        return sorted(beyond, key=lambda item: -abs(item[1]))
+
+
+def fit_normative(
+    volumes: Iterable[NDArray[np.uint8]],
+    ages: Sequence[float],
+    sexes: Sequence[str],
+    grid: Grid,
+) -> Normative:
+    """Fit the model to controls, one volume in memory at a time.
+
+    Parameters
+    ----------
+    volumes
+        Standard volumes of shape `grid.shape`, one a person.
+    ages, sexes
+        Years, and ``F`` or ``M``, in the same order.
+    grid
+        Their grid.
+
+    Raises
+    ------
+    CohortError
+        If there are fewer than `FEWEST_CONTROLS`.
+    """
+    design = np.stack([terms_of(age, sex) for age, sex in zip(ages, sexes, strict=True)])
+    if len(design) < FEWEST_CONTROLS:
+        raise CohortError(
+            "controls", f"{len(design)}", f"{FEWEST_CONTROLS} or more with age and sex"
+        )
+    _, names = label_volume(grid)
+    voxel_sums, region_sums = _Sums(grid.size), _Sums(len(names))
+    for volume, terms in zip(volumes, design, strict=True):
+        blurred = smoothed(volume, grid).ravel()
+        voxel_sums.take(blurred, terms)
+        region_sums.take(_region_means(blurred, grid, len(names)), terms)
+    return Normative(voxel_sums.regression(design), region_sums.regression(design), names, grid)
+
+
+def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: str) -> Deviation:
+    """Return how far a person is from normal for that age and sex."""
+    terms = terms_of(age, sex)
+    blurred = smoothed(volume, model.grid).ravel()
+    means = _region_means(blurred, model.grid, len(model.names))
+    z_map = model.voxels.z(blurred, terms).reshape(model.grid.shape)
+    by_region = dict(zip(model.names, model.regions.z(means, terms).tolist(), strict=True))
+    return Deviation(z_map.astype(np.float32), by_region)
+
+
+def terms_of(age: float, sex: str) -> NDArray[np.float64]:
+    """Return the regression's terms for one person, shape (N_TERMS,).
+
+    Raises
+    ------
+    UsageError
+        If the age is no number of years or the sex neither ``F`` nor ``M``.
+    """
+    if not 0 <= age <= 130:
+        raise UsageError("age", f"{age}", "years")
+    if sex not in ("F", "M"):
+        raise UsageError("sex", f"'{sex}'", "F or M")
+    return np.array([1.0, (age - 70) / 10, 0.5 if sex == "M" else -0.5])
+
+
+def save_normative(model: Normative, path: Path) -> None:
+    """Write a model as one ``.npz`` file of plain arrays."""
+    arrays = {
+        f"{part}_{name}": getattr(regression, name)
+        for part, regression in (("voxels", model.voxels), ("regions", model.regions))
+        for name in ("coefficients", "deviation", "covariance", "people")
+    }
+    with atomic_write(path) as aside, open(aside, "wb") as file:
+        np.savez(  # not compressed: it is read at every search
+            file, names=np.array(model.names), resolution_mm=model.grid.resolution_mm, **arrays
+        )
+
+
+def load_normative(path: Path) -> Normative:
+    """Read what `save_normative` wrote.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file or it is no normative model.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
+            voxels, regions = (
+                Regression(
+                    held[f"{part}_coefficients"],
+                    held[f"{part}_deviation"],
+                    held[f"{part}_covariance"],
+                    int(held[f"{part}_people"]),
+                )
+                for part in ("voxels", "regions")
+            )
+            grid = grid_of_resolution(int(held["resolution_mm"]))
+            return Normative(voxels, regions, tuple(held["names"].tolist()), grid)
+    except DAMAGED as error:
+        raise ModelError(path, f"no normative model ({error})", "a file of fit_normative") from None
+
+
+class _Sums:
+    """The sums a regression needs, taken one person at a time."""
+
+    def __init__(self, n_values: int) -> None:
+        self.first: NDArray[np.float64] | None = None
+        self.moments = np.zeros((N_TERMS, n_values))
+        self.squares = np.zeros(n_values)
+
+    def take(self, values: NDArray[np.floating], terms: NDArray[np.float64]) -> None:
+        if self.first is None:  # differences from one person keep the sums of squares small
+            self.first = values.astype(np.float64)
+        change = values - self.first
+        self.moments += terms[:, None] * change
+        self.squares += change**2
+
+    def regression(self, design: NDArray[np.float64]) -> Regression:
+        covariance = np.asarray(np.linalg.pinv(design.T @ design), dtype=np.float64)
+        coefficients = covariance @ self.moments
+        residual = self.squares - (coefficients * self.moments).sum(axis=0)
+        deviation = np.sqrt(np.maximum(residual, 0) / (len(design) - N_TERMS))
+        assert self.first is not None
+        coefficients[0] += self.first
+        return Regression(coefficients, deviation, covariance, len(design))
+
+
+def region_means(volume: NDArray[np.uint8], grid: Grid, n_regions: int) -> NDArray[np.float64]:
+    """Return the mean grey level of each atlas region of a smoothed standard volume."""
+    return _region_means(smoothed(volume, grid).ravel(), grid, n_regions)
+
+
+def _region_means(values: NDArray[np.float32], grid: Grid, n_regions: int) -> NDArray[np.float64]:
+    labels, _ = label_volume(grid)
+    inside = labels.ravel() >= 0
+    places = labels.ravel()[inside]
+    counts = np.bincount(places, minlength=n_regions)
+    return np.bincount(places, values[inside], minlength=n_regions) / np.maximum(counts, 1)

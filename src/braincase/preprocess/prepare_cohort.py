@@ -1,0 +1,341 @@
+"""From scans to a cohort: what stands behind ``braincase prepare SOURCE OUT``.
+
+Each scan is read, brought to standard form, judged and written, in as many processes as there are
+cores. What is done is never done again, so a run that was stopped goes on where it was; and several
+machines can each take a shard of the scans: the one that finishes last makes the cohort whole.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, update_labels, write_case
+from braincase.cohort.derivatives import canonical, claim_folder, image_path, sidecar_path
+from braincase.errors import CohortError, LostProcessError, ScanError, UsageError
+from braincase.images.geometry import STANDARD_GRID, Grid
+from braincase.images.volume import write_volume
+from braincase.parallel import run_all
+from braincase.preprocess.prepare_volume import Prepared, prepare_batch, recipe_of
+from braincase.preprocess.quality.picture import Picture, picture_raw, picture_standard
+from braincase.preprocess.quality.quality_page import write_page
+from braincase.preprocess.quality.scan_result import (
+    ScanResult,
+    failures,
+    read_outcome,
+    read_outcomes,
+    relabel,
+    stat_of,
+    write_outcome,
+)
+from braincase.preprocess.quality.verdict import Quality, judge, screen, unusable
+from braincase.sources.census import Census, counted, take_census
+from braincase.sources.read import read_scan
+from braincase.sources.scan import Scan
+
+PAGE = "quality.html"
+GRADES = ("pass", "look", "fail")
+Dropped = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of the work, numbered from 1."""
+
+    number: int = 1
+    of: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a cohort is made, and how.
+
+    Parameters
+    ----------
+    folder
+        The cohort.
+    grid
+        The voxel grid of its volumes.
+    intensity, extraction
+        As in `prepare_volume`.
+    device
+        Where registration and resampling run: None for the processor, or ``cuda``.
+    dropped
+        What the source's reader left out: where, and the reason.
+    label_column
+        The label that the census counts.
+    """
+
+    folder: Path
+    grid: Grid = STANDARD_GRID
+    intensity: str = "white-matter"
+    extraction: str = "watershed"
+    device: str | None = None
+    dropped: Dropped = ()
+    label_column: str = "diagnosis"
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The preprocessing recipe that these settings give."""
+        return recipe_of(self.grid, self.intensity, self.extraction)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `prepare_cohort` did.
+
+    Parameters
+    ----------
+    grades
+        How many of the source's scans pass, are to be looked at, and fail.
+    done_before
+        How many of this shard were done by an earlier run.
+    missing
+        How many scans other shards still have to do; the cohort is finished if none.
+    page
+        The quality page, once the cohort is finished.
+    census
+        Of the whole cohort, once it is finished.
+    """
+
+    grades: Mapping[str, int]
+    done_before: int
+    missing: int
+    page: Path | None = None
+    census: Census | None = None
+
+    def lines(self) -> list[str]:
+        """Return the summary as lines to print."""
+        counts = ", ".join(f"{self.grades.get(grade, 0):,} {grade}" for grade in GRADES)
+        lines = [f"{counted(sum(self.grades.values()), 'scan')}: {counts}"]
+        if self.done_before:
+            lines.append(f"{counted(self.done_before, 'scan')} done before")
+        if self.missing:
+            lines.append(f"{counted(self.missing, 'scan')} of other shards not done yet")
+        lines += self.census.lines() if self.census else []
+        return lines + ([f"look at {self.page}"] if self.page else [])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON values."""
+        return {
+            "grades": {grade: self.grades.get(grade, 0) for grade in GRADES},
+            "done_before": self.done_before,
+            "missing": self.missing,
+            "page": str(self.page) if self.page else None,
+            "census": self.census.to_json() if self.census else None,
+        }
+
+
+def parse_shard(text: str) -> Shard:
+    """Read a shard as the command line gives it: ``2/5`` is the second of five.
+
+    Raises
+    ------
+    UsageError
+        If it is no such text.
+    """
+    number, slash, of = text.partition("/")
+    if slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of):
+        return Shard(int(number), int(of))
+    raise UsageError("--shard", repr(text), "i/N with i from 1 to N, such as 1/4")
+
+
+def prepare_cohort(
+    scans: Iterable[Scan], plan: Plan, shard: Shard = Shard(), workers: int = 0
+) -> Summary:
+    """Prepare scans into a cohort; what an earlier run did is kept.
+
+    A scan that cannot be used is listed with the reason and never stops the others.
+
+    Parameters
+    ----------
+    scans
+        From a reader in `braincase.sources`.
+    plan
+        Where to, and how.
+    shard
+        Which part of the scans to prepare here.
+    workers
+        Number of processes; 0 means one a core.
+
+    Raises
+    ------
+    CohortError
+        If no scan is usable, or the folder holds scans of another recipe.
+    UsageError
+        If the folder holds something else.
+    """
+    claim_folder(plan.folder)
+    kept, refused = sort_out(scans, plan)
+    _check_others(plan, kept)
+    mine = kept[shard.number - 1 :: shard.of]
+    todo = [scan for scan in mine if not _is_done(plan, scan)]
+    for done in run_all(partial(_prepare, plan), todo, "preparing", workers):
+        if isinstance(done.error, LostProcessError):
+            _write_broken(plan, done.item, f"{done.error.found}; {done.error.advice}")
+        elif done.error:
+            raise done.error
+    return conclude(kept, plan, refused, len(mine) - len(todo))
+
+
+def conclude(
+    kept: Sequence[Scan], plan: Plan, refused: Dropped = (), done_before: int = 0
+) -> Summary:
+    """Count what became of the scans, and make the cohort whole if none is missing."""
+    outcomes = [read_outcome(plan.folder, scan) for scan in kept]
+    current = [
+        outcome
+        for scan, outcome in zip(kept, outcomes, strict=True)
+        if outcome and outcome.is_of(scan, plan.recipe)
+    ]
+    grades = Counter(str(outcome.quality.grade) for outcome in current)
+    if missing := len(kept) - len(current):
+        return Summary(grades, done_before, missing)
+    return Summary(grades, done_before, 0, *finish(plan, refused))
+
+
+def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
+    """Write the quality page, then the tables, the packed volumes and the census of the cohort.
+
+    Raises
+    ------
+    CohortError
+        If no scan is usable.
+    """
+    outcomes = read_outcomes(plan.folder)
+    if not outcomes:
+        where, reason = next(iter(refused), (plan.folder, "no scan"))
+        raise CohortError(where, reason, "", "No scan can be prepared.")
+    page = plan.folder / PAGE
+    write_page(page, plan.folder, outcomes, plan.grid)
+    usable = [outcome.scan for outcome in outcomes if outcome.quality.grade != "fail"]
+    if not usable:
+        first = outcomes[0]
+        reasons = f"{first.scan.scan_id}: {'; '.join(first.quality.reasons)}"
+        found = f"none of {len(outcomes):,} scans is usable ({reasons})"
+        raise CohortError(plan.folder, found, "", f"Open {page} for pictures and reasons.")
+    dropped = (*plan.dropped, *refused, *failures(outcomes))
+    census = take_census(usable, dropped, plan.label_column)
+    finish_cohort(plan.folder, plan.grid, plan.recipe, census, plan.label_column)
+    return page, census
+
+
+def sort_out(scans: Iterable[Scan], plan: Plan) -> tuple[list[Scan], Dropped]:
+    """Return the scans to prepare, sorted, and those whose place is taken or impossible."""
+    kept: dict[str, Scan] = {}
+    refused: list[tuple[str, str]] = []
+    for scan in sorted(scans, key=lambda scan: (scan.scan_id, str(scan.path))):
+        before = read_outcome(plan.folder, scan)
+        if scan.scan_id in kept:
+            reason = f"{scan.scan_id} is {kept[scan.scan_id].path} already"
+        elif before and before.clashes_with(scan):
+            reason = f"the cohort's {scan.scan_id} is {before.scan.path} already"
+        else:
+            reason = _bad_name(plan, scan)
+        if reason:
+            refused.append((str(scan.path), reason))
+        else:
+            kept[scan.scan_id] = scan
+    return list(kept.values()), tuple(refused)
+
+
+def _bad_name(plan: Plan, scan: Scan) -> str:
+    try:
+        image_path(plan.folder, plan.grid, scan)
+    except ScanError as error:
+        return f"{error.found}; expected {error.expected}"
+    return ""
+
+
+def _check_others(plan: Plan, kept: Sequence[Scan]) -> None:
+    """Stop at once, not after hours, where other sources' scans have another recipe."""
+    mine = {scan.scan_id for scan in kept}
+    recipe = canonical(plan.recipe)
+    for outcome in read_outcomes(plan.folder):
+        other = outcome.scan.scan_id not in mine and outcome.quality.grade != "fail"
+        if other and outcome.recipe != recipe:
+            found = f"{outcome.scan.scan_id} was prepared by another recipe"
+            raise CohortError(plan.folder, found, "", "Use a new folder for these settings.")
+
+
+def _is_done(plan: Plan, scan: Scan) -> bool:
+    """Tell whether an earlier run judged this scan as it is now; bring its labels up to date."""
+    outcome = read_outcome(plan.folder, scan)
+    if outcome is None or not outcome.judged or not outcome.is_of(scan, plan.recipe):
+        return False
+    if outcome.quality.grade != "fail":
+        if not has_case(plan.folder, plan.grid, scan, plan.recipe):
+            return False
+        update_labels(plan.folder, plan.grid, scan)
+    relabel(plan.folder, outcome, scan)
+    return True
+
+
+def _prepare(plan: Plan, scan: Scan) -> None:
+    """Read, screen, prepare, judge and write one scan; if it breaks, list it with the reason."""
+    stat, volume, trace = stat_of(scan.path), None, ""
+    try:
+        volume = read_scan(scan)
+        if verdict := screen(volume):
+            _write(plan, ScanResult(scan, stat, verdict), picture_raw(volume))
+            return
+        (prepared,) = prepare_batch(
+            [volume], plan.grid, plan.intensity, plan.extraction, plan.device
+        )
+        outcome = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
+        picture = picture_standard(prepared.head, prepared.mask, plan.grid)
+        _write(plan, outcome, picture, prepared)
+        return
+    except ScanError as error:
+        reason = str(error).removeprefix(f"{error.where}: ")  # the census says where
+    except UsageError:
+        raise  # a tool that is not installed: no scan can be prepared
+    except OSError as error:
+        if not Path(str(error.filename)).is_relative_to(scan.path):
+            raise  # a full disk: no scan can be prepared
+        reason = f"a file that cannot be read ({error.strerror})"
+    except Exception as error:
+        reason = f"a step failed on this image ({type(error).__name__}: {error}); please report it"
+        trace = traceback.format_exc()
+    _write_broken(plan, scan, reason, trace, picture_raw(volume) if volume else None)
+
+
+def _write_broken(
+    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: Picture | None = None
+) -> None:
+    """List a scan that could not be judged; the next run tries it again."""
+    broken = ScanResult(scan, stat_of(scan.path), unusable(reason), judged=False, trace=trace)
+    _write(plan, broken, picture)
+
+
+def _write(
+    plan: Plan, outcome: ScanResult, picture: Picture | None, prepared: Prepared | None = None
+) -> None:
+    """Write what became of a scan; its image and mask only if it is usable."""
+    image = image_path(plan.folder, plan.grid, outcome.scan)
+    mask = image.with_name(image.name.replace("_T1w", "_mask"))
+    if prepared is None or outcome.quality.grade == "fail":
+        for path in (sidecar_path(image), image, mask):
+            path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
+    else:
+        write_volume(mask, prepared.mask, plan.grid.affine)
+        sidecar = _sidecar(prepared, outcome.quality)
+        write_case(plan.folder, plan.grid, PreparedScan(outcome.scan, prepared.volume, sidecar))
+    write_outcome(plan.folder, plan.recipe, outcome, picture)
+
+
+def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, Any]:
+    to_mni = np.asarray(prepared.native_to_mni, np.float64)
+    return {
+        "NativeToMNI": to_mni,
+        "MNIToNative": np.linalg.inv(to_mni),
+        "Quality": quality.to_json(),
+        "Recipe": dict(prepared.recipe),
+    }

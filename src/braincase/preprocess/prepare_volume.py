@@ -1,0 +1,299 @@
+"""Any T1-weighted head in, the standard volume out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.errors import UsageError
+from braincase.images.geometry import STANDARD_GRID, Affine, Grid
+from braincase.images.volume import Volume
+from braincase.preprocess import bias
+from braincase.preprocess.bias import bias_field
+from braincase.preprocess.brain import brain_mask, is_skull_stripped, stripped_mask
+from braincase.preprocess.extract import EXTRACTORS, extract_natively
+from braincase.preprocess.intensity import NORMALISATIONS, WHITE_LEVEL
+from braincase.preprocess.registration.affine import (
+    Registration,
+    build_pyramid,
+    compose,
+    refine,
+    register,
+    warp,
+)
+from braincase.preprocess.space import standard
+from braincase.preprocess.space.sampling import Array, to_numpy
+from braincase.preprocess.space.standard import seen_on_grid
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: What the numbers in a prepared volume depend on. Raise `chain` when they change.
+RECIPE: Mapping[str, Any] = MappingProxyType(
+    {
+        "chain": 3,
+        "template": "MNI152NLin2009aSym",
+        "affine": "12 parameters, head, brain, bent brain",
+        "blur_mm2": standard.BLUR_MM2,
+        "bias": "N4",
+        "bias_iterations": list(bias.ITERATIONS),
+        "bias_shrink": bias.SHRINK,
+        "white_level": WHITE_LEVEL,
+    }
+)
+
+
+#: Voxels finer than this are halved in number before anything is done: the standard is 2 mm.
+FINEST_MM = 0.6
+#: This quantile of a scan is taken for air.
+AIR_QUANTILE = 0.01
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the chain itself saw of a scan; `braincase.preprocess.quality.verdict` judges by it.
+
+    Parameters
+    ----------
+    head_agreement
+        Weighted correlation of the scan with the template's head, -1 to 1.
+    brain_agreement
+        Correlation with the template inside its brain, before the second affine, -1 to 1.
+    masked_agreement
+        Weighted correlation of the extracted brain with the template's, -1 to 1.
+    searched_wide
+        Whether the usual position did not fit, so that every way up was tried.
+    turned_degrees
+        Angle between the header's axes and MNI152's.
+    scales
+        How much larger than the template the head is, along its three main axes, largest first.
+    skull_stripped
+        Whether the input had no skull and scalp.
+    brain_ml
+        Volume of the brain mask in native space.
+    inside
+        Share of the template's brain that the scan's field of view covers.
+    """
+
+    head_agreement: float
+    brain_agreement: float
+    masked_agreement: float
+    searched_wide: bool
+    turned_degrees: float
+    scales: tuple[float, float, float]
+    skull_stripped: bool
+    brain_ml: float
+    inside: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan in standard form.
+
+    Parameters
+    ----------
+    volume
+        The brain on the grid, 0 outside, 255 is 1.0.
+    native_to_mni
+        Native RAS+ mm to MNI152 RAS+ mm, shape (4, 4).
+    mask
+        The brain on the grid, as far as the scan's field of view reaches.
+    head
+        The whole scan on the grid, not masked and not cut at 1, brightness as in `volume`.
+    measured
+        What the chain saw.
+    recipe
+        How it was made; volumes are comparable when their recipes are equal.
+    """
+
+    volume: NDArray[np.uint8]
+    native_to_mni: Affine
+    mask: Mask
+    head: Image
+    measured: Measured
+    recipe: Mapping[str, Any]
+
+
+def recipe_of(
+    grid: Grid = STANDARD_GRID, intensity: str = "white-matter", extraction: str = "watershed"
+) -> dict[str, Any]:
+    """Return all that a prepared volume's numbers depend on, JSON-ready.
+
+    Raises
+    ------
+    UsageError
+        If there is no such intensity or extraction.
+    """
+    _choose("--intensity", intensity, NORMALISATIONS)
+    _choose("--brain-extraction", extraction, EXTRACTORS)
+    choices = {
+        "resolution_mm": grid.resolution_mm,
+        "intensity": intensity,
+        "extraction": extraction,
+    }
+    return {**RECIPE, **choices}
+
+
+def prepare_volume(
+    volume: Volume,
+    grid: Grid = STANDARD_GRID,
+    intensity: str = "white-matter",
+    extraction: str = "watershed",
+) -> Prepared:
+    """Bring one T1-weighted scan, whole head or skull-stripped, to the standard form.
+
+    Parameters
+    ----------
+    volume
+        The scan as it is.
+    grid
+        Where to.
+    intensity
+        ``white-matter`` or ``gamma18`` (see `braincase.preprocess.intensity`).
+    extraction
+        ``watershed``, or the name of an installed tool: ``hd-bet``, ``synthstrip``.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown, or the tool is not installed.
+    """
+    return prepare_batch([volume], grid, intensity, extraction)[0]
+
+
+def prepare_batch(
+    volumes: Sequence[Volume],
+    grid: Grid = STANDARD_GRID,
+    intensity: str = "white-matter",
+    extraction: str = "watershed",
+    device: str | None = None,
+) -> list[Prepared]:
+    """Bring several scans to the standard form together, with the result of one by one.
+
+    Parameters
+    ----------
+    volumes, grid, intensity, extraction
+        As in `prepare_volume`.
+    device
+        Where registration and resampling run: None for NumPy, or a torch device (``cuda``).
+    """
+    recipe = recipe_of(grid, intensity, extraction)
+    volumes = [_no_finer(volume) for volume in volumes]
+    put = _putter(device)
+    images = [put(_from_zero(volume.data)) for volume in volumes]
+    pyramid = build_pyramid(images, [tuple(volume.zooms_mm) for volume in volumes])
+    first = register(pyramid)
+    rough = to_numpy(warp(pyramid.levels[2], first.transforms))
+    placed = [_placed(v, t) for v, t in zip(volumes, first.transforms, strict=True)]
+    seen = [seen_on_grid(p, v.shape) for p, v in zip(placed, volumes, strict=True)]
+    scans = [
+        _Scan(volume, image, is_skull_stripped(scan, view), extract_natively(volume, extraction))
+        for volume, image, scan, view in zip(volumes, images, rough, seen, strict=True)
+    ]
+    masks = [s.mask(*on_grid) for s, *on_grid in zip(scans, rough, placed, seen, strict=True)]
+    second = refine(rough, masks, seen)
+    return [_finish(scan, row, first, second, grid, recipe) for row, scan in enumerate(scans)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scan:
+    """One scan on its way: as read, and what is known about its brain."""
+
+    volume: Volume
+    image: Array
+    stripped: bool
+    native_mask: Mask | None
+
+    def mask(self, on_grid: Image, to_voxel: Affine, seen: Mask) -> Mask:
+        """Return the brain on the standard grid, of a scan that is there already."""
+        if self.native_mask is not None:
+            native = self.native_mask.astype(np.float32)
+            return np.asarray(standard.to_standard(native, self.volume.zooms_mm, to_voxel) > 0.5)
+        extract = stripped_mask if self.stripped else brain_mask
+        return extract(on_grid, seen)
+
+
+def _placed(volume: Volume, transform: Array) -> Affine:
+    """Return the affine from MNI mm to a scan's voxels, shape (4, 4)."""
+    return standard.mni_to_voxel(to_numpy(transform), volume.shape, volume.zooms_mm)
+
+
+def _finish(
+    scan: _Scan,
+    row: int,
+    first: Registration,
+    second: Registration,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+) -> Prepared:
+    """Resample, extract, remove the bias field and normalise one registered scan."""
+    transform = compose(to_numpy(first.transforms[row]), to_numpy(second.transforms[row]))
+    to_voxel = _placed(scan.volume, transform)
+    native_to_mni = np.asarray(np.linalg.inv(scan.volume.affine @ to_voxel), np.float64)
+    head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
+    seen = seen_on_grid(to_voxel, scan.volume.shape)
+    mask = scan.mask(head, to_voxel, seen) & seen
+    head = NORMALISATIONS[recipe["intensity"]](np.divide(head, bias_field(head, mask)), mask)
+    brain = np.where(mask, head.clip(0, 1), np.float32(0)).astype(np.float32)
+    measured = Measured(
+        head_agreement=float(first.agreement[row]),
+        brain_agreement=float(first.brain_agreement[row]),
+        masked_agreement=float(second.agreement[row]),
+        searched_wide=bool(first.searched_wide[row]),
+        turned_degrees=standard.turned_degrees(native_to_mni),
+        scales=standard.scales_of(scan.volume.affine @ to_voxel),
+        skull_stripped=scan.stripped,
+        brain_ml=float(mask.sum() * 8e-3 / abs(np.linalg.det(native_to_mni[:3, :3]))),
+        inside=standard.covered(to_voxel, scan.volume.shape),
+    )
+    return Prepared(
+        np.rint(255 * standard.to_grid(brain, grid)).astype(np.uint8),
+        native_to_mni,
+        standard.to_grid(mask.astype(np.float32), grid) > 0.5,
+        standard.to_grid(head, grid),
+        measured,
+        recipe,
+    )
+
+
+def _no_finer(volume: Volume) -> Volume:
+    """Take the means of two voxels along each axis finer than `FINEST_MM`."""
+    data, affine = volume.data, volume.affine
+    for axis, zoom in enumerate(volume.zooms_mm):
+        if zoom < FINEST_MM and data.shape[axis] > 1:
+            along = np.moveaxis(data, axis, 0)
+            even = along.shape[0] // 2 * 2
+            mean = np.add(along[0:even:2], along[1:even:2])
+            mean *= np.float32(0.5)
+            data = np.moveaxis(mean, 0, axis)
+            step = np.eye(4)
+            step[axis, axis], step[axis, 3] = 2, 0.5
+            affine = affine @ step
+    if data is volume.data:
+        return volume
+    return replace(volume, data=np.ascontiguousarray(data), affine=affine)
+
+
+def _from_zero(image: Image) -> Image:
+    """Shift brightness so that the air around the head is near 0; some exports add an offset."""
+    air = np.quantile(image[::4, ::4, ::4], AIR_QUANTILE)
+    return image - np.float32(air) if air else image
+
+
+def _putter(device: str | None) -> Callable[[Image], Array]:
+    """Return what brings a NumPy array to where the work is done; only here torch may be met."""
+    if device is None:
+        return lambda image: image
+    import torch
+
+    return lambda image: torch.from_numpy(np.ascontiguousarray(image)).to(device)
+
+
+def _choose(option: str, name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise UsageError(option, repr(name), " or ".join(known))

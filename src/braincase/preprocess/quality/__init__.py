@@ -1,0 +1,1 @@
+"""Quality of a preparation: measures, verdict, picture and page."""

@@ -1,0 +1,1 @@
+"""Affine and elastic registration of a head to the template."""

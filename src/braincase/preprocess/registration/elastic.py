@@ -1,0 +1,152 @@
+"""How a brain differs from the template beyond an affine: a smooth displacement, at 4 mm.
+
+The displacement raises the local correlation of scan and template, voxel by voxel, and is smoothed
+at every step (the scheme of Thirion 1998, doi:10.1016/S1361-8415(98)80022-4, with the similarity of
+Avants et al. 2008, doi:10.1016/j.media.2007.06.004). It serves two ends: the template's surface
+carried over to the scan, and the affine that fits the whole brain and not only its edges.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from braincase.preprocess.space.template import CENTRE_MM, FACE_HEIGHT_MM, load_template
+
+Image = NDArray[np.float32]
+Part = Literal["head", "brain"]
+
+#: Edge of the voxels that the displacement is found on.
+STEP_MM = 4.0
+#: Correlation is taken over cubes of so many voxels a side.
+CUBE = 5
+#: Steps, the length of the first one (voxels), how much shorter each is than the one before, and
+#: how widely each is smoothed (voxels): what adds up is smooth over about 4 cm.
+STEPS, FIRST_STEP, SHORTER, SMOOTH = 12, 0.5, 0.88, 2.5
+#: Contrast (variance, white matter 1) below which correlation means nothing.
+FLAT = 1e-3
+#: What lies further from the brain than this is not looked at; below the face's upper edge, less.
+REACH_MM, REACH_FACE_MM = 12.0, 3.0
+
+
+@lru_cache(maxsize=2)
+def _template(part: Part) -> tuple[Image, Image]:
+    """Return the template's brightness and the distance to its brain at 4 mm."""
+    level = load_template()[2]
+    return _halved(level.head if part == "head" else level.brain), _halved(level.depth_mm)
+
+
+@lru_cache(maxsize=1)
+def _points_mm() -> Image:
+    """Return the voxel centres at 4 mm relative to `CENTRE_MM`, shape (3, x, y, z)."""
+    return np.stack([_halved(axis) for axis in load_template()[2].points_mm])
+
+
+def displacement(scan: Image, part: Part, seen: NDArray[np.bool_]) -> Image:
+    """Find where in the template each place of a scan on the standard grid lies.
+
+    Parameters
+    ----------
+    scan
+        Shape (80, 96, 80), white matter about 1, no bias field.
+    part
+        Whether the scan shows the whole ``head`` or the ``brain`` alone.
+    seen
+        Where the scan says something (its field of view), same shape. Cubes that reach beyond it
+        are left out with it.
+
+    Returns
+    -------
+    array
+        What to add to a position in the scan to come to the template's, mm, shape (3, 40, 48, 40).
+    """
+    wanted, depth = _template(part)
+    image = _halved(scan)
+    height = _points_mm()[2] + CENTRE_MM[2]
+    near = depth < np.where(height > FACE_HEIGHT_MM - 18, REACH_MM, REACH_FACE_MM)
+    counts = near & (_halved(seen.astype(np.float32)) > 0.5)
+    own = np.indices(image.shape, np.float32)
+    away = np.zeros_like(own)
+    if not counts.any():
+        return away
+    mean, spread = _mean(image), _variance(image)
+    for step in range(STEPS):
+        there = _at(wanted, own + away)
+        pull = _pull(image - mean, spread, there, _mean(image * there) - mean * _mean(there))
+        push = np.stack(
+            [
+                ndimage.gaussian_filter(slope * pull * counts, SMOOTH, truncate=2.5)
+                for slope in np.gradient(there)
+            ]
+        )
+        length = np.sqrt((push**2).sum(axis=0))
+        longest = np.quantile(length[counts][::5], 0.95) + 1e-9
+        away += push * (FIRST_STEP * SHORTER**step / np.maximum(length, longest))
+    return away * np.float32(STEP_MM)
+
+
+def _pull(image: Image, spread: Image, there: Image, covariance: Image) -> Image:
+    """Return how the squared local correlation grows with the template's brightness there."""
+    varies = _variance(there)
+    centred = there - _mean(there)
+    return np.asarray(
+        2 * covariance / (spread * varies) * (image - covariance / varies * centred), np.float32
+    )
+
+
+def depth_by(displaced: Image) -> Image:
+    """Return the distance to the brain's surface on the standard grid, mm, negative inside."""
+    depth = load_template()[2].depth_mm
+    voxels = np.indices(depth.shape, np.float32)
+    for axis, along in enumerate(displaced):
+        voxels[axis] += ndimage.zoom(along, 2, order=1, mode="nearest", grid_mode=True) / 2
+    return _at(depth, voxels)
+
+
+def affine_part(displaced: Image, seen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Return the affine that comes nearest to a displacement over the brain.
+
+    Parameters
+    ----------
+    displaced
+        From `displacement`.
+    seen
+        As there; where the scan says nothing, neither does the displacement.
+
+    Returns
+    -------
+    array
+        Template to scan, both mm from `CENTRE_MM`, shape (3, 4).
+    """
+    inside = _template("brain")[1] < 0
+    if seen is not None:
+        inside &= _halved(seen.astype(np.float32)) > 0.5
+    here = _points_mm()[:, inside].astype(np.float64)
+    template = here + displaced[:, inside]
+    rows = np.vstack([template, np.ones(template.shape[1])]).T
+    return np.asarray(np.linalg.lstsq(rows, here.T, rcond=None)[0].T)
+
+
+def _halved(image: Image) -> Image:
+    """Return the means of blocks of two voxels a side."""
+    x, y, z = image.shape
+    blocks = image.reshape(x // 2, 2, y // 2, 2, z // 2, 2)
+    return np.asarray(blocks.mean(axis=(1, 3, 5)), np.float32)
+
+
+def _mean(image: Image) -> Image:
+    return np.asarray(ndimage.uniform_filter(image, CUBE), np.float32)
+
+
+def _variance(image: Image) -> Image:
+    return np.asarray(np.maximum(_mean(image * image) - _mean(image) ** 2, 0) + FLAT, np.float32)
+
+
+def _at(image: Image, voxels: Image) -> Image:
+    """Interpolate linearly; outside, the edge goes on."""
+    found = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", prefilter=False)
+    return np.asarray(found, np.float32)

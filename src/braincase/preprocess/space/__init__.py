@@ -1,0 +1,1 @@
+"""The standard space: template, grid and resampling."""

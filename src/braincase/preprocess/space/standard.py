@@ -1,0 +1,153 @@
+"""From native voxels to the standard grid in one interpolation."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from numpy.typing import NDArray
+
+from braincase.images.geometry import STANDARD_GRID, Affine, Grid, Shape3, apply_affine
+from braincase.preprocess.space.sampling import Array, like, sample
+from braincase.preprocess.space.template import CENTRE_MM, load_template
+
+#: Variance of the blur along each axis, mm^2, whatever the native voxels (where they are finer than
+#: that): between a box (1/3) and a triangle (2/3) of the standard grid's 2 mm.
+BLUR_MM2 = 0.5
+#: Native voxels kept around the standard field when the scan is cut to it.
+MARGIN = 4
+
+
+def mni_to_voxel(transform: NDArray[np.floating], shape: Shape3, zooms_mm: Array) -> Affine:
+    """Compose a registration's transform with the scan's geometry.
+
+    Parameters
+    ----------
+    transform
+        Template mm from `CENTRE_MM` to millimetres from the scan's middle, shape (3, 4).
+    shape, zooms_mm
+        Of the native scan.
+
+    Returns
+    -------
+    array
+        MNI mm to native voxel coordinates, shape (4, 4).
+    """
+    to_template, to_frame, to_voxel = np.eye(4), np.eye(4), np.eye(4)
+    to_template[:3, 3] = -np.array(CENTRE_MM)
+    to_frame[:3] = transform
+    to_voxel[:3, :3] = np.diag(1 / np.asarray(zooms_mm))
+    to_voxel[:3, 3] = (np.array(shape) - 1) / 2
+    return to_voxel @ to_frame @ to_template
+
+
+def to_standard(image: Array, zooms_mm: Array, to_voxel: Affine) -> Array:
+    """Bring a native scan to the standard grid.
+
+    Parameters
+    ----------
+    image
+        Native scan, shape (x, y, z).
+    zooms_mm
+        Its voxel edges.
+    to_voxel
+        MNI mm to its voxel coordinates, shape (4, 4).
+
+    Returns
+    -------
+    array
+        Shape `STANDARD_GRID.shape`; 0 outside the scan's field of view.
+    """
+    xp = array_namespace(image)
+    image, corner = _cut(image, to_voxel)
+    for axis, zoom in enumerate(zooms_mm):
+        image = _blur(image, axis, BLUR_MM2 / float(zoom) ** 2 - 1 / 6)
+    matrix = to_voxel @ STANDARD_GRID.affine
+    axes = [like(np.arange(n), image) for n in STANDARD_GRID.shape]
+    x, y, z = (
+        xp.reshape(a, s) for a, s in zip(axes, ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
+    )
+    points = xp.stack(
+        [
+            xp.reshape(x * float(r[0]) + y * float(r[1]) + z * float(r[2]) + float(r[3] - c), (-1,))
+            for r, c in zip(matrix[:3], corner, strict=True)
+        ]
+    )
+    one = xp.zeros(1, dtype=xp.int64, device=device(image))
+    return xp.reshape(sample(image[None], one, points[None]), STANDARD_GRID.shape)
+
+
+def _cut(image: Array, to_voxel: Affine) -> tuple[Array, NDArray[np.int64]]:
+    """Cut the scan to what the standard field can see; return it and its first voxel."""
+    n = np.array(STANDARD_GRID.shape) - 1
+    corners = np.stack(np.meshgrid(*([0, k] for k in n), indexing="ij"), axis=-1).reshape(-1, 3)
+    voxels = apply_affine(to_voxel @ STANDARD_GRID.affine, corners)
+    last = np.array(image.shape)
+    low = np.clip(np.floor(voxels.min(axis=0)).astype(np.int64) - MARGIN, 0, last - 2)
+    high = np.clip(np.ceil(voxels.max(axis=0)).astype(np.int64) + MARGIN, low + 2, last)
+    a, b, c = (slice(int(i), int(j)) for i, j in zip(low, high, strict=True))
+    return image[a, b, c], low
+
+
+def _blur(image: Array, axis: int, variance: float) -> Array:
+    """Blur along one axis by three-point means; `variance` in voxels, 0 or less is none."""
+    if variance <= 0 or image.shape[axis] < 3:
+        return image
+    xp = array_namespace(image)
+    passes = ceil(variance / 0.5)  # a three-point mean is no low-pass above 0.5
+    side = variance / passes / 2
+    first, last = ([slice(None)] * 3 for _ in range(2))
+    first[axis], last[axis] = slice(0, 1), slice(-1, None)
+    low, mid, high = ([slice(None)] * 3 for _ in range(3))
+    low[axis], mid[axis], high[axis] = slice(0, -2), slice(1, -1), slice(2, None)
+    for _ in range(passes):
+        middle = (image[tuple(low)] + image[tuple(high)]) * side + image[tuple(mid)] * (
+            1 - 2 * side
+        )
+        image = xp.concat([image[tuple(first)], middle, image[tuple(last)]], axis=axis)
+    return image
+
+
+def turned_degrees(affine: Affine) -> float:
+    """Return the angle by which an affine of shape (4, 4) turns."""
+    u, _, vh = np.linalg.svd(affine[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(u @ vh) - 1) / 2, -1, 1))))
+
+
+def scales_of(affine: Affine) -> tuple[float, float, float]:
+    """Return the three scales of an affine of shape (4, 4), largest first."""
+    a, b, c = np.linalg.svd(affine[:3, :3], compute_uv=False)
+    return float(a), float(b), float(c)
+
+
+def covered(to_voxel: Affine, shape: Shape3) -> float:
+    """Return the share of the template's brain that lies in the scan's field of view."""
+    level = load_template()[2]
+    points = STANDARD_GRID.points_mm()[:, level.mask].T[::7]
+    voxels = apply_affine(to_voxel, points)
+    return float(((voxels > -0.5) & (voxels < np.array(shape) - 0.5)).all(axis=1).mean())
+
+
+def seen_on_grid(
+    to_voxel: Affine, shape: Shape3, grid: Grid = STANDARD_GRID, margin: float = 0.0
+) -> NDArray[np.bool_]:
+    """Return which voxels of a grid lie in a scan's field of view.
+
+    It ends at the centres of the outermost voxels, or `margin` voxels further out.
+    """
+    points = grid.points_mm()
+    seen = np.ones(grid.shape, bool)
+    for row, n in zip(to_voxel[:3], shape, strict=True):
+        voxel = np.tensordot(row[:3], points, 1) + row[3]
+        seen &= (voxel >= -margin) & (voxel <= n - 1 + margin)
+    return seen
+
+
+def to_grid(image: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    """Reduce an image on the standard grid to a coarser one: means of blocks."""
+    k = grid.resolution_mm // STANDARD_GRID.resolution_mm
+    if k == 1:
+        return image
+    x, y, z = grid.shape
+    return np.asarray(image.reshape(x, k, y, k, z, k).mean(axis=(1, 3, 5)), dtype=np.float32)

@@ -1,0 +1,56 @@
+"""Search options: filter, regions, examples and all else that a search can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from braincase.labels import Value
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What to look for.
+
+    Parameters
+    ----------
+    k
+        Number of hits.
+    where
+        Filter on the gallery's columns; empty for none.
+    subject
+        Whose scan the query is, where the user says so.
+    as_of
+        An earlier version of the gallery.
+    regions
+        Regions of the atlas to compare, such as ``left-hippocampus`` or ``temporal:0.5``; empty for
+        the whole brain.
+    mask
+        A mask in MNI space to compare inside of, alone or beside `regions`.
+    plus, minus
+        scan_ids of cases to find more of, and of cases to keep away from.
+    older
+        Years by which the query is moved along the ageing direction of the gallery; negative for
+        younger.
+    similar_by
+        ``code`` (the model's distance), ``normal`` (built alike whatever the disease) or
+        ``abnormality`` (ill alike whatever the build).
+    known
+        What is known of the query's person beyond the scan: age, sex, ...
+    series
+        Number of the DICOM series.
+    """
+
+    k: int = 10
+    where: str = ""
+    subject: str | None = None
+    as_of: int | None = None
+    regions: tuple[str, ...] = ()
+    mask: Path | None = None
+    plus: tuple[str, ...] = ()
+    minus: tuple[str, ...] = ()
+    older: float | None = None
+    similar_by: str = "code"
+    known: Mapping[str, Value] = field(default_factory=dict)
+    series: int | None = None

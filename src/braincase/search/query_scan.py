@@ -1,0 +1,154 @@
+"""From whatever a user names as a query to a standard volume: a raw or a prepared scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.cohort.derivatives import (
+    IMAGE_ENDING,
+    canonical,
+    read_image,
+    read_sidecar,
+    resolution_of,
+    sidecar_path,
+)
+from braincase.errors import ScanError, UsageError
+from braincase.images.geometry import Grid
+from braincase.labels import Value
+
+
+@dataclass(frozen=True)
+class QueryScan:
+    """A scan to search with.
+
+    Parameters
+    ----------
+    volume
+        uint8 on the model's grid.
+    scan_id, subject
+        Who it is, where that is known.
+    labels
+        What else is known.
+    notes
+        What the user should know about it, a sentence each.
+    """
+
+    volume: NDArray[np.uint8]
+    scan_id: str
+    subject: str | None
+    labels: Mapping[str, Value]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image_hash(self) -> str:
+        """SHA-256 of the voxels, as cohorts and galleries keep it."""
+        return sha256(self.volume.tobytes()).hexdigest()
+
+
+#: Steps of preparing a raw scan, in the order in which they begin.
+STEPS = ("reading", "looking", "preparing", "judging")
+
+
+def _say_nothing(step: str) -> None:
+    """Keep quiet about progress."""
+
+
+def read_query(
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None] = _say_nothing,
+    *,
+    series: int | None = None,
+) -> QueryScan:
+    """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
+
+    Parameters
+    ----------
+    path
+        An image, a DICOM folder or zip, or a prepared image of a cohort.
+    grid, recipe
+        What the model was trained on.
+    tell
+        Called with the name of each step of `STEPS` as it begins.
+    series
+        Number of the DICOM series, where a folder or zip holds several.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it holds several scans.
+    ScanError
+        If it is no T1-weighted head, cannot be read, or was prepared for another grid.
+    """
+    if not path.exists():
+        raise UsageError(path, "no such file, folder or case", "a scan")
+    is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
+    if is_prepared:
+        return _read_prepared(path, grid, recipe)
+    return _read_raw(path, grid, recipe, tell, series)
+
+
+def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+    if resolution_of(path.name) != grid.resolution_mm:
+        found = f"prepared at {resolution_of(path.name)} mm"
+        raise ScanError(path, found, f"{grid.resolution_mm} mm, the model's grid")
+    sidecar = read_sidecar(sidecar_path(path))
+    notes = _recipe_notes(sidecar.recipe, recipe)
+    scan = sidecar.scan
+    return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
+
+
+def _read_raw(
+    path: Path,
+    grid: Grid,
+    recipe: Mapping[str, Any],
+    tell: Callable[[str], None],
+    series: int | None,
+) -> QueryScan:
+    from threadpoolctl import threadpool_limits
+
+    from braincase.preprocess.prepare_volume import prepare_volume
+    from braincase.preprocess.quality.verdict import judge, screen
+    from braincase.sources.find import find_scans
+    from braincase.sources.read import read_scan
+
+    tell("reading")
+    scans, census = find_scans(path, series=series)
+    if len(scans) != 1:
+        reasons = "; ".join(why for _, why in census.dropped[:3])
+        advice = "Name one scan, or choose one with --series." if scans else reasons
+        which = "" if series is None else f" in series {series}"
+        raise UsageError(path, f"{len(scans)} T1-weighted scans{which}", "one", advice)
+    volume = read_scan(scans[0])
+    tell("looking")
+    quality = screen(volume)
+    if quality is None or quality.grade != "fail":
+        tell("preparing")
+        with threadpool_limits(1):  # more threads only wait for each other (measured)
+            prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
+        tell("judging")
+        quality = judge(volume, prepared, grid)
+    if quality.grade == "fail":
+        raise ScanError(path, "; ".join(quality.reasons), "a T1-weighted human head")
+    notes = (*quality.reasons, *_recipe_notes(canonical(prepared.recipe), recipe))
+    # A file's own name is no identity: whose scan it is stays open unless the user says so.
+    return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes)
+
+
+def _recipe_notes(found: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Warn where query and model were prepared differently."""
+    if found == canonical(recipe):
+        return ()
+    made_by = recipe.get("Name", "another recipe")
+    return (
+        f"The model was trained on volumes made by {made_by}, the query was prepared otherwise: "
+        "distances between them may mean little.",
+    )

@@ -1,0 +1,1 @@
+"""Uploaded scans: unpacked, prepared and embedded in a worker process, one after the other."""

@@ -1,0 +1,173 @@
+"""Uploaded files made safe before anything reads them: kinds, names and sizes.
+
+No name that comes with an upload is ever used on this disk: an archive's members get numbers for
+names, so that none can land elsewhere, and names of patients in them are gone. What an archive or a
+gzip stream becomes is counted while it is unpacked and never believed beforehand.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from braincase.errors import ScanError
+from braincase.images.header import read_header, suffix_of
+from braincase.sources.dicom_files import ZIP_MAGIC, is_dicom
+
+CHUNK = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+#: Suffixes by which files from before DICOM's magic word are known.
+OLD_DICOM = ("", ".dcm", ".ima", ".img")
+EXPECTED = "a NIfTI or MGZ file, or a zip of one DICOM study"
+
+
+def kept_suffix(name: str) -> str:
+    """Return the only part of an uploaded file's name that is used: its suffix, from a fixed list.
+
+    Raises
+    ------
+    ScanError
+        If it is no kind of file that can be a scan.
+    """
+    plain = Path(_plain_name(name))
+    if suffix := suffix_of(plain):
+        if suffix.startswith((".hdr", ".img")):
+            advice = "Put both files of the pair into one zip, or convert it to NIfTI."
+            raise ScanError("scan", "half of an Analyze pair", EXPECTED, advice)
+        return suffix
+    suffix = plain.suffix.lower()
+    if suffix in (".zip", ".dcm", ".ima", ""):
+        return suffix
+    raise ScanError("scan", f"a file of the kind '{suffix[:12]}'", EXPECTED)
+
+
+def opened(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
+    """Return what is to be read of an upload: the file itself, or the folder it was unpacked into.
+
+    Parameters
+    ----------
+    path
+        The upload.
+    folder
+        An empty folder for a zip's members.
+    most_bytes, most_files
+        What it may become.
+
+    Raises
+    ------
+    ScanError
+        If it is no scan by its first bytes, damaged, encrypted, or larger than allowed.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ScanError("scan", "an empty file", EXPECTED)
+    if start == ZIP_MAGIC:
+        return _unpacked(path, folder, most_bytes, most_files)
+    if suffix_of(path):
+        read_header(path)  # what it promises is judged before anything is allocated
+        if start.startswith(GZIP_MAGIC):
+            _measure_gzip(path, most_bytes)
+    elif not is_dicom(path):
+        raise ScanError("scan", "bytes of another kind", EXPECTED)
+    return path
+
+
+def _measure_gzip(path: Path, most_bytes: int) -> None:
+    """Refuse a gzip stream that unpacks to more than allowed, holding one chunk at a time."""
+    size = 0
+    try:
+        with gzip.open(path) as file:
+            while chunk := file.read(CHUNK):
+                size += len(chunk)
+                if size > most_bytes:
+                    found = f"a compressed file that unpacks to more than {most_bytes >> 20} MiB"
+                    raise ScanError("scan", found, "one scan")
+    except (OSError, EOFError, zlib.error) as error:
+        found = f"a damaged compressed file ({error})"
+        raise ScanError("scan", found, "", "Copy or export it again.") from None
+
+
+def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _checked(archive, most_bytes, most_files)
+            left, stems = most_bytes, dict[str, int]()
+            for number, member in enumerate(members):
+                suffix = _member_suffix(member.filename)
+                # The two halves of an Analyze pair keep one name.
+                stem = member.filename.lower().removesuffix(suffix)
+                paired = suffix.startswith((".hdr", ".img"))
+                place = stems.setdefault(stem, number) if paired else number
+                left -= _copy(archive, member, folder / f"{place:06d}{suffix}", left, most_bytes)
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, OSError) as error:
+        found = f"a damaged zip ({type(error).__name__})"
+        raise ScanError("scan", found, "", "Export or pack it again.") from None
+    return _only_image(folder, most_bytes)
+
+
+def _checked(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> list[zipfile.ZipInfo]:
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir() and not _plain_name(member.filename).startswith(".")
+    ]
+    size = sum(member.file_size for member in members)
+    if len(members) > most_files or size > most_bytes:
+        found = f"a zip that promises {len(members):,} files and {size / 1e9:,.1f} GB"
+        expected = f"one study of at most {most_files:,} files and {most_bytes / 1e9:,.1f} GB"
+        raise ScanError("scan", found, expected)
+    if any(member.flag_bits & 1 for member in members):
+        raise ScanError("scan", "an encrypted zip", "a plain one", "Unpack it and zip it again.")
+    if not members:
+        raise ScanError("scan", "an empty zip", EXPECTED)
+    return members
+
+
+def _plain_name(name: str) -> str:
+    """Return the last part of a path as any system may have written it."""
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def _member_suffix(name: str) -> str:
+    """Return a member's suffix if a reader needs it to know the file, else a neutral one."""
+    plain = Path(_plain_name(name).lower())
+    if plain.name == "dicomdir":
+        return ".index"
+    suffix = suffix_of(plain) or plain.suffix
+    known = suffix in OLD_DICOM or suffix_of(plain)
+    # Numbers as suffixes are usual in DICOM exports: IM.0001.
+    return suffix if known else "" if suffix[1:].isdigit() else ".other"
+
+
+def _copy(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int, most: int
+) -> int:
+    """Copy one member and return its size; its declared size is not believed."""
+    size = 0
+    with archive.open(member) as source, target.open("xb") as copy:
+        while chunk := source.read(CHUNK):
+            if not size and chunk.startswith(ZIP_MAGIC):
+                raise ScanError("scan", "a zip inside the zip", "one study", "Unpack it first.")
+            size += len(chunk)
+            if size > left:
+                found = f"a zip that unpacks to more than {most >> 20} MiB"
+                raise ScanError("scan", found, "one study")
+            copy.write(chunk)
+    return size
+
+
+def _only_image(folder: Path, most_bytes: int) -> Path:
+    """Return the one image in an unpacked zip, if that is what it holds, else the folder."""
+    images = [file for file in sorted(folder.iterdir()) if suffix_of(file) and not is_dicom(file)]
+    if not images or len({file.name.partition(".")[0] for file in images}) > 1:
+        return folder
+    read_header(images[0])
+    for file in images:
+        with file.open("rb") as start:
+            zipped = start.read(2) == GZIP_MAGIC
+        if zipped:
+            _measure_gzip(file, most_bytes)
+    return images[0]

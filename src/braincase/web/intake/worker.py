@@ -1,0 +1,129 @@
+"""The process that prepares and embeds upencoder scans: it alone holds the model.
+
+It is a process and not a thread so that a job can be cancelled for good: the process is killed and
+another one started. It also keeps the memory of a hostile file away from the service.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.encoder import Encoder
+from braincase.errors import BraincaseError, ScanError, UsageError
+from braincase.labels import Value
+from braincase.web.intake.archives import opened
+
+#: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
+SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
+#: Share of the whole work that is done when a step begins.
+PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One upload to work on: the file, an empty folder to unpack into, and what it may become."""
+
+    source: Path
+    folder: Path
+    most_bytes: int
+    most_files: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step has begun; `progress` of the whole is done."""
+
+    name: str
+    progress: float
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """An upencoder scan, prepared and embedded.
+
+    Parameters
+    ----------
+    volume
+        uint8 on the model's grid.
+    code
+        Shape (n_cells,).
+    labels
+        What the file tells: age, sex, scanner.
+    image_hash
+        SHA-256 of the volume.
+    notes
+        What the user should know about it.
+    recipe
+        How it was prepared.
+    """
+
+    volume: NDArray[np.uint8]
+    code: NDArray[np.float32]
+    labels: Mapping[str, Value]
+    image_hash: str
+    notes: tuple[str, ...]
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is encoder."""
+
+
+Report = Ready | Step | Embedded | BraincaseError
+
+
+def work(load: Callable[[], Encoder], pipe: Connection) -> None:
+    """Load the model, then prepare and embed every `Task` that comes through the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
+    os.umask(0o077)
+    try:
+        encoder = load()
+    except BraincaseError as error:
+        pipe.send(error)
+        return
+    pipe.send(Ready())
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_outcome(encoder, task, pipe))
+
+
+def _outcome(encoder: Encoder, task: Task, pipe: Connection) -> Report:
+    try:
+        return embed_upload(encoder, task, lambda step: pipe.send(Step(step, PROGRESS[step])))
+    except UsageError as error:  # of a file that holds no or several scans
+        return ScanError("scan", error.found, error.expected, error.advice)
+    except BraincaseError as error:
+        return error
+    except MemoryError:
+        return ScanError("scan", "larger than this machine's memory", "", "Resample it first.")
+    except Exception as error:  # one file nobody thought of must not end the service
+        traceback.print_exc()
+        return ScanError("scan", f"cannot be used ({type(error).__name__})", "a T1-weighted MRI")
+
+
+def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> Embedded:
+    """Unpack, prepare and embed one upencoder file."""
+    from braincase.search.query_scan import read_query
+
+    tell("unpacking")
+    path = opened(task.source, task.folder, task.most_bytes, task.most_files)
+    scan = read_query(path, encoder.grid, encoder.recipe, tell)
+    code = encoder.embed(scan.volume[None])[0]
+    if not np.isfinite(code).all():
+        raise ScanError("scan", "the model gave numbers that are not finite")
+    labels = {name: scan.labels[name] for name in SHOWN_LABELS if name in scan.labels}
+    return Embedded(scan.volume, code, labels, scan.image_hash, scan.notes, encoder.recipe)

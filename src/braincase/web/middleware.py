@@ -1,0 +1,149 @@
+"""What every request passes before anything reads it: the host's name, the origin, size and rate.
+
+And what every answer carries: headers that keep a browser from running, framing, sniffing or
+sending on anything that is not ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from braincase.web.problems import Problem
+from braincase.web.security.gate import CHANGING, Gate
+from braincase.web.security.headers import CSP, HEADERS
+from braincase.web.service import Service
+from braincase.web.service_settings import is_loopback
+
+UPLOADS = "/api/v1/uploads"
+#: Seconds in which any body but an upload must have arrived.
+BODY_S = 20.0
+
+
+def failure(problem: Problem) -> JSONResponse:
+    """Return the answer to a request that failed."""
+    headers = {"Retry-After": str(problem.retry_s)} if problem.retry_s else None
+    content = {"error": problem.error, "message": problem.message}
+    return JSONResponse(content, problem.status, headers)
+
+
+class Guard:
+    """Stands around the whole application."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(MutableHeaders(raw=message["headers"]))
+            await send(message)
+
+        try:
+            self._check(scope)
+            receive = await self._whole_body(scope, receive)
+        except Problem as problem:
+            await failure(problem)(scope, receive, sending)
+        else:
+            await self.app(scope, receive, sending)
+        finally:
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _add_headers(self, headers: MutableHeaders) -> None:
+        headers.setdefault("content-security-policy", CSP)
+        headers.setdefault("cache-control", "no-store")
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        if self.service.settings.encrypted:
+            headers.setdefault("strict-transport-security", "max-age=31536000")
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._knows(host):
+            # A page elsewhere whose name was made to point here (DNS rebinding) comes by its name.
+            text = "The service does not answer under this name; start it with --name NAME."
+            raise Problem(400, "host", text)
+        if scope["method"] in CHANGING:
+            _check_origin(headers, host)
+        limits, gate = self.service.settings.limits, self.service.gate
+        gate.rates.spend(limits.requests, "requests", _client(scope, headers, gate))
+
+    def _knows(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        settings = self.service.settings
+        own = {settings.host.strip("[]").lower(), *(name.lower() for name in settings.hosts)}
+        return is_loopback(name) or (name in own and name not in ("0.0.0.0", "::"))
+
+    async def _whole_body(self, scope: Scope, receive: Receive) -> Receive:
+        """Read a small body before anything else sees it; uploads are streamed elsewhere."""
+        if scope["method"] not in CHANGING or scope["path"] == UPLOADS:
+            return receive
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await self._read(receive)
+        except TimeoutError:
+            raise Problem(408, "slow", "The request did not arrive in time.") from None
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return replay
+
+    async def _read(self, receive: Receive) -> bytes:
+        most, parts, size = self.service.settings.limits.body_bytes, [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise Problem(400, "gone", "The request was broken off.")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise Problem(413, "too_large", f"The request is larger than {most:,} bytes.")
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        metrics = self.service.metrics
+        metrics.requests.labels(scope["method"], route, str(status)).inc()
+        metrics.seconds.labels(scope["method"], route).observe(seconds)
+
+
+def _check_origin(headers: Headers, host: str) -> None:
+    """Refuse a change that another site's page asks for; programs send no origin."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if foreign or site not in ("same-origin", "none"):
+        raise Problem(403, "foreign", "Another web site asked for this change; it was refused.")
+
+
+def _client(scope: Scope, headers: Headers, gate: Gate) -> str:
+    """Return whose rate a request counts for: the address, or behind a proxy the token."""
+    if gate.proxy is not None:
+        return headers.get(gate.proxy.header, "none")[-64:]
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"

@@ -1,0 +1,214 @@
+"""The gallery and its cases: what it holds, each case's images, and the curator's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from fastapi import Query, Request, Response
+from numpy.typing import NDArray
+
+from braincase.cohort.cohort import PreparedScan, write_case
+from braincase.cohort.derivatives import image_path, read_image
+from braincase.errors import UsageError
+from braincase.gallery import NewCase, StoredCase
+from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.sources.scan import Scan
+from braincase.web import schema
+from braincase.web.catalogue import case_record, describe_columns
+from braincase.web.image_responses import (
+    PlaneName,
+    file_response,
+    planes_png,
+    png_response,
+    slice_png,
+    tag_of,
+)
+from braincase.web.problems import Problem, not_found
+from braincase.web.security.gate import Curator, Reader
+from braincase.web.service import Here, Service, region_names
+
+#: The column that only simulated people have.
+TRUTH = "true_severity"
+AsOf = Annotated[
+    int | None, Query(ge=0, le=2**53, description="An earlier version; cases may have left since.")
+]
+Where = Annotated[str, Query(max_length=2000, description="A filter, as in `age > 60`.")]
+
+
+def gallery(here: Here, person: Reader) -> schema.GalleryRecord:
+    """Tell what the gallery holds now."""
+    version, cases = here.catalogue.cases()
+    columns = describe_columns(cases)
+    names = [column.name for column in columns]
+    info = here.gallery.info(version)
+    return schema.GalleryRecord(
+        name=here.name,
+        version=version,
+        cases=info.cases,
+        people=info.people,
+        fingerprint=info.fingerprint,
+        resolution_mm=info.resolution_mm,
+        label=label_column(here, names),
+        columns=columns,
+        can_upload=here.desk is not None,
+        regions=region_names(),
+        simulated=True if TRUTH in names else None,
+    )
+
+
+def label_column(here: Service, names: list[str]) -> str | None:
+    """Return the column that neighbours vote on."""
+    wanted = here.settings.label or "diagnosis"
+    return wanted if wanted in names else None
+
+
+def list_cases(
+    here: Here,
+    person: Reader,
+    where: Where = "",
+    text: Annotated[str, Query(max_length=200, description="Part of the scan_id.")] = "",
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schema.Cases:
+    """List the cases that a filter leaves, by scan_id."""
+    version, cases = here.catalogue.cases(where)
+    if text:
+        cases = tuple(case for case in cases if text.lower() in case.scan_id.lower())
+    shown = [case_record(case) for case in cases[offset : offset + limit]]
+    return schema.Cases(total=len(cases), version=version, cases=shown)
+
+
+def one_case(scan_id: str, here: Here, person: Reader, as_of: AsOf = None) -> schema.Case:
+    """Tell what is known of one case."""
+    return case_record(stored(here, scan_id, as_of))
+
+
+def volume(
+    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+) -> Response:
+    """Send a case's standard volume as NIfTI."""
+    case = stored(here, scan_id, as_of)
+    if case.image is None:
+        raise not_found("image of this case")
+    return file_response(request, case.image)
+
+
+def thumbnail(
+    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+) -> Response:
+    """Send three planes of a case side by side as PNG."""
+    case = stored(here, scan_id, as_of)
+    picture = here.gallery.thumbnail(scan_id, as_of)
+    planes = (
+        planes_of_thumbnail(picture)
+        if picture is not None
+        else planes_of(here.volume_of(case), here.grid)
+    )
+    tag = tag_of(scan_id, case.since, case.image_hash, "thumbnail")
+    return png_response(request, tag, planes_png(planes))
+
+
+def slice_of_case(
+    scan_id: str,
+    plane: PlaneName,
+    index: int,
+    request: Request,
+    here: Here,
+    person: Reader,
+    as_of: AsOf = None,
+) -> Response:
+    """Send one slice of a case as PNG."""
+    case = stored(here, scan_id, as_of)
+    picture = slice_png(here.volume_of(case), here.grid, plane, index)
+    return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
+
+
+def stored(here: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
+    """Return a case of one version, the newest if none is named.
+
+    Raises
+    ------
+    Problem
+        If there is none.
+    """
+    try:
+        return here.gallery.get(scan_id, as_of)
+    except UsageError:
+        raise not_found(f"case '{scan_id}'") from None
+
+
+def add_case(wish: schema.NewCaseRequest, here: Here, person: Curator) -> schema.Changed:
+    """Keep an uploaded scan as a case of the gallery."""
+    _, scan = here.uploaded(wish.upload, person)
+    expected = f"sub-{wish.subject}" + (f"_ses-{wish.session}" if wish.session else "")
+    if wish.scan_id != expected:
+        text = f"The scan_id of this subject and session is {expected}, not {wish.scan_id}."
+        raise Problem(400, "usage", text)
+    if here.gallery.find([wish.scan_id]):
+        raise Problem(
+            409, "exists", f"There is a case {wish.scan_id} already; nothing was changed."
+        )
+    kept = Scan(Path(), wish.subject, wish.session, dict(wish.labels))
+    folder = here.saved_folder()
+    _refuse_other_image(here, image_path(folder, here.grid, kept), scan.volume)
+    image = write_case(
+        folder, here.grid, PreparedScan(kept, scan.volume, {"Recipe": dict(scan.recipe)})
+    )
+    change = here.writer.add(
+        [
+            NewCase(
+                scan_id=wish.scan_id,
+                subject=wish.subject,
+                code=scan.code,
+                session=wish.session,
+                labels=dict(wish.labels),
+                cohort=folder,
+                image=str(image.relative_to(folder)),
+                image_hash=scan.image_hash,
+                thumbnail=thumbnail_of(scan.volume, here.grid),
+            )
+        ],
+        here.gallery.fingerprint,
+    )
+    here.audit.write(person.name, "add", scan_id=wish.scan_id, version=change.version)
+    return schema.Changed(
+        version=change.version,
+        added=list(change.added),
+        removed=[],
+        duplicates=[other for _, other in change.duplicates],
+    )
+
+
+def _refuse_other_image(here: Service, path: Path, volume: NDArray[np.uint8]) -> None:
+    """Refuse to change the image that an earlier version of the gallery shows."""
+    if path.exists() and not np.array_equal(read_image(path, here.grid), volume):
+        text = "An earlier version of the gallery has another image of this name; choose another."
+        raise Problem(409, "exists", text)
+
+
+def remove_case(
+    scan_id: str,
+    here: Here,
+    person: Curator,
+    seen: Annotated[
+        int | None, Query(ge=0, le=2**53, description="The version that the curator looked at.")
+    ] = None,
+) -> schema.Changed:
+    """Take a case out of the gallery; earlier versions keep it.
+
+    A case that was replaced after the version `seen` is refused: the curator saw another one.
+    """
+    case = stored(here, scan_id)
+    if seen is not None and case.since > seen:
+        text = (
+            f"This case was replaced in version {case.since}, after you saw it in version {seen}."
+            " Search again and look at it before you remove it; nothing was changed."
+        )
+        raise Problem(409, "changed", text)
+    change = here.writer.remove([scan_id])
+    here.audit.write(person.name, "remove", scan_id=scan_id, version=change.version)
+    return schema.Changed(
+        version=change.version, added=[], removed=list(change.removed), duplicates=[]
+    )

@@ -1,0 +1,231 @@
+"""Who is asking, and whether they may: sessions, roles, and tokens against forged requests.
+
+Without users the service listens on the loopback only, and whoever is on this machine is its
+administrator. With users, a session is a signed cookie that scripts cannot read and other sites
+cannot send; every change also needs a token that only our own page can know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, get_args
+
+from fastapi import Depends, Request, Response
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from braincase.web.problems import Problem
+from braincase.web.schema import Role
+from braincase.web.security.metrics_token import accepts, read_token
+from braincase.web.security.proxy import Proxy, read_proxy
+from braincase.web.security.users import User, read_users, verified
+from braincase.web.service_settings import ServiceSettings
+
+#: Seconds a session lasts: a working day.
+SESSION_S = 12 * 3600
+CSRF_HEADER = "x-csrf-token"
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+RANKS: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is asking.
+
+    Parameters
+    ----------
+    name, role
+        As the file of users or the proxy's token says.
+    session
+        What their token against forged requests is made from.
+    """
+
+    name: str
+    role: Role
+    session: str
+
+    @property
+    def owner(self) -> str | None:
+        """Whose uploads they may use: their own, or as administrator everybody's."""
+        return None if self.role == "admin" else self.name
+
+    def at_least(self, role: Role) -> bool:
+        """Say whether the person's role includes another."""
+        return RANKS.index(self.role) >= RANKS.index(role)
+
+
+class Gate:
+    """Decides who comes in; one a service."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Read users or proxy configuration, and the token for metrics.
+
+        Raises
+        ------
+        UsageError
+            If they cannot be read.
+        """
+        self._settings = settings
+        self._key = secrets.token_bytes(32)  # sessions end with the service
+        self._signer = URLSafeTimedSerializer(self._key, salt="braincase-session")
+        self._ended: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._users: tuple[int, dict[str, User]] | None = None
+        self.proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self.metrics_token = settings.metrics_token
+        if settings.metrics_token is not None:
+            read_token(settings.metrics_token)  # what cannot be used is told now
+        self.rates = Rates()
+        if settings.users is not None:
+            self.users()
+
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie; browsers tie ``__Host-`` to this host and https."""
+        return "__Host-braincase" if self._settings.encrypted else "braincase"
+
+    def users(self) -> dict[str, User]:
+        """Return the users, read again when the file changes, so that a removed user is out."""
+        path = self._settings.users
+        if path is None:
+            return {}
+        with self._lock:
+            changed = path.stat().st_mtime_ns if path.exists() else -1
+            if self._users is None or self._users[0] != changed:
+                self._users = (changed, read_users(path))
+            return self._users[1]
+
+    def login(self, name: str, password: str) -> tuple[Person, str]:
+        """Return the person and the content of their cookie.
+
+        Raises
+        ------
+        Problem
+            If name or password is wrong.
+        """
+        user = verified(self.users(), name, password)
+        if user is None:
+            raise Problem(401, "wrong_login", "The name or the password is not right.")
+        session = secrets.token_urlsafe(16)
+        content = {"user": user.name, "session": session, "since": _mark(user)}
+        return Person(user.name, user.role, session), self._signer.dumps(content)
+
+    def set_cookie(self, response: Response, content: str) -> None:
+        """Give the browser its session."""
+        response.set_cookie(
+            self.cookie,
+            content,
+            max_age=SESSION_S,
+            path="/",
+            secure=self._settings.encrypted,
+            httponly=True,
+            samesite="strict",
+        )
+
+    def logout(self, person: Person, response: Response) -> None:
+        """End a session, also for a copy of its cookie."""
+        with self._lock:
+            now = time.time()
+            self._ended = {s: t for s, t in self._ended.items() if now - t < SESSION_S}
+            self._ended[person.session] = now
+        response.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict")
+
+    def who(self, request: Request) -> Person:
+        """Return who is asking.
+
+        Raises
+        ------
+        Problem
+            If they have not said so, or a change does not carry the page's token.
+        """
+        if not self._settings.needs_login:
+            return Person("local", "admin", "local")
+        person = self._by_token(request) if self.proxy else self._by_cookie(request)
+        if person is None:
+            raise Problem(401, "login", "Please log in first.")
+        if request.method in CHANGING and not hmac.compare_digest(
+            request.headers.get(CSRF_HEADER, "").encode(), self.csrf(person).encode()
+        ):
+            text = "The request did not come from this service's own page. Please reload it."
+            raise Problem(403, "forged", text)
+        return person
+
+    def csrf(self, person: Person) -> str:
+        """Return the token that our own page sends with every change."""
+        told = f"csrf:{person.name}:{person.session}".encode()
+        return hmac.new(self._key, told, hashlib.sha256).hexdigest()
+
+    def _by_cookie(self, request: Request) -> Person | None:
+        try:
+            held = self._signer.loads(request.cookies.get(self.cookie, ""), max_age=SESSION_S)
+        except BadSignature:
+            return None
+        user = self.users().get(held["user"])
+        if user is None or held["since"] != _mark(user) or held["session"] in self._ended:
+            return None
+        return Person(user.name, user.role, held["session"])
+
+    def _by_token(self, request: Request) -> Person | None:
+        assert self.proxy is not None
+        values = request.headers.getlist(self.proxy.header)
+        found = self.proxy.identify(values[0]) if len(values) == 1 else None
+        return Person(found[0], found[1], "proxy") if found else None
+
+
+class Rates:
+    """Counts what each client does, in memory."""
+
+    def __init__(self) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def spend(self, rate: str, what: str, client: str) -> None:
+        """Count one thing of a client.
+
+        Raises
+        ------
+        Problem
+            If it was one too many.
+        """
+        if rate and not self._limiter.hit(parse(rate), what, client):
+            text = f"Too many {what} in a short time. Please wait a minute."
+            raise Problem(429, "too_many", text, 60)
+
+
+def _mark(user: User) -> str:
+    """Return what changes with a user's password, so that older sessions end."""
+    return hashlib.sha256(user.hashed.encode()).hexdigest()[:16]
+
+
+def may(role: Role) -> Callable[[Request], Person]:
+    """Return the dependency that lets in people with at least this role."""
+
+    def person_of(request: Request) -> Person:
+        gate: Gate = request.app.state.service.gate
+        person = gate.who(request)
+        if not person.at_least(role):
+            text = f"This takes the role of a {role}; you are a {person.role}."
+            raise Problem(403, "role", text)
+        return person
+
+    return person_of
+
+
+def may_watch(request: Request) -> None:
+    """Let in a monitoring program with the configured token; else administrators only."""
+    gate: Gate = request.app.state.service.gate
+    if not accepts(gate.metrics_token, request.headers.getlist("authorization")):
+        may("admin")(request)
+
+
+Watcher = Annotated[None, Depends(may_watch)]
+Reader = Annotated[Person, Depends(may("reader"))]
+Curator = Annotated[Person, Depends(may("curator"))]
+Admin = Annotated[Person, Depends(may("admin"))]

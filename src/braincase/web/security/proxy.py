@@ -1,0 +1,127 @@
+"""Who it is, as a reverse proxy's signed token says it (OIDC, RFC 7519).
+
+A plain header such as ``X-Forwarded-User`` is never believed: anybody who reaches the port could
+send one. Only a token signed by a configured key, for this audience, from this issuer and not yet
+expired counts.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import jwt
+
+from braincase.errors import UsageError
+from braincase.web.schema import Role
+
+#: Only signatures of a private key; a shared secret, or none, is not offered.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+_KEYS = {"header", "public_key", "jwks", "algorithms", "issuer", "audience", "user_claim",
+         "roles_claim", "roles"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """How a reverse proxy's token is checked.
+
+    Parameters
+    ----------
+    header
+        Which header carries it, such as ``X-Forwarded-Access-Token``.
+    keys
+        Public keys by key id; one under the empty name serves all.
+    algorithms, issuer, audience
+        What the token must have.
+    user_claim, roles_claim
+        Where it tells the user, and the groups or roles.
+    roles
+        Which of its groups gives which role; the highest counts.
+    """
+
+    header: str
+    keys: Mapping[str, Any]
+    algorithms: tuple[str, ...]
+    issuer: str
+    audience: str
+    user_claim: str
+    roles_claim: str
+    roles: Mapping[str, Role]
+
+    def identify(self, value: str) -> tuple[str, Role] | None:
+        """Return user and role of a header's value, or None if it does not prove any."""
+        token = value.removeprefix("Bearer ").strip()
+        try:
+            named = str(jwt.get_unverified_header(token).get("kid", ""))
+            key = self.keys.get(named, self.keys.get(""))
+            if key is None:
+                return None
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=list(self.algorithms),
+                audience=self.audience,
+                issuer=self.issuer,
+                options={"require": ["exp", "aud", "iss"]},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+        groups = claims.get(self.roles_claim, [])
+        held = {self.roles.get(str(g)) for g in (groups if isinstance(groups, list) else [groups])}
+        ranks: tuple[Role, ...] = get_args(Role)
+        best = next((role for role in reversed(ranks) if role in held), None)
+        user = claims.get(self.user_claim)
+        return (str(user)[:200], best) if best is not None and user else None
+
+
+def read_proxy(path: Path) -> Proxy:
+    """Read the configuration (TOML) of a reverse proxy's token; docs/web.md shows one.
+
+    Raises
+    ------
+    UsageError
+        If it is missing, or a key of it is unknown, missing or unusable.
+    """
+    try:
+        held = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
+    if unknown := sorted(set(held) - _KEYS):
+        raise UsageError(path, f"unknown key {unknown[0]!r}", f"of {', '.join(sorted(_KEYS))}")
+    if missing := sorted({"header", "issuer", "audience", "roles"} - set(held)):
+        raise UsageError(path, f"no {missing[0]!r}", "header, issuer, audience and roles")
+    algorithms = tuple(held.get("algorithms", ("RS256",)))
+    if bad := sorted(set(algorithms) - set(ALGORITHMS)):
+        raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
+    if bad := sorted({str(r) for r in held["roles"].values()} - set(get_args(Role))):
+        raise UsageError(path, f"role {bad[0]!r}", f"one of {', '.join(get_args(Role))}")
+    return Proxy(
+        header=str(held["header"]),
+        keys=_read_keys(path, held),
+        algorithms=algorithms,
+        issuer=str(held["issuer"]),
+        audience=str(held["audience"]),
+        user_claim=str(held.get("user_claim", "sub")),
+        roles_claim=str(held.get("roles_claim", "roles")),
+        roles=held["roles"],
+    )
+
+
+def _read_keys(path: Path, held: Mapping[str, Any]) -> dict[str, Any]:
+    if ("public_key" in held) == ("jwks" in held):
+        raise UsageError(path, "both or none of public_key and jwks", "one of them")
+    file = path.parent / str(held.get("public_key", held.get("jwks")))
+    try:
+        if "public_key" in held:
+            text = file.read_text(encoding="utf-8")
+            if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
+                raise ValueError("no PEM public key")
+            return {"": text}
+        keys = jwt.PyJWKSet.from_dict(json.loads(file.read_text(encoding="utf-8"))).keys
+        return {str(key.key_id or ""): key.key for key in keys}
+    except (OSError, ValueError, jwt.PyJWTError) as error:
+        raise UsageError(file, f"cannot be read ({error})", "a PEM key or a JWK set") from None

@@ -1,0 +1,160 @@
+"""What the service is told once, before it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from braincase.encoder import Encoder
+from braincase.errors import UsageError
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one service gives away at most.
+
+    Parameters
+    ----------
+    upload_bytes
+        Size of one upload.
+    unpacked_bytes
+        What an upload may become when unpacked.
+    unpacked_files
+        Files in one archive.
+    body_bytes
+        Size of any other request.
+    least_bytes_per_s, upload_grace_s
+        An upload slower than this on average is refused, once the grace is over.
+    upload_s
+        Seconds one upload may take in all: until then it holds a place in the queue.
+    queue
+        Jobs waiting or running at once.
+    kept_uploads
+        Finished uploads kept at once; the oldest go first.
+    job_s
+        Seconds one job may run.
+    keep_s
+        Seconds an upload is kept after its job has ended.
+    requests, searches, uploads, logins
+        Rates a client, as ``limits`` writes them; empty for none.
+    """
+
+    upload_bytes: int = 1024 * MIB
+    unpacked_bytes: int = 4096 * MIB
+    unpacked_files: int = 20_000
+    body_bytes: int = MIB
+    least_bytes_per_s: int = 16_384
+    upload_grace_s: float = 10.0
+    upload_s: float = 900.0
+    queue: int = 8
+    kept_uploads: int = 32
+    job_s: float = 600.0
+    keep_s: float = 1800.0
+    requests: str = "6000/minute"
+    searches: str = "600/minute"
+    uploads: str = "30/minute"
+    logins: str = "10/minute"
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """One service.
+
+    Parameters
+    ----------
+    gallery
+        Folder or URL of the gallery.
+    load
+        Loads the model in the worker process; None serves stored cases only.
+    fingerprint
+        The model's, to be checked against the gallery's; None without a model.
+    label
+        The column that neighbours vote on; None for the usual one.
+    host, port
+        Where to listen.
+    hosts
+        Names under which browsers may call the service, besides the loopback's and `host`.
+    users
+        File of users with hashed passwords (``braincase user add``), or None.
+    proxy
+        File that tells how a reverse proxy's signed token is checked, or None.
+    certificate, key
+        PEM files for TLS.
+    tls_elsewhere
+        A statement that a reverse proxy on the way encrypts.
+    metrics_token
+        File with a bearer token that opens ``/metrics`` beside administrators; None for them only.
+    audit
+        File of the audit log; None for ``audit.jsonl`` in the state folder.
+    static
+        Folder of the built page.
+    limits
+        See `Limits`.
+    """
+
+    gallery: str
+    load: Callable[[], Encoder] | None = None
+    fingerprint: str | None = None
+    label: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8765
+    hosts: tuple[str, ...] = ()
+    users: Path | None = None
+    proxy: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    tls_elsewhere: bool = False
+    metrics_token: Path | None = None
+    audit: Path | None = None
+    static: Path = Path(__file__).parent / "static"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Refuse to listen where others could come in unasked."""
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("--certificate, --key", "only one of them", "both")
+        if self.users is not None and self.proxy is not None:
+            raise UsageError("--users, --proxy", "both", "one of them")
+        if self.metrics_token is not None and not self.needs_login:
+            found = "given without --users or --proxy"
+            advice = "Without users, whoever is on this machine reads /metrics as it is."
+            raise UsageError("--metrics-token", found, "one of them", advice)
+        if is_loopback(self.host):
+            return
+        where = f"--host {self.host}"
+        if self.users is None and self.proxy is None:
+            advice = (
+                "Make users with `braincase user add NAME --users FILE` and give --users FILE, or"
+                " configure a reverse proxy's token with --proxy FILE (docs/web.md)."
+            )
+            raise UsageError(where, "open to other machines without users", "127.0.0.1", advice)
+        if self.certificate is None and not self.tls_elsewhere:
+            advice = (
+                "Give --certificate and --key, or --tls-elsewhere if a reverse proxy in front of"
+                " the service encrypts."
+            )
+            raise UsageError(where, "passwords would cross the network in clear", "TLS", advice)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether browsers reach the service by https."""
+        return self.certificate is not None or self.tls_elsewhere
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether a person must say who they are."""
+        return self.users is not None or self.proxy is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach a host name or address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

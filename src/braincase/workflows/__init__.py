@@ -1,0 +1,1 @@
+"""Whole jobs from several rooms: index a cohort or raw scans, run an experiment, the demo."""

@@ -1,0 +1,129 @@
+"""The whole system on simulated people: simulate, train, evaluate, index, search, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.derivatives import image_path
+from braincase.evaluate import Study, open_study
+from braincase.gallery import SearchResult, open_gallery
+from braincase.models.embed import embedder
+from braincase.models.model import load_model
+from braincase.models.settings import PRESETS
+from braincase.report.evaluation import Picture, first_line, write_report
+from braincase.report.search_page import draw
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import FinishedSearch, search_by_volume
+from braincase.search.query_scan import read_query
+from braincase.simulate.cohort import simulate_cohort
+from braincase.sources.scan import Scan
+from braincase.workflows.experiment import model_fitter, run_protocols
+from braincase.workflows.index_cohort import index_cohort
+
+HITS = 5
+
+
+def run_demo(
+    folder: Path,
+    run_folds: int = 1,
+    seed: int = 0,
+    size: str = "small",
+    settings: Sequence[str] = tuple(PRESETS),
+) -> None:
+    """Carry out the demo in `folder`; what an earlier, interrupted run finished is kept.
+
+    Parameters
+    ----------
+    folder
+        Gets ``cohort/``, ``report/``, ``gallery/`` and pictures of one search.
+    run_folds
+        How many of the five folds are held out in turn.
+    seed
+        Of simulation, folds and training.
+    size
+        Of the simulated cohort.
+    settings
+        Presets or TOML files; the last model is searched with.
+    """
+    started = time.perf_counter()
+    _say("1/4 simulating people (nothing here is a real person)")
+    cohort = simulate_cohort(folder / "cohort", size, seed)
+    study = open_study(cohort, "diagnosis", ("CN", "AD"), 5, run_folds, seed)
+    _say(
+        "2/4 training the plain CAE, the paper's DDCML and braincase; evaluating on held-out people"
+    )
+    fit, models = model_fitter(settings, "diagnosis", folder / "models", seed)
+    results = run_protocols(study, fit, models, ["paper", "honest"], None)
+    _say("3/4 indexing the training people; searching with one the model has never seen")
+    model_folder = folder / "models" / f"{models[-1]}-fold0"
+    asked = _search_unseen(folder, model_folder, study)
+    picture = folder / "search.png"
+    draw(asked, picture, folder / "search.html")
+    _say("4/4 writing the report")
+    caption = "An unseen simulated person and the most similar cases of the gallery."
+    page = write_report(folder / "report", results, pictures=[Picture("Search", caption, picture)])
+    minutes = (time.perf_counter() - started) / 60
+    print("\n".join(_summary(folder, page, first_line(results), asked, model_folder, minutes)))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _search_unseen(folder: Path, model_folder: Path, study: Study) -> FinishedSearch:
+    """Index the first fold's training people with its model; ask with a held-out person."""
+    model = load_model(model_folder)
+    cohort, fold = study.cohort, study.folds[0]
+    rows = np.sort(np.concatenate([fold.train, _rows_never_trained(study)]))
+    gallery = folder / "gallery"
+    index_cohort(gallery, cohort, embedder(model), model.fingerprint, rows=rows)
+    image = _typical_query(cohort, fold.test)
+    scan = read_query(image, cohort.grid, cohort.recipe)
+    return search_by_volume(open_gallery(gallery), model, scan, SearchOptions(HITS))
+
+
+def _rows_never_trained(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Rows of the groups between CN and AD, who are in the gallery but never in the training."""
+    groups = list(study.other_groups().values())
+    return np.concatenate(groups) if groups else np.empty(0, np.int64)
+
+
+def _typical_query(cohort: Cohort, test: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Path:
+    """Return the image of the held-out AD scan whose true severity is the median: no lucky pick."""
+    table = cohort.table.iloc[test]
+    ill = table[table["diagnosis"] == "AD"].sort_values("true_severity")
+    chosen = ill.iloc[len(ill) // 2]
+    scan = Scan(cohort.folder, chosen["subject"], chosen["session"])
+    return image_path(cohort.folder, cohort.grid, scan)
+
+
+def _summary(
+    folder: Path, page: Path, first: str, asked: FinishedSearch, model_folder: Path, minutes: float
+) -> Sequence[str]:
+    result = asked.result
+    query = f"{result.query_id} ({result.query_labels.get('diagnosis')})"
+    found = ", ".join(f"{n} {name}" for name, n in count_labels(result, "diagnosis").items())
+    return [
+        "",
+        f"Done in {minutes:.1f} minutes. All people are simulated; this is no diagnosis.",
+        f"  {first}",
+        f"  The {HITS} cases most similar to the unseen {query}: {found}.",
+        f"  report:   {page}",
+        f"  search:   {folder / 'search.html'}  and  {folder / 'search.png'}",
+        "Search yourself:",
+        f"  braincase search SCAN --gallery {folder / 'gallery'} --model {model_folder}",
+        "Or in the reading room, which only this machine can open:",
+        f"  braincase serve {folder / 'gallery'} --model {model_folder}",
+        "  then open http://127.0.0.1:8765/ in a browser",
+    ]
+
+
+def count_labels(result: SearchResult, label: str) -> dict[str, int]:
+    """Return what the hits' label says, counted: {"CN": 2, "AD": 8}."""
+    values = [str(hit.labels.get(label)) for hit in result.hits]
+    return {value: values.count(value) for value in sorted(set(values))}

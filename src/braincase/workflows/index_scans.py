@@ -1,0 +1,86 @@
+"""Raw scans into a gallery: prepared by the model's recipe into a cohort, then indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from braincase.cohort.cohort import open_cohort
+from braincase.cohort.derivatives import canonical
+from braincase.encoder import Encoder
+from braincase.errors import CohortError
+from braincase.gallery.url import MilvusUrl, parse_url
+from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
+from braincase.sources.find import find_scans
+from braincase.workflows.index_cohort import Indexed, index_cohort
+
+
+@dataclass(frozen=True)
+class Source:
+    """Raw scans: where they are, of which kind, and where their standard volumes go.
+
+    `kind`, `label`, `subject` and `series` are those of `braincase.sources.find.find_scans`.
+    """
+
+    path: Path
+    cohort: Path
+    kind: str = "auto"
+    label: str | None = None
+    subject: str | None = None
+    series: int | None = None
+
+
+def cohort_beside(url: str | Path) -> Path:
+    """Return where the standard volumes of a gallery's raw scans go if nothing else is said."""
+    place = parse_url(url)
+    folder = place.record if isinstance(place, MilvusUrl) else place
+    return folder.with_name(f"{folder.name}-cohort")
+
+
+def index_source(
+    url: str | Path, source: Source, encoder: Encoder, workers: int = 0
+) -> tuple[Indexed, tuple[str, ...]]:
+    """Prepare raw scans by a model's recipe and put them into a gallery.
+
+    What an earlier run prepared or indexed is kept. A scan that cannot be used is listed with the
+    reason under `failed` and never stops the others.
+
+    Parameters
+    ----------
+    url
+        The gallery; made if it is not there.
+    source
+        The scans.
+    encoder
+        The model's.
+    workers
+        Number of processes that prepare; 0 means one a core.
+
+    Returns
+    -------
+    indexed, notes
+        What was done, and what the reader should know, one sentence each.
+
+    Raises
+    ------
+    CohortError
+        If no scan is usable, or the cohort's folder holds scans of another recipe.
+    """
+    scans, found = find_scans(source.path, source.kind, source.label, source.subject, source.series)
+    if not scans:
+        reasons = "; ".join(f"{where}: {why}" for where, why in found.dropped[:3])
+        raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
+    intensity = str(encoder.recipe.get("intensity", "white-matter"))
+    extraction = str(encoder.recipe.get("extraction", "watershed"))
+    label = source.label or found.label_column
+    plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, found.dropped, label)
+    summary = prepare_cohort(scans, plan, workers=workers)
+    indexed = index_cohort(url, open_cohort(source.cohort), encoder.embed, encoder.fingerprint)
+    left_out = summary.census.dropped if summary.census else ()
+    notes = [f"the standard volumes are in {source.cohort}"]
+    if summary.grades.get("look"):
+        notes.append(f"{summary.grades['look']} scans are to be looked at: {summary.page}")
+    if canonical(plan.recipe) != canonical(encoder.recipe):
+        made_by = encoder.recipe.get("Name", "another recipe")
+        notes.append(f"the model learned from volumes made otherwise ({made_by})")
+    return replace(indexed, failed=(*left_out, *indexed.failed)), tuple(notes)
