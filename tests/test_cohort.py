@@ -314,7 +314,7 @@ DAMAGES = {
     "float32 values; expected whole numbers": lambda image: save(
         image, volume_of(SCANS[2]).astype(np.float32) / 255
     ),
-    "the sidecar is missing": lambda image: sidecar_path(image).unlink(),
+    "the file is missing": lambda image: sidecar_path(image).unlink(),
     "no Subject or no Labels": lambda image: sidecar_path(image).write_text("{}"),
     "JSON of type list": lambda image: sidecar_path(image).write_text("[]"),
     "cannot be read (Expecting": lambda image: sidecar_path(image).write_text("{"),

@@ -223,7 +223,7 @@ def test_what_cannot_be_done_changes_nothing(gallery, url):
         gallery.add(some_cases(1), "b" * 64)
     with pytest.raises(FingerprintError):
         open_gallery(url, "b" * 64)
-    with pytest.raises(UsageError, match="--as-of: version 9; expected 0 to 1"):
+    with pytest.raises(UsageError, match="as_of: version 9; expected 0 to 1"):
         gallery.nearest(np.zeros(N_CELLS, np.float32), 1, as_of=9)
     with pytest.raises(GalleryError, match="is here already"):
         create_gallery(url, MODEL, 4)

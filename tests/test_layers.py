@@ -10,10 +10,18 @@ SOURCE = Path(__file__).parents[1] / "src" / "braincase"
 
 #: From the bottom of the house to the top; a file may import its own room and those before it.
 ROOMS: tuple[str, ...] = (
-    *("errors", "purpose", "version", "labels", "files", "progress", "parallel"),  # the ground
+    *(
+        "errors",
+        "purpose",
+        "version",
+        "labels",
+        "json_values",
+        "files",
+        "progress",
+        "parallel",
+    ),  # the ground
     "images",
     "sources",
-    "encoder",
     "cohort",
     "gallery",
     "preprocess",
@@ -25,7 +33,6 @@ ROOMS: tuple[str, ...] = (
     "evaluate",
     "report",
     "workflows",
-    "api",
     "web",
     "cli",
     "__main__",

@@ -10,10 +10,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from braincase.cohort.derivatives import canonical
 from braincase.errors import UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
 from braincase.images.volume import Volume, read_volume
+from braincase.json_values import canonical_json
 from braincase.preprocess.prepare_volume import (
     Prepared,
     _no_finer,
@@ -196,8 +196,8 @@ def test_recipes_differ_by_what_changes_the_numbers():
         recipe_of(intensity="gamma18"),
         recipe_of(extraction="hd-bet"),
     ]
-    assert len({canonical(recipe) for recipe in recipes}) == 4
-    assert canonical(recipe_of()) == canonical(dict(reversed(recipe_of().items())))
+    assert len({canonical_json(recipe) for recipe in recipes}) == 4
+    assert canonical_json(recipe_of()) == canonical_json(dict(reversed(recipe_of().items())))
 
 
 @pytest.mark.parametrize(

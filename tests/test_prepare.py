@@ -288,7 +288,7 @@ def test_a_cluster_that_takes_no_jobs_is_told_in_one_line(scans, tmp_path):
     work = pickle.dumps((scans, Plan(tmp_path / "cohort", HALF_GRID), jobs)).hex()
     run = slurm_node.on_cluster(tmp_path / "node", [sys.executable, "-c", LAUNCH, work])
     assert run.stderr.splitlines()[-1].startswith(
-        "braincase.errors.UsageError: --launcher: Batch job submission failed: Invalid partition"
+        "braincase.errors.ParameterError: launcher: Batch job submission failed: Invalid partition"
     )
 
 

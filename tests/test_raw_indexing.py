@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from braincase.cohort.derivatives import is_cohort
-from braincase.encoder import Encoder
 from braincase.errors import CohortError
 from braincase.gallery import open_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.images.volume import write_volume
+from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_volume import recipe_of
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.workflows.index_scans import Source, cohort_beside, index_source

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-import braincase.gallery.interface
+import braincase.gallery.opening
 import braincase.search.nearest
 
 
-@pytest.mark.parametrize("module", [braincase.gallery.interface, braincase.search.nearest])
+@pytest.mark.parametrize("module", [braincase.gallery.opening, braincase.search.nearest])
 def test_the_examples_in_docstrings_run(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted > 3

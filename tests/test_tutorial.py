@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import braincase
-import braincase.api
+import braincase.workflows.searchable_gallery
 from braincase.errors import UsageError
 from braincase.gallery import open_gallery
 from cells import MODEL, gallery_of
@@ -24,7 +24,7 @@ def test_the_tutorial_runs():
 
 
 def test_the_examples_of_the_door_run():
-    for module in (braincase, braincase.api):
+    for module in (braincase, braincase.workflows.searchable_gallery):
         outcome = doctest.testmod(module)
         assert outcome.attempted > 1
         assert outcome.failed == 0

@@ -23,13 +23,13 @@ _HOME = {
     "Query": "gallery",
     "SearchOptions": "search.options",
     "SearchResult": "gallery",
-    "SearchableGallery": "api",
+    "SearchableGallery": "workflows.searchable_gallery",
     "create_gallery": "gallery",
     "index_cohort": "workflows.index_cohort",
     "load_model": "models.model",
     "load_regions": "images.atlas",
     "open_cohort": "cohort.cohort",
-    "open_gallery": "api",
+    "open_gallery": "workflows.searchable_gallery",
 }
 __all__ = list(_HOME)
 

@@ -1,6 +1,4 @@
 from braincase.answer.compose import Answer as Answer
-from braincase.api import SearchableGallery as SearchableGallery
-from braincase.api import open_gallery as open_gallery
 from braincase.cohort.cohort import open_cohort as open_cohort
 from braincase.errors import BraincaseError as BraincaseError
 from braincase.gallery import Hit as Hit
@@ -14,3 +12,5 @@ from braincase.models.model import load_model as load_model
 from braincase.search.options import SearchOptions as SearchOptions
 from braincase.version import __version__ as __version__
 from braincase.workflows.index_cohort import index_cohort as index_cohort
+from braincase.workflows.searchable_gallery import SearchableGallery as SearchableGallery
+from braincase.workflows.searchable_gallery import open_gallery as open_gallery

@@ -4,6 +4,9 @@
 
     BraincaseError            exit code 1: the work failed
     ├── UsageError            exit code 2: the command or call was wrong
+    │   └── ParameterError    a parameter of it cannot be used as it is
+    │       ├── FilterError   it is a filter that cannot be understood
+    │       └── UnknownCaseError  it names a case that the gallery does not have
     ├── ScanError             one scan cannot be used (a cohort goes on without it)
     ├── LostProcessError      a working process was killed from outside (out of memory)
     ├── CohortError           a cohort on disk is missing, damaged or does not fit
@@ -12,9 +15,12 @@
     ├── ModelError            a model on disk is missing, damaged or of another version
     ├── FingerprintError      two models' codes were about to be compared
     └── GalleryError          a gallery is missing, damaged, empty or locked
+        └── TooFewPeopleError it has too few people to teach what was asked
 
 Each reads as one line: *where*: found …; expected …. What to do next.
-It is caught in exactly one place, ``braincase.cli.main.main``.
+The library raises them and speaks of its own parameters; who stands between it and a person says it
+in that person's words: ``braincase.cli.main`` by options and exit codes, ``braincase.web.problems``
+by statuses and sentences.
 """
 
 from __future__ import annotations
@@ -59,6 +65,18 @@ class UsageError(BraincaseError):
     exit_code = 2
 
 
+class ParameterError(UsageError):
+    """A parameter of a call cannot be used: `where` is its name, or several with commas."""
+
+
+class FilterError(ParameterError):
+    """A filter cannot be understood, names no column, or compares numbers with text."""
+
+
+class UnknownCaseError(ParameterError):
+    """A parameter names a case that is not in the gallery; `found` is ``no scan 'ID'``."""
+
+
 class ScanError(BraincaseError):
     """One scan cannot be read or is no T1-weighted human head."""
 
@@ -89,3 +107,7 @@ class FingerprintError(BraincaseError):
 
 class GalleryError(BraincaseError):
     """A gallery is missing, damaged, empty or locked."""
+
+
+class TooFewPeopleError(GalleryError):
+    """A gallery has too few people to teach what was asked."""

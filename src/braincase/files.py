@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from braincase.errors import UsageError
+from braincase.errors import BraincaseError, UsageError
 
 
 @contextmanager
@@ -37,6 +37,29 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a whole JSON file, keys in the order given, two blanks of indentation."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Parameters
+    ----------
+    path
+        The file.
+    error
+        What is raised if it is missing, unreadable or not an object.
+    advice
+        What to do then.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(path, "the file is missing", "", advice) from None
+    except (OSError, ValueError, RecursionError) as reason:
+        raise error(path, f"cannot be read ({reason})", "JSON", advice) from None
+    if not isinstance(content, dict):
+        raise error(path, f"JSON of type {type(content).__name__}", "an object", advice)
+    return content
 
 
 def refuse_overwrite(path: Path, force: bool) -> None:

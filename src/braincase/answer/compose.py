@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import explain, likeness
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, ParameterError
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import Code, Hit, SearchResult, StoredCase, Weights, checked_weights
 from braincase.images.atlas import N_CELLS, load_regions
@@ -195,7 +195,9 @@ def _label_column(wanted: str | None, columns: Sequence[str]) -> str | None:
     if wanted not in columns:
         near = get_close_matches(wanted, columns, n=1)
         advice = f"Did you mean {near[0]}?" if near else ""
-        raise UsageError("--label", f"no column '{wanted}'", f"one of {', '.join(columns)}", advice)
+        raise ParameterError(
+            "label", f"no column '{wanted}'", f"one of {', '.join(columns)}", advice
+        )
     return wanted
 
 

@@ -20,3 +20,20 @@ def comma_list(text: str) -> list[str]:
 def print_json(content: Any) -> None:
     """Print plain JSON values for people and programs."""
     print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+#: Parameters of the library that the command line calls otherwise than by their own name.
+_CALLED = {
+    "extraction": "--brain-extraction",
+    "k": "-k",
+    "mask": "--region-mask",
+    "protocols": "--protocol",
+    "regions": "--region",
+    "scan_id": "scan",
+}
+
+
+def options_of(parameters: str) -> str:
+    """Return the command line's words for parameters of the library, given with commas."""
+    names = [name.strip() for name in parameters.split(",")]
+    return ", ".join(_CALLED.get(name, f"--{name.replace('_', '-')}") for name in names)

@@ -15,9 +15,10 @@ import typer
 
 from braincase.cli import gallery as cli_gallery
 from braincase.cli import serve as cli_web
-from braincase.cli.arguments import Force, Json, Workers, comma_list, print_json
+from braincase.cli.arguments import Force, Json, Workers, comma_list, options_of, print_json
 from braincase.cli.search import search
-from braincase.errors import BraincaseError, CohortError, UsageError
+from braincase.errors import BraincaseError, CohortError, ParameterError, UsageError
+from braincase.json_values import to_json
 from braincase.purpose import PURPOSE
 from braincase.version import __version__
 
@@ -45,6 +46,8 @@ def main() -> None:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
             raise KeyboardInterrupt
+    except ParameterError as error:
+        _stop(str(ParameterError(options_of(error.where), *error.args[1:])), error.exit_code)
     except BraincaseError as error:
         _stop(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -228,7 +231,6 @@ def train(
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.cohort.cohort import open_cohort
-    from braincase.cohort.derivatives import plain
     from braincase.files import refuse_overwrite
     from braincase.models.card import write_card
     from braincase.models.model import save_model
@@ -246,7 +248,7 @@ def train(
     save_model(out, model, write_card(model), force)
     if as_json:
         told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
-        print_json(plain(told))
+        print_json(to_json(told))
     else:
         print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
 

@@ -14,7 +14,7 @@ from braincase.cli.arguments import comma_list
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
-    from braincase.encoder import Encoder
+    from braincase.models.encoder import Encoder
 
 user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
 Users = Annotated[Path, typer.Option("--users", help="The file of users.")]

@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     FileStat,
-    canonical,
     image_path,
     list_files,
-    plain,
-    read_json,
     read_sidecar,
     sidecar_path,
     write_image,
@@ -39,8 +36,9 @@ from braincase.cohort.packing import (
 )
 from braincase.cohort.shards import PackedVolumes
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.files import write_json
+from braincase.files import read_json, write_json
 from braincase.images.geometry import Grid
+from braincase.json_values import canonical_json, to_json, to_json_object
 from braincase.sources.census import Census, census_from_json, take_census
 from braincase.sources.scan import Scan
 
@@ -146,7 +144,7 @@ def has_case(folder: Path, grid: Grid, scan: Scan, recipe: Mapping[str, Any]) ->
     """Tell whether `scan` is in the cohort already, complete and made by this recipe."""
     path = image_path(folder, grid, scan)
     try:
-        return path.exists() and read_sidecar(sidecar_path(path)).recipe == canonical(recipe)
+        return path.exists() and read_sidecar(sidecar_path(path)).recipe == canonical_json(recipe)
     except ScanError:
         return False
 
@@ -160,8 +158,8 @@ def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
         If the scan is not in the cohort.
     """
     path = image_path(folder, grid, scan)
-    content = read_json(sidecar_path(path))
-    if content["Labels"] != plain(scan.labels):
+    content = read_json(sidecar_path(path), ScanError, "Prepare this scan again.")
+    if content["Labels"] != to_json(scan.labels):
         write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k != "Labels"})
 
 
@@ -228,8 +226,8 @@ def read_census(folder: Path) -> Census:
         If there is none.
     """
     try:
-        return census_from_json(read_json(folder / "census.json"))
-    except (ScanError, KeyError, TypeError):
+        return census_from_json(read_json(folder / "census.json", CohortError))
+    except (CohortError, KeyError, TypeError):
         raise CohortError(folder, "no readable census.json", "a finished cohort") from None
 
 
@@ -272,13 +270,19 @@ def _write_census(
     ]
     hashes = [row["image_hash"] for row in packed.rows]
     census = take_census(scans, (*dropped, *packed.dropped), label_column, hashes)
-    write_json(folder / "census.json", {"label_column": label_column, **plain(census.to_json())})
+    write_json(
+        folder / "census.json", {"label_column": label_column, **to_json_object(census.to_json())}
+    )
 
 
 def _census_before(folder: Path) -> dict[str, Any]:
     try:
-        return {"dropped": [], "label_column": "diagnosis", **read_json(folder / "census.json")}
-    except ScanError:
+        return {
+            "dropped": [],
+            "label_column": "diagnosis",
+            **read_json(folder / "census.json", CohortError),
+        }
+    except CohortError:
         return {"dropped": [], "label_column": "diagnosis"}
 
 
@@ -293,9 +297,9 @@ def _cohort(folder: Path, packed: Packed) -> Cohort:
 
 
 def _check_recipe(folder: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    if canonical(found) == canonical(asked):
+    if canonical_json(found) == canonical_json(asked):
         return
-    here, there = plain(found), plain(asked)
+    here, there = to_json_object(found), to_json_object(asked)
     names = [name for name in {**there, **here} if here.get(name) != there.get(name)]
     raise CohortError(
         folder,

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.files import atomic_write, write_json, write_text
+from braincase.files import atomic_write, read_json, write_json, write_text
 from braincase.images.geometry import Grid
+from braincase.json_values import canonical_json, to_json
 from braincase.labels import Value
 from braincase.sources.scan import Scan
 from braincase.version import __version__
@@ -142,7 +143,7 @@ def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, Any]) 
         "Resolution": f"{grid.resolution_mm} mm isotropic",
         **more,
     }
-    write_json(sidecar_path(image), plain(content))
+    write_json(sidecar_path(image), to_json(content))
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -153,7 +154,7 @@ def read_sidecar(path: Path) -> Sidecar:
     ScanError
         If it is missing, unreadable or has no subject.
     """
-    content = read_json(path)
+    content = read_json(path, ScanError, "Prepare this scan again.")
     subject, session, labels = (content.get(key) for key in ("Subject", "Session", "Labels"))
     if not isinstance(subject, str) or not subject or not isinstance(labels, dict):
         raise ScanError(path, "no Subject or no Labels", "a sidecar that braincase wrote")
@@ -161,26 +162,7 @@ def read_sidecar(path: Path) -> Sidecar:
         raise ScanError(path, f"a label {nested[0]!r} of several values", "one value")
     image = path.with_name(path.name.removesuffix(".json") + ".nii.gz")
     scan = Scan(image, subject, session or None, labels)
-    return Sidecar(scan, canonical(content.get("Recipe", {})))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    ScanError
-        If it is missing, unreadable or not an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ScanError(path, "the sidecar is missing", "", "Prepare this scan again.") from None
-    except (OSError, ValueError) as error:
-        raise ScanError(path, f"cannot be read ({error})", "JSON") from None
-    if not isinstance(content, dict):
-        raise ScanError(path, f"JSON of type {type(content).__name__}", "an object")
-    return content
+    return Sidecar(scan, canonical_json(content.get("Recipe", {})))
 
 
 def list_files(folder: Path) -> list[FileStat]:
@@ -277,27 +259,6 @@ def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
     _write_participants(folder, people, lasting, changing)
     for subject, visits in people.items():
         _write_sessions(folder / f"sub-{subject}", visits, changing)
-
-
-def plain(value: Any) -> Any:
-    """Turn arrays, tuples, paths and NumPy numbers into what JSON knows; NaN becomes None."""
-    match value:
-        case Mapping():
-            return {str(key): plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [plain(inner) for inner in value]
-        case np.ndarray() | np.generic():
-            return plain(value.tolist())
-        case float() if not np.isfinite(value):
-            return None
-        case Path():
-            return str(value)
-    return value
-
-
-def canonical(recipe: Mapping[str, Any]) -> str:
-    """Return JSON text that is equal for equal recipes."""
-    return json.dumps(plain(recipe), sort_keys=True)
 
 
 def _split_columns(people: Mapping[str, Iterable[Scan]]) -> tuple[list[str], list[str]]:

@@ -27,7 +27,6 @@ from braincase.cohort.derivatives import (
     Sidecar,
     image_of,
     read_image,
-    read_json,
     read_sidecar,
     resolution_of,
     scan_id_of,
@@ -36,7 +35,7 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import write_json, write_text
+from braincase.files import read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.progress import progress
 
@@ -81,14 +80,14 @@ def open_packed(folder: Path, digest: str) -> Packed | None:
     """Open what `pack` wrote, or return None where that is missing, damaged or stale."""
     place = folder / "packed"
     try:
-        about = read_json(place / "packed.json")
+        about = read_json(place / "packed.json", CohortError)
         if about["digest"] != digest:
             return None
         grid = grid_of_resolution(about["resolution_mm"])
         volumes = open_shards(place, about["scans"], grid.shape)
         with (place / "table.jsonl").open(encoding="utf-8") as lines:
             rows = tuple(json.loads(line) for line in lines)
-    except (ScanError, CohortError, OSError, ValueError, KeyError):
+    except (CohortError, OSError, ValueError, KeyError):
         return None
     if len(rows) != len(volumes):
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from braincase.evaluate.readout import Readable, read_out
-from braincase.evaluate.results import Fit, Material, Provenance, Training, as_json
+from braincase.evaluate.results import Fit, Material, Provenance, Training
 from braincase.evaluate.shared_attributes import (
     Linking,
     Neighbourhood,
@@ -28,6 +28,7 @@ from braincase.evaluate.study import (
     train_fold,
     training_of,
 )
+from braincase.json_values import to_json_object
 
 MODELS = ("braincase",)
 #: Looked at where the table has them; the label itself comes first.
@@ -65,7 +66,7 @@ class ConfoundResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON types."""
-        return {"protocol": "confound", **as_json(vars(self))}
+        return {"protocol": "confound", **to_json_object(vars(self))}
 
 
 def run_confound(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> ConfoundResult:

@@ -21,7 +21,6 @@ from braincase.evaluate.results import (
     Provenance,
     Rows,
     Training,
-    as_json,
     title_of,
 )
 from braincase.evaluate.retrieval import (
@@ -36,6 +35,7 @@ from braincase.evaluate.retrieval import (
 from braincase.evaluate.scores import Answered, MethodScore, lead_on_macro_f1, score_method
 from braincase.evaluate.staging import Staging, stage_groups
 from braincase.evaluate.study import Study, data_set_name, start_clock, train_fold, training_of
+from braincase.json_values import to_json_object
 
 #: Baselines and searches use at most this many scans (all scans of a random part of the people):
 #: Gram matrices grow with the square.
@@ -92,7 +92,7 @@ class HonestResult:
     def to_json(self) -> dict[str, Any]:
         """Return everything but the single queries as plain JSON types."""
         shown = {k: v for k, v in vars(self).items() if k != "queries"}
-        return {"protocol": "honest", "first_line": self.first_line, **as_json(shown)}
+        return {"protocol": "honest", "first_line": self.first_line, **to_json_object(shown)}
 
 
 def run_honest(

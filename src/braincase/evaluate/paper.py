@@ -33,9 +33,9 @@ from braincase.evaluate.results import (
     Provenance,
     Rows,
     Training,
-    as_json,
 )
 from braincase.evaluate.study import Study, encode, start_clock, train_fold, training_of
+from braincase.json_values import to_json, to_json_object
 from braincase.progress import progress
 
 MODELS = ("plain", "ddcml", "braincase")
@@ -122,7 +122,7 @@ class PaperResult:
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pictures as plain JSON types."""
         shown = {k: v for k, v in vars(self).items() if k != "slices"}
-        return {"protocol": "paper", **as_json(shown), "published": as_json(ONGA_2019)}
+        return {"protocol": "paper", **to_json_object(shown), "published": to_json(ONGA_2019)}
 
 
 @dataclass(frozen=True)

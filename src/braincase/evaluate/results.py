@@ -7,7 +7,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -176,18 +176,3 @@ class Provenance:
     started: str
     versions: Mapping[str, str]
     machine: str
-
-
-def as_json(record: Any) -> Any:
-    """Turn result records into plain JSON types; numbers that are not finite become null."""
-    if is_dataclass(record) and not isinstance(record, type):
-        return {part.name: as_json(getattr(record, part.name)) for part in fields(record)}
-    if isinstance(record, Mapping):
-        return {str(key): as_json(value) for key, value in record.items()}
-    if isinstance(record, np.generic | np.ndarray):
-        return as_json(record.tolist())
-    if isinstance(record, list | tuple):
-        return [as_json(item) for item in record]
-    if isinstance(record, float):
-        return record if np.isfinite(record) else None
-    return record if isinstance(record, str | int | None) else str(record)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import UsageError
+from braincase.errors import FilterError
 from braincase.gallery.columns import Column, NumberColumn
 
 Mask = NDArray[np.bool_]
@@ -119,7 +119,7 @@ def parse_where(text: str) -> Expression:
 
     Raises
     ------
-    UsageError
+    FilterError
         If the text is no filter; the line names the place and what could stand there.
     """
     parser = _Parser(text)
@@ -145,7 +145,7 @@ def select(expression: Expression, columns: Mapping[str, Column]) -> Mask:
 
     Raises
     ------
-    UsageError
+    FilterError
         If a column does not exist, or holds numbers where the filter has text, or the reverse.
     """
     return _evaluate(expression, columns)[0]
@@ -192,17 +192,17 @@ def _column(name: str, columns: Mapping[str, Column]) -> Column:
         return columns[name]
     near = get_close_matches(name, columns, n=1)
     advice = f"Did you mean '{near[0]}'?" if near else ""
-    raise UsageError("--where", f"no column '{name}'", f"one of {', '.join(columns)}", advice)
+    raise FilterError("where", f"no column '{name}'", f"one of {', '.join(columns)}", advice)
 
 
 def _check_kind(name: str, column: Column, value: Literal) -> None:
     if not column.known().any():
         return  # nothing is known of this column, so nothing is compared
     if isinstance(column, NumberColumn) and isinstance(value, str):
-        raise UsageError("--where", f"'{name}' compared with the text '{value}'", "a number")
+        raise FilterError("where", f"'{name}' compared with the text '{value}'", "a number")
     if not isinstance(column, NumberColumn) and not isinstance(value, str):
         shown = f"{value:g}"
-        raise UsageError("--where", f"'{name}' holds text, not {shown}", f"'{shown}' in quotes")
+        raise FilterError("where", f"'{name}' holds text, not {shown}", f"'{shown}' in quotes")
 
 
 class _Parser:
@@ -215,11 +215,11 @@ class _Parser:
     def fail(self, expected: str) -> None:
         found = f"'{self.token.text}'" if self.token.kind != "end" else "the end"
         place = f" at character {self.token.start + 1}" if self.token.kind != "end" else ""
-        raise UsageError("--where", f"{found}{place}", expected)
+        raise FilterError("where", f"{found}{place}", expected)
 
     def expression(self, depth: int) -> Expression:
         if depth > DEEPEST:
-            raise UsageError("--where", f"more than {DEEPEST} nested brackets", "a simpler filter")
+            raise FilterError("where", f"more than {DEEPEST} nested brackets", "a simpler filter")
         parts = [self._term(depth)]
         while self._take("or"):
             parts.append(self._term(depth))
@@ -312,7 +312,7 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip())
             found = "an unfinished text" if text[at] in "'\"" else f"'{text[at]}'"
-            raise UsageError("--where", f"{found} at character {at + 1}", "a filter", _EXAMPLE)
+            raise FilterError("where", f"{found} at character {at + 1}", "a filter", _EXAMPLE)
         kind = str(match.lastgroup)
         content = match[kind].replace("''", "'") if kind == "text" else match[kind]
         tokens.append(_Token(kind, content, match.start(kind)))

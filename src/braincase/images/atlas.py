@@ -21,7 +21,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.images.geometry import CELL_MM, CELLS, FIELD_CORNER_MM, Affine, Grid, apply_affine
 from braincase.images.volume import read_volume
 
@@ -85,7 +85,7 @@ class Regions:
         if not found:
             near = get_close_matches(name, self.choices(), n=1, cutoff=0.4)
             advice = f"Did you mean {near[0]}?" if near else ""
-            raise UsageError("--region", f"no region '{name}'", "a region of the atlas", advice)
+            raise ParameterError("regions", f"no region '{name}'", "a region of the atlas", advice)
         return found
 
     def choices(self) -> list[str]:
@@ -290,5 +290,5 @@ def _weight(text: str, factor: str) -> float:
     except ValueError:
         weight = -1.0
     if not 0 < weight < float("inf"):
-        raise UsageError("--region", f"'{text}'", "a name, or name:weight with a weight above 0")
+        raise ParameterError("regions", f"'{text}'", "a name, or name:weight with a weight above 0")
     return weight

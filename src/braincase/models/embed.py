@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from braincase.encoder import Embed, Encoder
 from braincase.errors import ScanError
+from braincase.models.encoder import Embed, Encoder
 from braincase.models.model import Model
 
 #: Volumes that go through the network together; more gains nothing on two cores.

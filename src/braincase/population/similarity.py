@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, ParameterError
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import Query, SearchResult, StoredCase, hit_of
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
@@ -224,7 +224,7 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
     """
     if not knows_age_and_sex(query.labels):
         advice = "Tell them with --age and --sex."
-        raise UsageError("--similar-by", "age or sex of the query unknown", "both", advice)
+        raise ParameterError("similar_by", "age or sex of the query unknown", "both", advice)
     split = disease_axes_of(gallery, result.gallery_version)
     code = np.asarray(query.code, np.float32)
     everyone = gallery.nearest(

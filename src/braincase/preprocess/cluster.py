@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from braincase.cohort.derivatives import claim_folder
-from braincase.errors import BraincaseError, UsageError
+from braincase.errors import BraincaseError, ParameterError, UsageError
 from braincase.preprocess.prepare_cohort import (
     Plan,
     Shard,
@@ -115,14 +115,14 @@ def _submit(logs: Path, jobs: Jobs, work: Callable[[Shard], Summary]) -> list[An
     """Hand one job a shard to the cluster."""
     if find_spec("submitit") is None:
         advice = "pip install submitit, or start braincase prepare --shard i/N yourself."
-        raise UsageError("--launcher", "submitit is not installed", "", advice)
+        raise ParameterError("launcher", "submitit is not installed", "", advice)
     import submitit
     from submitit.core.utils import FailedJobError
 
     try:
         executor = submitit.AutoExecutor(folder=logs, cluster=jobs.where)
     except RuntimeError as error:
-        raise UsageError("--launcher", str(error), "a SLURM cluster (srun)") from None
+        raise ParameterError("launcher", str(error), "a SLURM cluster (srun)") from None
     asked = {"partition": jobs.partition, "account": jobs.account}
     executor.update_parameters(
         name="braincase-prepare",
@@ -137,7 +137,7 @@ def _submit(logs: Path, jobs: Jobs, work: Callable[[Shard], Summary]) -> list[An
         )
     except FailedJobError as error:
         said = str(error).strip().splitlines()[-1].removeprefix("sbatch: error: ")
-        raise UsageError("--launcher", said, "a cluster that takes the jobs") from None
+        raise ParameterError("launcher", said, "a cluster that takes the jobs") from None
 
 
 def _left(plan: Plan, scans: Sequence[Scan]) -> list[Scan]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import ScanError, UsageError
+from braincase.errors import ParameterError, ScanError
 from braincase.images.volume import Volume, read_volume, write_volume
 
 Command = list[str]
@@ -84,7 +84,7 @@ def _run(tool: str, command: Command, result: Path) -> None:
     """Run a tool that must write `result`, and tell what went wrong if it does not."""
     if shutil.which(command[0]) is None:
         advice = f"Install {tool} with its weights, or leave the option out."
-        raise UsageError("--brain-extraction", f"{tool} is not installed", command[0], advice)
+        raise ParameterError("extraction", f"{tool} is not installed", command[0], advice)
     environment = {**os.environ, **OFFLINE}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode == 0 and result.exists():
@@ -93,5 +93,5 @@ def _run(tool: str, command: Command, result: Path) -> None:
     last = (said.strip().splitlines() or ["no message"])[-1]
     if MISSING_WEIGHTS.search(said):
         advice = "Install its weights: Braincase lets no tool download anything."
-        raise UsageError("--brain-extraction", f"{tool} failed: {last}", "its weights", advice)
+        raise ParameterError("extraction", f"{tool} failed: {last}", "its weights", advice)
     raise ScanError(tool, f"it failed: {last}", "a brain mask")

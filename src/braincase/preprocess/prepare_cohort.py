@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, update_labels, write_case
-from braincase.cohort.derivatives import canonical, claim_folder, image_path, sidecar_path
-from braincase.errors import CohortError, LostProcessError, ScanError, UsageError
+from braincase.cohort.derivatives import claim_folder, image_path, sidecar_path
+from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
+from braincase.json_values import canonical_json
 from braincase.parallel import run_all
 from braincase.preprocess.prepare_volume import Prepared, prepare_batch, recipe_of
 from braincase.preprocess.quality.picture import Picture, picture_raw, picture_standard
@@ -144,7 +145,7 @@ def parse_shard(text: str) -> Shard:
     number, slash, of = text.partition("/")
     if slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of):
         return Shard(int(number), int(of))
-    raise UsageError("--shard", repr(text), "i/N with i from 1 to N, such as 1/4")
+    raise ParameterError("shard", repr(text), "i/N with i from 1 to N, such as 1/4")
 
 
 def prepare_cohort(
@@ -257,7 +258,7 @@ def _bad_name(plan: Plan, scan: Scan) -> str:
 def _check_others(plan: Plan, kept: Sequence[Scan]) -> None:
     """Stop at once, not after hours, where other sources' scans have another recipe."""
     mine = {scan.scan_id for scan in kept}
-    recipe = canonical(plan.recipe)
+    recipe = canonical_json(plan.recipe)
     for outcome in read_outcomes(plan.folder):
         other = outcome.scan.scan_id not in mine and outcome.quality.grade != "fail"
         if other and outcome.recipe != recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, ParameterError
 from braincase.gallery.interface import Gallery, Neighbours, refuse_other_model
 from braincase.gallery.records import (
     Hit,
@@ -130,9 +130,9 @@ def _check_counts(k: int, n_cases: int, url: str) -> None:
         advice = "Fill it with: braincase index COHORT --gallery GALLERY --model MODEL"
         raise GalleryError(url, "the gallery is empty", "at least one case", advice)
     if k < 1:
-        raise UsageError("-k", str(k), "at least 1")
+        raise ParameterError("k", str(k), "at least 1")
     if k > n_cases:
-        raise UsageError("-k", str(k), f"at most the {n_cases} cases of the gallery")
+        raise ParameterError("k", str(k), f"at most the {n_cases} cases of the gallery")
 
 
 def _person_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UnknownCaseError
 from braincase.gallery import Gallery, Query, SearchResult, StoredCase, open_gallery
 from braincase.gallery.records import Code, Weights, checked_code
 from braincase.images.atlas import load_regions, mask_file_weights, region_weights
@@ -97,7 +97,7 @@ def ask(
     if not Path(scan).exists():
         return search_by_case(open_gallery(gallery_url), scan, wish)
     if model_folder is None:
-        raise UsageError("--model", "none given", "the model of the gallery, to embed the scan")
+        raise ParameterError("model", "none given", "the model of the gallery, to embed the scan")
     from braincase.models.model import load_model  # imports torch: not needed for a case
 
     model = load_model(model_folder)
@@ -196,10 +196,10 @@ def _asked(
 ) -> FinishedSearch:
     """Put the wish into the query, and search."""
     if wish.similar_by not in SIMILARITIES:
-        raise UsageError("--similar-by", wish.similar_by, " or ".join(SIMILARITIES))
+        raise ParameterError("similar_by", wish.similar_by, " or ".join(SIMILARITIES))
     weights, name = weights_of(wish.regions, wish.mask)
     if weights is not None and wish.similar_by != "code":
-        raise UsageError("--similar-by", "regions or a mask as well", "one of the two")
+        raise ParameterError("similar_by", "regions or a mask as well", "one of the two")
     code, moves = _moved(gallery, query, wish)
     query = replace(
         query,
@@ -234,8 +234,8 @@ def _moved(
     """Return the code moved by examples and years, and what was done, a sentence each."""
     code, told = query.code, []
     if wish.plus or wish.minus:
-        plus = _codes_of(gallery, wish.plus, "--plus", wish.as_of)
-        minus = _codes_of(gallery, wish.minus, "--minus", wish.as_of)
+        plus = _codes_of(gallery, wish.plus, "plus", wish.as_of)
+        minus = _codes_of(gallery, wish.minus, "minus", wish.as_of)
         code = refined_code([_checked(gallery, code)], plus, minus)
         parts = [f"towards {', '.join(wish.plus)}"] * bool(plus)
         parts += [f"away from {', '.join(wish.minus)}"] * bool(minus)
@@ -256,12 +256,12 @@ def _checked(gallery: Gallery, code: ArrayLike) -> Code:
 
 
 def _codes_of(
-    gallery: Gallery, scan_ids: Sequence[str], option: str, as_of: int | None
+    gallery: Gallery, scan_ids: Sequence[str], parameter: str, as_of: int | None
 ) -> list[Code]:
     found = gallery.find(scan_ids, as_of)
     for scan_id in scan_ids:
         if scan_id not in found:
-            raise UsageError(option, f"no scan '{scan_id}' in the gallery", "scan_ids of its cases")
+            raise UnknownCaseError(parameter, f"no scan '{scan_id}'", "scan_ids of the gallery")
     return [found[scan_id].code for scan_id in scan_ids]
 
 

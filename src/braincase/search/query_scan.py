@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
-    canonical,
     read_image,
     read_sidecar,
     resolution_of,
@@ -21,6 +20,7 @@ from braincase.cohort.derivatives import (
 )
 from braincase.errors import ScanError, UsageError
 from braincase.images.geometry import Grid
+from braincase.json_values import canonical_json
 from braincase.labels import Value
 
 
@@ -138,14 +138,14 @@ def _read_raw(
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
         raise ScanError(path, "; ".join(quality.reasons), "a T1-weighted human head")
-    notes = (*quality.reasons, *_recipe_notes(canonical(prepared.recipe), recipe))
+    notes = (*quality.reasons, *_recipe_notes(canonical_json(prepared.recipe), recipe))
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
     return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes)
 
 
 def _recipe_notes(found: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """Warn where query and model were prepared differently."""
-    if found == canonical(recipe):
+    if found == canonical_json(recipe):
         return ()
     made_by = recipe.get("Name", "another recipe")
     return (

@@ -9,7 +9,6 @@ from typing import Any
 
 from braincase.cohort.cohort import Cohort, PreparedScan, finish_cohort, has_case, write_case
 from braincase.cohort.derivatives import (
-    canonical,
     claim_folder,
     image_of,
     list_files,
@@ -19,6 +18,7 @@ from braincase.cohort.derivatives import (
 from braincase.errors import CohortError, UsageError
 from braincase.files import atomic_write
 from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.json_values import canonical_json
 from braincase.labels import Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import simulate_visit
@@ -113,7 +113,7 @@ def _refuse_other_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Look at one scan that is there already, before anything is mixed with it."""
     for path, _, _ in list_files(folder)[:1] if folder.is_dir() else []:
         found = read_sidecar(sidecar_path(folder / image_of(path))).recipe
-        if found != canonical(recipe):
+        if found != canonical_json(recipe):
             advice = "Use a new folder, or the same size, seed and confounding."
             raise CohortError(folder, f"scans of another recipe ({found})", advice=advice)
 

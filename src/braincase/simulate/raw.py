@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.files import write_json, write_text
 from braincase.images.volume import write_volume
 from braincase.parallel import run_all
@@ -57,7 +57,7 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
         If the count is not positive or the folder exists.
     """
     if count < 1:
-        raise UsageError("--raw", str(count), "at least 1")
+        raise ParameterError("raw", str(count), "at least 1")
     if folder.exists():
         raise UsageError(folder, "exists already", "a new folder")
     ways = [list(WAYS)[k % len(WAYS)] for k in range(count)]

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from braincase.errors import BraincaseError, FingerprintError, GalleryError, ScanError, UsageError
+from braincase.errors import (
+    BraincaseError,
+    FingerprintError,
+    GalleryError,
+    ParameterError,
+    ScanError,
+    UnknownCaseError,
+    UsageError,
+)
+
+#: What a reader calls the parameters of a search.
+PARAMETERS = {"where": "The filter", "regions": "The region", "as_of": "The version"}
 
 
 class Problem(Exception):
@@ -41,13 +52,12 @@ def problem_of(error: BraincaseError) -> Problem:
         return Problem(409, "other_model", told(error, "The scan and the gallery"))
     if isinstance(error, GalleryError):
         return Problem(503, "gallery", told(error, "The gallery"), 5)
+    if isinstance(error, UnknownCaseError):
+        return Problem(404, "not_found", f"There is {error.found} in this gallery.")
+    if isinstance(error, ParameterError):
+        return Problem(400, "usage", told(error, PARAMETERS.get(error.where, error.where)))
     if isinstance(error, UsageError):
-        where = error.where if re.fullmatch(r"[-\w, ]+", error.where) else "The request"
-        names = {"--where": "The filter", "--region": "The region", "--as-of": "The version"}
-        if error.found.startswith("no scan "):
-            found = error.found.removesuffix(" in the gallery")
-            return Problem(404, "not_found", f"There is {found} in this gallery.")
-        return Problem(400, "usage", told(error, names.get(where, where.lstrip("-"))))
+        return Problem(400, "usage", told(error, "The request"))
     return Problem(503, "unavailable", told(error, "The service"), 5)
 
 

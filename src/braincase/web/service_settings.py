@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from braincase.encoder import Encoder
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
+from braincase.models.encoder import Encoder
 
 MIB = 1 << 20
 
@@ -116,13 +116,13 @@ class ServiceSettings:
     def __post_init__(self) -> None:
         """Refuse to listen where others could come in unasked."""
         if (self.certificate is None) != (self.key is None):
-            raise UsageError("--certificate, --key", "only one of them", "both")
+            raise ParameterError("certificate, key", "only one of them", "both")
         if self.users is not None and self.proxy is not None:
-            raise UsageError("--users, --proxy", "both", "one of them")
+            raise ParameterError("users, proxy", "both", "one of them")
         if self.metrics_token is not None and not self.needs_login:
             found = "given without --users or --proxy"
             advice = "Without users, whoever is on this machine reads /metrics as it is."
-            raise UsageError("--metrics-token", found, "one of them", advice)
+            raise ParameterError("metrics_token", found, "one of them", advice)
         if is_loopback(self.host):
             return
         where = f"--host {self.host}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from braincase.cohort.cohort import Cohort
-from braincase.errors import ModelError, UsageError
+from braincase.errors import ModelError, ParameterError
 from braincase.evaluate import Fit, Fitted, Study, remember, run_confound, run_honest, run_paper
 from braincase.evaluate.results import Rows
 from braincase.models.card import write_card
@@ -44,7 +44,7 @@ def model_fitter(
     """
     known = {s.name: s for s in map(load_settings, settings)}
     if len(known) != len(settings):
-        raise UsageError("--models", "two settings of the same name", "different names")
+        raise ParameterError("models", "two settings of the same name", "different names")
 
     def fit(cohort: Cohort, rows: Rows, name: str, fold: int) -> Fitted:
         chosen = replace(known[name], seed=known[name].seed + seed)
@@ -108,7 +108,7 @@ def run_protocols(
     """
     chosen = PROTOCOLS if list(protocols) == ["all"] else tuple(protocols)
     if unknown := [name for name in chosen if name not in PROTOCOLS]:
-        raise UsageError("--protocol", unknown[0], f"{', '.join(PROTOCOLS)} or all")
+        raise ParameterError("protocols", unknown[0], f"{', '.join(PROTOCOLS)} or all")
     results: list[Result] = []
     for name in chosen:
         if name == "paper":

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from braincase.cohort.cohort import open_cohort
-from braincase.cohort.derivatives import canonical
-from braincase.encoder import Encoder
 from braincase.errors import CohortError
 from braincase.gallery.url import MilvusUrl, parse_url
+from braincase.json_values import canonical_json
+from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
 from braincase.sources.find import find_scans
 from braincase.workflows.index_cohort import Indexed, index_cohort
@@ -80,7 +80,7 @@ def index_source(
     notes = [f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):
         notes.append(f"{summary.grades['look']} scans are to be looked at: {summary.page}")
-    if canonical(plan.recipe) != canonical(encoder.recipe):
+    if canonical_json(plan.recipe) != canonical_json(encoder.recipe):
         made_by = encoder.recipe.get("Name", "another recipe")
         notes.append(f"the model learned from volumes made otherwise ({made_by})")
     return replace(indexed, failed=(*left_out, *indexed.failed)), tuple(notes)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, ParameterError, UnknownCaseError
 from braincase.gallery.exact import Rows
 from braincase.gallery.interface import refuse_other_model
 from braincase.gallery.record import database, reading
@@ -128,7 +128,7 @@ class Record:
         """
         found = self.find([scan_id], as_of)
         if scan_id not in found:
-            raise UsageError(self._url, f"no scan '{scan_id}'", "a scan of this gallery")
+            raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {self._url}")
         return found[scan_id]
 
     def find(self, scan_ids: Sequence[str], as_of: int | None = None) -> dict[str, StoredCase]:
@@ -312,5 +312,5 @@ def _version(as_of: int | None, newest: int) -> int:
     if as_of is None:
         return newest
     if not 0 <= as_of <= newest:
-        raise UsageError("--as-of", f"version {as_of}", f"0 to {newest}, the newest")
+        raise ParameterError("as_of", f"version {as_of}", f"0 to {newest}, the newest")
     return as_of

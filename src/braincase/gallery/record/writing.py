@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, UnknownCaseError, UsageError
 from braincase.gallery.record.database import checksum_of, now
 from braincase.gallery.record.reading import newest_version
 from braincase.gallery.records import Change, NewCase, checked_code
@@ -86,7 +86,7 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
         states = connection.execute("SELECT row FROM cases WHERE scan_id = ?", (scan_id,))
         found = [row for (row,) in states]
         if not found:
-            raise UsageError(folder, f"no scan '{scan_id}'", "a scan of this gallery")
+            raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
         rows += found
     if not rows:
         return Change(newest_version(connection))
@@ -173,7 +173,7 @@ def _live_row(connection: sqlite3.Connection, folder: Path, scan_id: str) -> int
         "SELECT row FROM cases WHERE scan_id = ? AND removed_in IS NULL", (scan_id,)
     ).fetchone()
     if found is None:
-        raise UsageError(folder, f"no scan '{scan_id}'", "a scan of this gallery")
+        raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
     return int(found[0])
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from braincase.cohort.derivatives import canonical, plain
 from braincase.files import atomic_write, write_json
+from braincase.json_values import canonical_json, to_json
 from braincase.preprocess.quality.picture import Picture
 from braincase.preprocess.quality.verdict import Quality
 from braincase.sources.scan import Scan
@@ -60,7 +60,7 @@ class ScanResult:
 
     def is_of(self, scan: Scan, recipe: Mapping[str, Any]) -> bool:
         """Tell whether this became of `scan` as it is now, by `recipe`."""
-        return self.stat == stat_of(scan.path) and self.recipe == canonical(recipe)
+        return self.stat == stat_of(scan.path) and self.recipe == canonical_json(recipe)
 
     def clashes_with(self, scan: Scan) -> bool:
         """Tell whether another scan of the same name, which still exists, was here first."""
@@ -91,13 +91,13 @@ def write_outcome(
     """Write what became of a scan: the picture first, the JSON last."""
     path = picture_path(folder, outcome.scan)
     path.unlink(missing_ok=True)
-    outcome = replace(outcome, recipe=canonical(recipe))
+    outcome = replace(outcome, recipe=canonical_json(recipe))
     if picture is not None:
         with atomic_write(path) as aside:
             aside.write_bytes(picture.webp)
         size = (picture.width, picture.height)
         outcome = replace(outcome, outline=picture.outline, size=size)
-    write_json(_path(folder, outcome.scan), plain(_to_json(outcome)))
+    write_json(_path(folder, outcome.scan), to_json(_to_json(outcome)))
 
 
 def read_outcome(folder: Path, scan: Scan) -> ScanResult | None:
@@ -114,7 +114,7 @@ def read_outcomes(folder: Path) -> list[ScanResult]:
 def relabel(folder: Path, outcome: ScanResult, scan: Scan) -> None:
     """Bring an outcome up to date with the labels and the place that its source gives now."""
     if outcome.scan != scan:
-        write_json(_path(folder, scan), plain(_to_json(replace(outcome, scan=scan))))
+        write_json(_path(folder, scan), to_json(_to_json(replace(outcome, scan=scan))))
 
 
 def failures(outcomes: Iterable[ScanResult]) -> list[tuple[str, str]]:
@@ -154,7 +154,7 @@ def _read(path: Path) -> ScanResult | None:
         return ScanResult(
             scan=Scan(Path(found["Source"]), found["Subject"], found["Session"], found["Labels"]),
             stat=(int(found["SourceStat"][0]), int(found["SourceStat"][1])),
-            recipe=canonical(found["Recipe"]),
+            recipe=canonical_json(found["Recipe"]),
             quality=Quality(quality["Grade"], tuple(quality["Reasons"]), quality["Measures"]),
             judged=bool(found["Judged"]),
             trace=found["Trace"],

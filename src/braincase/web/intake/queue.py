@@ -20,9 +20,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from braincase.cohort.derivatives import write_image
-from braincase.encoder import Encoder
 from braincase.errors import BraincaseError
 from braincase.images.geometry import grid_of_resolution
+from braincase.models.encoder import Encoder
 from braincase.web import schema
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.worker import Embedded, Ready, Step, Task, work

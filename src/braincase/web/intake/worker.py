@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.encoder import Encoder
 from braincase.errors import BraincaseError, ScanError, UsageError
 from braincase.labels import Value
+from braincase.models.encoder import Encoder
 from braincase.web.intake.archives import opened
 
 #: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.

@@ -19,7 +19,7 @@ from fastapi import Response
 from pydantic import ValidationError
 
 from braincase.answer.compose import answer
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import GalleryError, ParameterError
 from braincase.gallery import SearchResult
 from braincase.labels import Value
 from braincase.population.cache import knowing_since
@@ -140,8 +140,8 @@ def _asked(here: Service, person: Person, wish: schema.SearchRequest) -> Finishe
         scan = QueryScan(held.volume, UPLOADED, None, held.labels, held.notes)
         fingerprint = here.gallery.fingerprint  # the worker's model was checked at the start
         return search_by_embedding(here.gallery, held.code, fingerprint, scan, asking)
-    except UsageError as error:
-        if error.where != "--similar-by":
+    except ParameterError as error:
+        if error.where != "similar_by":
             raise
         raise _not_by_split(wish) from None
     except GalleryError as error:

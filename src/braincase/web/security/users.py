@@ -17,7 +17,7 @@ from typing import Any, get_args
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.files import atomic_write
 from braincase.web.schema import Role
 
@@ -122,4 +122,4 @@ def _write(path: Path, users: dict[str, User]) -> None:
 
 def _check_role(role: str) -> None:
     if role not in get_args(Role):
-        raise UsageError("--role", repr(role), " or ".join(get_args(Role)))
+        raise ParameterError("role", repr(role), " or ".join(get_args(Role)))

@@ -1,0 +1,58 @@
+"""JSON: the type of its values, and how records, arrays and numbers are serialised to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+#: What a JSON text can hold.
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+#: A JSON object that is read; what it holds is not known yet.
+JsonObject: TypeAlias = Mapping[str, Json]
+
+
+def to_json(value: object) -> Json:
+    """Serialise a value to plain JSON types.
+
+    Records (dataclasses) become objects of their fields; arrays, tuples and NumPy numbers become
+    lists and numbers; paths become text. A number that is not finite becomes null: JSON has no NaN.
+
+    Raises
+    ------
+    TypeError
+        If it holds something that JSON has no word for.
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if np.isfinite(value) else None
+        case np.ndarray() | np.generic():
+            return to_json(value.tolist())
+        case Mapping():
+            return {str(key): to_json(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [to_json(inner) for inner in value]
+        case Path():
+            return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: to_json(getattr(value, part.name)) for part in fields(value)}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON text that is equal for equal values, whatever the order of their keys."""
+    return json.dumps(to_json(value), sort_keys=True)
+
+
+def to_json_object(value: object) -> dict[str, Json]:
+    """Serialise a record or a mapping to a JSON object; see `to_json`."""
+    content = to_json(value)
+    if not isinstance(content, dict):
+        raise TypeError(f"{type(value).__name__} is no JSON object")
+    return content
