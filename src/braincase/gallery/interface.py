@@ -48,6 +48,10 @@ class Gallery(Protocol):
     """
 
     fingerprint: str
+    #: The folder of its record.
+    folder: Path
+    #: A folder for what is learned from its cases; erasing a case removes it.
+    cache_folder: Path
 
     def add(self, cases: Sequence[NewCase], fingerprint: str) -> Change:
         """Add new cases; one that is there already, the same, is left as it is."""

@@ -23,7 +23,6 @@ from braincase.files import write_json
 from braincase.gallery.interface import Gallery
 from braincase.gallery.records import SearchResult, Weights
 
-FOLDER = "learned"
 _SINCE: ContextVar[int | None] = ContextVar("since", default=None)
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
 _LEARNING = tuple(threading.RLock() for _ in range(64))
@@ -65,12 +64,9 @@ def cached(
     learn
         Returns it, as plain JSON values.
     """
-    folder = cache_folder(gallery)
-    if folder is None:
-        return learn()
     since = _SINCE.get()
     version = version if since is None else since
-    path = folder / f"{cache_name(gallery, version, kind, asked)}.json"
+    path = gallery.cache_folder / f"{cache_name(gallery, version, kind, asked)}.json"
     with _LEARNING[hash(path) % len(_LEARNING)]:
         # A damaged file is learned again: it is a copy of what the gallery itself can tell.
         with contextlib.suppress(OSError, ValueError):
@@ -80,12 +76,6 @@ def cached(
             write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
             drop_older(path, version)
         return learned
-
-
-def cache_folder(gallery: Gallery) -> Path | None:
-    """Return where an engine that lives in a folder keeps what was learned, else None."""
-    folder = getattr(gallery, "folder", None)
-    return Path(folder) / FOLDER if folder is not None else None
 
 
 def cache_name(gallery: Gallery, version: int, kind: str, asked: Mapping[str, Any]) -> str:

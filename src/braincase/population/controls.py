@@ -23,7 +23,7 @@ from braincase.gallery.interface import Gallery
 from braincase.gallery.records import StoredCase
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex
-from braincase.population.cache import cache_folder, cache_name, drop_older
+from braincase.population.cache import cache_name, drop_older
 from braincase.population.normative import (
     DAMAGED,
     FEWEST_CONTROLS,
@@ -131,7 +131,7 @@ def normal_of(
         If there are too few controls.
     """
     info = gallery.info(as_of)
-    folder = cache_folder(gallery)
+    folder = gallery.cache_folder
     asked = {"controls": controls, "most": MOST_CONTROLS}
     name = f"{cache_name(gallery, info.version, 'normative', asked)}.npz"
     if folder is not None:
@@ -182,7 +182,7 @@ def _means_of_cases(
     gallery: Gallery, cases: Sequence[StoredCase], grid: Grid, n_regions: int
 ) -> dict[str, NDArray[np.float64]]:
     """Return the region means of cases by scan_id; what was measured once is kept by image."""
-    folder = cache_folder(gallery)
+    folder = gallery.cache_folder
     path = folder / _REGIONS_FILE if folder is not None else None
     kept: dict[str, NDArray[np.float64]] = {}
     if path is not None:

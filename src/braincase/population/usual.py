@@ -13,7 +13,7 @@ from braincase.errors import GalleryError
 from braincase.files import atomic_write
 from braincase.gallery.interface import Gallery
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.population.cache import cache_folder, cache_name, cached, drop_older
+from braincase.population.cache import cache_name, cached, drop_older
 from braincase.population.controls import ControlModel, normal_of
 from braincase.population.normative import DAMAGED
 from braincase.population.spread import Spread, usual_spread
@@ -69,7 +69,7 @@ def usual_of(gallery: Gallery, as_of: int | None = None) -> Usual:
 
 def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | None:
     version = gallery.info(as_of).version
-    folder = cache_folder(gallery)
+    folder = gallery.cache_folder
     name = f"{cache_name(gallery, version, 'spread', {'most': MOST_PEOPLE})}.npz"
     if folder is not None:
         with (

@@ -145,8 +145,7 @@ class Service:
 
     def saved_folder(self) -> Path:
         """Return the cohort folder of the cases that curators keep."""
-        own = getattr(self.gallery, "folder", None)
-        return (Path(own) if own is not None else Path.cwd()) / SAVED
+        return self.gallery.folder / SAVED
 
     def known_since(self, version: int) -> int | None:
         """Return the version whose calibration holds for another, or None for its own.

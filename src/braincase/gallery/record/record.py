@@ -21,6 +21,9 @@ from braincase.gallery.record.selection import Filters, Selection, Snapshot, cho
 from braincase.gallery.record.writing import erase_cases, put_cases, remove_cases
 from braincase.gallery.records import Change, GalleryInfo, NewCase, StoredCase, Version
 
+#: What is learned from the cases lies in this folder of the record.
+CACHE = "learned"
+
 
 class Record:
     """The SQLite record in a folder and its labels (and codes) in memory.
@@ -53,6 +56,7 @@ class Record:
             Called around each change; the one with the new cases, the other told if it erased.
         """
         self.folder = folder
+        self.cache_folder = folder / CACHE
         self._url, self._engine = url or str(folder), engine
         self._before_write, self._after_write = before_write, after_write
         self._connection = database.connect(folder)
@@ -112,7 +116,7 @@ class Record:
             )
         if erase:
             # What was learned from the erased scans goes too; see `braincase.population.cache`.
-            shutil.rmtree(self.folder / "learned", ignore_errors=True)
+            shutil.rmtree(self.cache_folder, ignore_errors=True)
             with self._lock, database.gallery_errors(self.folder):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._after_write(erase)
