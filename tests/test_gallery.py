@@ -64,7 +64,7 @@ def test_a_damaged_file_is_told_in_one_line(gallery, where):
 
 def test_a_case_lost_from_the_file_is_told_and_not_waited_for(gallery):
     gallery.info()
-    gallery._connection.execute("DELETE FROM cases WHERE scan_id = 'sub-003_ses-1'")
+    gallery._record.database.connection.execute("DELETE FROM cases WHERE scan_id = 'sub-003_ses-1'")
     with pytest.raises(GalleryError, match=r"damaged \(a case is lost\)"):
         gallery.nearest(np.asarray(some_cases(30)[6].code), 1)
 
@@ -111,8 +111,8 @@ def test_a_folder_that_cannot_be_written_can_still_be_searched(gallery, monkeypa
 
 
 def test_a_full_disk_is_told_and_nothing_half_is_written(gallery):
-    pages = gallery._connection.execute("PRAGMA page_count").fetchone()[0]
-    gallery._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = gallery._record.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    gallery._record.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     many = [replace(case, scan_id="new-" + case.scan_id) for case in some_cases(200)]
     with pytest.raises(GalleryError, match="the disk is full"):
         gallery.add(many, MODEL)

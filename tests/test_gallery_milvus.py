@@ -56,7 +56,7 @@ def no_record(*args):
 
 
 def test_milvus_itself_proves_the_answer(gallery, monkeypatch):
-    monkeypatch.setattr(gallery, "_from_record", no_record)
+    monkeypatch.setattr(gallery._engine, "_rank_in_record", no_record)
     code = some_codes(1, seed=5)[0]
     weights = np.random.default_rng(0).random(N_CELLS)
     for settings in ({}, {"weights": weights}, {"where": "sex = 'F'"}, {"where": "age > 60"}):
@@ -82,13 +82,13 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
 
 def test_only_opaque_fields_go_to_milvus(gallery, url):
     collection = Collection(parse_url(url))
-    described = collection._client.describe_collection(collection.place.collection)
+    described = collection._client.describe_collection(collection.url.collection)
     names = [field["name"] for field in described["fields"]]
     assert names == ["key", "added_in", "removed_in", "lot", "checksum", "vector"]
     assert not described.get("enable_dynamic_field")
     assert "sub-" not in str(described)
     rows = collection._client.query(
-        collection.place.collection, filter="key >= 0", output_fields=["*"], limit=300,
+        collection.url.collection, filter="key >= 0", output_fields=["*"], limit=300,
         consistency_level="Strong",
     )  # fmt: skip
     assert len(rows) == 200
@@ -150,14 +150,14 @@ def assert_whole(url, told):
     assert set(gallery.find(told)) == set(told)
     there = [case for case in expected if case.scan_id in gallery.find([case.scan_id])]
     assert len(there) == gallery.info().cases
-    gallery._from_record = no_record
+    gallery._engine._rank_in_record = no_record
     for scan_id in told[-5:]:
         code = np.asarray(gallery.get(scan_id).code)
         assert nearest_ids(gallery, code) == true_ids(there, code)
     gallery.close()
 
 
-@pytest.mark.parametrize(("method", "after"), [("put", False), ("put", True), ("held", True)])
+@pytest.mark.parametrize(("method", "after"), [("put", False), ("put", True), ("checksums", True)])
 def test_killed_between_record_and_milvus_nothing_acknowledged_is_lost(gallery, url, method, after):
     told = killed_writer(url, FAULT.format(method=method, after=after))
     assert len(told) in (5, 10)
@@ -174,13 +174,13 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(gallery, url, batches
 def test_what_was_written_a_while_ago_needs_no_wait(gallery, monkeypatch):
     monkeypatch.setattr("braincase.gallery.milvus.collection.SKEW_S", 0.5)
     time.sleep(0.6)
-    monkeypatch.setattr(gallery, "_from_record", no_record)
+    monkeypatch.setattr(gallery._engine, "_rank_in_record", no_record)
     for case in some_cases(100)[::20]:  # each seen, though nothing is 'strong'
         assert nearest_ids(gallery, case.code, 1) == [case.scan_id]
 
 
 def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypatch, caplog):
-    def failing(self, entities, flat):
+    def failing(self, entities):
         raise GalleryError("milvus", "no answer")
 
     code = some_codes(1, seed=3)[0]
@@ -197,7 +197,7 @@ def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypa
 def test_a_collection_that_lost_cases_is_noticed_and_brought_up(gallery, url):
     gallery.close()
     collection = Collection(parse_url(url))
-    lost = list(collection.held("key < 20"))
+    lost = list(collection.checksums("key < 20"))
     collection.delete(lost)
     collection.close()
     with pytest.raises(GalleryError, match="lacks cases; expected a copy of the record"):
@@ -255,7 +255,7 @@ def test_a_collection_of_another_gallery_or_program_is_left_alone(gallery, url, 
     for attempt in (open_gallery, sync_gallery):
         with pytest.raises(GalleryError, match="the collection of another gallery"):
             attempt(foreign)
-    client = gallery._collection._client
+    client = gallery._engine._collection._client
     client.create_collection("strange", dimension=4)
     strange = f"milvus://{milvus}/strange?record={tmp_path}/other"
     for attempt in (open_gallery, sync_gallery):
