@@ -42,8 +42,8 @@ def filled_at(url):
 
 
 def nearest_ids(gallery, code, k=10):
-    found = gallery.nearest(np.asarray(code, np.float32), k)
-    return [case.scan_id for case in found.cases]
+    neighbours = gallery.nearest(np.asarray(code, np.float32), k)
+    return [case.scan_id for case in neighbours.cases]
 
 
 def true_ids(cases, code, k=10):
@@ -72,8 +72,8 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
         return ask(self, query, weights, most, condition, *rest)
 
     monkeypatch.setattr(Collection, "nearest", spying)
-    found = gallery.nearest(some_codes(1)[0], 5, where="diagnosis = 'AD' and sex = 'M'")
-    assert len(found.cases) == 5
+    neighbours = gallery.nearest(some_codes(1)[0], 5, where="diagnosis = 'AD' and sex = 'M'")
+    assert len(neighbours.cases) == 5
     ((most, condition),) = asked
     assert most < 40  # the groups leave exactly what the filter leaves
     assert "lot in [" in condition
@@ -126,7 +126,10 @@ Collection.{method} = dying
 
 
 def killed_writer(url, fault="", batches=None):
-    """Start a writer, kill it after some batches if it does not do so itself; what it had told."""
+    """Start a writer, kill it after some batches if it does not do so itself.
+
+    Returns what it had acknowledged.
+    """
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER.format(fault=fault), url],
         stdout=subprocess.PIPE,
@@ -142,16 +145,16 @@ def killed_writer(url, fault="", batches=None):
     return [scan_id for line in lines if line.endswith("\n") for scan_id in line.split()]
 
 
-def assert_whole(url, told):
+def assert_whole(url, acknowledged):
     gallery = open_gallery(url)
     expected = some_cases(100) + [
         replace(case, scan_id="killed-" + case.scan_id) for case in some_cases(500, 1, seed=6)
     ]
-    assert set(gallery.find(told)) == set(told)
+    assert set(gallery.find(acknowledged)) == set(acknowledged)
     there = [case for case in expected if case.scan_id in gallery.find([case.scan_id])]
     assert len(there) == gallery.info().cases
     gallery._engine._rank_in_record = no_record
-    for scan_id in told[-5:]:
+    for scan_id in acknowledged[-5:]:
         code = np.asarray(gallery.get(scan_id).code)
         assert nearest_ids(gallery, code) == true_ids(there, code)
     gallery.close()
@@ -159,16 +162,16 @@ def assert_whole(url, told):
 
 @pytest.mark.parametrize(("method", "after"), [("put", False), ("put", True), ("checksums", True)])
 def test_killed_between_record_and_milvus_nothing_acknowledged_is_lost(gallery, url, method, after):
-    told = killed_writer(url, FAULT.format(method=method, after=after))
-    assert len(told) in (5, 10)
-    assert_whole(url, told)
+    acknowledged = killed_writer(url, FAULT.format(method=method, after=after))
+    assert len(acknowledged) in (5, 10)
+    assert_whole(url, acknowledged)
 
 
 @pytest.mark.parametrize("batches", [7])
 def test_killed_at_any_moment_nothing_acknowledged_is_lost(gallery, url, batches):
-    told = killed_writer(url, batches=batches)
-    assert len(told) >= 5 * batches
-    assert_whole(url, told)
+    acknowledged = killed_writer(url, batches=batches)
+    assert len(acknowledged) >= 5 * batches
+    assert_whole(url, acknowledged)
 
 
 def test_what_was_written_a_while_ago_needs_no_wait(gallery, monkeypatch):
@@ -297,7 +300,7 @@ def test_numbers_beyond_float32_squares_are_refused_before_anything_is_written(g
 
 def test_a_server_that_is_not_there_is_told_in_one_line(milvus, tmp_path):
     url = f"milvus://127.0.0.1:1/none?record={tmp_path}/g"
-    with pytest.raises(GalleryError, match=r"Is Milvus running at 127\.0\.0\.1:1") as told:
+    with pytest.raises(GalleryError, match=r"Is Milvus running at 127\.0\.0\.1:1") as error:
         create_gallery(url, MODEL, 4)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "g").exists()

@@ -71,7 +71,7 @@ class StoredCase:
 
 @dataclass(frozen=True)
 class Change:
-    """What one call did to the gallery; `version` names the gallery after it.
+    """A change log entry: what one call did; `version` names the gallery after it.
 
     `duplicates` holds pairs (scan put in, scan with the same image under another identity).
     """

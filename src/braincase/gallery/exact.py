@@ -172,7 +172,7 @@ def _square(query: NDArray[np.float32], weights: NDArray[np.float64] | None = No
 def _error_bound(
     longest: float, query: NDArray[np.float32], weights: NDArray[np.float64] | None
 ) -> float:
-    """Return by how much a rough squared distance can be wrong; infinite after an overflow."""
+    """Return the error bound of a rough squared distance; infinite after an overflow."""
     underflow = 4 * (len(query) + 16) * float(np.finfo(np.float32).tiny)
     reach = longest + math.sqrt(_square(query, weights))
     return 2 * relative_error(len(query)) * reach**2 + underflow

@@ -1,4 +1,4 @@
-"""The filter language: ``age between 60 and 75 and sex = 'F' and diagnosis in ('CN','AD')``.
+"""The filter language, as SQL's WHERE: ``age between 60 and 75 and diagnosis in ('CN', 'AD')``.
 
 ::
 
@@ -197,7 +197,7 @@ def _column(name: str, columns: Mapping[str, Column]) -> Column:
 
 def _check_kind(name: str, column: Column, value: Literal) -> None:
     if not column.present().any():
-        return  # nothing is known of this column, so nothing is compared
+        return  # every value is missing, so nothing is compared
     if isinstance(column, NumberColumn) and isinstance(value, str):
         raise FilterError("where", f"'{name}' compared with the text '{value}'", "a number")
     if not isinstance(column, NumberColumn) and not isinstance(value, str):
@@ -206,7 +206,7 @@ def _check_kind(name: str, column: Column, value: Literal) -> None:
 
 
 class _Parser:
-    """Recursive descent over the tokens; one method a rule of the grammar."""
+    """A recursive-descent parser; one method a rule of the grammar."""
 
     def __init__(self, text: str) -> None:
         self._tokens = iter(_tokens(text))

@@ -18,7 +18,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for.
+    """A k-nearest-neighbour query: what is looked for.
 
     Parameters
     ----------

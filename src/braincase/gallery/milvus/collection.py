@@ -124,9 +124,9 @@ class Collection:
         GalleryError
             If the collection is none of Braincase's.
         """
-        if not self._ask(self._client.has_collection, self._name):
+        if not self._call(self._client.has_collection, self._name):
             return None
-        text = self._ask(self._client.describe_collection, self._name)["description"]
+        text = self._call(self._client.describe_collection, self._name)["description"]
         try:
             description = _parsed_description(text)
         except (ValueError, KeyError, TypeError):
@@ -155,19 +155,19 @@ class Collection:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         else:
             index.add_index("vector", index_type="HNSW", metric_type="L2", params=GRAPH)
-        self._ask(self._client.create_collection, self._name, schema=schema)
-        self._ask(self._client.create_index, self._name, index)
+        self._call(self._client.create_collection, self._name, schema=schema)
+        self._call(self._client.create_index, self._name, index)
 
     def load(self) -> None:
         """Have query nodes hold the collection; nothing happens if they do."""
-        self._ask(
+        self._call(
             self._client.load_collection, self._name, replica_number=self.url.replicas,
             timeout=10 * TIMEOUT_S,
         )  # fmt: skip
 
     def drop(self) -> None:
         """Delete the collection."""
-        self._ask(self._client.drop_collection, self._name)
+        self._call(self._client.drop_collection, self._name)
         self._index = None
 
     def put(self, entities: Entities) -> None:
@@ -182,18 +182,18 @@ class Collection:
             )
         ]  # fmt: skip
         if rows:
-            self._ask(self._client.insert, self._name, rows)
+            self._call(self._client.insert, self._name, rows)
 
     def delete(self, keys: Iterable[int]) -> None:
         """Delete entities by key."""
         wanted = [int(key) for key in keys]
         if wanted:
-            self._ask(self._client.delete, self._name, ids=wanted)
+            self._call(self._client.delete, self._name, ids=wanted)
 
     def checksums(self, condition: str, most: int | None = None) -> dict[int, int]:
         """Return the checksum of each entity that fulfils a condition, by key."""
         limit = {} if most is None else {"limit": most}
-        rows = self._ask(
+        rows = self._call(
             self._client.query, self._name, filter=condition, output_fields=["key", "checksum"],
             consistency_level="Strong", **limit,
         )  # fmt: skip
@@ -201,7 +201,7 @@ class Collection:
 
     def count(self, condition: str = "") -> int:
         """Return how many entities fulfil a condition."""
-        rows = self._ask(
+        rows = self._call(
             self._client.query, self._name, filter=condition, output_fields=["count(*)"],
             consistency_level="Strong",
         )  # fmt: skip
@@ -225,7 +225,7 @@ class Collection:
         else:
             vector = query
             search_params = {"metric_type": "L2", "params": {"ef": max(EF, most)}}
-        hits = self._ask(
+        hits = self._call(
             self._client.search, self._name, [vector], limit=most, filter=condition,
             search_params=search_params, **_consistency(written_at),
         )[0]  # fmt: skip
@@ -235,8 +235,8 @@ class Collection:
 
     def compact(self) -> None:
         """Compact the collection: Milvus writes its files anew without what was deleted."""
-        self._ask(self._client.flush, self._name)
-        self._ask(self._client.compact, self._name)
+        self._call(self._client.flush, self._name)
+        self._call(self._client.compact, self._name)
 
     def close(self) -> None:
         """Close the connection."""
@@ -246,12 +246,12 @@ class Collection:
     def _name(self) -> str:
         return self.url.collection
 
-    def _ask(self, call: Callable[..., Answer], *args: object, **named: object) -> Answer:
+    def _call(self, method: Callable[..., Answer], *args: object, **named: object) -> Answer:
         """Call Milvus, with retries if it fails in passing: a node may have died."""
         start, pause = time.monotonic(), 0.1
         while True:
             try:
-                return call(*args, **{"timeout": TIMEOUT_S, **named})
+                return method(*args, **{"timeout": TIMEOUT_S, **named})
             except self._pymilvus.MilvusException as error:
                 lasting = any(word in str(error).lower() for word in LASTING)
                 if lasting or time.monotonic() - start > RETRY_S:
