@@ -184,7 +184,7 @@ class Record:
         return places[np.isin(memory.record_rows[places], there)], codes
 
     def check_changed_since(self, snapshot: Snapshot) -> None:
-        """Tell rows erased since a snapshot from rows that are lost.
+        """Distinguish rows erased since a snapshot from rows that are lost.
 
         Raises
         ------

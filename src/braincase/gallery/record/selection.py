@@ -27,7 +27,7 @@ class Snapshot:
     notes: tuple[str, ...]
 
     def is_as_of(self, version: int | None) -> bool:
-        """Say whether this is what was asked for, as far as `memory` knows; None: the newest."""
+        """Return whether this is that version, as far as `memory` has come; None: the newest."""
         return self.version == (self.memory.version if version is None else version)
 
 
