@@ -127,7 +127,7 @@ def test_a_wrong_request_gets_one_plain_sentence(
         (
             {"code": [0.0] * 150, "similar_by": "normal", "known": {"age": 70, "sex": "F"}},
             409,
-            "This gallery is too small for such a search: 11 controls",
+            "This gallery is too small for such a search: 12 controls",
         ),
         (
             {"case": "sub-x", "similar_by": "normal", "regions": [{"name": "hippocampus"}]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_the_check_of_the_build_refuses_other_types_than_the_schemas(tmp_path: P
     schema = page / "openapi.json"
     schema.write_text(schema.read_text(encoding="utf-8").replace('"n_cases"', '"n_scans"'))
     assert check() != 0
+
+
+def test_the_schema_that_is_served_is_that_of_the_source_tree(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    with serving(settings_for(web_gallery, tmp_path / "audit.jsonl")) as client:
+        served = client.get(f"{API}/openapi.json").json()
+    assert served == json.loads(OPENAPI_FILE.read_text(encoding="utf-8"))
 
 
 def test_the_contract_names_every_field_of_an_answer(web_gallery: Path, tmp_path: Path) -> None:

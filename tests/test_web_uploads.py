@@ -27,7 +27,7 @@ from braincase.cohort.derivatives import write_image
 from braincase.errors import ScanError
 from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
-from braincase.web.intake import private_folders as private
+from braincase.web.intake import private_folders
 from braincase.web.intake.archives import opened, safe_suffix
 from markers import write_dicom
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
@@ -439,7 +439,7 @@ def test_folders_of_a_killed_service_are_removed_by_the_next(
     (left / "job" / "scan.nii.gz").write_bytes(b"patient")
     other = tmp_path / f"braincase-web-{os.getppid()}-uploads-y"
     other.mkdir()
-    mine = private.private_folder("uploads")
+    mine = private_folders.private_folder("uploads")
     assert not left.exists()
     assert other.exists()
     assert mine.stat().st_mode & 0o077 == 0

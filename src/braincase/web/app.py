@@ -22,8 +22,7 @@ from braincase.web import schema
 from braincase.web.image_responses import NIFTI
 from braincase.web.middleware import Guard, failure
 from braincase.web.problems import Problem, problem_of
-from braincase.web.routes import cases, pages, searches, session, uploads
-from braincase.web.routes import explanations as maps
+from braincase.web.routes import cases, explanations, pages, searches, session, uploads
 from braincase.web.security.gate import MetricsAccess
 from braincase.web.service import CurrentService, open_service
 from braincase.web.service_settings import ServiceSettings
@@ -60,7 +59,7 @@ class Route:
 
 
 def health() -> schema.HealthBody:
-    """Say that the service is up."""
+    """Health check: the service is up."""
     return schema.HealthBody(version=__version__)
 
 
@@ -70,7 +69,7 @@ ROUTES = (
     Route("POST", "/login", session.login, (401, 404)),
     Route("POST", "/logout", session.logout, (401,)),
     Route("GET", "/gallery", cases.gallery, (401,)),
-    Route("GET", "/gallery/map", maps.gallery_map, (401, 404)),
+    Route("GET", "/gallery/map", explanations.gallery_map, (401, 404)),
     Route("GET", "/cases", cases.list_cases, (401,)),
     Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
@@ -93,16 +92,32 @@ ROUTES = (
     Route("GET", "/searches/{search}", searches.again, (401, 404, 409, 422)),
     Route("GET", "/searches/{search}/report.html", searches.report, (401, 404, 409, 422), HTML),
     Route("GET", "/searches/{search}/cases.tsv", searches.cases_tsv, (401, 404, 409, 422), TSV),
-    Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", maps.deviation_map,
+    Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", explanations.deviation_map,
           (401, 404, 409, 422), NIFTI),
-    Route("GET", "/searches/{search}/maps/{scan_id}/{kind}.nii.gz", maps.explaining_map,
+    Route("GET", "/searches/{search}/maps/{scan_id}/{kind}.nii.gz", explanations.explaining_map,
           (401, 404, 409, 422), NIFTI),
-    Route("GET", "/regions", maps.regions, (401,)),
-    Route("GET", "/regions/atlas.nii.gz", maps.atlas, (401, 404), NIFTI),
-    Route("GET", "/regions/template.nii.gz", maps.template, (401, 404), NIFTI),
+    Route("GET", "/regions", explanations.regions, (401,)),
+    Route("GET", "/regions/atlas.nii.gz", explanations.atlas, (401, 404), NIFTI),
+    Route("GET", "/regions/template.nii.gz", explanations.template, (401, 404), NIFTI),
 )  # fmt: skip
 #: What any route may answer: wrong usage, a forged request, too many requests, not now.
 ALWAYS = (400, 403, 429, 503)
+
+
+class _RestService(FastAPI):
+    """A FastAPI application whose OpenAPI schema holds only what it really answers."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the schema without FastAPI's 422: what cannot be understood is a 400 here."""
+        openapi = super().openapi()
+        for path in openapi["paths"].values():
+            for operation in path.values():
+                assumed = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(assumed):
+                    del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            openapi["components"]["schemas"].pop(name, None)
+        return openapi
 
 
 def build_app(settings: ServiceSettings) -> FastAPI:
@@ -130,7 +145,7 @@ def build_app(settings: ServiceSettings) -> FastAPI:
 
 def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """Return the application with all routes and its OpenAPI schema, but without a gallery."""
-    app = FastAPI(
+    app = _RestService(
         title="Braincase",
         summary=f"Similar-case search for 3D brain MRI. {PURPOSE}",
         version="1",
@@ -144,20 +159,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         _add(app, route)
     app.add_api_route("/metrics", metrics, response_class=PlainTextResponse,
                       responses=_failures((401,)), operation_id="metrics")  # fmt: skip
-    app.openapi_schema = _true_schema(app.openapi())
     return app
-
-
-def _true_schema(openapi: dict[str, Any]) -> dict[str, Any]:
-    """Take out the answers that FastAPI assumes: what cannot be understood is a 400 here."""
-    for path in openapi["paths"].values():
-        for operation in path.values():
-            assumed = operation["responses"].get("422", {}).get("content", {})
-            if "HTTPValidationError" in str(assumed):
-                del operation["responses"]["422"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        openapi["components"]["schemas"].pop(name, None)
-    return openapi
 
 
 def metrics(service: CurrentService, _: MetricsAccess) -> PlainTextResponse:

@@ -90,7 +90,7 @@ class Service:
     Parameters
     ----------
     settings
-        What it was told.
+        Its configuration.
     gallery, writer
         Two connections to one gallery, so that readers never wait for the curator.
     grid

@@ -151,7 +151,7 @@ class ServiceSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach a host name or address."""
+    """Return whether a host name or address is the loopback's: only this machine reaches it."""
     if host == "localhost":
         return True
     try:

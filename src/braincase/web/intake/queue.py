@@ -107,7 +107,7 @@ class Upload:
 
 
 class UploadQueue:
-    """A job queue of all uploads, and the thread that leads them through the worker process."""
+    """A job queue of all uploads, and the thread that sends them to the worker process."""
 
     def __init__(self, load: Callable[[], Encoder], resolution_mm: int, limits: Limits) -> None:
         """Start the worker, so that the model is loaded when the first scan comes."""
@@ -236,7 +236,7 @@ class UploadQueue:
                 self._serve(upload)
 
     def _serve(self, upload: Upload) -> None:
-        """Lead one upload through the worker to its end."""
+        """Run one job in the worker process to its end."""
         self._set_status(upload, Status("running", "loading", 0.0, STAGES["loading"]))
         status, scan = Status("cancelled", "cancelled", 0.0, STAGES["cancelled"]), None
         try:

@@ -144,7 +144,7 @@ def stored(service: Service, scan_id: str, as_of: int | None = None) -> StoredCa
 def add_case(
     request: schema.NewCaseRequest, service: CurrentService, principal: Curator
 ) -> schema.ChangeBody:
-    """Keep an uploaded scan as a case of the gallery."""
+    """Add an uploaded scan to the gallery as a case."""
     _, scan = service.uploaded(request.upload, principal)
     expected = f"sub-{request.subject}" + (f"_ses-{request.session}" if request.session else "")
     if request.scan_id != expected:
@@ -200,7 +200,7 @@ def remove_case(
         int | None, Query(ge=0, le=2**53, description="The version that the curator looked at.")
     ] = None,
 ) -> schema.ChangeBody:
-    """Take a case out of the gallery; earlier versions keep it.
+    """Remove a case from the gallery; earlier versions keep it.
 
     A case that was replaced after the version `seen` is refused: the curator saw another one.
     """

@@ -160,7 +160,7 @@ def gallery_map(
     colour: Annotated[str | None, Query(max_length=200)] = None,
     search: Annotated[str | None, Query(max_length=MOST_NAME)] = None,
 ) -> schema.MapBody:
-    """Lay all cases out in two dimensions, and the query of a search among them."""
+    """Project all cases, and the query of a search, on two principal components."""
     version, cases, layout = service.catalogue.layout()
     names = list(dict.fromkeys(name for case in cases for name in case.labels))
     colour = colour or label_column(service, names)

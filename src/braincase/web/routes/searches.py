@@ -61,7 +61,7 @@ def ask(
 
 
 def again(search: str, service: CurrentService, principal: Reader) -> schema.AnswerBody:
-    """Give the answer to an earlier search again."""
+    """Return the answer to an earlier search by its permalink or token."""
     body = find(search, service, principal).body
     service.audit.write(principal.name, "view", version=body.gallery_version)
     return body

@@ -40,7 +40,7 @@ async def upload(
     principal: Reader,
     x_filename: Annotated[str, Header(max_length=1000, description="URL-encoded.")],
 ) -> schema.StartedBody:
-    """Take a scan and queue it: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
+    """Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
     queue = queue_of(service)
     limits = service.settings.limits
     service.gate.rates.spend(limits.uploads, "uploads", principal.name)
@@ -112,12 +112,12 @@ async def _receive(request: Request, place: Upload, limits: Limits) -> int:
 
 
 def job(job: str, service: CurrentService, principal: Reader) -> schema.JobBody:
-    """Tell how far an upload is."""
+    """Return the status of an upload's job."""
     return queue_of(service).find(job, principal.owner).body()
 
 
 async def job_events(job: str, service: CurrentService, principal: Reader) -> StreamingResponse:
-    """Tell how far an upload is, each time it changes, as server-sent events."""
+    """Stream the status of an upload's job, each time it changes, as server-sent events."""
     upload = queue_of(service).find(job, principal.owner)
     headers = {"X-Accel-Buffering": "no"}  # nginx would buffer the events
     return StreamingResponse(_events(upload), media_type="text/event-stream", headers=headers)

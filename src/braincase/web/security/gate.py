@@ -58,7 +58,7 @@ class Principal:
         return None if self.role == "admin" else self.name
 
     def at_least(self, role: Role) -> bool:
-        """Say whether the person's role includes another."""
+        """Return whether the user's role includes another."""
         return RANKS.index(self.role) >= RANKS.index(role)
 
 

@@ -82,7 +82,7 @@ def add_user(path: Path, name: str, password: str, role: str, force: bool = Fals
 
 
 def remove_user(path: Path, name: str) -> None:
-    """Take a user out of a file; open sessions end at once.
+    """Remove a user from a file; open sessions end at once.
 
     Raises
     ------

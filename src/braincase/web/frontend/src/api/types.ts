@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Health
-         * @description Say that the service is up.
+         * @description Health check: the service is up.
          */
         get: operations["health"];
         put?: never;
@@ -113,7 +113,7 @@ export interface paths {
         };
         /**
          * Gallery Map
-         * @description Lay all cases out in two dimensions, and the query of a search among them.
+         * @description Project all cases, and the query of a search, on two principal components.
          */
         get: operations["gallery_map"];
         put?: never;
@@ -139,7 +139,7 @@ export interface paths {
         put?: never;
         /**
          * Add Case
-         * @description Keep an uploaded scan as a case of the gallery.
+         * @description Add an uploaded scan to the gallery as a case.
          */
         post: operations["add_case"];
         delete?: never;
@@ -164,7 +164,7 @@ export interface paths {
         post?: never;
         /**
          * Remove Case
-         * @description Take a case out of the gallery; earlier versions keep it.
+         * @description Remove a case from the gallery; earlier versions keep it.
          *
          *     A case that was replaced after the version `seen` is refused: the curator saw another one.
          */
@@ -245,7 +245,7 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Take a scan and queue it: NIfTI, MGZ, or a zip of one DICOM study, as the plain body.
+         * @description Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body.
          */
         post: operations["upload"];
         delete?: never;
@@ -263,7 +263,7 @@ export interface paths {
         };
         /**
          * Job
-         * @description Tell how far an upload is.
+         * @description Return the status of an upload's job.
          */
         get: operations["job"];
         put?: never;
@@ -287,7 +287,7 @@ export interface paths {
         };
         /**
          * Job Events
-         * @description Tell how far an upload is, each time it changes, as server-sent events.
+         * @description Stream the status of an upload's job, each time it changes, as server-sent events.
          */
         get: operations["job_events"];
         put?: never;
@@ -387,7 +387,7 @@ export interface paths {
         };
         /**
          * Again
-         * @description Give the answer to an earlier search again.
+         * @description Return the answer to an earlier search by its permalink or token.
          */
         get: operations["again"];
         put?: never;
