@@ -8,7 +8,7 @@ FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
-.PHONY: demo test page lint clean
+.PHONY: demo test page api-types lint clean
 
 demo: $(READY) page
 	$(BIN)/braincase demo demo
@@ -39,7 +39,12 @@ page:
 	elif ! $(MAKE) -s $(MODULES); then echo "npm found no packages: plain pages"; \
 	else $(MAKE) -s $(PAGE); fi
 
-$(MODULES): $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+# After a change of the REST service: its OpenAPI schema, and the page's types made of it.
+api-types: $(READY) $(MODULES)
+	$(BIN)/python -m braincase.web.openapi
+	cd $(FRONTEND) && npm run --silent types
+
+$(MODULES): $(FRONTEND)/package.json $(FRONTEND)/api-types/package.json $(FRONTEND)/package-lock.json
 	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
@@ -47,4 +52,5 @@ $(PAGE): src/braincase/purpose.json $(shell find $(FRONTEND) -type f -not -path 
 	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
 
 clean:
-	rm -rf $(VENV) demo src/braincase/web/static $(FRONTEND)/node_modules
+	rm -rf $(VENV) demo src/braincase/web/static $(FRONTEND)/node_modules \
+		$(FRONTEND)/api-types/node_modules

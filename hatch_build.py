@@ -1,4 +1,4 @@
-"""Build the reading-room page into the distribution; without npm go on without it."""
+"""A hatchling build hook: the reading-room page is built into the distribution, where npm is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEB = Path("src", "braincase", "web")
 
 
 class ReadingRoomHook(BuildHookInterface[Any]):
-    """Runs `npm ci` and `npm run build` before a wheel or an sdist is packed.
+    """A build hook that runs `npm ci` and `npm run build` before a wheel or an sdist is packed.
 
     An editable install is left alone (`make page` builds for it), and so is an sdist, which carries
     the built page: who installs from it needs no npm.
@@ -29,12 +29,12 @@ class ReadingRoomHook(BuildHookInterface[Any]):
         if npm is None:
             self._warn("npm was not found", is_built)
             return
-        for words in (("ci", "--no-audit", "--no-fund"), ("run", "build")):
-            ended = subprocess.run([npm, *words], cwd=root / WEB / "frontend", check=False)
+        for arguments in (("ci", "--no-audit", "--no-fund"), ("run", "build")):
+            ended = subprocess.run([npm, *arguments], cwd=root / WEB / "frontend", check=False)
             if ended.returncode:
-                self._warn(f"'npm {' '.join(words)}' failed", is_built)
+                self._warn(f"'npm {' '.join(arguments)}' failed", is_built)
                 return
 
     def _warn(self, why: str, is_built: bool) -> None:
-        kept = "its earlier build is packed" if is_built else "the service will draw PNG slices"
-        self.app.display_warning(f"reading-room page not built: {why}; {kept}")
+        result = "its earlier build is packed" if is_built else "the service will draw PNG slices"
+        self.app.display_warning(f"reading-room page not built: {why}; {result}")

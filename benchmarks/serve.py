@@ -86,9 +86,9 @@ def measure(url: str, gallery: Path, n_cases: int, seconds: float) -> dict[str, 
     return {
         "cases": n_cases,
         "first search (learns from the gallery), ms": round(1000 * first),
-        "one reader": told(alone, sum(alone)),
-        f"{READERS} readers": told(readers, seconds),
-        f"{READERS} readers, a curator adds": told(mixed, seconds),
+        "one reader": summary(alone, sum(alone)),
+        f"{READERS} readers": summary(readers, seconds),
+        f"{READERS} readers, a curator adds": summary(mixed, seconds),
         "cases added meanwhile": added[0],
     }
 
@@ -128,7 +128,7 @@ def add(folder: Path, n_cases: int, stop: threading.Event, added: list[int]) -> 
     gallery.close()
 
 
-def told(took: list[float], seconds: float) -> dict[str, float]:
+def summary(took: list[float], seconds: float) -> dict[str, float]:
     ms = 1000 * np.array(took)
     return {
         "searches": len(took),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -102,6 +103,31 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         raise AssertionError(f"a circle: {' -> '.join(error.args[1])}") from None
+
+
+def typescript_imports(path: Path) -> set[Path]:
+    """Files of the frontend that a file of it imports, for types alone or when needed too."""
+    text = path.read_text(encoding="utf-8")
+    imported = set()
+    for name in re.findall(r"""(?:\bfrom|\bimport\(|^import)\s*["'](\.[^"']*)["']""", text, re.M):
+        place = (path.parent / name).resolve()
+        options = (place, *(place.with_name(place.name + end) for end in (".ts", ".tsx")))
+        options = (*options, place / "index.ts", place / "index.tsx")
+        (file,) = [option for option in options if option.is_file()]
+        imported.add(file)
+    return imported
+
+
+def test_no_files_of_the_frontend_import_each_other_in_a_circle() -> None:
+    source = SOURCE / "web" / "frontend" / "src"
+    files = [*source.rglob("*.ts"), *source.rglob("*.tsx")]
+    graph = {path: typescript_imports(path) for path in files}
+    assert sum(len(imported) for imported in graph.values()) > len(files), "imports are not seen"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(str(path.relative_to(source)) for path in error.args[1])
+        raise AssertionError(f"a circle: {circle}") from None
 
 
 def test_torch_stays_in_one_room() -> None:

@@ -23,6 +23,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.gallery import NewCase, Query, open_gallery
 from braincase.images.atlas import load_regions, region_weights
 from braincase.population.spread import usual_spread
+from braincase.population.usual import FEWEST_PEOPLE, MOST_PEOPLE, usual_of
 from braincase.search.nearest import search
 from braincase.search.refine import learn_direction, refined_code
 from braincase.web.routes.pages import _templates
@@ -122,6 +123,17 @@ def test_a_wrong_request_gets_one_plain_sentence(
         ({"code": [0.0] * 150, "plus": ["sub-x"]}, 404, "sub-x"),
         ({"upload": "x"}, 404, "without a model"),
         ({"case": "sub-x", "surplus": 1}, 400, "surplus"),
+        ({"code": [0.0] * 150, "similar_by": "normal"}, 400, "age and sex (F or M) of the query"),
+        (
+            {"code": [0.0] * 150, "similar_by": "normal", "known": {"age": 70, "sex": "F"}},
+            409,
+            "This gallery is too small for such a search: 12 controls",
+        ),
+        (
+            {"case": "sub-x", "similar_by": "normal", "regions": [{"name": "hippocampus"}]},
+            400,
+            "Regions can only be compared overall",
+        ),
     ],
 )
 def test_a_wrong_search_gets_one_plain_sentence(
@@ -319,7 +331,7 @@ def test_the_difference_map_is_the_librarys_and_lies_in_mni_space(
     gallery = open_gallery(gallery_folder)
     index = tiny.table.set_index("scan_id").index
     volumes = {name: tiny.volumes[np.array([index.get_loc(name)])][0] for name in index}
-    people = [volumes[case.scan_id] for case in gallery.one_scan_each(60)]
+    people = [volumes[case.scan_id] for case in gallery.one_scan_each(MOST_PEOPLE)]
     query = volumes[told["query_id"]]
     expected = difference_map(query, volumes[hit], tiny.grid, usual_spread(people, tiny.grid))
     np.testing.assert_allclose(np.asarray(image.dataobj), expected, atol=1e-4)
@@ -333,6 +345,25 @@ def test_the_difference_map_is_the_librarys_and_lies_in_mni_space(
     assert deviation.status_code == 404  # 11 controls are too few
     assert deviation.json()["error"] == "no_controls"
     gallery.close()
+
+
+def test_a_map_is_refused_where_the_library_knows_no_usual_spread(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gallery"
+    shutil.copytree(web_gallery, folder)
+    with closing(open_gallery(folder)) as gallery:
+        people = gallery.one_scan_each(1000)
+        leaving = [case.subject for case in people[FEWEST_PEOPLE - 1 :]]
+        gallery.remove([case.scan_id for name in leaving for case in gallery.person(name)])
+        assert gallery.info().people == FEWEST_PEOPLE - 1
+        assert usual_of(gallery).spread is None
+    with serving(settings_for(folder, tmp_path / "audit.jsonl")) as client:
+        answer = asked(client, case=people[0].scan_id, k=2)
+        hit = answer["hits"][0]["scan_id"]
+        path = f"{API}/searches/{answer['search']}/maps/{hit}/difference.nii.gz"
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["error"]) == (404, "few_images")
 
 
 def test_atlas_and_template_lie_on_the_galleries_grid(client: httpx.Client, tiny: Cohort) -> None:

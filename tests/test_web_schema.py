@@ -91,4 +91,4 @@ def test_the_schema_is_whole(
         for status, answer in answers.items():
             if status[0] in "45" and status != "416":
                 reference = answer["content"]["application/json"]["schema"]["$ref"]
-                assert reference.endswith("/Failure")
+                assert reference.endswith("/FailureBody")

@@ -27,8 +27,8 @@ from braincase.cohort.derivatives import write_image
 from braincase.errors import ScanError
 from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
-from braincase.web.intake import private_folders as private
-from braincase.web.intake.archives import kept_suffix, opened
+from braincase.web.intake import private_folders
+from braincase.web.intake.archives import opened, safe_suffix
 from markers import write_dicom
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
@@ -70,7 +70,7 @@ def brain(tiny: Cohort) -> bytes:
 def files_of(client: httpx.Client) -> list[Path]:
     """Every file of any upload that the service holds."""
     service = client.app.state.service  # type: ignore[attr-defined]
-    walked = os.walk(service.desk._folder)  # does not mind folders that vanish meanwhile
+    walked = os.walk(service.queue._folder)  # does not mind folders that vanish meanwhile
     return [Path(place, name) for place, _, names in walked for name in names]
 
 
@@ -279,13 +279,13 @@ def test_hostile_and_broken_files_are_refused_in_little_memory(
     client: httpx.Client, content: bytes, name: str, says: str
 ) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
-    worker = service.desk._worker[0] if service.desk._worker else None
+    worker = service.queue._worker[0] if service.queue._worker else None
     told = uploaded(client, content, name)
     assert told["state"] == "failed"
     assert says in told["message"], told["message"]
     assert "/tmp" not in told["message"]
     if worker is not None:
-        assert service.desk._worker[0] is worker, "the file cost a worker"
+        assert service.queue._worker[0] is worker, "the file cost a worker"
 
 
 def test_unpacking_holds_one_chunk_at_a_time(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_other_kinds_of_files_are_refused_before_their_content(
     answer = client.post(f"{API}/uploads", content=b"x", headers={"X-Filename": name})
     assert answer.status_code == 415
     with pytest.raises(ScanError):
-        kept_suffix(name)
+        safe_suffix(name)
     assert not files_of(client)
 
 
@@ -388,9 +388,9 @@ def test_a_running_job_is_cancelled_for_good(client: httpx.Client, shared_data: 
     name = {"X-Filename": "a.nii.gz"}
     started = client.post(f"{API}/uploads", content=next(content).read_bytes(), headers=name)
     job = started.json()["job"]
-    desk = client.app.state.service.desk  # type: ignore[attr-defined]
+    queue = client.app.state.service.queue  # type: ignore[attr-defined]
     wait_for(lambda: client.get(f"{API}/jobs/{job}").json()["stage"] == "preparing")
-    process = desk._worker[0].pid
+    process = queue._worker[0].pid
     assert client.delete(f"{API}/jobs/{job}").status_code == 200
     told = ended(client, job)
     assert told["state"] == "cancelled"
@@ -425,7 +425,7 @@ def test_a_job_that_takes_too_long_is_stopped_and_an_old_upload_forgotten(
         assert told["state"] == "failed"
         assert "was stopped" in told["message"]
         time.sleep(1.2)
-        client.app.state.service.desk.sweep()  # type: ignore[attr-defined]
+        client.app.state.service.queue.sweep()  # type: ignore[attr-defined]
         assert client.get(f"{API}/jobs/{told['job']}").status_code == 404
         assert not files_of(client)
 
@@ -439,7 +439,7 @@ def test_folders_of_a_killed_service_are_removed_by_the_next(
     (left / "job" / "scan.nii.gz").write_bytes(b"patient")
     other = tmp_path / f"braincase-web-{os.getppid()}-uploads-y"
     other.mkdir()
-    mine = private.private_folder("uploads")
+    mine = private_folders.private_folder("uploads")
     assert not left.exists()
     assert other.exists()
     assert mine.stat().st_mode & 0o077 == 0

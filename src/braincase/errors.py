@@ -6,8 +6,10 @@
     ├── UsageError            exit code 2: the command or call was wrong
     │   └── ParameterError    a parameter of it cannot be used as it is
     │       ├── FilterError   it is a filter that cannot be understood
-    │       └── UnknownCaseError  it names a case that the gallery does not have
+    │       ├── UnknownCaseError  it names a case that the gallery does not have
+    │       └── MissingLabelsError  it needs labels of the query that are not known
     ├── ScanError             one scan cannot be used (a cohort goes on without it)
+    │   └── OtherImageError   it shows something other than a T1-weighted human head
     ├── LostProcessError      a working process was killed from outside (out of memory)
     ├── CohortError           a cohort on disk is missing, damaged or does not fit
     ├── LeakError             a subject stands on two sides of a split
@@ -77,8 +79,16 @@ class UnknownCaseError(ParameterError):
     """A parameter names a case that is not in the gallery; `found` is ``no scan 'ID'``."""
 
 
+class MissingLabelsError(ParameterError):
+    """A parameter needs labels of the query, such as age and sex, that are not known."""
+
+
 class ScanError(BraincaseError):
     """One scan cannot be read or is no T1-weighted human head."""
+
+
+class OtherImageError(ScanError):
+    """An image shows something other than a T1-weighted human head: `found` says what."""
 
 
 class LostProcessError(BraincaseError):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import read_image
-from braincase.errors import BraincaseError, GalleryError, UsageError
+from braincase.errors import BraincaseError, TooFewPeopleError, UsageError
 from braincase.files import atomic_write
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import columns_of_labels
@@ -126,7 +126,7 @@ def normal_of(
 
     Raises
     ------
-    GalleryError
+    TooFewPeopleError
         If there are too few controls.
     """
     info = gallery.info(as_of)
@@ -162,7 +162,7 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
     cases = [people[i] for i in np.flatnonzero(chosen)[:MOST_CONTROLS]]
     if len(cases) < FEWEST_CONTROLS:
         found = f"{len(cases)} controls with age, sex and image"
-        raise GalleryError(
+        raise TooFewPeopleError(
             gallery.info(version).url, found, f"{FEWEST_CONTROLS} to say what is normal"
         )
     with progress_if_slow("learning what is normal", len(cases)) as advance:

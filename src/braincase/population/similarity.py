@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import GalleryError, ParameterError
-from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
+from braincase.errors import MissingLabelsError, TooFewPeopleError
+from braincase.gallery import Query, SearchResult, StoredCase, hit_of
+from braincase.gallery.interface import Gallery
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
 from braincase.population.cache import cached
 from braincase.population.controls import terms_of_labels
@@ -112,7 +113,7 @@ def disease_axes_of(
 
     Raises
     ------
-    GalleryError
+    TooFewPeopleError
         If it has too few controls, or no kind of patient often enough.
     """
     version = gallery.info(as_of).version
@@ -121,13 +122,13 @@ def disease_axes_of(
         people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
         try:
             return _learned(people, column)
-        except GalleryError as error:
+        except TooFewPeopleError as error:
             return {"missing": error.found}
 
     told = cached(gallery, version, "split", {"column": column}, learn)
     if "missing" in told:
         expected = f"{FEWEST_CONTROLS} controls and {FEWEST_PATIENTS} patients of one kind"
-        raise GalleryError(gallery.info(version).url, told["missing"], expected)
+        raise TooFewPeopleError(gallery.info(version).url, told["missing"], expected)
     names = ("coefficients", "deviation", "directions", "patterns")
     arrays = {name: np.array(told[name], np.float64) for name in names}
     return DiseaseAxes(**arrays, kinds=tuple(told["kinds"]), controls=told["controls"])
@@ -142,7 +143,7 @@ def _learned(people: Sequence[StoredCase], column: str) -> dict[str, Any]:
     if normal.sum() < FEWEST_CONTROLS or not kinds:
         most = int(counts.max(initial=0))
         found = f"{int(normal.sum())} controls with age and sex, at most {most} patients of a kind"
-        raise GalleryError(column, found)
+        raise TooFewPeopleError(column, found)
     codes = np.stack([case.code for case in known]).astype(np.float64)
     terms = np.array([terms_of_labels(case.labels) for case in known])
     coefficients = np.linalg.lstsq(terms[normal], codes[normal], rcond=None)[0]
@@ -218,12 +219,12 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
     ------
     UsageError
         If the query's age or sex is not known.
-    GalleryError
+    TooFewPeopleError
         If the gallery has too few controls or patients.
     """
     if not knows_age_and_sex(query.labels):
         advice = "Tell them with --age and --sex."
-        raise ParameterError("similar_by", "age or sex of the query unknown", "both", advice)
+        raise MissingLabelsError("similar_by", "age or sex of the query unknown", "both", advice)
     split = disease_axes_of(gallery, result.gallery_version)
     code = np.asarray(query.code, np.float32)
     everyone = gallery.nearest(

@@ -18,7 +18,7 @@ from braincase.cohort.derivatives import (
     resolution_of,
     sidecar_path,
 )
-from braincase.errors import ScanError, UsageError
+from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json
 from braincase.labels import Value
@@ -137,7 +137,8 @@ def _read_raw(
         tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
-        raise ScanError(path, "; ".join(quality.reasons), "a T1-weighted human head")
+        error = OtherImageError if quality.is_other_image else ScanError
+        raise error(path, "; ".join(quality.reasons), "a T1-weighted human head")
     notes = (*quality.reasons, *_recipe_notes(canonical_json(prepared.recipe), recipe))
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
     return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import GalleryError, UsageError
-from braincase.gallery import Code, Gallery, StoredCase
+from braincase.errors import TooFewPeopleError, UsageError
+from braincase.gallery import Code, StoredCase
+from braincase.gallery.interface import Gallery
 from braincase.labels import value_text
 
 #: How far marked examples pull the query towards them, and push it away (Rocchio 1971).
@@ -95,7 +96,7 @@ def learn_direction(
     ------
     UsageError
         If the column is no number.
-    GalleryError
+    TooFewPeopleError
         If there are too few people to tell.
     """
     cases = gallery.one_scan_each(most_people, seed, as_of)
@@ -105,7 +106,9 @@ def learn_direction(
     design = _design(used, column, adjust)
     rank = np.linalg.matrix_rank(design)
     if rank < design.shape[1] or len(used) < 3 * design.shape[1]:
-        raise GalleryError(column, f"{len(used)} people", "more, of different kinds, to learn from")
+        raise TooFewPeopleError(
+            column, f"{len(used)} people", "more, of different kinds, to learn from"
+        )
     codes = np.stack([case.code for case in used]).astype(np.float64)
     slopes = np.linalg.lstsq(design, codes, rcond=None)[0]
     return Direction(column, slopes[1], len(used))

@@ -1,4 +1,4 @@
-"""The application: the list of routes is the site map, and every failure has its answer here."""
+"""The FastAPI application: a table of routes, and exception handlers for every failure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
+from starlette.types import Lifespan
 
 from braincase.errors import BraincaseError
 from braincase.purpose import PURPOSE
@@ -20,10 +22,9 @@ from braincase.web import schema
 from braincase.web.image_responses import NIFTI
 from braincase.web.middleware import Guard, failure
 from braincase.web.problems import Problem, problem_of
-from braincase.web.routes import cases, pages, searches, session, uploads
-from braincase.web.routes import explanations as maps
-from braincase.web.security.gate import Watcher
-from braincase.web.service import Here, open_service
+from braincase.web.routes import cases, explanations, pages, searches, session, uploads
+from braincase.web.security.gate import MetricsAccess
+from braincase.web.service import CurrentService, open_service
 from braincase.web.service_settings import ServiceSettings
 
 PREFIX = "/api/v1"
@@ -33,7 +34,7 @@ EVENTS, METRICS = "text/event-stream", "text/plain; version=0.0.4"
 
 @dataclass(frozen=True)
 class Route:
-    """One line of the site map.
+    """One route of the REST service.
 
     Parameters
     ----------
@@ -51,15 +52,15 @@ class Route:
 
     method: str
     path: str
-    endpoint: Callable[..., Any]
+    endpoint: Callable[..., object]
     fails: tuple[int, ...] = ()
     sends: str = ""
     status: int = 200
 
 
-def health() -> schema.Health:
-    """Say that the service is up."""
-    return schema.Health(version=__version__)
+def health() -> schema.HealthBody:
+    """Health check: the service is up."""
+    return schema.HealthBody(version=__version__)
 
 
 ROUTES = (
@@ -68,7 +69,7 @@ ROUTES = (
     Route("POST", "/login", session.login, (401, 404)),
     Route("POST", "/logout", session.logout, (401,)),
     Route("GET", "/gallery", cases.gallery, (401,)),
-    Route("GET", "/gallery/map", maps.gallery_map, (401, 404)),
+    Route("GET", "/gallery/map", explanations.gallery_map, (401, 404)),
     Route("GET", "/cases", cases.list_cases, (401,)),
     Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
@@ -91,16 +92,32 @@ ROUTES = (
     Route("GET", "/searches/{search}", searches.again, (401, 404, 409, 422)),
     Route("GET", "/searches/{search}/report.html", searches.report, (401, 404, 409, 422), HTML),
     Route("GET", "/searches/{search}/cases.tsv", searches.cases_tsv, (401, 404, 409, 422), TSV),
-    Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", maps.deviation_map,
+    Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", explanations.deviation_map,
           (401, 404, 409, 422), NIFTI),
-    Route("GET", "/searches/{search}/maps/{scan_id}/{kind}.nii.gz", maps.explaining_map,
+    Route("GET", "/searches/{search}/maps/{scan_id}/{kind}.nii.gz", explanations.explaining_map,
           (401, 404, 409, 422), NIFTI),
-    Route("GET", "/regions", maps.regions, (401,)),
-    Route("GET", "/regions/atlas.nii.gz", maps.atlas, (401, 404), NIFTI),
-    Route("GET", "/regions/template.nii.gz", maps.template, (401, 404), NIFTI),
+    Route("GET", "/regions", explanations.regions, (401,)),
+    Route("GET", "/regions/atlas.nii.gz", explanations.atlas, (401, 404), NIFTI),
+    Route("GET", "/regions/template.nii.gz", explanations.template, (401, 404), NIFTI),
 )  # fmt: skip
 #: What any route may answer: wrong usage, a forged request, too many requests, not now.
 ALWAYS = (400, 403, 429, 503)
+
+
+class _RestService(FastAPI):
+    """A FastAPI application whose OpenAPI schema holds only what it really answers."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the schema without FastAPI's 422: what cannot be understood is a 400 here."""
+        openapi = super().openapi()
+        for path in openapi["paths"].values():
+            for operation in path.values():
+                assumed = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(assumed):
+                    del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            openapi["components"]["schemas"].pop(name, None)
+        return openapi
 
 
 def build_app(settings: ServiceSettings) -> FastAPI:
@@ -118,7 +135,17 @@ def build_app(settings: ServiceSettings) -> FastAPI:
         yield
         service.close()
 
-    app = FastAPI(
+    app = routed_app(lifespan)
+    app.state.service = service
+    pages.add_pages(app, settings.static)
+    app.add_middleware(Guard, service=service)
+    _answer_failures(app)
+    return app
+
+
+def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Return the application with all routes and its OpenAPI schema, but without a gallery."""
+    app = _RestService(
         title="Braincase",
         summary=f"Similar-case search for 3D brain MRI. {PURPOSE}",
         version="1",
@@ -128,33 +155,16 @@ def build_app(settings: ServiceSettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.service = service
     for route in ROUTES:
         _add(app, route)
     app.add_api_route("/metrics", metrics, response_class=PlainTextResponse,
                       responses=_failures((401,)), operation_id="metrics")  # fmt: skip
-    pages.add_pages(app, settings.static)
-    app.add_middleware(Guard, service=service)
-    _answer_failures(app)
-    app.openapi_schema = _true_schema(app.openapi())
     return app
 
 
-def _true_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take out the answers that FastAPI assumes: what cannot be understood is a 400 here."""
-    for path in schema["paths"].values():
-        for operation in path.values():
-            assumed = operation["responses"].get("422", {}).get("content", {})
-            if "HTTPValidationError" in str(assumed):
-                del operation["responses"]["422"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(name, None)
-    return schema
-
-
-def metrics(here: Here, allowed: Watcher) -> PlainTextResponse:
-    """Tell Prometheus how much is asked and how fast it is answered."""
-    return PlainTextResponse(here.metrics.text(), media_type=METRICS)
+def metrics(service: CurrentService, _: MetricsAccess) -> PlainTextResponse:
+    """Send the Prometheus metrics: how much is asked, and how fast it is answered."""
+    return PlainTextResponse(service.metrics.text(), media_type=METRICS)
 
 
 def _add(app: FastAPI, route: Route) -> None:
@@ -166,20 +176,23 @@ def _add(app: FastAPI, route: Route) -> None:
     if route.sends == NIFTI:
         responses[206] = {"description": "The range asked for.", "content": {NIFTI: {}}}
         responses[416] = {"description": "There is no such range."}
-    options: dict[str, Any] = {"response_class": Response} if route.sends else {}
-    app.add_api_route(
+    add = partial(
+        app.add_api_route,
         PREFIX + route.path,
         route.endpoint,
         methods=[route.method],
         status_code=route.status,
         responses=responses,
         operation_id=route.endpoint.__name__,
-        **options,
     )
+    if route.sends:
+        add(response_class=Response)
+    else:
+        add()
 
 
 def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schema.Failure} for status in sorted({*ALWAYS, *statuses})}
+    return {status: {"model": schema.FailureBody} for status in sorted({*ALWAYS, *statuses})}
 
 
 def _answer_failures(app: FastAPI) -> None:
@@ -190,7 +203,7 @@ def _answer_failures(app: FastAPI) -> None:
         return failure(problem)
 
     @app.exception_handler(BraincaseError)
-    def _known(_: Request, error: BraincaseError) -> Response:
+    def _expected(_: Request, error: BraincaseError) -> Response:
         return failure(problem_of(error))
 
     @app.exception_handler(RequestValidationError)
@@ -217,8 +230,8 @@ def _answer_failures(app: FastAPI) -> None:
 
 def _in_words(error: RequestValidationError) -> str:
     """Return the first things wrong with a request, without repeating what was sent."""
-    told = [
+    faults = [
         f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {fault['msg']}"
         for fault in error.errors()[:3]
     ]
-    return "The request cannot be understood: " + "; ".join(told)
+    return "The request cannot be understood: " + "; ".join(faults)

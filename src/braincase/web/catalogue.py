@@ -1,4 +1,4 @@
-"""All cases of one gallery version at once: to list, to describe the columns, to draw the map."""
+"""A cached listing of the newest gallery version: cases, columns, and principal components."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from braincase.web import schema
 
 #: Values of a text column that are listed.
 MOST_VALUES = 50
-#: Filters whose cases are kept, for one version of the gallery.
-KEPT_FILTERS = 32
+#: Filters whose cases are cached, for one version of the gallery.
+CACHED_FILTERS = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Cases in two dimensions: `places` has shape (n_cases, 2).
+    """A projection of codes on two principal components: `places` has shape (n_cases, 2).
 
     `mean` of shape (n_cells,) and `axes` of shape (2, n_cells) project any other code.
     """
@@ -34,20 +34,20 @@ class Layout:
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
 
-    def parse_url(self, code: NDArray[np.floating]) -> tuple[float, float]:
-        """Return where a code, shape (n_cells,), lies."""
+    def project(self, code: NDArray[np.floating]) -> tuple[float, float]:
+        """Return the coordinates of a code, shape (n_cells,)."""
         x, y = self.axes @ (code.astype(np.float64) - self.mean)
         return float(x), float(y)
 
 
 class Catalogue:
-    """The cases of a gallery's newest version, read again when it changes."""
+    """An LRU cache of the newest version's cases by filter, emptied when the gallery changes."""
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._lock = threading.Lock()
         self._version = -1
-        self._kept: OrderedDict[str, tuple[StoredCase, ...]] = OrderedDict()
+        self._cases_by_filter: OrderedDict[str, tuple[StoredCase, ...]] = OrderedDict()
         self._layout: Layout | None = None
 
     def cases(self, where: str = "") -> tuple[int, tuple[StoredCase, ...]]:
@@ -61,24 +61,26 @@ class Catalogue:
         with self._lock:
             info = self._gallery.info()
             if info.version != self._version:
-                self._kept.clear()
+                self._cases_by_filter.clear()
                 self._version, self._layout = info.version, None
-            if where not in self._kept:
+            if where not in self._cases_by_filter:
                 # Every case is among the n nearest to any place.
-                found = self._gallery.nearest(
+                neighbours = self._gallery.nearest(
                     np.zeros(info.n_dimensions, np.float32),
                     max(info.cases, 1),
                     where=where,
                     as_of=info.version,
                 )
-                self._kept[where] = tuple(sorted(found.cases, key=lambda case: case.scan_id))
-                if len(self._kept) > KEPT_FILTERS:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(where)
-            return self._version, self._kept[where]
+                self._cases_by_filter[where] = tuple(
+                    sorted(neighbours.cases, key=lambda case: case.scan_id)
+                )
+                if len(self._cases_by_filter) > CACHED_FILTERS:
+                    self._cases_by_filter.popitem(last=False)
+            self._cases_by_filter.move_to_end(where)
+            return self._version, self._cases_by_filter[where]
 
     def layout(self) -> tuple[int, tuple[StoredCase, ...], Layout]:
-        """Return version, cases and their first two principal components, kept a version long."""
+        """Return version, cases and their first two principal components, cached for a version."""
         version, cases = self.cases()
         with self._lock:
             if self._layout is not None and self._version == version:
@@ -105,15 +107,15 @@ def lay_out(codes: NDArray[np.floating]) -> Layout:
     return Layout(places, (float(explained[0]), float(explained[1])), centre, axes)
 
 
-def describe_columns(cases: tuple[StoredCase, ...]) -> list[schema.Column]:
+def describe_columns(cases: tuple[StoredCase, ...]) -> list[schema.ColumnBody]:
     """Return the name, kind and range of every label."""
     described = []
     for name, column in columns_of_labels([case.labels for case in cases]).items():
-        known = column.present()
+        is_present = column.present()
         if isinstance(column, NumberColumn):
-            numbers = column.values[known]
+            numbers = column.values[is_present]
             described.append(
-                schema.Column(
+                schema.ColumnBody(
                     name=name,
                     kind="number",
                     values=None,
@@ -122,24 +124,24 @@ def describe_columns(cases: tuple[StoredCase, ...]) -> list[schema.Column]:
                 )
             )
         else:
-            counts = Counter(str(column.texts[index]) for index in column.indices[known])
+            counts = Counter(str(column.texts[index]) for index in column.indices[is_present])
             values = sorted(value for value, _ in counts.most_common(MOST_VALUES))
-            described.append(schema.Column(name=name, kind="text", values=values))
+            described.append(schema.ColumnBody(name=name, kind="text", values=values))
     return described
 
 
-def case_record(case: StoredCase) -> schema.Case:
-    """Return what is told of a case: never its code."""
-    return schema.Case(
+def case_body(case: StoredCase) -> schema.CaseBody:
+    """Return a case as JSON: never its code."""
+    return schema.CaseBody(
         scan_id=case.scan_id,
         subject=case.subject,
         session=case.session,
-        labels={name: plain(value) for name, value in case.labels.items()},
+        labels={name: finite(value) for name, value in case.labels.items()},
     )
 
 
-def plain(value: Value) -> Value:
-    """Return a label as JSON can say it."""
+def finite(value: Value) -> Value:
+    """Return a label, None for a number that is not finite: JSON has no NaN."""
     return value if not isinstance(value, float) or np.isfinite(value) else None
 
 

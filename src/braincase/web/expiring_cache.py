@@ -1,4 +1,4 @@
-"""A few things kept in memory for a while, the least recently used given up first."""
+"""An LRU cache with expiry: the least recently used entry is evicted first."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ T = TypeVar("T")
 
 
 class ExpiringCache(Generic[T]):
-    """At most `most` things, each for `seconds` after its last use; safe among threads."""
+    """An LRU cache of at most `most` values, each for `seconds` after its last use; thread-safe."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most, self._seconds = most, seconds
-        self._held: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> T | None:
-        """Return a thing if it is still kept."""
+        """Return the value of a key if it is still cached."""
         with self._lock:
-            self._forget_old()
-            found = self._held.pop(key, None)
-            if found is None:
+            self._evict_old()
+            entry = self._entries.pop(key, None)
+            if entry is None:
                 return None
-            self._held[key] = (time.monotonic(), found[1])
-            return found[1]
+            self._entries[key] = (time.monotonic(), entry[1])
+            return entry[1]
 
-    def put(self, key: str, thing: T) -> T:
-        """Keep a thing, and return it."""
+    def put(self, key: str, value: T) -> T:
+        """Cache a value, and return it."""
         with self._lock:
-            self._held.pop(key, None)
-            self._held[key] = (time.monotonic(), thing)
-            self._forget_old()
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        return thing
+            self._entries.pop(key, None)
+            self._entries[key] = (time.monotonic(), value)
+            self._evict_old()
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        return value
 
     def drop(self, key: str) -> None:
-        """Give a thing up."""
+        """Evict the value of a key."""
         with self._lock:
-            self._held.pop(key, None)
+            self._entries.pop(key, None)
 
     def drop_where(self, wanted: Callable[[T], bool]) -> None:
-        """Give up all things of a kind."""
+        """Evict every value of a kind."""
         with self._lock:
-            for key in [key for key, (_, thing) in self._held.items() if wanted(thing)]:
-                del self._held[key]
+            for key in [key for key, (_, value) in self._entries.items() if wanted(value)]:
+                del self._entries[key]
 
-    def _forget_old(self) -> None:
+    def _evict_old(self) -> None:
         oldest = time.monotonic() - self._seconds
-        while self._held and next(iter(self._held.values()))[0] < oldest:
-            self._held.popitem(last=False)
+        while self._entries and next(iter(self._entries.values()))[0] < oldest:
+            self._entries.popitem(last=False)

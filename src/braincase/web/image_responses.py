@@ -1,4 +1,4 @@
-"""Volumes as files with ranges and entity tags, and planes of them as PNG."""
+"""HTTP responses with range requests and ETags: NIfTI files, and slices as PNG."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def tag_of(*parts: object) -> str:
     return '"' + hashlib.sha256(repr(parts).encode()).hexdigest()[:32] + '"'
 
 
-def known_already(request: Request, tag: str) -> bool:
-    """Say whether the browser has this very content."""
-    held = request.headers.get("if-none-match", "")
-    return tag in (part.strip().removeprefix("W/") for part in held.split(","))
+def not_modified(request: Request, tag: str) -> bool:
+    """Return whether the browser has this very content (If-None-Match)."""
+    tags = request.headers.get("if-none-match", "")
+    return tag in (part.strip().removeprefix("W/") for part in tags.split(","))
 
 
 def file_response(request: Request, path: Path, media_type: str = NIFTI) -> Response:
@@ -51,7 +51,7 @@ def file_response(request: Request, path: Path, media_type: str = NIFTI) -> Resp
         raise not_found("image of this case; perhaps its cohort has been moved") from None
     tag = tag_of(path.name, stat.st_mtime_ns, stat.st_size)
     headers = {"ETag": tag, "Cache-Control": CACHING}
-    if known_already(request, tag):
+    if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
     return FileResponse(path, headers=headers, media_type=media_type, stat_result=stat)
 
@@ -59,7 +59,7 @@ def file_response(request: Request, path: Path, media_type: str = NIFTI) -> Resp
 def png_response(request: Request, tag: str, picture: bytes) -> Response:
     """Answer with a PNG picture."""
     headers = {"ETag": tag, "Cache-Control": CACHING}
-    if known_already(request, tag):
+    if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(picture, media_type="image/png", headers=headers)
 
@@ -97,9 +97,9 @@ def _png(picture: NDArray[np.uint8], white: float, pixels: int) -> bytes:
     if factor != 1:
         size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
         image = image.resize(size, Image.Resampling.BICUBIC)
-    held = io.BytesIO()
-    image.save(held, "PNG")
-    return held.getvalue()
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def _white(values: NDArray[np.uint8]) -> float:

@@ -1,7 +1,7 @@
-"""What every request passes before anything reads it: the host's name, the origin, size and rate.
+"""ASGI middleware: host, origin, body size and rate of every request; headers of every answer.
 
-And what every answer carries: headers that keep a browser from running, framing, sniffing or
-sending on anything that is not ours.
+The checks run before anything reads the request. The headers keep a browser from running, framing,
+sniffing or sending on anything that is not ours.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ BODY_S = 20.0
 
 
 def failure(problem: Problem) -> JSONResponse:
-    """Return the answer to a request that failed."""
+    """Return the JSON response of a failed request."""
     headers = {"Retry-After": str(problem.retry_s)} if problem.retry_s else None
     content = {"error": problem.error, "message": problem.message}
     return JSONResponse(content, problem.status, headers)
 
 
 class Guard:
-    """Stands around the whole application."""
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Check a request, then pass it on or answer it with an error."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""How much is asked and how fast it is answered, in Prometheus' words."""
+"""Prometheus metrics: how much is asked, and how fast it is answered."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 class _Uploads(Collector):
     """Reads the number of uploads in each state when it is asked."""
 
-    def __init__(self, desk: UploadQueue | None) -> None:
-        self._desk = desk
+    def __init__(self, queue: UploadQueue | None) -> None:
+        self._queue = queue
 
     def collect(self) -> Iterable[Metric]:
         """Yield the numbers."""
         family = GaugeMetricFamily("braincase_uploads", "Uploads by state.", labels=["state"])
-        for state, count in (self._desk.counts() if self._desk else {}).items():
+        for state, count in (self._queue.counts() if self._queue else {}).items():
             family.add_metric([state], count)
         yield family
 
@@ -30,9 +30,9 @@ class _Uploads(Collector):
 class Metrics:
     """The numbers of one service; labels are routes, never the paths asked for."""
 
-    def __init__(self, desk: UploadQueue | None) -> None:
+    def __init__(self, queue: UploadQueue | None) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Uploads(desk))
+        self._registry.register(_Uploads(queue))
         names = ["method", "route", "status"]
         self.requests = Counter(
             "braincase_requests_total", "Requests answered.", names, registry=self._registry

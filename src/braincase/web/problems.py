@@ -1,4 +1,4 @@
-"""Every way a request can fail, as one record with a status that fits and a plain sentence."""
+"""HTTP errors: every failure as a status code, a name for programs and a plain sentence."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from braincase.errors import (
     BraincaseError,
     FingerprintError,
     GalleryError,
+    MissingLabelsError,
+    OtherImageError,
     ParameterError,
     ScanError,
+    TooFewPeopleError,
     UnknownCaseError,
     UsageError,
 )
@@ -20,7 +23,7 @@ PARAMETERS = {"where": "The filter", "regions": "The region", "as_of": "The vers
 
 
 class Problem(Exception):
-    """A request that cannot be carried out.
+    """An HTTP error: a request that cannot be carried out.
 
     Parameters
     ----------
@@ -40,36 +43,41 @@ class Problem(Exception):
 
 
 def not_found(what: str) -> Problem:
-    """Return the problem of something that is not here."""
+    """Return the 404 of something that is not here."""
     return Problem(404, "not_found", f"There is no {what}.")
 
 
 def problem_of(error: BraincaseError) -> Problem:
-    """Turn an error of the library into a problem; no path of this machine gets out."""
+    """Map an error of the library to a status code; no path of this machine gets out."""
     if isinstance(error, ScanError):
         return Problem(422, "scan_refused", scan_message(error))
     if isinstance(error, FingerprintError):
-        return Problem(409, "other_model", told(error, "The scan and the gallery"))
+        return Problem(409, "other_model", sentence(error, "The scan and the gallery"))
+    if isinstance(error, TooFewPeopleError):
+        text = f"This gallery is too small for such a search: {clean(error.found)}."
+        return Problem(409, "too_few", text)
     if isinstance(error, GalleryError):
-        return Problem(503, "gallery", told(error, "The gallery"), 5)
+        return Problem(503, "gallery", sentence(error, "The gallery"), 5)
     if isinstance(error, UnknownCaseError):
         return Problem(404, "not_found", f"There is {error.found} in this gallery.")
+    if isinstance(error, MissingLabelsError):
+        text = "To rank by anatomy or abnormality, age and sex (F or M) of the query must be known."
+        return Problem(400, "needs_age", text)
     if isinstance(error, ParameterError):
-        return Problem(400, "usage", told(error, PARAMETERS.get(error.where, error.where)))
+        return Problem(400, "usage", sentence(error, PARAMETERS.get(error.where, error.where)))
     if isinstance(error, UsageError):
-        return Problem(400, "usage", told(error, "The request"))
-    return Problem(503, "unavailable", told(error, "The service"), 5)
+        return Problem(400, "usage", sentence(error, "The request"))
+    return Problem(503, "unavailable", sentence(error, "The service"), 5)
 
 
-def scan_message(error: BraincaseError) -> str:
-    """Return what to tell a radiologist about a scan that was refused."""
-    found = clean(error.found)
-    if found.startswith("looks like "):
-        return f"This {found}. A T1-weighted MRI of a human head is needed."
-    return told(error, "This scan")
+def scan_message(error: ScanError) -> str:
+    """Return what a radiologist is told about a scan that was refused."""
+    if isinstance(error, OtherImageError):
+        return f"This {clean(error.found)}. A T1-weighted MRI of a human head is needed."
+    return sentence(error, "This scan")
 
 
-def told(error: BraincaseError, subject: str) -> str:
+def sentence(error: BraincaseError, subject: str) -> str:
     """Return an error as one sentence about a subject, without paths."""
     line = f"{subject}: {clean(error.found)}"
     if error.expected:

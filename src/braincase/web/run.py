@@ -1,4 +1,4 @@
-"""Start the service and keep it running until Ctrl-C."""
+"""Run the ASGI server (uvicorn) until Ctrl-C."""
 
 from __future__ import annotations
 

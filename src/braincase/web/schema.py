@@ -1,4 +1,4 @@
-"""Everything the service says and is asked, as pydantic models: the OpenAPI schema is made of them.
+"""The JSON contract: pydantic models of all requests and answers, from which OpenAPI is made.
 
 Version 1. A field is only ever added. The answer to a search is the record that
 `braincase search --json` prints, with the search's identity in front.
@@ -13,40 +13,45 @@ from pydantic import BaseModel, ConfigDict, Field
 #: One value of a case's labels.
 Value = str | float | int | None
 Role = Literal["reader", "curator", "admin"]
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 #: Codes of real scans stay far within this; beyond it distances overflow.
 CodeNumber = Annotated[float, Field(ge=-1e6, le=1e6)]
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,59}$")]
 ScanId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Record(BaseModel):
-    """What all records share."""
+class Body(BaseModel):
+    """A JSON object of the service, without unknown fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    In an answer every field is there, those with a default as well, and OpenAPI says so.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
 
-class Grown(Record):
-    """A record made elsewhere in the library, which may learn to say more."""
+class OpenBody(Body):
+    """A JSON object made elsewhere in the library, which may have more fields."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
 
-class Failure(Record):
+class FailureBody(Body):
     """Why a request was not carried out."""
 
     error: str = Field(description="A name for programs.")
     message: str = Field(description="One line for a radiologist.")
 
 
-class Health(Record):
+class HealthBody(Body):
     """The service is up."""
 
     status: Literal["ok"] = "ok"
     version: str
 
 
-class Me(Record):
+class MeBody(Body):
     """Who is asking."""
 
     user: str
@@ -55,14 +60,14 @@ class Me(Record):
     login: bool = Field(description="Whether this service knows users with passwords.")
 
 
-class Login(Record):
+class LoginRequest(Body):
     """A user's name and password."""
 
     user: Annotated[str, Field(min_length=1, max_length=200)]
     password: Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class Column(Record):
+class ColumnBody(Body):
     """One column of the gallery, to filter and colour by."""
 
     name: str
@@ -72,7 +77,7 @@ class Column(Record):
     maximum: float | None = None
 
 
-class GalleryRecord(Record):
+class GalleryBody(Body):
     """What the gallery holds now."""
 
     name: str
@@ -82,13 +87,13 @@ class GalleryRecord(Record):
     fingerprint: str
     resolution_mm: int
     label: str | None
-    columns: list[Column]
+    columns: list[ColumnBody]
     can_upload: bool
     regions: list[str]
     simulated: bool | None = Field(description="True where all people are simulated.")
 
 
-class Point(Record):
+class PointBody(Body):
     """One case on the map."""
 
     scan_id: str
@@ -98,25 +103,25 @@ class Point(Record):
     value: Value
 
 
-class Place(Record):
+class PlaceBody(Body):
     """Where the query lies on the map."""
 
     x: float
     y: float
 
 
-class Map(Record):
+class MapBody(Body):
     """All cases in two dimensions: the first principal components of their codes."""
 
     version: int
     columns: list[str]
     colour: str | None
     explained: list[float] = Field(description="Share of the variance on x and y.")
-    points: list[Point]
-    query: Place | None = Field(description="Of the search that was named.")
+    points: list[PointBody]
+    query: PlaceBody | None = Field(description="Of the search that was named.")
 
 
-class Case(Record):
+class CaseBody(Body):
     """One scan in the gallery."""
 
     scan_id: str
@@ -125,16 +130,16 @@ class Case(Record):
     labels: dict[str, Value]
 
 
-class Cases(Record):
+class CasesBody(Body):
     """Some of the cases that a filter leaves."""
 
     total: int
     version: int
-    cases: list[Case]
+    cases: list[CaseBody]
 
 
-class NewCaseRequest(Record):
-    """A curator's wish to keep an uploaded scan as a case."""
+class NewCaseRequest(Body):
+    """A curator's request to add an uploaded scan as a case."""
 
     upload: Annotated[str, Field(max_length=64)]
     scan_id: Annotated[
@@ -145,7 +150,7 @@ class NewCaseRequest(Record):
     labels: Annotated[dict[LabelName, Value], Field(max_length=100)] = Field(default_factory=dict)
 
 
-class Changed(Record):
+class ChangeBody(Body):
     """What a curator's change did; `version` names the gallery after it."""
 
     version: int
@@ -154,31 +159,31 @@ class Changed(Record):
     duplicates: list[str] = Field(description="Cases with the very same image.")
 
 
-class Job(Record):
+class JobBody(Body):
     """The preparation of an uploaded scan."""
 
     job: str
-    state: State
+    state: JobState
     stage: str
     progress: Annotated[float, Field(ge=0, le=1)]
     message: str
     notes: list[str]
 
 
-class Started(Record):
+class StartedBody(Body):
     """A job that has been accepted."""
 
     job: str
 
 
-class RegionWish(Record):
+class RegionRequest(Body):
     """A region to compare, and how much it counts."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
 
-class SearchRequest(Record):
+class SearchRequest(Body):
     """What to look for: exactly one of `case`, `upload` and `code`."""
 
     case: ScanId | None = None
@@ -187,7 +192,7 @@ class SearchRequest(Record):
     k: Annotated[int, Field(ge=1, le=1000)] = 10
     where: Annotated[str, Field(max_length=2000)] = ""
     subject: Annotated[str, Field(max_length=200)] | None = None
-    regions: Annotated[list[RegionWish], Field(max_length=50)] = Field(default_factory=list)
+    regions: Annotated[list[RegionRequest], Field(max_length=50)] = Field(default_factory=list)
     as_of: Annotated[int, Field(ge=0, le=2**53)] | None = None
     plus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
     minus: Annotated[list[ScanId], Field(max_length=100)] = Field(default_factory=list)
@@ -205,7 +210,7 @@ class SearchRequest(Record):
     ] = False
 
 
-class Visit(Record):
+class VisitBody(Body):
     """A later visit of a hit's person."""
 
     scan_id: str
@@ -216,7 +221,7 @@ class Visit(Record):
     score: Value
 
 
-class HitRecord(Record):
+class HitBody(Body):
     """One similar case."""
 
     rank: int
@@ -228,7 +233,7 @@ class HitRecord(Record):
     labels: dict[str, Value]
 
 
-class Normality(Grown):
+class NormalityBody(OpenBody):
     """How far a person is from normal for age and sex, and how differently from the query."""
 
     controls: int | None
@@ -237,20 +242,20 @@ class Normality(Grown):
     abnormal: list[tuple[str, float]] | None
 
 
-class AnsweredHit(HitRecord):
+class AnsweredHitBody(HitBody):
     """One similar case and what is known of it."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     regions: list[tuple[str, float]] = Field(description="Largest shares of the distance.")
     likeness: list[tuple[str, float]] = Field(
         description="Parts of the brain, most alike first; 1: as different as two people usually."
     )
-    outcome: list[Visit] = Field(description="Later visits of this person.")
-    normality: Normality | None = None
+    outcome: list[VisitBody] = Field(description="Later visits of this person.")
+    normality: NormalityBody | None = None
 
 
-class Share(Record):
+class ShareBody(Body):
     """How many of the neighbours have one value of the label, with a 95 % interval."""
 
     value: str
@@ -260,7 +265,7 @@ class Share(Record):
     probability: float | None = None
 
 
-class Calibrated(Grown):
+class CalibrationBody(OpenBody):
     """On how many people the probabilities rest, and how good they are (Brier score)."""
 
     people: int
@@ -269,19 +274,19 @@ class Calibrated(Grown):
     brier_after: float
 
 
-class NeighboursRecord(Grown):
+class NeighboursBody(OpenBody):
     """What the neighbours' labels say."""
 
     label: str
     people: int
     unknown: int
-    shares: list[Share]
+    shares: list[ShareBody]
     probabilities: dict[str, float] | None = None
-    calibration: Calibrated | None = None
+    calibration: CalibrationBody | None = None
     text: list[str] = Field(default_factory=list)
 
 
-class TypicalityRecord(Grown):
+class TypicalityBody(OpenBody):
     """Whether the gallery has any similar case."""
 
     p_value: float
@@ -291,13 +296,13 @@ class TypicalityRecord(Grown):
     text: str
 
 
-class Answer(Grown):
+class AnswerBody(OpenBody):
     """The answer to a search: the record of `braincase search --json`, with its identity."""
 
     search: str
     request: SearchRequest
-    hits: list[AnsweredHit]
-    same_subject: list[HitRecord]
+    hits: list[AnsweredHitBody]
+    same_subject: list[HitBody]
     own_subject: str | None
     subject_detected: bool
     gallery: str
@@ -315,12 +320,12 @@ class Answer(Grown):
     notes: list[str]
     label: str | None
     score: str | None
-    neighbours: NeighboursRecord | None
-    typicality: TypicalityRecord | None
-    normality: Normality | None = None
+    neighbours: NeighboursBody | None
+    typicality: TypicalityBody | None
+    normality: NormalityBody | None = None
 
 
-class Region(Record):
+class RegionBody(Body):
     """One region of the atlas; `index` is its value in the atlas image."""
 
     index: int

@@ -1,4 +1,4 @@
-"""What a running service holds, and how a request reaches it."""
+"""The application state: what a running service holds, as a FastAPI dependency of its endpoints."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer
-from braincase.cohort.derivatives import read_image
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
-from braincase.population.spread import Spread
+from braincase.population.usual import Usual
+from braincase.population.volumes import stored_volume
 from braincase.search.pipeline import FinishedSearch
 from braincase.web import schema
 from braincase.web.catalogue import Catalogue
@@ -29,65 +29,74 @@ from braincase.web.intake.queue import Upload, UploadQueue
 from braincase.web.intake.worker import Embedded
 from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
-from braincase.web.security.audit import Audit
-from braincase.web.security.gate import Gate, Person
+from braincase.web.security.audit import AuditLog
+from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
 
 #: Where a curator's cases go, beside the gallery's own files.
 SAVED = "saved"
 #: A calibration holds while the number of cases changes by no more than this share.
 DRIFT = 0.02
-#: Decoded volumes kept for slices and maps; at 2 mm each is 0.6 MB.
-KEPT_VOLUMES = 32
+#: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
+CACHED_VOLUMES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
-    """One finished search: what was asked by whom, what was found, and all that is said of it.
+class AnsweredSearch:
+    """A search with its answer: who asked for it, what was found, and `body`, which is sent."""
 
-    `told` is `answer` as it is sent.
-    """
-
-    wish: schema.SearchRequest
+    request: schema.SearchRequest
     owner: str
-    asked: FinishedSearch
+    finished: FinishedSearch
     answer: Answer
-    told: schema.Answer
+    body: schema.AnswerBody
 
     @property
     def upload(self) -> str | None:
         """The upload it was made with."""
-        return self.wish.upload
+        return self.request.upload
 
 
 @dataclass(eq=False)
 class Learned:
-    """What is normal, and how much people usually differ, in a gallery of `cases`.
+    """A cache in memory of what was learned from the gallery.
 
-    `since` is the version, and `since_cases` its size, for which answers were calibrated.
+    Parameters
+    ----------
+    since, since_cases
+        The version, and its size, for which answers were calibrated.
+    cases
+        The size of the gallery that `usual` and `controls` were learned from.
+    usual
+        The usual spread of its volumes, once it was asked for.
+    controls
+        The normative model of its controls, once it was asked for.
+    without_controls
+        Whether they are known to be too few for a normative model.
     """
 
     since: int = 0
     since_cases: int = 0
     cases: int = 0
-    normal: ControlModel | None = None
-    spread: Spread | None = None
+    usual: Usual | None = None
+    controls: ControlModel | None = None
+    without_controls: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """One running service.
+    """The state of one running service.
 
     Parameters
     ----------
     settings
-        What it was told.
+        Its configuration.
     gallery, writer
         Two connections to one gallery, so that readers never wait for the curator.
     grid
         Of all volumes.
-    desk
-        Where uploads are prepared; None without a model.
+    queue
+        The upload queue; None without a model.
     catalogue
         All cases of the newest version.
     searches
@@ -106,12 +115,12 @@ class Service:
     gallery: Gallery
     writer: Gallery
     grid: Grid
-    desk: UploadQueue | None
+    queue: UploadQueue | None
     catalogue: Catalogue
-    searches: ExpiringCache[Search]
+    searches: ExpiringCache[AnsweredSearch]
     volumes: ExpiringCache[NDArray[np.uint8]]
     folder: Path
-    audit: Audit
+    audit: AuditLog
     metrics: Metrics
     gate: Gate
     learned: Learned = field(default_factory=Learned)
@@ -123,15 +132,15 @@ class Service:
         return Path(urlsplit(self.settings.gallery).path).name
 
     def close(self) -> None:
-        """Let go of everything, and remove every private file."""
-        if self.desk is not None:
-            self.desk.close()
+        """Close every connection, and remove every private file."""
+        if self.queue is not None:
+            self.queue.close()
         self.gallery.close()
         self.writer.close()
         self.audit.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def uploaded(self, job: str, person: Person) -> tuple[Upload, Embedded]:
+    def uploaded(self, job: str, principal: Principal) -> tuple[Upload, Embedded]:
         """Return a person's uploaded scan that is ready.
 
         Raises
@@ -139,9 +148,9 @@ class Service:
         Problem
             If it is not there, not theirs, or not ready.
         """
-        if self.desk is None:
+        if self.queue is None:
             raise not_found("upload: the service was started without a model")
-        return self.desk.finished(job, person.owner)
+        return self.queue.finished(job, principal.owner)
 
     def saved_folder(self) -> Path:
         """Return the cohort folder of the cases that curators keep."""
@@ -155,33 +164,36 @@ class Service:
         """
         n_cases = self.gallery.info(version).cases
         with self.lock:
-            held = self.learned
-            near = abs(n_cases - held.since_cases) <= DRIFT * held.since_cases
-            if not near and version >= held.since:
-                held.since, held.since_cases, near = version, n_cases, True
-            return held.since if near and version >= held.since else None
+            learned = self.learned
+            near = abs(n_cases - learned.since_cases) <= DRIFT * learned.since_cases
+            if not near and version >= learned.since:
+                learned.since, learned.since_cases, near = version, n_cases, True
+            return learned.since if near and version >= learned.since else None
 
     def volume_of(self, case: StoredCase) -> NDArray[np.uint8]:
-        """Return a case's standard volume.
+        """Return a case's standard volume, from memory where it was decoded before.
 
         Raises
         ------
         Problem
-            If its image is not there.
-        ScanError
-            If it is damaged.
+            If its image is not there, or cannot be read.
         """
-        if case.image is None or not case.image.is_file():
-            raise not_found("image of this case; perhaps its cohort has been moved")
-        return self.read(case.image)
+        key = f"{case.image}:{_modified(case.image)}"
+        volume = self.volumes.get(key)
+        if volume is None:
+            volume = stored_volume(case, self.grid)
+            if volume is None:
+                raise not_found("image of this case; perhaps its cohort has been moved")
+            self.volumes.put(key, volume)
+        return volume
 
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Return a prepared volume from disk or from those kept in memory."""
-        key = f"{path}:{path.stat().st_mtime_ns}"
-        held = self.volumes.get(key)
-        if held is None:
-            held = self.volumes.put(key, read_image(path, self.grid))
-        return held
+
+def _modified(path: Path | None) -> int:
+    """Return when a file was last written, in nanoseconds; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns if path is not None else 0
+    except OSError:
+        return 0
 
 
 def open_service(settings: ServiceSettings) -> Service:
@@ -197,8 +209,8 @@ def open_service(settings: ServiceSettings) -> Service:
     gallery = open_gallery(settings.gallery, settings.fingerprint)
     info = gallery.info()
     gate = Gate(settings)
-    audit = Audit(settings.audit)
-    desk = (
+    audit = AuditLog(settings.audit)
+    queue = (
         UploadQueue(settings.load, info.resolution_mm, settings.limits) if settings.load else None
     )
     return Service(
@@ -206,13 +218,13 @@ def open_service(settings: ServiceSettings) -> Service:
         gallery=gallery,
         writer=open_gallery(settings.gallery),
         grid=grid_of_resolution(info.resolution_mm),
-        desk=desk,
+        queue=queue,
         catalogue=Catalogue(gallery),
         searches=ExpiringCache(1000, settings.limits.keep_s),
-        volumes=ExpiringCache(KEPT_VOLUMES, settings.limits.keep_s),
+        volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,
-        metrics=Metrics(desk),
+        metrics=Metrics(queue),
         gate=gate,
     )
 
@@ -222,7 +234,7 @@ def _service_of(request: Request) -> Service:
 
 
 #: The service, as a parameter of an endpoint.
-Here = Annotated[Service, Depends(_service_of)]
+CurrentService = Annotated[Service, Depends(_service_of)]
 
 
 @cache

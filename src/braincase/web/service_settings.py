@@ -1,4 +1,4 @@
-"""What the service is told once, before it starts."""
+"""Configuration of the service: addresses, users, TLS, and limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """What one service gives away at most.
+    """Limits on requests, uploads and jobs: sizes, times and rates.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Limits:
     keep_s
         Seconds an upload is kept after its job has ended.
     requests, searches, uploads, logins
-        Rates a client, as ``limits`` writes them; empty for none.
+        RateLimiter a client, as ``limits`` writes them; empty for none.
     """
 
     upload_bytes: int = 1024 * MIB
@@ -62,7 +62,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """One service.
+    """The configuration of one service.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class ServiceSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach a host name or address."""
+    """Return whether a host name or address is the loopback's: only this machine reaches it."""
     if host == "localhost":
         return True
     try:

@@ -48,6 +48,11 @@ class Quality:
         """How bad it is, to sort by; infinite where nothing could be measured."""
         return self.measures.get("concern", inf)
 
+    @property
+    def is_other_image(self) -> bool:
+        """Whether it was measured to be no T1-weighted human head: `reasons` say what it is."""
+        return KIND_CONCERN <= self.concern < inf
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {

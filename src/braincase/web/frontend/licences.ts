@@ -8,8 +8,8 @@ import type { Plugin } from "vite";
 const NOTICES: Record<string, string> = { "@niivue/niivue": "notices/niivue.txt" };
 
 function packageOf(module: string): string | null {
-  const found = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(module.replaceAll("\\", "/"));
-  return found?.[1] ?? null;
+  const match = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(module.replaceAll("\\", "/"));
+  return match?.[1] ?? null;
 }
 
 function noticeOf(root: string, name: string): string {

@@ -1,1 +1,1 @@
-"""Uploaded scans: unpacked, prepared and embedded in a worker process, one after the other."""
+"""The upload queue: scans are unpacked, prepared and embedded in a worker process, one by one."""

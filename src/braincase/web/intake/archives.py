@@ -1,4 +1,4 @@
-"""Uploaded files made safe before anything reads them: kinds, names and sizes.
+"""Safe unpacking of uploads: file types, zip and gzip bombs, path traversal.
 
 No name that comes with an upload is ever used on this disk: an archive's members get numbers for
 names, so that none can land elsewhere, and names of patients in them are gone. What an archive or a
@@ -23,7 +23,7 @@ OLD_DICOM = ("", ".dcm", ".ima", ".img")
 EXPECTED = "a NIfTI or MGZ file, or a zip of one DICOM study"
 
 
-def kept_suffix(name: str) -> str:
+def safe_suffix(name: str) -> str:
     """Return the only part of an uploaded file's name that is used: its suffix, from a fixed list.
 
     Raises
@@ -137,9 +137,10 @@ def _member_suffix(name: str) -> str:
     if plain.name == "dicomdir":
         return ".index"
     suffix = suffix_of(plain) or plain.suffix
-    known = suffix in OLD_DICOM or suffix_of(plain)
+    if suffix in OLD_DICOM or suffix_of(plain):
+        return suffix
     # Numbers as suffixes are usual in DICOM exports: IM.0001.
-    return suffix if known else "" if suffix[1:].isdigit() else ".other"
+    return "" if suffix[1:].isdigit() else ".other"
 
 
 def _copy(

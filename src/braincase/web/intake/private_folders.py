@@ -20,8 +20,8 @@ def private_folder(what: str) -> Path:
 def remove_orphans() -> None:
     """Remove this user's folders whose process is gone: they may hold scans of patients."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}-*"):
-        found = re.match(rf"{PREFIX}-(\d+)-", folder.name)
-        if found and folder.lstat().st_uid == os.getuid() and not _runs(int(found[1])):
+        name = re.match(rf"{PREFIX}-(\d+)-", folder.name)
+        if name and folder.lstat().st_uid == os.getuid() and not _runs(int(name[1])):
             shutil.rmtree(folder, ignore_errors=True)
 
 

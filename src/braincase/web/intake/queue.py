@@ -1,4 +1,4 @@
-"""The desk where uploaded scans wait to be prepared and embedded: a bounded queue, one worker.
+"""The upload queue: a bounded job queue of uploaded scans with one worker process.
 
 Each upload has a private folder, which is removed a while after the scan was last used. What was
 uploaded is deleted as soon as it is prepared; only the prepared volume is kept.
@@ -48,9 +48,9 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class Status:
-    """How far a job is."""
+    """The status of a job."""
 
-    state: schema.State = "queued"
+    state: schema.JobState = "queued"
     stage: str = "queued"
     progress: float = 0.0
     message: str = STAGES["queued"]
@@ -59,7 +59,7 @@ class Status:
 
 @dataclass(eq=False)
 class Upload:
-    """One uploaded scan on its way; the desk's lock guards all changes.
+    """One job: an uploaded scan on its way; the lock of the queue guards all changes.
 
     Parameters
     ----------
@@ -93,21 +93,21 @@ class Upload:
         """Where the prepared volume lies."""
         return self.folder / PREPARED
 
-    def record(self) -> schema.Job:
-        """Return what is told of it."""
-        told = self.status
-        return schema.Job(
+    def body(self) -> schema.JobBody:
+        """Return the job's status as JSON."""
+        status = self.status
+        return schema.JobBody(
             job=self.job,
-            state=told.state,
-            stage=told.stage,
-            progress=told.progress,
-            message=told.message,
-            notes=list(told.notes),
+            state=status.state,
+            stage=status.stage,
+            progress=status.progress,
+            message=status.message,
+            notes=list(status.notes),
         )
 
 
 class UploadQueue:
-    """All uploads of one service, and the thread that leads them through the worker process."""
+    """A job queue of all uploads, and the thread that sends them to the worker process."""
 
     def __init__(self, load: Callable[[], Encoder], resolution_mm: int, limits: Limits) -> None:
         """Start the worker, so that the model is loaded when the first scan comes."""
@@ -120,7 +120,7 @@ class UploadQueue:
         self._waiting: queue.Queue[Upload | None] = queue.Queue()
         self._closing = threading.Event()
         self._worker: tuple[BaseProcess, Connection] | None = None
-        self._thread = threading.Thread(target=self._run, name="braincase-desk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="braincase-uploads", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -184,9 +184,9 @@ class UploadQueue:
         """
         upload = self.find(job, owner)
         if upload.scan is None:
-            told = upload.status
-            status = 409 if told.state != "failed" else 422
-            raise Problem(status, f"upload_{told.state}", f"This scan is not ready: {told.message}")
+            state, message = upload.status.state, upload.status.message
+            code = 422 if state == "failed" else 409
+            raise Problem(code, f"upload_{state}", f"This scan is not ready: {message}")
         return upload, upload.scan
 
     def cancel(self, upload: Upload) -> None:
@@ -206,7 +206,7 @@ class UploadQueue:
         shutil.rmtree(upload.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete what has not been used for a while, and the oldest where there are too many."""
+        """Expire what has not been used for a while, and the oldest where there are too many."""
         now = time.monotonic()
         with self._lock:
             ended = [u for u in self._uploads.values() if u.status.state in ENDED]
@@ -224,7 +224,7 @@ class UploadQueue:
         return {state: states.count(state) for state in ("queued", "running", *ENDED)}
 
     def _run(self) -> None:
-        with contextlib.suppress(BraincaseError, Problem):  # told to whoever uploads
+        with contextlib.suppress(BraincaseError, Problem):  # whoever uploads gets the message
             self._ready_worker()
         while not self._closing.is_set():
             try:
@@ -236,14 +236,14 @@ class UploadQueue:
                 self._serve(upload)
 
     def _serve(self, upload: Upload) -> None:
-        """Lead one upload through the worker to its end."""
-        self._tell(upload, Status("running", "loading", 0.0, STAGES["loading"]))
+        """Run one job in the worker process to its end."""
+        self._set_status(upload, Status("running", "loading", 0.0, STAGES["loading"]))
         status, scan = Status("cancelled", "cancelled", 0.0, STAGES["cancelled"]), None
         try:
             for report in self._reports(upload):
                 if isinstance(report, Step):
                     text = STAGES[report.name]
-                    self._tell(upload, Status("running", report.name, report.progress, text))
+                    self._set_status(upload, Status("running", report.name, report.progress, text))
                 else:
                     scan = report
                     write_image(upload.volume, scan.volume, self._grid)
@@ -346,7 +346,7 @@ class UploadQueue:
             process.join()
             pipe.close()
 
-    def _tell(self, upload: Upload, status: Status) -> None:
+    def _set_status(self, upload: Upload, status: Status) -> None:
         with self._lock:
             upload.status = replace(status, notes=upload.status.notes)
 

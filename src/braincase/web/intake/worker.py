@@ -1,4 +1,4 @@
-"""The process that prepares and embeds upencoder scans: it alone holds the model.
+"""The worker process that prepares and embeds uploaded scans: it alone has the model.
 
 It is a process and not a thread so that a job can be cancelled for good: the process is killed and
 another one started. It also keeps the memory of a hostile file away from the service.
@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import BraincaseError, ScanError, UsageError
+from braincase.json_values import JsonObject
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
 from braincase.web.intake.archives import opened
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """An upencoder scan, prepared and embedded.
+    """An uploaded scan, prepared and embedded.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ class Embedded:
     labels: Mapping[str, Value]
     image_hash: str
     notes: tuple[str, ...]
-    recipe: Mapping[str, Any]
+    recipe: JsonObject
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is encoder."""
+    """The model is loaded: the worker takes tasks."""
 
 
 Report = Ready | Step | Embedded | BraincaseError
@@ -116,7 +116,7 @@ def _outcome(encoder: Encoder, task: Task, pipe: Connection) -> Report:
 
 
 def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> Embedded:
-    """Unpack, prepare and embed one upencoder file."""
+    """Unpack, prepare and embed one uploaded file."""
     from braincase.search.query_scan import read_query
 
     tell("unpacking")

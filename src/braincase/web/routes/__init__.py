@@ -1,1 +1,1 @@
-"""The routes of the REST service: one function an endpoint."""
+"""REST endpoints: one function a route."""

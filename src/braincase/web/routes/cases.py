@@ -1,4 +1,4 @@
-"""The gallery and its cases: what it holds, each case's images, and the curator's work."""
+"""Case endpoints: list, read, add and remove cases of the gallery, and send their images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.sources.scan import Scan
 from braincase.web import schema
-from braincase.web.catalogue import case_record, describe_columns
+from braincase.web.catalogue import case_body, describe_columns
 from braincase.web.image_responses import (
     PlaneName,
     file_response,
@@ -27,7 +27,7 @@ from braincase.web.image_responses import (
 )
 from braincase.web.problems import Problem, not_found
 from braincase.web.security.gate import Curator, Reader
-from braincase.web.service import Here, Service, region_names
+from braincase.web.service import CurrentService, Service, region_names
 
 #: The column that only simulated people have.
 TRUTH = "true_severity"
@@ -37,74 +37,76 @@ AsOf = Annotated[
 Where = Annotated[str, Query(max_length=2000, description="A filter, as in `age > 60`.")]
 
 
-def gallery(here: Here, person: Reader) -> schema.GalleryRecord:
-    """Tell what the gallery holds now."""
-    version, cases = here.catalogue.cases()
+def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
+    """Describe what the gallery holds now."""
+    version, cases = service.catalogue.cases()
     columns = describe_columns(cases)
     names = [column.name for column in columns]
-    info = here.gallery.info(version)
-    return schema.GalleryRecord(
-        name=here.name,
+    info = service.gallery.info(version)
+    return schema.GalleryBody(
+        name=service.name,
         version=version,
         cases=info.cases,
         people=info.people,
         fingerprint=info.fingerprint,
         resolution_mm=info.resolution_mm,
-        label=label_column(here, names),
+        label=label_column(service, names),
         columns=columns,
-        can_upload=here.desk is not None,
+        can_upload=service.queue is not None,
         regions=region_names(),
         simulated=True if TRUTH in names else None,
     )
 
 
-def label_column(here: Service, names: list[str]) -> str | None:
+def label_column(service: Service, names: list[str]) -> str | None:
     """Return the column that neighbours vote on."""
-    wanted = here.settings.label or "diagnosis"
+    wanted = service.settings.label or "diagnosis"
     return wanted if wanted in names else None
 
 
 def list_cases(
-    here: Here,
-    person: Reader,
+    service: CurrentService,
+    principal: Reader,
     where: Where = "",
     text: Annotated[str, Query(max_length=200, description="Part of the scan_id.")] = "",
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> schema.Cases:
+) -> schema.CasesBody:
     """List the cases that a filter leaves, by scan_id."""
-    version, cases = here.catalogue.cases(where)
+    version, cases = service.catalogue.cases(where)
     if text:
         cases = tuple(case for case in cases if text.lower() in case.scan_id.lower())
-    shown = [case_record(case) for case in cases[offset : offset + limit]]
-    return schema.Cases(total=len(cases), version=version, cases=shown)
+    shown = [case_body(case) for case in cases[offset : offset + limit]]
+    return schema.CasesBody(total=len(cases), version=version, cases=shown)
 
 
-def one_case(scan_id: str, here: Here, person: Reader, as_of: AsOf = None) -> schema.Case:
-    """Tell what is known of one case."""
-    return case_record(stored(here, scan_id, as_of))
+def one_case(
+    scan_id: str, service: CurrentService, principal: Reader, as_of: AsOf = None
+) -> schema.CaseBody:
+    """Return one case with its labels."""
+    return case_body(stored(service, scan_id, as_of))
 
 
 def volume(
-    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+    scan_id: str, request: Request, service: CurrentService, principal: Reader, as_of: AsOf = None
 ) -> Response:
     """Send a case's standard volume as NIfTI."""
-    case = stored(here, scan_id, as_of)
+    case = stored(service, scan_id, as_of)
     if case.image is None:
         raise not_found("image of this case")
     return file_response(request, case.image)
 
 
 def thumbnail(
-    scan_id: str, request: Request, here: Here, person: Reader, as_of: AsOf = None
+    scan_id: str, request: Request, service: CurrentService, principal: Reader, as_of: AsOf = None
 ) -> Response:
     """Send three planes of a case side by side as PNG."""
-    case = stored(here, scan_id, as_of)
-    picture = here.gallery.thumbnail(scan_id, as_of)
+    case = stored(service, scan_id, as_of)
+    picture = service.gallery.thumbnail(scan_id, as_of)
     planes = (
         planes_of_thumbnail(picture)
         if picture is not None
-        else planes_of(here.volume_of(case), here.grid)
+        else planes_of(service.volume_of(case), service.grid)
     )
     tag = tag_of(scan_id, case.since, case.image_hash, "thumbnail")
     return png_response(request, tag, planes_png(planes))
@@ -115,17 +117,17 @@ def slice_of_case(
     plane: PlaneName,
     index: int,
     request: Request,
-    here: Here,
-    person: Reader,
+    service: CurrentService,
+    principal: Reader,
     as_of: AsOf = None,
 ) -> Response:
     """Send one slice of a case as PNG."""
-    case = stored(here, scan_id, as_of)
-    picture = slice_png(here.volume_of(case), here.grid, plane, index)
+    case = stored(service, scan_id, as_of)
+    picture = slice_png(service.volume_of(case), service.grid, plane, index)
     return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
 
 
-def stored(here: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
+def stored(service: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
     """Return a case of one version, the newest if none is named.
 
     Raises
@@ -134,81 +136,83 @@ def stored(here: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
         If there is none.
     """
     try:
-        return here.gallery.get(scan_id, as_of)
+        return service.gallery.get(scan_id, as_of)
     except UsageError:
         raise not_found(f"case '{scan_id}'") from None
 
 
-def add_case(wish: schema.NewCaseRequest, here: Here, person: Curator) -> schema.Changed:
-    """Keep an uploaded scan as a case of the gallery."""
-    _, scan = here.uploaded(wish.upload, person)
-    expected = f"sub-{wish.subject}" + (f"_ses-{wish.session}" if wish.session else "")
-    if wish.scan_id != expected:
-        text = f"The scan_id of this subject and session is {expected}, not {wish.scan_id}."
+def add_case(
+    request: schema.NewCaseRequest, service: CurrentService, principal: Curator
+) -> schema.ChangeBody:
+    """Add an uploaded scan to the gallery as a case."""
+    _, scan = service.uploaded(request.upload, principal)
+    expected = f"sub-{request.subject}" + (f"_ses-{request.session}" if request.session else "")
+    if request.scan_id != expected:
+        text = f"The scan_id of this subject and session is {expected}, not {request.scan_id}."
         raise Problem(400, "usage", text)
-    if here.gallery.find([wish.scan_id]):
+    if service.gallery.find([request.scan_id]):
         raise Problem(
-            409, "exists", f"There is a case {wish.scan_id} already; nothing was changed."
+            409, "exists", f"There is a case {request.scan_id} already; nothing was changed."
         )
-    kept = Scan(Path(), wish.subject, wish.session, dict(wish.labels))
-    folder = here.saved_folder()
-    _refuse_other_image(here, image_path(folder, here.grid, kept), scan.volume)
+    case = Scan(Path(), request.subject, request.session, dict(request.labels))
+    folder = service.saved_folder()
+    _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
     image = write_case(
-        folder, here.grid, PreparedScan(kept, scan.volume, {"Recipe": dict(scan.recipe)})
+        folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
     )
-    change = here.writer.add(
+    change = service.writer.add(
         [
             NewCase(
-                scan_id=wish.scan_id,
-                subject=wish.subject,
+                scan_id=request.scan_id,
+                subject=request.subject,
                 code=scan.code,
-                session=wish.session,
-                labels=dict(wish.labels),
+                session=request.session,
+                labels=dict(request.labels),
                 cohort=folder,
                 image=str(image.relative_to(folder)),
                 image_hash=scan.image_hash,
-                thumbnail=thumbnail_of(scan.volume, here.grid),
+                thumbnail=thumbnail_of(scan.volume, service.grid),
             )
         ],
-        here.gallery.fingerprint,
+        service.gallery.fingerprint,
     )
-    here.audit.write(person.name, "add", scan_id=wish.scan_id, version=change.version)
-    return schema.Changed(
+    service.audit.write(principal.name, "add", scan_id=request.scan_id, version=change.version)
+    return schema.ChangeBody(
         version=change.version,
         added=list(change.added),
         removed=[],
-        duplicates=[other for _, other in change.duplicates],
+        duplicates=[scan_id for _, scan_id in change.duplicates],
     )
 
 
-def _refuse_other_image(here: Service, path: Path, volume: NDArray[np.uint8]) -> None:
+def _refuse_other_image(service: Service, path: Path, volume: NDArray[np.uint8]) -> None:
     """Refuse to change the image that an earlier version of the gallery shows."""
-    if path.exists() and not np.array_equal(read_image(path, here.grid), volume):
+    if path.exists() and not np.array_equal(read_image(path, service.grid), volume):
         text = "An earlier version of the gallery has another image of this name; choose another."
         raise Problem(409, "exists", text)
 
 
 def remove_case(
     scan_id: str,
-    here: Here,
-    person: Curator,
+    service: CurrentService,
+    principal: Curator,
     seen: Annotated[
         int | None, Query(ge=0, le=2**53, description="The version that the curator looked at.")
     ] = None,
-) -> schema.Changed:
-    """Take a case out of the gallery; earlier versions keep it.
+) -> schema.ChangeBody:
+    """Remove a case from the gallery; earlier versions keep it.
 
     A case that was replaced after the version `seen` is refused: the curator saw another one.
     """
-    case = stored(here, scan_id)
+    case = stored(service, scan_id)
     if seen is not None and case.since > seen:
         text = (
             f"This case was replaced in version {case.since}, after you saw it in version {seen}."
             " Search again and look at it before you remove it; nothing was changed."
         )
         raise Problem(409, "changed", text)
-    change = here.writer.remove([scan_id])
-    here.audit.write(person.name, "remove", scan_id=scan_id, version=change.version)
-    return schema.Changed(
+    change = service.writer.remove([scan_id])
+    service.audit.write(principal.name, "remove", scan_id=scan_id, version=change.version)
+    return schema.ChangeBody(
         version=change.version, added=[], removed=list(change.removed), duplicates=[]
     )

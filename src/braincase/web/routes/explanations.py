@@ -1,4 +1,4 @@
-"""Images in MNI space that explain a search, and the atlas and template they lie on."""
+"""Map endpoints: difference and z maps of a search, the atlas, and the embedding map (PCA)."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from numpy.typing import NDArray
 
 from braincase.answer.maps import agreement_map, difference_map
 from braincase.errors import BraincaseError
+from braincase.gallery import StoredCase
 from braincase.images.atlas import label_volume
 from braincase.images.volume import write_volume
 from braincase.labels import knows_age_and_sex
 from braincase.population.controls import ControlModel, normal_of
 from braincase.population.normative import deviation_of
-from braincase.population.spread import Spread, usual_spread
-from braincase.population.volumes import stored_volume
+from braincase.population.spread import Spread
+from braincase.population.usual import usual_of
 from braincase.preprocess.space.standard import to_grid
 from braincase.preprocess.space.template import template_brain
 from braincase.web import schema
-from braincase.web.catalogue import plain
+from braincase.web.catalogue import finite
 from braincase.web.image_responses import file_response, tag_of
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import label_column
 from braincase.web.routes.searches import MOST_NAME, find
 from braincase.web.security.gate import Reader
-from braincase.web.service import Here, Search, Service
+from braincase.web.service import AnsweredSearch, CurrentService, Learned, Service
 
-#: Maps kept on disk; the oldest go first.
-KEPT_FILES = 200
-#: People whose images tell the usual spread where controls are few; fewer than three tell nothing.
-MOST_PEOPLE, FEWEST_PEOPLE = 60, 3
-#: The normative model is fitted again when the gallery has grown or shrunk by more than this.
+#: Map files cached on disk; the oldest go first.
+CACHED_FILES = 200
+#: Spread and normative model are learned again when the gallery has changed by more than this.
 GROWTH = 0.1
 
 
@@ -43,138 +42,146 @@ def explaining_map(
     scan_id: str,
     kind: Literal["difference", "agreement"],
     request: Request,
-    here: Here,
-    person: Reader,
+    service: CurrentService,
+    principal: Reader,
 ) -> Response:
-    """Send where query and hit differ (in usual spreads) or agree (0 to 1)."""
-    found = find(search, here, person)
-    case = here.gallery.find([scan_id], found.told.gallery_version).get(scan_id)
-    if case is None:
-        raise not_found(f"case '{scan_id}'")
-    query, hit = _query_volume(here, found), here.volume_of(case)
+    """Send the difference map of query and hit (in usual spreads), or their agreement (0 to 1)."""
+    answered = find(search, service, principal)
+    case = _case_in(service, answered, scan_id)
+    query, hit = _query_volume(service, answered), service.volume_of(case)
 
     def make() -> NDArray[np.float32]:
-        difference = difference_map(query, hit, here.grid, _spread(here))
+        difference = difference_map(query, hit, service.grid, _spread(service))
         return difference if kind == "difference" else agreement_map(difference)
 
-    return _send(here, request, make, "explain", query.tobytes(), case.image_hash, scan_id, kind)
+    return _send(service, request, make, "explain", query.tobytes(), case.image_hash, scan_id, kind)
 
 
-def _spread(here: Service) -> Spread:
-    """Return how much people usually differ: the controls, or where they are few, anybody."""
-    normal = normal_here(here)
-    if normal is not None:
-        return normal.spread()
-    with here.lock:
-        if here.learned.spread is None:
-            people = here.gallery.one_scan_each(MOST_PEOPLE)
-            images = (stored_volume(case, here.grid) for case in people)
-            spread = usual_spread((v for v in images if v is not None), here.grid)
-            if spread.n < FEWEST_PEOPLE:
-                text = "How much people usually differ is not known: too few cases have images."
-                raise Problem(404, "few_images", text)
-            here.learned.spread = spread
-        return here.learned.spread
+def _spread(service: Service) -> Spread:
+    """Return the usual spread, by the library's own rules for too few people."""
+    with service.lock:
+        learned = _learned(service)
+        if learned.usual is None:
+            learned.usual = usual_of(service.gallery)
+        spread = learned.usual.spread
+    if spread is None:
+        text = "How much people usually differ is not known: too few cases have images."
+        raise Problem(404, "few_images", text)
+    return spread
+
+
+def _controls(service: Service) -> ControlModel | None:
+    """Return the normative model of the gallery's controls; None if they are too few."""
+    with service.lock:
+        learned = _learned(service)
+        if learned.controls is None and not learned.without_controls:
+            try:
+                learned.controls = normal_of(service.gallery)
+            except BraincaseError:
+                learned.without_controls = True
+        return learned.controls
+
+
+def _learned(service: Service) -> Learned:
+    """Return what was learned from the gallery, emptied when it has changed much.
+
+    A single case changes nothing that can be seen, and learning takes seconds. The caller holds
+    the lock.
+    """
+    n_cases, learned = service.gallery.info().cases, service.learned
+    if abs(n_cases - learned.cases) > GROWTH * max(learned.cases, 1):
+        learned.cases = n_cases
+        learned.usual, learned.controls, learned.without_controls = None, None, False
+    return learned
 
 
 def deviation_map(
-    search: str, scan_id: str, request: Request, here: Here, person: Reader
+    search: str, scan_id: str, request: Request, service: CurrentService, principal: Reader
 ) -> Response:
-    """Send how far a hit, or `query`, is from normal for age and sex (z)."""
-    found = find(search, here, person)
+    """Send the z map of a hit, or of `query`: how far it is from normal for age and sex."""
+    answered = find(search, service, principal)
     if scan_id == "query":
-        volume, labels = _query_volume(here, found), found.asked.query.labels
+        volume, labels = _query_volume(service, answered), answered.finished.query.labels
     else:
-        case = here.gallery.find([scan_id], found.told.gallery_version).get(scan_id)
-        if case is None:
-            raise not_found(f"case '{scan_id}'")
-        volume, labels = here.volume_of(case), case.labels
-    normal = normal_here(here)
-    if normal is None:
+        case = _case_in(service, answered, scan_id)
+        volume, labels = service.volume_of(case), case.labels
+    controls = _controls(service)
+    if controls is None:
         text = "What is normal is not known: the gallery has too few controls with age and sex."
         raise Problem(404, "no_controls", text)
     if not knows_age_and_sex(labels):
         raise Problem(404, "no_age", "The distance from normal needs the person's age and sex.")
     age, sex = float(labels["age"] or 0), str(labels["sex"])
     return _send(
-        here,
+        service,
         request,
-        lambda: deviation_of(normal.model, volume, age, sex).z_map,
+        lambda: deviation_of(controls.model, volume, age, sex).z_map,
         *("deviation", volume.tobytes(), age, sex),
     )
 
 
-def normal_here(here: Service) -> ControlModel | None:
-    """Return what is normal in this gallery, fitted when first asked for; None if unknown.
-
-    It is fitted again only when the gallery has changed much: a single case changes nothing that
-    can be seen, and a fit takes seconds.
-    """
-    with here.lock:
-        info, learned = here.gallery.info(), here.learned
-        if abs(info.cases - learned.cases) > GROWTH * max(learned.cases, 1):
-            learned.spread, learned.cases = None, info.cases
-            try:
-                learned.normal = normal_of(here.gallery, info.version)
-            except BraincaseError:
-                learned.normal = None
-        return learned.normal
+def _case_in(service: Service, answered: AnsweredSearch, scan_id: str) -> StoredCase:
+    """Return a case as it was in the version of the gallery that was searched."""
+    case = service.gallery.find([scan_id], answered.body.gallery_version).get(scan_id)
+    if case is None:
+        raise not_found(f"case '{scan_id}'")
+    return case
 
 
-def _query_volume(here: Service, found: Search) -> NDArray[np.uint8]:
-    if found.asked.scan is not None:
-        return found.asked.scan.volume
-    if found.wish.case is None:
+def _query_volume(service: Service, answered: AnsweredSearch) -> NDArray[np.uint8]:
+    if answered.finished.scan is not None:
+        return answered.finished.scan.volume
+    if answered.request.case is None:
         raise Problem(404, "no_image", "A search by a code alone has no image to compare.")
-    case = here.gallery.get(found.wish.case, found.told.gallery_version)
-    return here.volume_of(case)
+    case = service.gallery.get(answered.request.case, answered.body.gallery_version)
+    return service.volume_of(case)
 
 
 def _send(
-    here: Service, request: Request, make: Callable[[], NDArray[np.float32]], *parts: object
+    service: Service, request: Request, make: Callable[[], NDArray[np.float32]], *parts: object
 ) -> Response:
-    """Send a map, made now or kept from before."""
-    path = here.folder / f"{tag_of(*parts)[1:-1]}.nii.gz"
+    """Send a map, from the file cache or made now."""
+    path = service.folder / f"{tag_of(*parts)[1:-1]}.nii.gz"
     if not path.exists():
-        write_volume(path, make(), here.grid.affine)
-        _forget_oldest(here.folder)
+        write_volume(path, make(), service.grid.affine)
+        _drop_oldest(service.folder)
     return file_response(request, path)
 
 
-def _forget_oldest(folder: Path) -> None:
+def _drop_oldest(folder: Path) -> None:
     files = sorted(folder.glob("*.nii.gz"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-KEPT_FILES]:
+    for file in files[:-CACHED_FILES]:
         file.unlink(missing_ok=True)
 
 
 def gallery_map(
-    here: Here,
-    person: Reader,
+    service: CurrentService,
+    principal: Reader,
     colour: Annotated[str | None, Query(max_length=200)] = None,
     search: Annotated[str | None, Query(max_length=MOST_NAME)] = None,
-) -> schema.Map:
-    """Lay all cases out in two dimensions, and the query of a search among them."""
-    version, cases, layout = here.catalogue.layout()
+) -> schema.MapBody:
+    """Project all cases, and the query of a search, on two principal components."""
+    version, cases, layout = service.catalogue.layout()
     names = list(dict.fromkeys(name for case in cases for name in case.labels))
-    colour = colour or label_column(here, names)
+    colour = colour or label_column(service, names)
     if colour is not None and colour not in names:
         raise Problem(400, "usage", f"The gallery has no column '{colour}' to colour by.")
     query = None
     if search:
-        code = np.asarray(find(search, here, person).asked.query.code)
-        x, y = layout.parse_url(code)
-        query = schema.Place(x=x, y=y)
+        code = np.asarray(find(search, service, principal).finished.query.code)
+        x, y = layout.project(code)
+        query = schema.PlaceBody(x=x, y=y)
     points = [
-        schema.Point(
+        schema.PointBody(
             scan_id=case.scan_id,
             subject=case.subject,
             x=float(x),
             y=float(y),
-            value=plain(case.labels.get(colour)) if colour else None,
+            value=finite(case.labels.get(colour)) if colour else None,
         )
         for case, (x, y) in zip(cases, layout.places, strict=True)
     ]
-    return schema.Map(
+    return schema.MapBody(
         version=version,
         columns=names,
         colour=colour,
@@ -184,11 +191,11 @@ def gallery_map(
     )
 
 
-def regions(here: Here, person: Reader) -> list[schema.Region]:
+def regions(service: CurrentService, principal: Reader) -> list[schema.RegionBody]:
     """List the regions of the atlas and their values in its image."""
-    _, names = label_volume(here.grid)
+    _, names = label_volume(service.grid)
     return [
-        schema.Region(index=place, name=name, hemisphere=_side(name))
+        schema.RegionBody(index=place, name=name, hemisphere=_side(name))
         for place, name in enumerate(names, start=1)
     ]
 
@@ -199,28 +206,28 @@ def _side(name: str) -> Literal["left", "right", "both"]:
     return "right" if name.startswith("right-") else "both"
 
 
-def atlas(request: Request, here: Here, person: Reader) -> Response:
+def atlas(request: Request, service: CurrentService, principal: Reader) -> Response:
     """Send the atlas on the gallery's grid as NIfTI."""
 
     def make() -> NDArray[np.int16]:
-        return (label_volume(here.grid)[0] + 1).astype(np.int16)
+        return (label_volume(service.grid)[0] + 1).astype(np.int16)
 
-    return _send_fixed(here, request, "atlas", make)
+    return _send_fixed(service, request, "atlas", make)
 
 
-def template(request: Request, here: Here, person: Reader) -> Response:
+def template(request: Request, service: CurrentService, principal: Reader) -> Response:
     """Send the MNI152 template's brain on the gallery's grid as NIfTI."""
 
     def make() -> NDArray[np.float32]:
-        return to_grid(template_brain(), here.grid)
+        return to_grid(template_brain(), service.grid)
 
-    return _send_fixed(here, request, "template", make)
+    return _send_fixed(service, request, "template", make)
 
 
 def _send_fixed(
-    here: Service, request: Request, name: str, make: Callable[[], NDArray[np.generic]]
+    service: Service, request: Request, name: str, make: Callable[[], NDArray[np.generic]]
 ) -> Response:
-    path = here.folder / "fixed" / f"{name}.nii.gz"
+    path = service.folder / "fixed" / f"{name}.nii.gz"
     if not path.exists():
-        write_volume(path, make(), here.grid.affine)
+        write_volume(path, make(), service.grid.affine)
     return file_response(request, path)

@@ -1,4 +1,4 @@
-"""The pages at `/`: the built one where it is there, else plain ones that the server draws itself.
+"""Static files of the single-page application, and plain HTML pages rendered on the server.
 
 The plain pages need no script at all: a form asks, pictures answer, links move the planes. They are
 for browsers without WebGL and for installations without npm, and say what is missing.
@@ -6,15 +6,18 @@ for browsers without WebGL and for installations without npm, and say what is mi
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Query, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import PathLike, StaticFiles
+from starlette.types import Scope
 
 from braincase.errors import BraincaseError
 from braincase.images.planes import PLANES_MM
@@ -24,8 +27,8 @@ from braincase.web.catalogue import describe_columns
 from braincase.web.image_responses import AXES, CACHING
 from braincase.web.problems import Problem, problem_of
 from braincase.web.routes import searches, session
-from braincase.web.security.gate import Person
-from braincase.web.service import Here, Service
+from braincase.web.security.gate import Principal
+from braincase.web.service import CurrentService, Service
 
 #: Cases offered to choose from.
 MOST_OFFERED = 200
@@ -49,15 +52,21 @@ def add_pages(app: FastAPI, static: Path) -> None:
 
 
 class _Assets(StaticFiles):
-    """Files that browsers may keep for ever."""
+    """Static files that browsers may cache for ever."""
 
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
+    def file_response(
+        self,
+        full_path: PathLike,
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = FOREVER
         return response
 
 
-def _file(path: Path, caching: str) -> Any:
+def _file(path: Path, caching: str) -> Callable[[Request], Response]:
     def send(request: Request) -> Response:
         if not path.is_file():
             raise Problem(404, "not_found", "There is nothing here.")
@@ -68,50 +77,50 @@ def _file(path: Path, caching: str) -> Any:
 
 def plain_page(
     request: Request,
-    here: Here,
+    service: CurrentService,
     case: Annotated[str, Query(max_length=200)] = "",
     k: Annotated[int, Query(ge=1, le=100)] = 8,
     where: Annotated[str, Query(max_length=2000)] = "",
     region: Annotated[str, Query(max_length=100)] = "",
     at: Annotated[str, Query(pattern=r"^(\d{1,3}-\d{1,3}-\d{1,3})?$")] = "",
 ) -> Response:
-    """Draw a search with a stored case, its hits beside it at the same place of the brain."""
+    """Render a search with a stored case as HTML, its hits at the same place of the brain."""
     try:
-        person = here.gate.who(request)
+        principal = service.gate.authenticate(request)
     except Problem:
         return _page("plain_login.html", 401, message="")
-    told, message = None, ""
+    answer, message = None, ""
     if case:
-        regions = [schema.RegionWish(name=region)] if region else []
-        wish = schema.SearchRequest(case=case, k=k, where=where, regions=regions)
+        regions = [schema.RegionRequest(name=region)] if region else []
+        search = schema.SearchRequest(case=case, k=k, where=where, regions=regions)
         try:
-            told = searches.ask(wish, here, person)
+            answer = searches.ask(search, service, principal)
         except BraincaseError as error:
             message = problem_of(error).message
         except Problem as problem:
             message = problem.message
     content = {"case": case, "k": k, "where": where, "region": region, "message": message}
-    return _page("plain.html", 200, told=told, **content, **_around(here, person, at))
+    return _page("plain.html", 200, answer=answer, **content, **_around(service, principal, at))
 
 
-def _around(here: Service, person: Person, at: str) -> dict[str, Any]:
+def _around(service: Service, principal: Principal, at: str) -> dict[str, object]:
     """Return what the plain page shows besides the answer: cases, columns, and the three planes."""
-    grid = here.grid
+    grid = service.grid
     usual = [round((mm - grid.affine[i, 3]) / grid.resolution_mm) for i, mm in enumerate(PLANES_MM)]
     wanted = [int(part) for part in at.split("-")] if at else usual
     place = [min(i, n - 1) for i, n in zip(wanted, grid.shape, strict=True)]
-    version, cases = here.catalogue.cases()
+    version, cases = service.catalogue.cases()
     return {
-        "name": here.name,
+        "name": service.name,
         "version": version,
         "total": len(cases),
         "cases": [c.scan_id for c in cases[:MOST_OFFERED]],
         "columns": describe_columns(cases),
         "place": dict(zip(AXES, place, strict=True)),
         "steps": {plane: _steps(place, axis, grid.shape[axis]) for plane, axis in AXES.items()},
-        "built": (here.settings.static / "index.html").is_file(),
-        "can_upload": here.desk is not None,
-        "user": person.name,
+        "built": (service.settings.static / "index.html").is_file(),
+        "can_upload": service.queue is not None,
+        "user": principal.name,
     }
 
 
@@ -125,21 +134,21 @@ def _steps(place: list[int], axis: int, n: int) -> list[tuple[str, str]]:
     return steps
 
 
-async def plain_login(request: Request, here: Here) -> Response:
+async def plain_login(request: Request, service: CurrentService) -> Response:
     """Begin a session from the plain page's form."""
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     name, password = (form.get(key, [""])[0] for key in ("user", "password"))
     response = RedirectResponse("/plain", 303)
     try:
-        wish = schema.Login(user=name, password=password)
-        session.login(wish, request, response, here)
+        credentials = schema.LoginRequest(user=name, password=password)
+        session.login(credentials, request, response, service)
     except (Problem, ValueError) as error:
         text = error.message if isinstance(error, Problem) else "Name and password, please."
         return _page("plain_login.html", 401, message=text)
     return response
 
 
-def _page(template: str, status: int, **content: Any) -> Response:
+def _page(template: str, status: int, **content: object) -> Response:
     return HTMLResponse(
         _templates().get_template(template).render(purpose=PURPOSE, **content), status
     )

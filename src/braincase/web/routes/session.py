@@ -1,4 +1,4 @@
-"""Coming in and going out."""
+"""Session endpoints: log in, log out, and who is logged in."""
 
 from __future__ import annotations
 
@@ -6,45 +6,48 @@ from fastapi import Request, Response
 
 from braincase.web import schema
 from braincase.web.problems import Problem
-from braincase.web.security.gate import Person, Reader
-from braincase.web.service import Here, Service
+from braincase.web.security.gate import Principal, Reader
+from braincase.web.service import CurrentService, Service
 
 
-def me(here: Here, person: Reader) -> schema.Me:
-    """Tell who is asking, what they may do, and the token that changes need."""
-    return me_record(here, person)
+def me(service: CurrentService, principal: Reader) -> schema.MeBody:
+    """Return the current user, their role, and the CSRF token that changes need."""
+    return me_body(service, principal)
 
 
-def me_record(here: Service, person: Person) -> schema.Me:
-    """Return what a person is told of themselves."""
-    return schema.Me(
-        user=person.name,
-        role=person.role,
-        csrf=here.gate.csrf(person),
-        login=here.settings.users is not None,
+def me_body(service: Service, principal: Principal) -> schema.MeBody:
+    """Return the current user as JSON."""
+    return schema.MeBody(
+        user=principal.name,
+        role=principal.role,
+        csrf=service.gate.csrf(principal),
+        login=service.settings.users is not None,
     )
 
 
-def login(wish: schema.Login, request: Request, response: Response, here: Here) -> schema.Me:
+def login(
+    credentials: schema.LoginRequest, request: Request, response: Response, service: CurrentService
+) -> schema.MeBody:
     """Begin a session."""
-    if here.settings.users is None:
+    if service.settings.users is None:
         raise Problem(404, "no_users", "This service knows no users with passwords.")
     client = request.client.host if request.client else "unknown"
-    for whose in (client, f"user:{wish.user}"):
-        here.gate.rates.spend(here.settings.limits.logins, "logins", whose)
+    for whose in (client, f"user:{credentials.user}"):
+        service.gate.rates.spend(service.settings.limits.logins, "logins", whose)
     try:
-        person, cookie = here.gate.login(wish.user, wish.password)
+        principal, cookie = service.gate.login(credentials.user, credentials.password)
     except Problem:
-        known = wish.user in here.gate.users()  # a mistyped name may be a password
-        here.audit.write(wish.user if known else "unknown", "login refused", client=client)
+        exists = credentials.user in service.gate.users()  # a mistyped name may be a password
+        user = credentials.user if exists else "unknown"
+        service.audit.write(user, "login refused", client=client)
         raise
-    here.gate.set_cookie(response, cookie)
-    here.audit.write(person.name, "login", client=client)
-    return me_record(here, person)
+    service.gate.set_cookie(response, cookie)
+    service.audit.write(principal.name, "login", client=client)
+    return me_body(service, principal)
 
 
-def logout(response: Response, here: Here, person: Reader) -> schema.Health:
+def logout(response: Response, service: CurrentService, principal: Reader) -> schema.HealthBody:
     """End the session."""
-    here.gate.logout(person, response)
-    here.audit.write(person.name, "logout")
-    return schema.Health(version="1")
+    service.gate.logout(principal, response)
+    service.audit.write(principal.name, "logout")
+    return schema.HealthBody(version="1")

@@ -1,4 +1,4 @@
-"""Scans that come in: streamed to a private folder, refused early, followed by events, deleted."""
+"""Upload endpoints: streaming upload, job status, server-sent events, cancelling."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from braincase.web.image_responses import (
     slice_png,
     tag_of,
 )
-from braincase.web.intake.archives import kept_suffix
+from braincase.web.intake.archives import safe_suffix
 from braincase.web.intake.queue import ENDED, Upload, UploadQueue
 from braincase.web.problems import Problem, problem_of
 from braincase.web.security.gate import Reader
-from braincase.web.service import Here, Service
+from braincase.web.service import CurrentService, Service
 from braincase.web.service_settings import Limits
 
 #: Seconds between two looks at a job, and between two signs of life on a quiet stream.
@@ -36,55 +36,55 @@ LOOK_S, ALIVE_S = 0.15, 15.0
 
 async def upload(
     request: Request,
-    here: Here,
-    person: Reader,
+    service: CurrentService,
+    principal: Reader,
     x_filename: Annotated[str, Header(max_length=1000, description="URL-encoded.")],
-) -> schema.Started:
-    """Take a scan and queue it: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
-    desk = desk_of(here)
-    limits = here.settings.limits
-    here.gate.rates.spend(limits.uploads, "uploads", person.name)
+) -> schema.StartedBody:
+    """Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
+    queue = queue_of(service)
+    limits = service.settings.limits
+    service.gate.rates.spend(limits.uploads, "uploads", principal.name)
     try:
-        suffix = kept_suffix(unquote(x_filename))
+        suffix = safe_suffix(unquote(x_filename))
     except ScanError as error:
         raise Problem(415, "no_scan", problem_of(error).message) from None
     _check_length(request, limits)
-    place = desk.open_folder(person.name, suffix)
+    place = queue.open_folder(principal.name, suffix)
     try:
         size = await _receive(request, place, limits)
     except BaseException:
-        desk.discard(place)
+        queue.discard(place)
         raise
     if not size:
-        desk.discard(place)
+        queue.discard(place)
         raise Problem(400, "empty", "The file is empty.")
-    here.audit.write(person.name, "upload", job=place.job[:6], bytes=size)
-    desk.submit(place)
-    return schema.Started(job=place.job)
+    service.audit.write(principal.name, "upload", job=place.job[:6], bytes=size)
+    queue.submit(place)
+    return schema.StartedBody(job=place.job)
 
 
-def desk_of(here: Service) -> UploadQueue:
-    """Return where uploads are prepared.
+def queue_of(service: Service) -> UploadQueue:
+    """Return the upload queue.
 
     Raises
     ------
     Problem
         If the service has no model.
     """
-    if here.desk is None:
+    if service.queue is None:
         text = "This service was started without a model, so it can only search stored cases."
         raise Problem(503, "no_model", text)
-    return here.desk
+    return service.queue
 
 
 def _check_length(request: Request, limits: Limits) -> None:
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > limits.upload_bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limits.upload_bytes:
         raise too_large(limits)
 
 
 def too_large(limits: Limits) -> Problem:
-    """Return the problem of an upload over the limit."""
+    """Return the 413 of an upload over the limit."""
     return Problem(413, "too_large", f"The file is larger than {limits.upload_bytes >> 20} MiB.")
 
 
@@ -94,7 +94,7 @@ async def _receive(request: Request, place: Upload, limits: Limits) -> int:
     stream = request.stream()
     with place.source.open("xb") as file:
         while True:
-            # By this moment the next bytes must be here, or the average is too low.
+            # By this moment the next bytes must be service, or the average is too low.
             due = limits.upload_grace_s + size / limits.least_bytes_per_s
             due = started + min(due, limits.upload_s)
             try:
@@ -111,26 +111,26 @@ async def _receive(request: Request, place: Upload, limits: Limits) -> int:
             await run_in_threadpool(file.write, chunk)
 
 
-def job(job: str, here: Here, person: Reader) -> schema.Job:
-    """Tell how far an upload is."""
-    return desk_of(here).find(job, person.owner).record()
+def job(job: str, service: CurrentService, principal: Reader) -> schema.JobBody:
+    """Return the status of an upload's job."""
+    return queue_of(service).find(job, principal.owner).body()
 
 
-async def job_events(job: str, here: Here, person: Reader) -> StreamingResponse:
-    """Tell how far an upload is, each time it changes, as server-sent events."""
-    found = desk_of(here).find(job, person.owner)
-    headers = {"X-Accel-Buffering": "no"}  # nginx would hold events back
-    return StreamingResponse(_events(found), media_type="text/event-stream", headers=headers)
+async def job_events(job: str, service: CurrentService, principal: Reader) -> StreamingResponse:
+    """Stream the status of an upload's job, each time it changes, as server-sent events."""
+    upload = queue_of(service).find(job, principal.owner)
+    headers = {"X-Accel-Buffering": "no"}  # nginx would buffer the events
+    return StreamingResponse(_events(upload), media_type="text/event-stream", headers=headers)
 
 
 async def _events(upload: Upload) -> AsyncIterator[str]:
-    said, last = None, time.monotonic()
+    sent, last = None, time.monotonic()
     while True:
-        record = upload.record()
-        if record != said:
-            said, last = record, time.monotonic()
-            yield f"event: job\ndata: {record.model_dump_json()}\n\n"
-        if record.state in ENDED:
+        body = upload.body()
+        if body != sent:
+            sent, last = body, time.monotonic()
+            yield f"event: job\ndata: {body.model_dump_json()}\n\n"
+        if body.state in ENDED:
             return
         if time.monotonic() - last > ALIVE_S:
             last = time.monotonic()
@@ -138,33 +138,42 @@ async def _events(upload: Upload) -> AsyncIterator[str]:
         await asyncio.sleep(LOOK_S)
 
 
-def cancel(job: str, here: Here, person: Reader) -> schema.Job:
+def cancel(job: str, service: CurrentService, principal: Reader) -> schema.JobBody:
     """Stop an upload's work for good, or delete a finished upload."""
-    desk = desk_of(here)
-    found = desk.find(job, person.owner)
-    desk.cancel(found)
-    here.searches.drop_where(lambda search: search.upload == job)
-    here.audit.write(person.name, "cancel", job=job[:6])
-    return found.record()
+    queue = queue_of(service)
+    upload = queue.find(job, principal.owner)
+    queue.cancel(upload)
+    service.searches.drop_where(lambda search: search.upload == job)
+    service.audit.write(principal.name, "cancel", job=job[:6])
+    return upload.body()
 
 
-def upload_volume(job: str, request: Request, here: Here, person: Reader) -> Response:
+def upload_volume(
+    job: str, request: Request, service: CurrentService, principal: Reader
+) -> Response:
     """Send the prepared query in standard space as NIfTI."""
-    found, _ = here.uploaded(job, person)
-    return file_response(request, found.volume)
+    upload, _ = service.uploaded(job, principal)
+    return file_response(request, upload.volume)
 
 
-def upload_thumbnail(job: str, request: Request, here: Here, person: Reader) -> Response:
+def upload_thumbnail(
+    job: str, request: Request, service: CurrentService, principal: Reader
+) -> Response:
     """Send three planes of the prepared query as PNG."""
-    _, scan = here.uploaded(job, person)
-    picture = planes_png(planes_of(scan.volume, here.grid))
+    _, scan = service.uploaded(job, principal)
+    picture = planes_png(planes_of(scan.volume, service.grid))
     return png_response(request, tag_of(job, "thumbnail"), picture)
 
 
 def upload_slice(
-    job: str, plane: PlaneName, index: int, request: Request, here: Here, person: Reader
+    job: str,
+    plane: PlaneName,
+    index: int,
+    request: Request,
+    service: CurrentService,
+    principal: Reader,
 ) -> Response:
     """Send one slice of the prepared query as PNG."""
-    _, scan = here.uploaded(job, person)
-    picture = slice_png(scan.volume, here.grid, plane, index)
+    _, scan = service.uploaded(job, principal)
+    picture = slice_png(scan.volume, service.grid, plane, index)
     return png_response(request, tag_of(job, plane, index), picture)

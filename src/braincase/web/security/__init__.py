@@ -1,1 +1,1 @@
-"""Who may do what: users, sessions, tokens, the proxy, headers and the audit log."""
+"""Authentication, authorization, rate limits, security headers and the audit log."""

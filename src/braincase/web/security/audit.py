@@ -1,4 +1,4 @@
-"""Who searched what, and when: one JSON line an event, only ever appended.
+"""The audit log: who searched what, and when, as append-only JSON lines.
 
 A line names a user, an action, and pseudonymous scan ids; never a file's name, a DICOM value, a
 password or a code. The file is opened for appending only and belongs to the service's user alone.
@@ -15,8 +15,8 @@ from pathlib import Path
 from braincase.errors import UsageError
 
 
-class Audit:
-    """The log; every line is on the disk before the answer goes out."""
+class AuditLog:
+    """An append-only log; every line is on the disk before the answer goes out."""
 
     def __init__(self, path: Path | None) -> None:
         """Open the log for appending.
@@ -36,16 +36,16 @@ class Audit:
             found = f"an audit log that cannot be written ({error.strerror})"
             raise UsageError(self.path, found, "", "Name another with --audit.") from None
 
-    def write(self, user: str, action: str, **told: object) -> None:
+    def write(self, user: str, action: str, **details: object) -> None:
         """Append one event and see it to the disk."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": at, "user": user, "action": action, **told}, ensure_ascii=True)
+        line = json.dumps({"at": at, "user": user, "action": action, **details}, ensure_ascii=True)
         with self._lock:
             os.write(self._descriptor, line.encode() + b"\n")  # one write: lines never mix
             os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second time does nothing."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)

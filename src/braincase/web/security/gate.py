@@ -1,4 +1,4 @@
-"""Who is asking, and whether they may: sessions, roles, and tokens against forged requests.
+"""Authentication and authorization: session cookies, roles, CSRF tokens, rate limits.
 
 Without users the service listens on the loopback only, and whoever is on this machine is its
 administrator. With users, a session is a signed cookie that scripts cannot read and other sites
@@ -37,8 +37,8 @@ RANKS: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
-class Person:
-    """Who is asking.
+class Principal:
+    """An authenticated user.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Person:
         return None if self.role == "admin" else self.name
 
     def at_least(self, role: Role) -> bool:
-        """Say whether the person's role includes another."""
+        """Return whether the user's role includes another."""
         return RANKS.index(self.role) >= RANKS.index(role)
 
 
 class Gate:
-    """Decides who comes in; one a service."""
+    """Authentication of requests; one a service."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Read users or proxy configuration, and the token for metrics.
@@ -82,8 +82,8 @@ class Gate:
         self.proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
         self.metrics_token = settings.metrics_token
         if settings.metrics_token is not None:
-            read_token(settings.metrics_token)  # what cannot be used is told now
-        self.rates = Rates()
+            read_token(settings.metrics_token)  # refuse now what cannot be used later
+        self.rates = RateLimiter()
         if settings.users is not None:
             self.users()
 
@@ -103,8 +103,8 @@ class Gate:
                 self._users = (changed, read_users(path))
             return self._users[1]
 
-    def login(self, name: str, password: str) -> tuple[Person, str]:
-        """Return the person and the content of their cookie.
+    def login(self, name: str, password: str) -> tuple[Principal, str]:
+        """Check a password; return the user and the content of their session cookie.
 
         Raises
         ------
@@ -115,11 +115,11 @@ class Gate:
         if user is None:
             raise Problem(401, "wrong_login", "The name or the password is not right.")
         session = secrets.token_urlsafe(16)
-        content = {"user": user.name, "session": session, "since": _mark(user)}
-        return Person(user.name, user.role, session), self._signer.dumps(content)
+        content = {"user": user.name, "session": session, "since": _password_version(user)}
+        return Principal(user.name, user.role, session), self._signer.dumps(content)
 
     def set_cookie(self, response: Response, content: str) -> None:
-        """Give the browser its session."""
+        """Set the session cookie."""
         response.set_cookie(
             self.cookie,
             content,
@@ -130,16 +130,16 @@ class Gate:
             samesite="strict",
         )
 
-    def logout(self, person: Person, response: Response) -> None:
-        """End a session, also for a copy of its cookie."""
+    def logout(self, principal: Principal, response: Response) -> None:
+        """Revoke a session, also for a copy of its cookie."""
         with self._lock:
             now = time.time()
             self._ended = {s: t for s, t in self._ended.items() if now - t < SESSION_S}
-            self._ended[person.session] = now
+            self._ended[principal.session] = now
         response.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict")
 
-    def who(self, request: Request) -> Person:
-        """Return who is asking.
+    def authenticate(self, request: Request) -> Principal:
+        """Return the user of a request, by session cookie or signed token.
 
         Raises
         ------
@@ -147,47 +147,49 @@ class Gate:
             If they have not said so, or a change does not carry the page's token.
         """
         if not self._settings.needs_login:
-            return Person("local", "admin", "local")
-        person = self._by_token(request) if self.proxy else self._by_cookie(request)
-        if person is None:
+            return Principal("local", "admin", "local")
+        principal = self._by_token(request) if self.proxy else self._by_cookie(request)
+        if principal is None:
             raise Problem(401, "login", "Please log in first.")
         if request.method in CHANGING and not hmac.compare_digest(
-            request.headers.get(CSRF_HEADER, "").encode(), self.csrf(person).encode()
+            request.headers.get(CSRF_HEADER, "").encode(), self.csrf(principal).encode()
         ):
             text = "The request did not come from this service's own page. Please reload it."
             raise Problem(403, "forged", text)
-        return person
+        return principal
 
-    def csrf(self, person: Person) -> str:
-        """Return the token that our own page sends with every change."""
-        told = f"csrf:{person.name}:{person.session}".encode()
-        return hmac.new(self._key, told, hashlib.sha256).hexdigest()
+    def csrf(self, principal: Principal) -> str:
+        """Return the CSRF token that our own page sends with every change."""
+        message = f"csrf:{principal.name}:{principal.session}".encode()
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
-    def _by_cookie(self, request: Request) -> Person | None:
+    def _by_cookie(self, request: Request) -> Principal | None:
         try:
-            held = self._signer.loads(request.cookies.get(self.cookie, ""), max_age=SESSION_S)
+            content = self._signer.loads(request.cookies.get(self.cookie, ""), max_age=SESSION_S)
         except BadSignature:
             return None
-        user = self.users().get(held["user"])
-        if user is None or held["since"] != _mark(user) or held["session"] in self._ended:
+        user = self.users().get(content["user"])
+        if user is None or content["since"] != _password_version(user):
             return None
-        return Person(user.name, user.role, held["session"])
+        if content["session"] in self._ended:
+            return None
+        return Principal(user.name, user.role, content["session"])
 
-    def _by_token(self, request: Request) -> Person | None:
+    def _by_token(self, request: Request) -> Principal | None:
         assert self.proxy is not None
         values = request.headers.getlist(self.proxy.header)
-        found = self.proxy.identify(values[0]) if len(values) == 1 else None
-        return Person(found[0], found[1], "proxy") if found else None
+        identity = self.proxy.identify(values[0]) if len(values) == 1 else None
+        return Principal(*identity, "proxy") if identity else None
 
 
-class Rates:
-    """Counts what each client does, in memory."""
+class RateLimiter:
+    """A rate limiter: a moving window for each client, in memory."""
 
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def spend(self, rate: str, what: str, client: str) -> None:
-        """Count one thing of a client.
+        """Count one request of a client.
 
         Raises
         ------
@@ -199,33 +201,32 @@ class Rates:
             raise Problem(429, "too_many", text, 60)
 
 
-def _mark(user: User) -> str:
-    """Return what changes with a user's password, so that older sessions end."""
+def _password_version(user: User) -> str:
+    """Return a hash that changes with a user's password, so that older sessions end."""
     return hashlib.sha256(user.hashed.encode()).hexdigest()[:16]
 
 
-def may(role: Role) -> Callable[[Request], Person]:
-    """Return the dependency that lets in people with at least this role."""
+def require_role(role: Role) -> Callable[[Request], Principal]:
+    """Return a FastAPI dependency that admits users with at least this role."""
 
-    def person_of(request: Request) -> Person:
+    def person_of(request: Request) -> Principal:
         gate: Gate = request.app.state.service.gate
-        person = gate.who(request)
-        if not person.at_least(role):
-            text = f"This takes the role of a {role}; you are a {person.role}."
+        principal = gate.authenticate(request)
+        if not principal.at_least(role):
+            text = f"This takes the role of a {role}; you are a {principal.role}."
             raise Problem(403, "role", text)
-        return person
+        return principal
 
     return person_of
 
 
-def may_watch(request: Request) -> None:
-    """Let in a monitoring program with the configured token; else administrators only."""
+def require_metrics_access(request: Request) -> None:
+    """Admit a monitoring program with the configured bearer token; else administrators only."""
     gate: Gate = request.app.state.service.gate
     if not accepts(gate.metrics_token, request.headers.getlist("authorization")):
-        may("admin")(request)
+        require_role("admin")(request)
 
 
-Watcher = Annotated[None, Depends(may_watch)]
-Reader = Annotated[Person, Depends(may("reader"))]
-Curator = Annotated[Person, Depends(may("curator"))]
-Admin = Annotated[Person, Depends(may("admin"))]
+MetricsAccess = Annotated[None, Depends(require_metrics_access)]
+Reader = Annotated[Principal, Depends(require_role("reader"))]
+Curator = Annotated[Principal, Depends(require_role("curator"))]

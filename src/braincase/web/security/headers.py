@@ -1,4 +1,4 @@
-"""Headers that keep a browser from running, framing, sniffing or sending on what is not ours."""
+"""Security headers: Content-Security-Policy, and what forbids framing, sniffing and referrers."""
 
 from __future__ import annotations
 

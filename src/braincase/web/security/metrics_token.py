@@ -1,4 +1,4 @@
-"""A monitoring program's key to `/metrics`, and to nothing else: a bearer token in a file."""
+"""The bearer token with which a monitoring program reads `/metrics`, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCHEME = "bearer "
 
 
 def read_token(path: Path) -> bytes:
-    """Return the digest of the token that a file holds.
+    """Return the SHA-256 digest of the bearer token in a file.
 
     Raises
     ------
@@ -38,18 +38,18 @@ def read_token(path: Path) -> bytes:
 
 
 def accepts(path: Path | None, authorizations: Sequence[str]) -> bool:
-    """Say whether a request's Authorization headers carry the token of a file.
+    """Return whether a request's Authorization headers carry the bearer token of a file.
 
     The file is read each time, so that a new token counts at once; one that cannot be used any more
     lets nobody in.
     """
     if path is None or len(authorizations) != 1:
         return False
-    (said,) = authorizations
-    if not said.lower().startswith(_SCHEME):
+    (header,) = authorizations
+    if not header.lower().startswith(_SCHEME):
         return False
     try:
-        return hmac.compare_digest(read_token(path), _digest(said[len(_SCHEME) :].strip()))
+        return hmac.compare_digest(read_token(path), _digest(header[len(_SCHEME) :].strip()))
     except UsageError:
         return False
 

@@ -1,4 +1,4 @@
-"""Who it is, as a reverse proxy's signed token says it (OIDC, RFC 7519).
+"""JSON Web Tokens of a reverse proxy (OIDC, RFC 7519): who is asking.
 
 A plain header such as ``X-Forwarded-User`` is never believed: anybody who reaches the port could
 send one. Only a token signed by a configured key, for this audience, from this issuer and not yet
@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import jwt
 
@@ -23,11 +23,13 @@ from braincase.web.schema import Role
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 _KEYS = {"header", "public_key", "jwks", "algorithms", "issuer", "audience", "user_claim",
          "roles_claim", "roles"}  # fmt: skip
+#: PEM text, or a key object of `cryptography`, whose kinds PyJWT does not tell.
+PublicKey: TypeAlias = Any
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """How a reverse proxy's token is checked.
+    """How a reverse proxy's JSON Web Token is verified.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class Proxy:
     """
 
     header: str
-    keys: Mapping[str, Any]
+    keys: Mapping[str, PublicKey]
     algorithms: tuple[str, ...]
     issuer: str
     audience: str
@@ -71,9 +73,11 @@ class Proxy:
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
         groups = claims.get(self.roles_claim, [])
-        held = {self.roles.get(str(g)) for g in (groups if isinstance(groups, list) else [groups])}
+        if not isinstance(groups, list):
+            groups = [groups]
+        roles = {self.roles.get(str(group)) for group in groups}
         ranks: tuple[Role, ...] = get_args(Role)
-        best = next((role for role in reversed(ranks) if role in held), None)
+        best = next((role for role in reversed(ranks) if role in roles), None)
         user = claims.get(self.user_claim)
         return (str(user)[:200], best) if best is not None and user else None
 
@@ -87,36 +91,36 @@ def read_proxy(path: Path) -> Proxy:
         If it is missing, or a key of it is unknown, missing or unusable.
     """
     try:
-        held = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
-    if unknown := sorted(set(held) - _KEYS):
+    if unknown := sorted(set(config) - _KEYS):
         raise UsageError(path, f"unknown key {unknown[0]!r}", f"of {', '.join(sorted(_KEYS))}")
-    if missing := sorted({"header", "issuer", "audience", "roles"} - set(held)):
+    if missing := sorted({"header", "issuer", "audience", "roles"} - set(config)):
         raise UsageError(path, f"no {missing[0]!r}", "header, issuer, audience and roles")
-    algorithms = tuple(held.get("algorithms", ("RS256",)))
+    algorithms = tuple(config.get("algorithms", ("RS256",)))
     if bad := sorted(set(algorithms) - set(ALGORITHMS)):
         raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
-    if bad := sorted({str(r) for r in held["roles"].values()} - set(get_args(Role))):
+    if bad := sorted({str(r) for r in config["roles"].values()} - set(get_args(Role))):
         raise UsageError(path, f"role {bad[0]!r}", f"one of {', '.join(get_args(Role))}")
     return Proxy(
-        header=str(held["header"]),
-        keys=_read_keys(path, held),
+        header=str(config["header"]),
+        keys=_read_keys(path, config),
         algorithms=algorithms,
-        issuer=str(held["issuer"]),
-        audience=str(held["audience"]),
-        user_claim=str(held.get("user_claim", "sub")),
-        roles_claim=str(held.get("roles_claim", "roles")),
-        roles=held["roles"],
+        issuer=str(config["issuer"]),
+        audience=str(config["audience"]),
+        user_claim=str(config.get("user_claim", "sub")),
+        roles_claim=str(config.get("roles_claim", "roles")),
+        roles=config["roles"],
     )
 
 
-def _read_keys(path: Path, held: Mapping[str, Any]) -> dict[str, Any]:
-    if ("public_key" in held) == ("jwks" in held):
+def _read_keys(path: Path, config: Mapping[str, object]) -> dict[str, PublicKey]:
+    if ("public_key" in config) == ("jwks" in config):
         raise UsageError(path, "both or none of public_key and jwks", "one of them")
-    file = path.parent / str(held.get("public_key", held.get("jwks")))
+    file = path.parent / str(config.get("public_key", config.get("jwks")))
     try:
-        if "public_key" in held:
+        if "public_key" in config:
             text = file.read_text(encoding="utf-8")
             if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
                 raise ValueError("no PEM public key")

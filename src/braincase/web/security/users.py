@@ -1,4 +1,4 @@
-"""People who may come in: a file of names, roles and hashed passwords.
+"""The file of users: names, roles and Argon2id password hashes.
 
 Passwords are kept as Argon2id hashes (RFC 9106; argon2-cffi's defaults: 64 MiB, 3 passes), so that
 the file, if it gets lost, costs an attacker that much for every guess.
@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import cast, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -29,7 +29,7 @@ _hashing = threading.BoundedSemaphore(2)
 
 @dataclass(frozen=True)
 class User:
-    """One person: `hashed` is the Argon2 hash of the password."""
+    """One user: `hashed` is the Argon2id hash of the password."""
 
     name: str
     role: Role
@@ -48,8 +48,8 @@ def read_users(path: Path) -> dict[str, User]:
         if path.stat().st_mode & 0o077:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
-        held = json.loads(path.read_text(encoding="utf-8"))
-        users = {str(n): User(str(n), u["role"], str(u["password"])) for n, u in held.items()}
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        users = {str(n): User(str(n), u["role"], str(u["password"])) for n, u in entries.items()}
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
         raise UsageError(path, "no such file", "a file of users", advice) from None
@@ -72,18 +72,17 @@ def add_user(path: Path, name: str, password: str, role: str, force: bool = Fals
     users = read_users(path) if path.exists() else {}
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise UsageError("NAME", repr(name), "a name of printable letters")
-    _check_role(role)
+    checked_role = _check_role(role)
     if name in users and not force:
         raise UsageError(path, f"{name} is a user already", "", "Use --force to replace.")
     if len(password) < LEAST_PASSWORD:
         found = f"{len(password)} characters"
         raise UsageError("password", found, f"at least {LEAST_PASSWORD}")
-    known: Any = role
-    _write(path, {**users, name: User(name, known, _hasher.hash(password))})
+    _write(path, {**users, name: User(name, checked_role, _hasher.hash(password))})
 
 
 def remove_user(path: Path, name: str) -> None:
-    """Take a user out of a file; open sessions end at once.
+    """Remove a user from a file; open sessions end at once.
 
     Raises
     ------
@@ -97,7 +96,7 @@ def remove_user(path: Path, name: str) -> None:
 
 
 def verified(users: dict[str, User], name: str, password: str) -> User | None:
-    """Return the user if the password is theirs; an unknown name takes just as long."""
+    """Verify a password and return its user; an unknown name takes just as long."""
     user = users.get(name)
     with _hashing:
         try:
@@ -120,6 +119,7 @@ def _write(path: Path, users: dict[str, User]) -> None:
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_role(role: str) -> None:
+def _check_role(role: str) -> Role:
     if role not in get_args(Role):
         raise ParameterError("role", repr(role), " or ".join(get_args(Role)))
+    return cast(Role, role)

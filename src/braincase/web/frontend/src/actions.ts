@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import * as service from "./api/client";
 import { ServiceError } from "./api/client";
-import type { Answer, Case, Known, Labels, SearchRequest } from "./api/types";
+import type { Answer, Case, PersonLabels, Labels, SearchRequest } from "./api/bodies";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
 import { errorText } from "./i18n/errors";
@@ -37,9 +37,9 @@ export async function begin(): Promise<void> {
     state.me.value = await service.readMe();
     state.gallery.value = await service.readGallery();
     state.needsLogin.value = false;
-    const asked = new URLSearchParams(location.search);
-    const search = asked.get("s");
-    const scan = asked.get("case");
+    const address = new URLSearchParams(location.search);
+    const search = address.get("s");
+    const scan = address.get("case");
     if (search) await openSearch(search);
     else if (scan) await startFrom(scan);
   } catch (error) {
@@ -70,25 +70,25 @@ async function openSearch(id: string): Promise<void> {
 /** Take an answer's own request as the page's choices. */
 function restore(answer: Answer): void {
   batch(() => {
-    const asked = answer.request;
-    if (asked.case) state.source.value = { kind: "case", scan_id: asked.case };
-    else if (asked.upload) {
-      state.source.value = { kind: "upload", job: asked.upload, name: answer.query_id ?? "" };
+    const { request } = answer;
+    if (request.case) state.source.value = { kind: "case", scan_id: request.case };
+    else if (request.upload) {
+      state.source.value = { kind: "upload", job: request.upload, name: answer.query_id ?? "" };
     }
-    state.typedWhere.value = asked.where || null;
-    state.regions.value = asked.regions;
-    state.older.value = asked.older ?? 0;
-    state.similarBy.value = asked.similar_by ?? "code";
-    state.normality.value = asked.normality ?? false;
-    state.known.value = knownOf(asked.known ?? {});
-    state.count.value = asked.k;
-    state.plus.value = new Set(asked.plus);
-    state.minus.value = new Set(asked.minus);
+    state.typedWhere.value = request.where || null;
+    state.regions.value = request.regions;
+    state.older.value = request.older ?? 0;
+    state.similarBy.value = request.similar_by;
+    state.normality.value = request.normality;
+    state.personLabels.value = personLabelsOf(request.known);
+    state.count.value = request.k;
+    state.plus.value = new Set(request.plus);
+    state.minus.value = new Set(request.minus);
     show(answer);
   });
 }
 
-function knownOf({ age, sex }: Labels): Known {
+function personLabelsOf({ age, sex }: Labels): PersonLabels {
   return { age: typeof age === "number" ? age : null, sex: sex === "F" || sex === "M" ? sex : null };
 }
 
@@ -104,7 +104,7 @@ function newSource(from: state.Source | null): void {
     state.beside.value = null;
     state.plus.value = new Set();
     state.minus.value = new Set();
-    state.known.value = { age: null, sex: null };
+    state.personLabels.value = { age: null, sex: null };
     state.notice.value = null;
     state.overlay.value = "none";
   });
@@ -193,8 +193,8 @@ export async function removeCase(scan: string): Promise<void> {
   state.notice.value ??= { kind: "info", text: t("removed", { scan, version }) };
 }
 
-const given = (known: Known): Labels =>
-  Object.fromEntries(Object.entries(known).filter(([, value]) => value !== null));
+const given = (labels: PersonLabels): Labels =>
+  Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== null));
 
 function requestNow(): SearchRequest | null {
   const from = state.source.value;
@@ -210,7 +210,7 @@ function requestNow(): SearchRequest | null {
     // Regions are weights of the model's own distance; they mean nothing for the other two.
     similar_by: state.regions.value.length > 0 ? "code" : state.similarBy.value,
     normality: state.normality.value,
-    ...(from.kind === "upload" ? { known: given(state.known.value) } : {}),
+    ...(from.kind === "upload" ? { known: given(state.personLabels.value) } : {}),
   };
 }
 
@@ -248,14 +248,14 @@ export async function showCase(scan: string): Promise<void> {
 
 /** Mark a case for or against; marking it so again takes the mark away. */
 export function mark(scan: string, side: "plus" | "minus"): void {
-  const [mine, other] = side === "plus" ? [state.plus, state.minus] : [state.minus, state.plus];
+  const [mine, opposite] = side === "plus" ? [state.plus, state.minus] : [state.minus, state.plus];
   const changed = new Set(mine.value);
   if (!changed.delete(scan)) changed.add(scan);
-  const without = new Set(other.value);
+  const without = new Set(opposite.value);
   without.delete(scan);
   batch(() => {
     mine.value = changed;
-    other.value = without;
+    opposite.value = without;
   });
 }
 

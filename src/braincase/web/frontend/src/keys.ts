@@ -6,7 +6,7 @@ import { toggleFullScreen } from "./viewer/OverlayTools";
 import { OVERLAYS } from "./viewer/overlays";
 
 function markShown(side: "plus" | "minus"): void {
-  const hit = state.answer.value?.hits.find((one) => one.scan_id === state.beside.value?.scan_id);
+  const hit = state.answer.value?.hits.find((hit) => hit.scan_id === state.beside.value?.scan_id);
   if (hit) mark(hit.scan_id, side);
 }
 

@@ -12,7 +12,7 @@ import { QueryPanel } from "./panels/QueryPanel";
 import { RegionPanel } from "./panels/RegionPanel";
 import { Results } from "./panels/Results";
 import { TopBar } from "./panels/TopBar";
-import { WishPanel } from "./panels/WishPanel";
+import { OptionsPanel } from "./panels/OptionsPanel";
 import * as state from "./state";
 import { Viewers } from "./viewer/Viewers";
 
@@ -60,7 +60,7 @@ function Page() {
             <QueryPanel />
             <FilterPanel />
             <RegionPanel />
-            <WishPanel />
+            <OptionsPanel />
           </div>
           <SearchBar />
         </div>

@@ -1,7 +1,7 @@
 /** What the page knows, as signals; `actions.ts` alone changes most of them. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Answer, Case, GalleryInfo, Hit, Job, Known, Me, RegionWish, SimilarBy } from "./api/types";
+import type { Answer, Case, GalleryInfo, Hit, Job, PersonLabels, Me, WeightedRegion, SimilarBy } from "./api/bodies";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
 
@@ -37,14 +37,14 @@ export const clauses = signal<Clauses>(new Map());
 /** The filter as the reader typed it, or null while the choices alone decide. */
 export const typedWhere = signal<string | null>(null);
 export const where = computed(() => typedWhere.value ?? whereText(clauses.value));
-export const regions = signal<RegionWish[]>([]);
+export const regions = signal<WeightedRegion[]>([]);
 /** Years by which the query is made older before it is compared; negative: younger. */
 export const older = signal(0);
 export const similarBy = signal<SimilarBy>("code");
 /** Whether query and hits are compared with the gallery's controls too. */
 export const normality = signal(false);
 /** What the reader knows of an uploaded scan's person. */
-export const known = signal<Known>({ age: null, sex: null });
+export const personLabels = signal<PersonLabels>({ age: null, sex: null });
 export const count = signal(8);
 export const plus = signal<ReadonlySet<string>>(new Set());
 export const minus = signal<ReadonlySet<string>>(new Set());

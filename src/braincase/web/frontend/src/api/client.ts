@@ -1,8 +1,9 @@
-/** One function for each request; every failure becomes a `ServiceError` with a line to show. */
+/** The HTTP client: one function a request; every failure becomes a `ServiceError` with a line to show. */
 
 import type {
-  Answer, AtlasRegion, Case, CasePage, EmbeddingMap, GalleryInfo, Job, Me, NewCase, SearchRequest,
-} from "./types";
+  Answer, AtlasRegion, Case, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
+  SearchRequest,
+} from "./bodies";
 
 const ROOT = "api/v1";
 
@@ -25,7 +26,7 @@ function path(...parts: string[]): string {
 /** Read the service's error record; anything else (a proxy's page, no answer) gets a plain name. */
 export function errorOf(status: number, body: string): ServiceError {
   try {
-    const record = JSON.parse(body) as { error?: string; message?: string };
+    const record = JSON.parse(body) as Partial<Failure>;
     if (record.message) return new ServiceError(status, record.error ?? "error", record.message);
   } catch {
     // Not JSON: say only what the status says.
@@ -76,9 +77,9 @@ export const readMap = (colour: string, search: string | null): Promise<Embeddin
 export const readCases = (text: string, offset: number, limit: number): Promise<CasePage> =>
   ask(`${path("cases")}?${new URLSearchParams({ text, offset: `${offset}`, limit: `${limit}` })}`);
 export const readCase = (id: string): Promise<Case> => ask(path("cases", id));
-export const keepCase = (wish: NewCase): Promise<unknown> => send("POST", path("cases"), wish);
+export const keepCase = (request: NewCase): Promise<Change> => send("POST", path("cases"), request);
 /** `seen` is the version of the gallery that the curator looked at. */
-export const removeCase = (id: string, seen: number): Promise<{ version: number }> =>
+export const removeCase = (id: string, seen: number): Promise<Change> =>
   send("DELETE", `${path("cases", id)}?seen=${seen}`);
 export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 

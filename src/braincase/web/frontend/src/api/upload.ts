@@ -1,7 +1,7 @@
 /** Sending a scan and following its job until the service has prepared it. */
 
 import { errorOf, jobEvents, readJob, uploadsUrl, writingHeaders } from "./client";
-import type { Job } from "./types";
+import type { Job, StartedJob } from "./bodies";
 
 /**
  * Send a file; fetch cannot tell how far it is, XMLHttpRequest can. Rejects when aborted on the way;
@@ -30,7 +30,7 @@ export function sendScan(
       if (request.status === 202 || request.status === 200) {
         resolve({
           state: "queued", stage: "queued", progress: 0, message: "", notes: [],
-          ...(JSON.parse(request.responseText) as { job: string }),
+          ...(JSON.parse(request.responseText) as StartedJob),
         });
       } else reject(errorOf(request.status, request.responseText));
     };

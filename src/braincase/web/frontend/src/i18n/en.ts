@@ -77,7 +77,7 @@ export const en = {
   underCursor: "Under the cross",
   addRegion: "Add",
 
-  wish: "Likeness",
+  likenessOptions: "Likeness",
   similarBy: "Alike in what",
   overall: "Overall",
   overallHint: "By everything the model sees.",

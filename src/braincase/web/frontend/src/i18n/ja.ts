@@ -77,7 +77,7 @@ export const ja: Words = {
   underCursor: "カーソル位置",
   addRegion: "追加",
 
-  wish: "類似の見方",
+  likenessOptions: "類似の見方",
   similarBy: "何が似ているか",
   overall: "全体",
   overallHint: "モデルが見るすべてで比べます。",

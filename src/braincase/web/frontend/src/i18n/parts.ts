@@ -21,12 +21,12 @@ const ENGLISH: Record<string, string> = { "deep-grey": "deep grey matter", "brai
 
 export function partText({ side, name }: Part): string {
   const japanese = language.value === "ja";
-  const known = (japanese ? JAPANESE : ENGLISH)[name];
-  const said = known ?? name.replaceAll("-", " ");
-  if (side === null) return said;
-  const told = t(side === "left" ? "leftSide" : side === "right" ? "rightSide" : "bothSides");
+  const translation = (japanese ? JAPANESE : ENGLISH)[name];
+  const text = translation ?? name.replaceAll("-", " ");
+  if (side === null) return text;
+  const sideText = t(side === "left" ? "leftSide" : side === "right" ? "rightSide" : "bothSides");
   // Names of the atlas are Latin in both languages and stand apart.
-  return japanese && known ? told + said : `${told} ${said}`;
+  return japanese && translation ? sideText + text : `${sideText} ${text}`;
 }
 
 /** A region or part by the service's name: 'L hippocampus'. */

@@ -1,6 +1,6 @@
 /** Colours of points: a set told apart with colour blindness, and a scale for numbers. */
 
-import type { Value } from "../api/types";
+import type { Value } from "../api/bodies";
 
 /** Okabe and Ito (2008), lightened where needed for a dark ground; the last is for all others. */
 export const SET = ["#56b4e9", "#e69f00", "#2fbf94", "#d98cbc", "#f0e442", "#6d8dff", "#e87a45"] as const;
@@ -31,11 +31,11 @@ function onScale(share: number): string {
 
 /** Colour values by what they are: few texts get a colour each, numbers a scale. */
 export function colouring(values: readonly Value[]): Colouring {
-  const known = values.filter((value) => value !== null);
-  const numbers = known.filter((value) => typeof value === "number");
-  if (numbers.length === known.length && new Set(numbers).size > SET.length) return byNumber(numbers);
+  const present = values.filter((value) => value !== null);
+  const numbers = present.filter((value) => typeof value === "number");
+  if (numbers.length === present.length && new Set(numbers).size > SET.length) return byNumber(numbers);
   const counts = new Map<string, number>();
-  for (const value of known) counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
+  for (const value of present) counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
   const common = [...counts].sort((a, b) => b[1] - a[1]).slice(0, SET.length).map(([text]) => text).sort();
   const colours = new Map(common.map((text, i) => [text, SET[i] ?? OTHER]));
   return {

@@ -16,9 +16,9 @@ it("zips a folder, with its paths and without an operating system's clutter", as
     (share) => shares.push(share),
   );
   expect(parcel?.name).toBe("series.zip");
-  const found = unzipSync(new Uint8Array(await (parcel?.blob ?? new Blob()).arrayBuffer()));
-  expect(Object.keys(found)).toEqual(["series/1.dcm", "series/2.dcm"]);
-  expect(new TextDecoder().decode(found["series/2.dcm"])).toBe("two");
+  const files = unzipSync(new Uint8Array(await (parcel?.blob ?? new Blob()).arrayBuffer()));
+  expect(Object.keys(files)).toEqual(["series/1.dcm", "series/2.dcm"]);
+  expect(new TextDecoder().decode(files["series/2.dcm"])).toBe("two");
   expect(shares).toEqual([0.5, 1]);
 });
 

@@ -19,8 +19,8 @@ const CLUTTER = /(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX\/.*|\._.*)$/
 export async function droppedFiles(items: DataTransferItemList): Promise<NamedFile[]> {
   // The list dies with the event, so take every entry before the first await.
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  const found = await Promise.all(entries.map(filesBelow));
-  return found.flat();
+  const files = await Promise.all(entries.map(filesBelow));
+  return files.flat();
 }
 
 async function filesBelow(entry: FileSystemEntry): Promise<NamedFile[]> {

@@ -1,6 +1,6 @@
 /** How labels are written: the usual ones first, ages as years, long numbers cut. */
 
-import type { Labels, Value } from "../api/types";
+import type { Labels, Value } from "../api/bodies";
 import { t } from "../i18n";
 
 const USUAL = ["diagnosis", "age", "sex", "site", "scanner"];
@@ -13,10 +13,10 @@ export function valueLine(value: Value): string {
 
 /** Labels worth showing on a card: the usual ones, or else the first; [name, text]. */
 export function shownLabels(labels: Labels, most = 5): [string, string][] {
-  const known = (names: readonly string[]): string[] =>
+  const present = (names: readonly string[]): string[] =>
     names.filter((name) => labels[name] !== undefined && labels[name] !== null);
-  const usual = known(USUAL);
-  return (usual.length > 0 ? usual : known(Object.keys(labels)))
+  const usual = present(USUAL);
+  return (usual.length > 0 ? usual : present(Object.keys(labels)))
     .slice(0, most)
     .map((name) => [name, labelText(name, labels[name] ?? null)]);
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type Likeness, type Part, told } from "./likeness";
+import { type Likeness, type Part, extremes } from "./likeness";
 
 const said = (parts: Part[]): string[] => parts.map(({ side, name }) => (side ? `${side} ${name}` : name));
 
@@ -9,20 +9,20 @@ const ALL: Likeness[] = [
 ];
 
 it("names the three most and the two least alike, both sides as one", () => {
-  const { alike, unlike } = told(ALL);
+  const { alike, unlike } = extremes(ALL);
   expect(said(alike)).toEqual(["both medial-temporal", "ventricles"]);
   expect(said(unlike)).toEqual(["left parietal", "left occipital"]);
 });
 
 it("never names a part twice where a search by region leaves few", () => {
-  const { alike, unlike } = told(ALL.slice(0, 4));
+  const { alike, unlike } = extremes(ALL.slice(0, 4));
   expect(said(alike)).toEqual(["both medial-temporal", "ventricles"]);
   expect(said(unlike)).toEqual(["insula"]);
-  expect(said(told(ALL.slice(0, 2)).unlike)).toEqual([]);
+  expect(said(extremes(ALL.slice(0, 2)).unlike)).toEqual([]);
 });
 
 it("calls nothing alike that is further apart than two people usually are", () => {
-  const { alike, unlike } = told([["insula", 1.4], ["ventricles", 3]]);
+  const { alike, unlike } = extremes([["insula", 1.4], ["ventricles", 3]]);
   expect(alike).toEqual([]);
   expect(said(unlike)).toEqual(["ventricles", "insula"]);
 });

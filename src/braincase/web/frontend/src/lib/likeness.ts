@@ -13,8 +13,8 @@ const MOST = 3;
 const LEAST = 2;
 
 export function partOf(name: string): Part {
-  const found = /^(left|right)-(.+)$/.exec(name);
-  return found ? { side: found[1] as "left" | "right", name: found[2] ?? name } : { side: null, name };
+  const match = /^(left|right)-(.+)$/.exec(name);
+  return match ? { side: match[1] as "left" | "right", name: match[2] ?? name } : { side: null, name };
 }
 
 /** Parts as one says them: where both sides are named they become one. */
@@ -31,7 +31,7 @@ function together(names: readonly string[]): Part[] {
  * The parts most and least alike, the most telling first; no part is in both. `alike` is empty where
  * two people are nowhere more alike than two people usually are, `unlike` where nothing is left to say.
  */
-export function told(likeness: readonly Likeness[]): { alike: Part[]; unlike: Part[] } {
+export function extremes(likeness: readonly Likeness[]): { alike: Part[]; unlike: Part[] } {
   const most = likeness.slice(0, MOST).filter(([, ratio]) => ratio < 1);
   const rest = likeness.slice(most.length);
   const named = (parts: readonly Likeness[]): Part[] => together(parts.map(([name]) => name));

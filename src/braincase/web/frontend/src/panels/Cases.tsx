@@ -2,7 +2,7 @@
 
 import { mark } from "../actions";
 import { urls } from "../api/client";
-import type { Hit, Value } from "../api/types";
+import type { Hit, Value } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import { shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
@@ -40,18 +40,18 @@ function Course({ hit }: { hit: Hit }) {
 }
 
 function Sparkline({ values, name }: { values: readonly Value[]; name: string }) {
-  const known = values.filter((value) => typeof value === "number");
-  if (known.length < 2) return null;
-  const low = Math.min(...known);
-  const range = Math.max(...known) - low || 1;
-  const points = known.map((value, i) => [
-    2 + (i * 44) / (known.length - 1),
+  const numbers = values.filter((value) => typeof value === "number");
+  if (numbers.length < 2) return null;
+  const low = Math.min(...numbers);
+  const range = Math.max(...numbers) - low || 1;
+  const points = numbers.map((value, i) => [
+    2 + (i * 44) / (numbers.length - 1),
     14 - ((value - low) / range) * 12,
   ] as const);
   const [x, y] = points.at(-1) ?? [0, 0];
   return (
-    <svg class="sparkline" viewBox="0 0 50 16" role="img" aria-label={`${name}: ${known.map((v) => number(v, 2)).join(", ")}`}>
-      <title>{`${name}: ${known.map((v) => number(v, 2)).join(" → ")}`}</title>
+    <svg class="sparkline" viewBox="0 0 50 16" role="img" aria-label={`${name}: ${numbers.map((v) => number(v, 2)).join(", ")}`}>
+      <title>{`${name}: ${numbers.map((v) => number(v, 2)).join(" → ")}`}</title>
       <polyline points={points.map((point) => point.join(",")).join(" ")} />
       <circle cx={x} cy={y} r="2" />
     </svg>
@@ -115,7 +115,7 @@ export function Cases() {
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
   const compared = state.answeredBy.value === "code" ? [...answer.hits, ...answer.same_subject] : answer.hits;
   const most = Math.max(...compared.map((hit) => hit.distance), 0);
-  const told = answer.subject_detected
+  const explanation = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");
   return (
@@ -133,7 +133,7 @@ export function Cases() {
       {answer.same_subject.length > 0 && (
         <section class="own" aria-labelledby="own-title">
           <h3 id="own-title">{t("ownScans")}</h3>
-          <p class="hint">{told}</p>
+          <p class="hint">{explanation}</p>
           <ul class="cards">
             {answer.same_subject.map((hit) => <Card key={hit.scan_id} hit={hit} most={most} own />)}
           </ul>

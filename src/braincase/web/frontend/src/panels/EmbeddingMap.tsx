@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { showCase, startFrom, tell } from "../actions";
 import { readMap } from "../api/client";
-import type { EmbeddingMap as Map2d, MapPoint } from "../api/types";
+import type { EmbeddingMap as Map2d, MapPoint } from "../api/bodies";
 import { number, t } from "../i18n";
 import { type Colouring, colouring, MISSING, scaleGradient } from "../lib/colour";
 import { valueLine } from "../lib/labels";
@@ -87,13 +87,13 @@ function cross(pen: CanvasRenderingContext2D, [x, y]: readonly [number, number],
 
 /** The point nearest to a place of the picture. */
 function nearest(map: Map2d, frame: Frame, x: number, y: number): MapPoint | null {
-  let [best, found] = [Infinity, null as MapPoint | null];
+  let [least, nearestPoint] = [Infinity, null as MapPoint | null];
   for (const point of map.points) {
     const [px, py] = frame.at(point);
     const away = (px - x) ** 2 + (py - y) ** 2;
-    if (away < best) [best, found] = [away, point];
+    if (away < least) [least, nearestPoint] = [away, point];
   }
-  return found;
+  return nearestPoint;
 }
 
 const ARROWS: Record<string, [number, number]> = {
@@ -103,15 +103,15 @@ const ARROWS: Record<string, [number, number]> = {
 /** The nearest point that lies in a direction: within 45 degrees of it. */
 function towards(map: Map2d, frame: Frame, from: MapPoint, way: [number, number]): MapPoint | null {
   const [x, y] = frame.at(from);
-  let [best, found] = [Infinity, null as MapPoint | null];
+  let [least, nearestPoint] = [Infinity, null as MapPoint | null];
   for (const point of map.points) {
     const [dx, dy] = [frame.at(point)[0] - x, frame.at(point)[1] - y];
     const along = dx * way[0] + dy * way[1];
     const across = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
     const away = along + 2 * across;
-    if (along > 0 && across <= along && away < best) [best, found] = [away, point];
+    if (along > 0 && across <= along && away < least) [least, nearestPoint] = [away, point];
   }
-  return found;
+  return nearestPoint;
 }
 
 function useMap(colour: string): Map2d | null {

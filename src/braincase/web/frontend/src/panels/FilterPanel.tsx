@@ -1,7 +1,7 @@
 /** The filter bar: a choice for each column of the gallery writes the filter's text. */
 
 import { t } from "../i18n";
-import type { Column } from "../api/types";
+import type { Column } from "../api/bodies";
 import { runSearch } from "../actions";
 import type { Clause, NumberClause } from "../lib/where";
 import * as state from "../state";

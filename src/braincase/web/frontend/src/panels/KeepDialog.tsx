@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { keepScan, lineOf } from "../actions";
-import type { Column, Labels } from "../api/types";
+import type { Column, Labels } from "../api/bodies";
 import { t } from "../i18n";
 import * as state from "../state";
 import { Dialog } from "./Dialog";

@@ -1,6 +1,6 @@
 /** What the people found have in common: shares with intervals, and whether anyone is similar. */
 
-import type { Share } from "../api/types";
+import type { Share } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import * as state from "../state";
 import { Unlike } from "./Cases";
@@ -32,29 +32,29 @@ function ShareRow({ share }: { share: Share }) {
 }
 
 function Shares() {
-  const told = state.answer.value?.neighbours;
-  if (!told) return <p class="hint">{t("noNeighbours")}</p>;
+  const neighbours = state.answer.value?.neighbours;
+  if (!neighbours) return <p class="hint">{t("noNeighbours")}</p>;
   return (
     <>
-      <p>{t("neighboursText", { label: told.label, people: told.people })}</p>
+      <p>{t("neighboursText", { label: neighbours.label, people: neighbours.people })}</p>
       <table class="shares">
         <thead>
           <tr>
-            <th scope="col">{told.label}</th>
+            <th scope="col">{neighbours.label}</th>
             <th scope="col">{t("share")}</th>
             <th scope="col">{t("interval")}</th>
             <th scope="col">{t("probability")}</th>
           </tr>
         </thead>
-        <tbody>{told.shares.map((share) => <ShareRow key={share.value} share={share} />)}</tbody>
+        <tbody>{neighbours.shares.map((share) => <ShareRow key={share.value} share={share} />)}</tbody>
       </table>
-      {told.unknown > 0 && <p class="hint">{t("unknownPeople", { n: told.unknown })}</p>}
+      {neighbours.unknown > 0 && <p class="hint">{t("unknownPeople", { n: neighbours.unknown })}</p>}
       <p class="hint">
-        {told.calibration
+        {neighbours.calibration
           ? t("calibrationText", {
-              people: number(told.calibration.people),
-              before: number(told.calibration.brier_before, 3),
-              after: number(told.calibration.brier_after, 3),
+              people: number(neighbours.calibration.people),
+              before: number(neighbours.calibration.brier_before, 3),
+              after: number(neighbours.calibration.brier_after, 3),
             })
           : t(state.answeredBy.value === "code" ? "notCalibrated" : "onlyOverallCalibrated")}
       </p>
@@ -63,10 +63,10 @@ function Shares() {
 }
 
 function Typical() {
-  const told = state.answer.value?.typicality;
-  if (!told) return <p class="hint">{t("noTypicality")}</p>;
-  if (told.unlike) return <Unlike share={told.p_value} people={told.people} />;
-  return <p>{t("likeText", { share: percent(told.p_value), people: number(told.people) })}</p>;
+  const typicality = state.answer.value?.typicality;
+  if (!typicality) return <p class="hint">{t("noTypicality")}</p>;
+  if (typicality.unlike) return <Unlike share={typicality.p_value} people={typicality.people} />;
+  return <p>{t("likeText", { share: percent(typicality.p_value), people: number(typicality.people) })}</p>;
 }
 
 export function Neighbours() {

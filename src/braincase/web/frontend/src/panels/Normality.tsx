@@ -1,7 +1,7 @@
 /** How far from normal: hits against the query, and on request everybody against the controls. */
 
 import { runSearch } from "../actions";
-import type { Hit } from "../api/types";
+import type { Hit } from "../api/bodies";
 import { number, t } from "../i18n";
 import { regionText } from "../i18n/parts";
 import * as state from "../state";
@@ -27,15 +27,15 @@ export function NormalityLine({ hit }: { hit: Hit }) {
 
 /** What the line means, and the regions beyond normal where they were asked for. */
 export function NormalityDetails({ hit }: { hit: Hit }) {
-  const told = hit.normality;
-  if (typeof told?.normal_anatomy !== "number" && !told?.abnormal) return <p class="hint">{t("apartUnknown")}</p>;
-  const beyond = told.abnormal?.slice(0, 2 * MOST_NAMED);
+  const normality = hit.normality;
+  if (typeof normality?.normal_anatomy !== "number" && !normality?.abnormal) return <p class="hint">{t("apartUnknown")}</p>;
+  const beyond = normality.abnormal?.slice(0, 2 * MOST_NAMED);
   return (
     <>
-      {typeof told.normal_anatomy === "number" && <p class="hint">{t("apartTitle")}</p>}
+      {typeof normality.normal_anatomy === "number" && <p class="hint">{t("apartTitle")}</p>}
       {beyond && (
         <Numbers
-          title={beyond.length > 0 ? t("beyondOf", { n: told.controls ?? 0 }) : t("beyondNone")}
+          title={beyond.length > 0 ? t("beyondOf", { n: normality.controls ?? 0 }) : t("beyondNone")}
           rows={beyond.map(([name, z]) => [regionText(name), signed(z)])}
         />
       )}
@@ -44,23 +44,23 @@ export function NormalityDetails({ hit }: { hit: Hit }) {
 }
 
 function Beyond() {
-  const told = state.answer.value?.normality;
-  if (!told?.abnormal) return <p class="hint">{t("normalUnknown")}</p>;
-  const rest = told.abnormal.length - MOST_NAMED;
+  const normality = state.answer.value?.normality;
+  if (!normality?.abnormal) return <p class="hint">{t("normalUnknown")}</p>;
+  const rest = normality.abnormal.length - MOST_NAMED;
   return (
     <>
-      {told.abnormal.length === 0 ? (
+      {normality.abnormal.length === 0 ? (
         <p>{t("beyondNone")}</p>
       ) : (
         <ul class="beyond" aria-label={t("beyond")}>
           <li class="hint">{t("beyond")}:</li>
-          {told.abnormal.slice(0, MOST_NAMED).map(([name, z]) => (
+          {normality.abnormal.slice(0, MOST_NAMED).map(([name, z]) => (
             <li key={name}>{regionText(name)} <span class="number">{signed(z)}</span></li>
           ))}
           {rest > 0 && <li class="hint">{t("beyondMore", { n: rest })}</li>}
         </ul>
       )}
-      <p class="hint">{t("beyondTold", { n: told.controls ?? 0 })}</p>
+      <p class="hint">{t("beyondTold", { n: normality.controls ?? 0 })}</p>
     </>
   );
 }

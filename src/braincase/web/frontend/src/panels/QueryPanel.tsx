@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { cancelTransfer, dropSource, startFrom, tell, uploadFiles } from "../actions";
 import { readCases, urls } from "../api/client";
-import type { CasePage } from "../api/types";
+import type { CasePage } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
@@ -102,20 +102,20 @@ const SHOWN = 30;
 
 function CaseFinder() {
   const text = useSignal("");
-  const found = useSignal<CasePage | null>(null);
+  const listed = useSignal<CasePage | null>(null);
   const turn = useRef(0);
   useEffect(() => {
     const mine = ++turn.current;
     const wait = setTimeout(() => {
       readCases(text.value, 0, SHOWN)
         .then((page) => {
-          if (mine === turn.current) found.value = page;
+          if (mine === turn.current) listed.value = page;
         })
         .catch(tell);
     }, 150);
     return () => clearTimeout(wait);
   }, [text.value]);
-  const page = found.value;
+  const page = listed.value;
   return (
     <div class="finder">
       <input
@@ -123,11 +123,11 @@ function CaseFinder() {
         value={text.value} onInput={(event) => (text.value = event.currentTarget.value)}
       />
       <ul class="finder-list">
-        {page?.cases.map((found) => (
-          <li key={found.scan_id}>
-            <button type="button" onClick={() => void startFrom(found.scan_id)}>
-              <span>{found.scan_id}</span>
-              <span class="hint">{labelLine(found.labels, 3)}</span>
+        {page?.cases.map((stored) => (
+          <li key={stored.scan_id}>
+            <button type="button" onClick={() => void startFrom(stored.scan_id)}>
+              <span>{stored.scan_id}</span>
+              <span class="hint">{labelLine(stored.labels, 3)}</span>
             </button>
           </li>
         ))}

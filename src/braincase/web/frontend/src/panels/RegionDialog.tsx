@@ -5,12 +5,12 @@ import type { Niivue, NVImage } from "@niivue/niivue";
 import { useEffect, useRef } from "preact/hooks";
 import { tell } from "../actions";
 import { readRegions, urls } from "../api/client";
-import type { AtlasRegion } from "../api/types";
+import type { AtlasRegion } from "../api/bodies";
 import { t } from "../i18n";
 import * as state from "../state";
 import { plainNiivue } from "../viewer/pair";
 import { Dialog } from "./Dialog";
-import { RegionList, toggleRegion } from "./RegionPanel";
+import { RegionList, toggleRegion } from "./RegionList";
 
 /** The NIfTI intent of a label image: NiiVue then never mixes the numbers of two regions. */
 const INTENT_LABEL = 1002;
@@ -38,7 +38,7 @@ function table(rows: readonly Row[]): Parameters<NVImage["setColormapLabel"]>[0]
 /** Whether a name of the search stands for a region: itself, or both sides of it. */
 function isChosen(name: string): boolean {
   const plain = name.replace(/^(left|right)-/, "");
-  return state.regions.value.some((one) => one.name === name || one.name === plain);
+  return state.regions.value.some((region) => region.name === name || region.name === plain);
 }
 
 /** Two layers of the same atlas: all regions faintly, and the chosen ones. */
@@ -136,7 +136,7 @@ function Choices() {
 export default function RegionDialog({ onClose }: { onClose: () => void }) {
   const regions = useSignal<AtlasRegion[] | null>(null);
   useEffect(() => {
-    readRegions().then((found) => (regions.value = found)).catch(tell);
+    readRegions().then((atlas) => (regions.value = atlas)).catch(tell);
   }, []);
   return (
     <Dialog title={t("regionsTitle")} className="region-dialog" onClose={onClose}>

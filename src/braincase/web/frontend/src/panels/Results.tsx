@@ -64,7 +64,7 @@ function olderText(years: number): string {
   return t(years > 0 ? "asOlder" : "asYounger", { years: number(Math.abs(years), Number.isInteger(years) ? 0 : 1) });
 }
 
-function Found() {
+function Summary() {
   const answer = state.answer.value;
   if (!answer) return null;
   const by = state.answeredBy.value;
@@ -124,11 +124,11 @@ export function Results() {
   return (
     <aside class={isWide.value ? "results results-wide" : "results"} aria-label={t("results")} data-busy={state.searching.value}>
       {isWide.value ? (
-        <div class="results-head"><Found /><Exports /></div>
+        <div class="results-head"><Summary /><Exports /></div>
       ) : (
         <>
           <Tabs tab={tab.value} onChoose={(name) => (tab.value = name)} />
-          {anyAnswer && <div class="results-head"><Found /><Exports /></div>}
+          {anyAnswer && <div class="results-head"><Summary /><Exports /></div>}
         </>
       )}
       {isWide.value ? (

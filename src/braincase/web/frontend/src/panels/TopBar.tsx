@@ -21,7 +21,7 @@ function GalleryLine() {
 export function TopBar() {
   const help = useSignal(false);
   const user = me.value;
-  const other = language.value === "en" ? "ja" : "en";
+  const otherLanguage = language.value === "en" ? "ja" : "en";
   return (
     <header class="top">
       <h1><img src="./icon.svg" alt="" />Braincase</h1>
@@ -33,8 +33,8 @@ export function TopBar() {
       <span class="badge">{t("research")}</span>
       <button type="button" class="quiet" id="help" onClick={() => (help.value = true)}>{t("help")}</button>
       <button
-        type="button" class="quiet" id="language" lang={other} title={t("languageHint")}
-        onClick={() => (language.value = other)}
+        type="button" class="quiet" id="language" lang={otherLanguage} title={t("languageHint")}
+        onClick={() => (language.value = otherLanguage)}
       >
         {t("language")}
       </button>

@@ -1,9 +1,9 @@
 /** Why a case was found: where it is most and least alike, and behind it all the numbers. */
 
-import type { Hit } from "../api/types";
+import type { Hit } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import { partList, regionText } from "../i18n/parts";
-import { told } from "../lib/likeness";
+import { extremes } from "../lib/likeness";
 import * as state from "../state";
 import { NormalityDetails } from "./Normality";
 import { Numbers } from "./Numbers";
@@ -13,7 +13,7 @@ import { RemoveButton } from "./RemoveCase";
 export function WhyLine({ hit }: { hit: Hit }) {
   const likeness = hit.likeness ?? [];
   if (likeness.length === 0) return null;
-  const { alike, unlike } = told(likeness);
+  const { alike, unlike } = extremes(likeness);
   return (
     <p class="why">
       {alike.length > 0 ? (

@@ -57,9 +57,9 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
       return { nv, shown: { anatomy: null, overlay: null } };
     }),
   );
-  const [one, other] = views as [View, View];
-  pair.link(one, other);
-  loaded.value = { pair, query: one, beside: other };
+  const [queryView, besideView] = views as [View, View];
+  pair.link(queryView, besideView);
+  loaded.value = { pair, query: queryView, beside: besideView };
 }
 
 /** Keep one view as the signals want it; tells while it loads and when it cannot. */
@@ -82,8 +82,8 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
       .catch(async (error: unknown) => {
         if (!current) return;
         view.shown = { ...view.shown, overlay: null };
-        const told = await whyNot(overlay || anatomy);
-        if (current) fault.value = lineOf(told ?? error);
+        const reason = await whyNot(overlay || anatomy);
+        if (current) fault.value = lineOf(reason ?? error);
       })
       .finally(() => {
         if (current) busy.value = false;
@@ -184,7 +184,7 @@ export function Viewers() {
     if (query.current && beside.current) void attach(query.current, beside.current);
   }, []);
   useTools();
-  const other = state.beside.value;
+  const shownCase = state.beside.value;
   const rank = state.shownHit.value?.rank;
   return (
     <section class="viewers" aria-label={t("viewers")} ref={area}>
@@ -207,7 +207,7 @@ export function Viewers() {
         <Pane
           side="beside" canvas={beside}
           title={rank ? `${t("hit")} ${rank}` : t("hit")}
-          name={other?.scan_id ?? ""} line={labelLine(other?.labels ?? {})}
+          name={shownCase?.scan_id ?? ""} line={labelLine(shownCase?.labels ?? {})}
         />
       </div>
       <SliceSliders />

@@ -66,9 +66,9 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
 }
 
 /** NiiVue sends what one view does to the other only while its canvas has the focus. */
-export function link(one: View, other: View): void {
-  one.nv.broadcastTo([other.nv], { "2d": true, "3d": false });
-  other.nv.broadcastTo([one.nv], { "2d": true, "3d": false });
+export function link(first: View, second: View): void {
+  first.nv.broadcastTo([second.nv], { "2d": true, "3d": false });
+  second.nv.broadcastTo([first.nv], { "2d": true, "3d": false });
 }
 
 /** Show a picture; what is shown already is not loaded again, and the view stays where it was. */

@@ -1,6 +1,6 @@
 /** What counts as alike: everything, anatomy or abnormality; the query as it is, or older. */
 
-import type { SimilarBy } from "../api/types";
+import type { SimilarBy } from "../api/bodies";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
@@ -16,7 +16,7 @@ const yearsText = (years: number): string => (years === 0 ? "0" : `+${years}`);
 function Older() {
   const years = state.older.value;
   return (
-    <div class="wish-row" role="group" aria-labelledby="older-title">
+    <div class="options-row" role="group" aria-labelledby="older-title">
       <span class="filter-name" id="older-title">{t("older")}</span>
       <div class="older">
         {USUAL_YEARS.map((value) => (
@@ -41,7 +41,7 @@ function Older() {
           }}
         />
       </div>
-      <p class="hint wish-hint" id="older-hint">{t("olderHint")}</p>
+      <p class="hint options-hint" id="older-hint">{t("olderHint")}</p>
     </div>
   );
 }
@@ -63,7 +63,7 @@ function Kind() {
         choices={KINDS.map((kind) => ({ value: kind.value, text: t(kind.text), hint: t(kind.hint) }))}
         onChoose={(chosen) => (state.similarBy.value = chosen)}
       />
-      <p class="hint wish-hint" aria-live="polite">{t(byRegion ? "regionsOverall" : hint)}</p>
+      <p class="hint options-hint" aria-live="polite">{t(byRegion ? "regionsOverall" : hint)}</p>
     </>
   );
 }
@@ -71,11 +71,11 @@ function Kind() {
 /** Age and sex of an uploaded scan's person, where the file does not tell or tells wrongly. */
 function Person() {
   if (state.source.value?.kind !== "upload") return null;
-  const { age, sex } = state.known.value;
-  const told = state.answer.value?.query_labels ?? {};
-  const hint = typeof told["age"] === "number" ? `${Math.round(told["age"])}` : "–";
+  const { age, sex } = state.personLabels.value;
+  const labels = state.answer.value?.query_labels ?? {};
+  const hint = typeof labels["age"] === "number" ? `${Math.round(labels["age"])}` : "–";
   return (
-    <div class="wish-row" role="group" aria-label={t("person")}>
+    <div class="options-row" role="group" aria-label={t("person")}>
       <span class="filter-name">{t("person")}</span>
       <div class="older">
         <input
@@ -83,17 +83,17 @@ function Person() {
           aria-label={t("personAge")}
           onChange={({ currentTarget }) => {
             const wanted = currentTarget.value === "" || !currentTarget.validity.valid ? null : Number(currentTarget.value);
-            state.known.value = { sex, age: wanted };
+            state.personLabels.value = { sex, age: wanted };
             currentTarget.value = wanted === null ? "" : `${wanted}`;
           }}
         />
-        {(["F", "M"] as const).map((one) => (
+        {(["F", "M"] as const).map((choice) => (
           <button
-            key={one} type="button" class="chip" aria-pressed={(sex ?? told["sex"]) === one}
-            aria-label={t(one === "F" ? "woman" : "man")}
-            onClick={() => (state.known.value = { age, sex: sex === one ? null : one })}
+            key={choice} type="button" class="chip" aria-pressed={(sex ?? labels["sex"]) === choice}
+            aria-label={t(choice === "F" ? "woman" : "man")}
+            onClick={() => (state.personLabels.value = { age, sex: sex === choice ? null : choice })}
           >
-            {one}
+            {choice}
           </button>
         ))}
       </div>
@@ -101,10 +101,10 @@ function Person() {
   );
 }
 
-export function WishPanel() {
+export function OptionsPanel() {
   return (
-    <section class="block" aria-labelledby="wish-title">
-      <h2 id="wish-title">{t("wish")}</h2>
+    <section class="block" aria-labelledby="options-title">
+      <h2 id="options-title">{t("likenessOptions")}</h2>
       <Kind />
       <Person />
       <Older />

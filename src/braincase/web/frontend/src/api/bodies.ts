@@ -1,0 +1,36 @@
+/** Names for the generated types of `types.ts`, as the page uses them; no field is written here. */
+
+import type { components } from "./types";
+
+type Schemas = components["schemas"];
+
+export type Me = Schemas["MeBody"];
+export type Column = Schemas["ColumnBody"];
+export type GalleryInfo = Schemas["GalleryBody"];
+export type Case = Schemas["CaseBody"];
+export type CasePage = Schemas["CasesBody"];
+export type NewCase = Schemas["NewCaseRequest"];
+export type Change = Schemas["ChangeBody"];
+export type EmbeddingMap = Schemas["MapBody"];
+export type MapPoint = Schemas["PointBody"];
+export type Job = Schemas["JobBody"];
+export type StartedJob = Schemas["StartedBody"];
+export type Failure = Schemas["FailureBody"];
+export type AtlasRegion = Schemas["RegionBody"];
+export type SearchRequest = Schemas["SearchRequest-Input"];
+export type WeightedRegion = Schemas["RegionRequest-Output"];
+export type Answer = Schemas["AnswerBody"];
+export type Share = Schemas["ShareBody"];
+
+export type Labels = Case["labels"];
+export type Value = Labels[string];
+export type SimilarBy = Answer["request"]["similar_by"];
+
+/** A hit, or another scan of the query's own person, of which less is known. */
+export type Hit = Schemas["HitBody"] & Partial<Schemas["AnsweredHitBody"]>;
+
+/** What the reader knows of an uploaded scan's person. */
+export interface PersonLabels {
+  age: number | null;
+  sex: "F" | "M" | null;
+}
