@@ -1,7 +1,7 @@
-"""Dependency graph of the packages, drawn from the imports: the picture and tables of architecture.md.
+"""Dependency graph of the packages, drawn from the imports, for architecture.md.
 
-``python docs/architecture.py`` writes them anew (so does ``make docs``); ``tests/test_docs.py``
-fails where they differ from the code.
+``python docs/architecture.py`` writes picture and tables anew (so does ``make docs``);
+``tests/test_docs.py`` fails where they differ from the code.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def picture() -> str:
             "<style>rect{fill:#f3f6fa;stroke:#37506b}text{fill:#14202c;text-anchor:middle;",
             "font:14px sans-serif}.arrow{stroke:#37506b;marker-end:url(#head)}</style>",
             '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8"',
-            'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#37506b"/></marker></defs>',
+            'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#37506b"/>',
+            "</marker></defs>",
             '<rect width="100%" height="100%" style="fill:#fff;stroke:none"/>',
             *lines,
             *boxes,
@@ -123,9 +124,7 @@ def tables() -> dict[str, str]:
         below = sorted(edges[name], key=layers.ROOMS.index)
         rooms.append(f"| `{name}/` | {what} | {floors[name]} | {', '.join(below)} |")
     ground = ["| file | what it is |", "|---|---|"]
-    ground += [
-        f"| `{name}.py` | {first_line(layers.SOURCE / f'{name}.py')} |" for name in GROUND
-    ]
+    ground += [f"| `{name}.py` | {first_line(layers.SOURCE / f'{name}.py')} |" for name in GROUND]
     files = []
     for name in PACKAGES:
         files += [f"**`{name}/`**", ""]

@@ -1,4 +1,4 @@
-"""MkDocs hooks: pages of the repository's root join the site, and the command line documents itself.
+"""MkDocs hooks: files of the root become pages, and the command line documents itself.
 
 `README.md`, `CONTRIBUTING.md` and the like stand in the root, where GitHub shows them; here they
 become pages, with their links led to the site. The marker in `cli.md` is replaced by the help of
@@ -7,11 +7,12 @@ every command.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -27,6 +28,7 @@ ROOT_PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
+    "CITATION.cff": "CITATION.cff",
 }
 COMMANDS = "<!-- commands -->"
 
@@ -60,29 +62,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def command_lines() -> Iterator[str]:
     """Yield the help of every command as Markdown."""
     for path, command in commands_of(get_command(app), "braincase"):
-        yield f"## {path}\n"
-        yield f"{command.get_short_help_str(1000)}\n"
-        usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-        yield f"```sh\n{path} {usage}\n```\n"
-        rows = [row for parameter in command.params if (row := parameter_row(command, parameter))]
-        if rows:
-            yield "\n".join(["| option | does |", "|---|---|", *rows, ""])
+        context = command.make_context(path, [], resilient_parsing=True)
+        usage = " ".join(command.collect_usage_pieces(context))
+        records = (parameter.get_help_record(context) for parameter in command.params)
+        rows = [table_row(*record) for record in records if record is not None]
+        yield f"## {path}\n\n{inspect.cleandoc(command.help or '')}\n"
+        yield f"```text\n{path} {usage}\n```\n"
+        yield "\n".join(["| argument or option | does |", "|---|---|", *rows, ""])
 
 
-def commands_of(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command that does something, by its full name."""
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from commands_of(child, f"{path} {name}")
-    else:
+def commands_of(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield every command that does something, with its full name; typer carries its own click."""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands_of(child, f"{path} {name}")
+    if not hasattr(command, "commands"):
         yield path, command
 
 
-def parameter_row(command: click.Command, parameter: click.Parameter) -> str:
-    """Return a table row for an option or an argument that has a help text."""
-    record = parameter.get_help_record(click.Context(command))
-    if record is None:
-        return ""
-    cells = (" ".join(cell.split()).replace("|", "\\|") for cell in record)
-    name, text = cells
-    return f"| `{name}` | {text} |"
+def table_row(name: str, text: str) -> str:
+    """Return a table row for an option or an argument."""
+    cells = (" ".join(cell.split()).replace("|", "\\|") for cell in (f"`{name}`", text))
+    return f"| {' | '.join(cells)} |"
