@@ -69,9 +69,6 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
     listed = re.findall(r"^::: braincase\.(\w+)$", text, re.MULTILINE)
     assert sorted(listed) == sorted([*braincase.__all__, "errors"])
-    (members,) = re.findall(r"members: \[(.+)\]", text)
-    errors = {name for name in vars(braincase.errors) if name.endswith("Error")}
-    assert set(members.split(", ")) == errors - {"BraincaseError"}
 
 
 def test_every_public_class_is_in_the_glossary() -> None:
@@ -202,7 +199,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_site_shows_every_public_name(site: Path) -> None:
     ids = Ids(site / "api.html").ids
     assert [name for name in braincase.__all__ if f"braincase.{name}" not in ids] == []
-    assert "braincase.errors.TooFewPeopleError" in ids
+    errors = {name for name in vars(braincase.errors) if name.endswith("Error")}
+    assert len(errors) > 10
+    assert [
+        name for name in errors if not {f"braincase.{name}", f"braincase.errors.{name}"} & ids
+    ] == []
 
 
 def test_the_site_shows_every_command_and_the_files_of_the_root(site: Path) -> None:
