@@ -108,8 +108,8 @@ def fill(gallery: Gallery, codes: np.ndarray) -> None:
         labels = [{"sex": "FM"[row % 2], "diagnosis": ("CN", "AD", "MCI")[row % 3]} for row in rows]
         gallery.add(
             [
-                NewCase(f"sub-{row}", str(row), codes[row], labels=known)
-                for row, known in zip(rows, labels, strict=True)
+                NewCase(f"sub-{row}", str(row), codes[row], labels=case_labels)
+                for row, case_labels in zip(rows, labels, strict=True)
             ],
             MODEL,
         )
@@ -117,10 +117,10 @@ def fill(gallery: Gallery, codes: np.ndarray) -> None:
 
 def keep_searching(gallery: Gallery, codes: np.ndarray, seed: int, log: Log) -> None:
     rng = np.random.default_rng(seed)
-    held = codes.astype(np.float32).astype(np.float64)
+    exact_codes = codes.astype(np.float32).astype(np.float64)
     while not log.stop.is_set():
         code = rng.normal(size=N_CELLS).astype(np.float32)
-        nearest = np.argsort(((held - code) ** 2).sum(axis=1))[:K]
+        nearest = np.argsort(((exact_codes - code) ** 2).sum(axis=1))[:K]
         start = time.monotonic()
         try:
             result = search(gallery, Query(code, MODEL, k=K, subject="nobody"))

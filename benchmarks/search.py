@@ -82,9 +82,10 @@ def truth(codes: np.ndarray, rows: np.ndarray, queries: np.ndarray) -> list[set[
     return nearest
 
 
-def recall_of(found: list[Any], expected: list[set[int]]) -> float:
+def recall_of(answers: list[Any], expected: list[set[int]]) -> float:
     hits = sum(
-        len(set(map(int, one)) & wanted) for one, wanted in zip(found, expected, strict=True)
+        len(set(map(int, answer)) & wanted)
+        for answer, wanted in zip(answers, expected, strict=True)
     )
     return hits / sum(map(len, expected))
 
@@ -138,21 +139,21 @@ def measure(size: int, n_queries: int, with_hnsw: bool) -> Iterator[Line]:
             expected = truth(codes, rows, queries)
 
             def ours(query: np.ndarray, where: str = where) -> list[int]:
-                found = search(gallery, Query(query, MODEL, k=K, where=where, subject="nobody"))
-                return [int(hit.subject) for hit in found.hits]
+                result = search(gallery, Query(query, MODEL, k=K, where=where, subject="nobody"))
+                return [int(hit.subject) for hit in result.hits]
 
             start = time.process_time()
             ours(queries[0])
             first = 1000 * (time.process_time() - start)
-            p50, p99, found = timed(ours, queries)
-            recall = recall_of(found, expected)
+            p50, p99, answers = timed(ours, queries)
+            recall = recall_of(answers, expected)
             yield Line(size, selected, "braincase", p50, p99, recall, first)
             yield from passes(size, selected, codes, rows, queries)
             for name, engine in engines.items():
                 if name == "hnswlib" and where:
                     continue  # its filter is a Python call a candidate: minutes, not ms
-                p50, p99, found = timed(lambda q, e=engine, r=rows: e(q, r), queries)
-                yield Line(size, selected, name, p50, p99, recall_of(found, expected))
+                p50, p99, answers = timed(lambda q, e=engine, r=rows: e(q, r), queries)
+                yield Line(size, selected, name, p50, p99, recall_of(answers, expected))
         gallery.close()
 
 

@@ -68,9 +68,9 @@ def running_server() -> Iterator[Server]:
     )
     try:
         assert process.stdout is not None
-        told = process.stdout.readline()
-        if not told.startswith("ready"):
-            raise RuntimeError(f"Milvus did not start: {told or process.wait()}")
+        line = process.stdout.readline()
+        if not line.startswith("ready"):
+            raise RuntimeError(f"Milvus did not start: {line or process.wait()}")
         yield Server(f"127.0.0.1:{PORT}", process.pid)
     finally:
         process.communicate()  # closes its input, which ends it

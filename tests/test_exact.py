@@ -19,10 +19,10 @@ def brute_force(codes, query, k, rows=None, weights=None):
 
 
 def assert_exact(codes, query, k, rows=None, weights=None):
-    found, squared = nearest_rows(codes, squared_lengths(codes), query, k, rows, weights)
+    nearest, squared = nearest_rows(codes, squared_lengths(codes), query, k, rows, weights)
     expected, distances = brute_force(codes, query, k, rows, weights)
     np.testing.assert_allclose(squared, distances, rtol=1e-12)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(nearest, expected)
 
 
 @pytest.mark.parametrize("n", [1, 7, exact.BLOCK, 3 * exact.BLOCK + 11, exact.FIRST_LOOK + 5])
@@ -57,8 +57,8 @@ def test_codes_beyond_the_range_of_float32_squares_are_still_ordered(scale):
 def test_equal_distances_come_in_the_order_of_rows():
     codes = np.zeros((400, 150), np.float32)
     codes[::3] = 1
-    found, _ = nearest_rows(codes, squared_lengths(codes), np.zeros(150, np.float32), 5)
-    assert found.tolist() == [1, 2, 4, 5, 7]
+    nearest, _ = nearest_rows(codes, squared_lengths(codes), np.zeros(150, np.float32), 5)
+    assert nearest.tolist() == [1, 2, 4, 5, 7]
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,5 +73,7 @@ def test_small_integers_with_many_ties_are_exact(n, d, k, seed):
 
 def test_nothing_selected_gives_nothing():
     codes = some_codes(10)
-    found, squared = nearest_rows(codes, squared_lengths(codes), codes[0], 3, np.empty(0, np.int64))
-    assert len(found) == len(squared) == 0
+    nearest, squared = nearest_rows(
+        codes, squared_lengths(codes), codes[0], 3, np.empty(0, np.int64)
+    )
+    assert len(nearest) == len(squared) == 0

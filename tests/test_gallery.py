@@ -9,6 +9,9 @@ import pytest
 
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery import create_gallery, open_gallery
+from braincase.gallery.embedded import EmbeddedEngine
+from braincase.gallery.record.record import Record
+from braincase.gallery.stored_gallery import StoredGallery
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
@@ -64,7 +67,7 @@ def test_a_damaged_file_is_told_in_one_line(gallery, where):
 
 def test_a_case_lost_from_the_file_is_told_and_not_waited_for(gallery):
     gallery.info()
-    gallery._connection.execute("DELETE FROM cases WHERE scan_id = 'sub-003_ses-1'")
+    gallery._record.database.connection.execute("DELETE FROM cases WHERE scan_id = 'sub-003_ses-1'")
     with pytest.raises(GalleryError, match=r"damaged \(a case is lost\)"):
         gallery.nearest(np.asarray(some_cases(30)[6].code), 1)
 
@@ -75,12 +78,12 @@ def test_threads_read_and_write_one_gallery(gallery):
 
     def searching(code):
         for _ in range(60):
-            found = gallery.nearest(code, 5, where="sex = 'F'", without_subject="001")
-            assert len(found.cases) == 5
-            assert all(c.labels["sex"] == "F" and c.subject != "001" for c in found.cases)
-            true = np.linalg.norm([np.float64(c.code) - code for c in found.cases], axis=1)
-            np.testing.assert_allclose(found.distances, true)
-            assert (found.n_cases, found.n_selected % 2) in {(60, 0), (61, 0), (61, 1)}
+            neighbours = gallery.nearest(code, 5, where="sex = 'F'", without_subject="001")
+            assert len(neighbours.cases) == 5
+            assert all(c.labels["sex"] == "F" and c.subject != "001" for c in neighbours.cases)
+            true = np.linalg.norm([np.float64(c.code) - code for c in neighbours.cases], axis=1)
+            np.testing.assert_allclose(neighbours.distances, true)
+            assert (neighbours.n_cases, neighbours.n_selected % 2) in {(60, 0), (61, 0), (61, 1)}
 
     def changing():
         for i in range(20):
@@ -111,9 +114,71 @@ def test_a_folder_that_cannot_be_written_can_still_be_searched(gallery, monkeypa
 
 
 def test_a_full_disk_is_told_and_nothing_half_is_written(gallery):
-    pages = gallery._connection.execute("PRAGMA page_count").fetchone()[0]
-    gallery._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = gallery._record.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    gallery._record.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     many = [replace(case, scan_id="new-" + case.scan_id) for case in some_cases(200)]
     with pytest.raises(GalleryError, match="the disk is full"):
         gallery.add(many, MODEL)
     assert gallery.info().cases == 60
+
+
+class MeddlingEngine(EmbeddedEngine):
+    """An embedded engine beside which something happens during its first ranking."""
+
+    def __init__(self, meddle):
+        self.meddle, self.n_ranked = meddle, 0
+
+    def rank(self, *args):
+        ranked = super().rank(*args)
+        self.n_ranked += 1
+        if self.n_ranked == 1:
+            self.meddle()
+        return ranked
+
+
+def test_a_hit_erased_during_a_search_makes_the_search_start_again(gallery):
+    case = some_cases(30)[6]
+    engine = MeddlingEngine(lambda: gallery.remove([case.scan_id], erase=True))
+    searching = StoredGallery(Record(gallery.folder), engine, "searching")
+    neighbours = searching.nearest(np.asarray(case.code), 1)
+    assert engine.n_ranked == 2
+    assert neighbours.cases[0].scan_id == "sub-003_ses-2"
+    assert (neighbours.version, neighbours.n_cases) == (2, 59)
+    searching.close()
+
+
+class RefusingEngine(EmbeddedEngine):
+    """An engine that takes no change, as one whose server does not answer."""
+
+    def check_write(self, cases):
+        raise GalleryError("engine", "no answer")
+
+
+def test_what_the_engine_refuses_is_not_recorded(gallery):
+    refusing = StoredGallery(Record(gallery.folder), RefusingEngine(), "refusing")
+    new = replace(some_cases(1)[0], scan_id="sub-new", subject="new")
+    for change in (
+        lambda: refusing.add([new], MODEL),
+        lambda: refusing.update([new], MODEL),
+        lambda: refusing.remove(["sub-003_ses-1"]),
+        lambda: refusing.remove(["sub-003_ses-1"], erase=True),
+    ):
+        with pytest.raises(GalleryError, match="no answer"):
+            change()
+    assert (gallery.info().version, gallery.info().cases) == (1, 60)
+    refusing.close()
+
+
+def test_the_engine_follows_every_change_and_hears_of_an_erasure(gallery):
+    followed = []
+
+    class FollowingEngine(EmbeddedEngine):
+        def follow_write(self, erased):
+            followed.append((erased, gallery.info().version))
+
+    following = StoredGallery(Record(gallery.folder), FollowingEngine(), "following")
+    following.add([replace(some_cases(1)[0], scan_id="sub-new", subject="new")], MODEL)
+    following.remove(["sub-003_ses-1"])
+    following.remove(["sub-new"], erase=True)
+    assert followed == [(False, 2), (False, 3), (True, 4)]  # after it is recorded
+    following.close()

@@ -165,11 +165,11 @@ def test_a_case_comes_back_as_it_went_in(gallery, url, tmp_path):
     )  # fmt: skip
     gallery.add([case], MODEL)
     again = open_gallery(url)
-    held = again.get("sub-x_ses-2")
-    assert (held.subject, held.session, held.image_hash) == ("x", "2", "h")
-    assert held.labels == {"age": 70.5, "note": None}
-    assert held.image == tmp_path / "cohort" / "sub-x" / "x.nii.gz"
-    np.testing.assert_array_equal(held.code, np.arange(N_CELLS, dtype=np.float32))
+    stored = again.get("sub-x_ses-2")
+    assert (stored.subject, stored.session, stored.image_hash) == ("x", "2", "h")
+    assert stored.labels == {"age": 70.5, "note": None}
+    assert stored.image == tmp_path / "cohort" / "sub-x" / "x.nii.gz"
+    np.testing.assert_array_equal(stored.code, np.arange(N_CELLS, dtype=np.float32))
     assert again.thumbnail("sub-x_ses-2") == b"small"
     assert again.thumbnail("sub-000_ses-1") is None
     again.close()

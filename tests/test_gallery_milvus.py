@@ -42,8 +42,8 @@ def filled_at(url):
 
 
 def nearest_ids(gallery, code, k=10):
-    found = gallery.nearest(np.asarray(code, np.float32), k)
-    return [case.scan_id for case in found.cases]
+    neighbours = gallery.nearest(np.asarray(code, np.float32), k)
+    return [case.scan_id for case in neighbours.cases]
 
 
 def true_ids(cases, code, k=10):
@@ -56,7 +56,7 @@ def no_record(*args):
 
 
 def test_milvus_itself_proves_the_answer(gallery, monkeypatch):
-    monkeypatch.setattr(gallery, "_from_record", no_record)
+    monkeypatch.setattr(gallery._engine, "_rank_in_record", no_record)
     code = some_codes(1, seed=5)[0]
     weights = np.random.default_rng(0).random(N_CELLS)
     for settings in ({}, {"weights": weights}, {"where": "sex = 'F'"}, {"where": "age > 60"}):
@@ -72,8 +72,8 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
         return ask(self, query, weights, most, condition, *rest)
 
     monkeypatch.setattr(Collection, "nearest", spying)
-    found = gallery.nearest(some_codes(1)[0], 5, where="diagnosis = 'AD' and sex = 'M'")
-    assert len(found.cases) == 5
+    neighbours = gallery.nearest(some_codes(1)[0], 5, where="diagnosis = 'AD' and sex = 'M'")
+    assert len(neighbours.cases) == 5
     ((most, condition),) = asked
     assert most < 40  # the groups leave exactly what the filter leaves
     assert "lot in [" in condition
@@ -82,13 +82,13 @@ def test_a_filter_on_coarse_labels_is_passed_on_as_opaque_numbers(gallery, monke
 
 def test_only_opaque_fields_go_to_milvus(gallery, url):
     collection = Collection(parse_url(url))
-    described = collection._client.describe_collection(collection.place.collection)
+    described = collection._client.describe_collection(collection.url.collection)
     names = [field["name"] for field in described["fields"]]
     assert names == ["key", "added_in", "removed_in", "lot", "checksum", "vector"]
     assert not described.get("enable_dynamic_field")
     assert "sub-" not in str(described)
     rows = collection._client.query(
-        collection.place.collection, filter="key >= 0", output_fields=["*"], limit=300,
+        collection.url.collection, filter="key >= 0", output_fields=["*"], limit=300,
         consistency_level="Strong",
     )  # fmt: skip
     assert len(rows) == 200
@@ -126,7 +126,10 @@ Collection.{method} = dying
 
 
 def killed_writer(url, fault="", batches=None):
-    """Start a writer, kill it after some batches if it does not do so itself; what it had told."""
+    """Start a writer, kill it after some batches if it does not do so itself.
+
+    Returns what it had acknowledged.
+    """
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER.format(fault=fault), url],
         stdout=subprocess.PIPE,
@@ -142,45 +145,45 @@ def killed_writer(url, fault="", batches=None):
     return [scan_id for line in lines if line.endswith("\n") for scan_id in line.split()]
 
 
-def assert_whole(url, told):
+def assert_whole(url, acknowledged):
     gallery = open_gallery(url)
     expected = some_cases(100) + [
         replace(case, scan_id="killed-" + case.scan_id) for case in some_cases(500, 1, seed=6)
     ]
-    assert set(gallery.find(told)) == set(told)
+    assert set(gallery.find(acknowledged)) == set(acknowledged)
     there = [case for case in expected if case.scan_id in gallery.find([case.scan_id])]
     assert len(there) == gallery.info().cases
-    gallery._from_record = no_record
-    for scan_id in told[-5:]:
+    gallery._engine._rank_in_record = no_record
+    for scan_id in acknowledged[-5:]:
         code = np.asarray(gallery.get(scan_id).code)
         assert nearest_ids(gallery, code) == true_ids(there, code)
     gallery.close()
 
 
-@pytest.mark.parametrize(("method", "after"), [("put", False), ("put", True), ("held", True)])
+@pytest.mark.parametrize(("method", "after"), [("put", False), ("put", True), ("checksums", True)])
 def test_killed_between_record_and_milvus_nothing_acknowledged_is_lost(gallery, url, method, after):
-    told = killed_writer(url, FAULT.format(method=method, after=after))
-    assert len(told) in (5, 10)
-    assert_whole(url, told)
+    acknowledged = killed_writer(url, FAULT.format(method=method, after=after))
+    assert len(acknowledged) in (5, 10)
+    assert_whole(url, acknowledged)
 
 
 @pytest.mark.parametrize("batches", [7])
 def test_killed_at_any_moment_nothing_acknowledged_is_lost(gallery, url, batches):
-    told = killed_writer(url, batches=batches)
-    assert len(told) >= 5 * batches
-    assert_whole(url, told)
+    acknowledged = killed_writer(url, batches=batches)
+    assert len(acknowledged) >= 5 * batches
+    assert_whole(url, acknowledged)
 
 
 def test_what_was_written_a_while_ago_needs_no_wait(gallery, monkeypatch):
     monkeypatch.setattr("braincase.gallery.milvus.collection.SKEW_S", 0.5)
     time.sleep(0.6)
-    monkeypatch.setattr(gallery, "_from_record", no_record)
+    monkeypatch.setattr(gallery._engine, "_rank_in_record", no_record)
     for case in some_cases(100)[::20]:  # each seen, though nothing is 'strong'
         assert nearest_ids(gallery, case.code, 1) == [case.scan_id]
 
 
 def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypatch, caplog):
-    def failing(self, entities, flat):
+    def failing(self, entities):
         raise GalleryError("milvus", "no answer")
 
     code = some_codes(1, seed=3)[0]
@@ -197,7 +200,7 @@ def test_what_milvus_did_not_follow_it_follows_at_the_next_use(gallery, monkeypa
 def test_a_collection_that_lost_cases_is_noticed_and_brought_up(gallery, url):
     gallery.close()
     collection = Collection(parse_url(url))
-    lost = list(collection.held("key < 20"))
+    lost = list(collection.checksums("key < 20"))
     collection.delete(lost)
     collection.close()
     with pytest.raises(GalleryError, match="lacks cases; expected a copy of the record"):
@@ -255,7 +258,7 @@ def test_a_collection_of_another_gallery_or_program_is_left_alone(gallery, url, 
     for attempt in (open_gallery, sync_gallery):
         with pytest.raises(GalleryError, match="the collection of another gallery"):
             attempt(foreign)
-    client = gallery._collection._client
+    client = gallery._engine._collection._client
     client.create_collection("strange", dimension=4)
     strange = f"milvus://{milvus}/strange?record={tmp_path}/other"
     for attempt in (open_gallery, sync_gallery):
@@ -297,7 +300,7 @@ def test_numbers_beyond_float32_squares_are_refused_before_anything_is_written(g
 
 def test_a_server_that_is_not_there_is_told_in_one_line(milvus, tmp_path):
     url = f"milvus://127.0.0.1:1/none?record={tmp_path}/g"
-    with pytest.raises(GalleryError, match=r"Is Milvus running at 127\.0\.0\.1:1") as told:
+    with pytest.raises(GalleryError, match=r"Is Milvus running at 127\.0\.0\.1:1") as error:
         create_gallery(url, MODEL, 4)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "g").exists()

@@ -53,10 +53,10 @@ def test_killed_at_any_moment_every_acknowledged_case_is_there(tmp_path, batches
     assert len(acknowledged) >= BATCH * batches_before
 
     gallery = open_gallery(tmp_path)
-    held = gallery.find(acknowledged)
+    cases = gallery.find(acknowledged)
     expected = {"killed-" + case.scan_id: case for case in some_cases(2000, 1, seed=6)}
-    assert set(held) == set(acknowledged)
-    for scan_id, case in held.items():
+    assert set(cases) == set(acknowledged)
+    for scan_id, case in cases.items():
         np.testing.assert_array_equal(case.code, expected[scan_id].code)
     assert (gallery.info().cases - 6) % BATCH == 0  # a batch is there whole or not at all
     rest = [
@@ -75,9 +75,9 @@ def test_readers_see_whole_states_while_several_processes_write(tmp_path):
     versions = []
     while any(writer.poll() is None for writer in writers):
         info = reader.info()
-        found = reader.nearest(some_codes(1)[0], 3)
+        neighbours = reader.nearest(some_codes(1)[0], 3)
         assert (info.cases - 6) % BATCH == 0
-        assert found.n_cases >= info.cases
+        assert neighbours.n_cases >= info.cases
         versions.append(info.version)
     for writer in writers:
         writer.stdout.close()

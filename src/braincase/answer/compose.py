@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import explain, likeness
 from braincase.errors import GalleryError, ParameterError
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Code, Hit, SearchResult, StoredCase, Weights, checked_weights
+from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
 from braincase.images.atlas import N_CELLS, load_regions
 from braincase.labels import Value, knows_age_and_sex
 from braincase.population.controls import ControlModel, Normality, normal_of

@@ -27,7 +27,7 @@ from braincase.answer.figure import draw_explanation
 from braincase.answer.maps import agreement_map, difference_map, region_sums, write_map
 from braincase.answer.shares import Explanation, explain
 from braincase.files import write_json
-from braincase.gallery.records import StoredCase, checked_weights
+from braincase.gallery import StoredCase, checked_weights
 from braincase.images.atlas import N_CELLS, load_regions
 from braincase.images.geometry import CELLS
 from braincase.labels import knows_age_and_sex

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Hit, StoredCase
+from braincase.gallery import Gallery, Hit, StoredCase
 from braincase.labels import Value
 
 

@@ -1,27 +1,36 @@
-"""The searchable cases: one small interface, `Gallery`, and the engines that keep it.
+"""The gallery: a versioned case database with exact nearest-neighbour search.
 
-`open_gallery` and `create_gallery` take a folder (the embedded engine: no server) or the URL of
-a Milvus collection and its record (the distributed engine). Both are exact.
+One small interface, `Gallery`, and the engines that search. `open_gallery` and `create_gallery`
+take a folder (the embedded engine: no server) or the URL of a Milvus collection and its record
+(the distributed engine). Both are exact.
 """
 
 from __future__ import annotations
 
-from braincase.gallery.interface import Gallery, Neighbours
-from braincase.gallery.opening import create_gallery, open_gallery, sync_gallery
-from braincase.gallery.records import (
+from braincase.gallery.cases import (
     Change,
+    Code,
     GalleryInfo,
-    Hit,
     NewCase,
-    Query,
-    SearchResult,
     StoredCase,
     Version,
+    checked_code,
+)
+from braincase.gallery.interface import Gallery, Neighbours, refuse_other_model
+from braincase.gallery.opening import create_gallery, exists, open_gallery, sync_gallery
+from braincase.gallery.query import (
+    Hit,
+    Query,
+    SearchResult,
+    Weights,
+    checked_weights,
+    hit_of,
     score_of,
 )
 
 __all__ = [
     "Change",
+    "Code",
     "Gallery",
     "GalleryInfo",
     "Hit",
@@ -31,8 +40,14 @@ __all__ = [
     "SearchResult",
     "StoredCase",
     "Version",
+    "Weights",
+    "checked_code",
+    "checked_weights",
     "create_gallery",
+    "exists",
+    "hit_of",
     "open_gallery",
+    "refuse_other_model",
     "score_of",
     "sync_gallery",
 ]

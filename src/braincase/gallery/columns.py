@@ -1,18 +1,18 @@
-"""The labels of all cases as NumPy columns, so that a filter is a few array operations."""
+"""Columnar labels: those of all cases as NumPy arrays, so that a filter is a few operations."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.labels import Value
 
-Predicate = Callable[[NDArray[Any]], Any]
+Values = NDArray[np.float64] | NDArray[np.str_]
+Predicate = Callable[[Values], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class NumberColumn:
 
     values: NDArray[np.float64]
 
-    def known(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Return which rows have a value."""
         return ~np.isnan(self.values)
 
@@ -37,15 +37,15 @@ class TextColumn:
     indices: NDArray[np.int32]
     texts: NDArray[np.str_]
 
-    def known(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Return which rows have a value."""
         return self.indices >= 0
 
     def index_of(self, text: str) -> int | None:
         """Return the index of exactly this text, or None if no row holds it."""
-        place = bisect_left(self.texts, text)  # np.searchsorted would first copy all texts
-        there = place < len(self.texts) and self.texts[place] == text
-        return place if there else None
+        index = bisect_left(self.texts, text)  # np.searchsorted would first copy all texts
+        there = index < len(self.texts) and self.texts[index] == text
+        return index if there else None
 
     def where(self, predicate: Predicate) -> NDArray[np.bool_]:
         """Return which rows fulfil a predicate, asked once a distinct text."""
@@ -58,7 +58,7 @@ Column = NumberColumn | TextColumn
 
 
 def column_of(values: Sequence[Value]) -> Column:
-    """Return values as one column: numbers if every known value is one, otherwise text."""
+    """Return values as one column: numbers if every value that is there is one, otherwise text."""
     if all(value is None or isinstance(value, int | float) for value in values):
         numbers = [np.nan if value is None else float(value) for value in values]
         return NumberColumn(np.array(numbers, dtype=np.float64))
@@ -67,16 +67,16 @@ def column_of(values: Sequence[Value]) -> Column:
 
 def text_column(values: Sequence[str | None]) -> TextColumn:
     """Return texts as one column."""
-    known = np.array([value is not None for value in values], dtype=bool)
+    present = np.array([value is not None for value in values], dtype=bool)
     texts = np.array([value for value in values if value is not None], dtype=np.str_)
     distinct, inverse = np.unique(texts, return_inverse=True)
     indices = np.full(len(values), -1, np.int32)
-    indices[known] = inverse
+    indices[present] = inverse
     return TextColumn(indices, distinct)
 
 
 def missing_column(n_rows: int) -> Column:
-    """Return a column of which nothing is known."""
+    """Return a column whose values are all missing."""
     return NumberColumn(np.full(n_rows, np.nan))
 
 
@@ -101,7 +101,7 @@ def columns_of_labels(labels: Sequence[Mapping[str, Value]]) -> dict[str, Column
 
 
 def join_tables(tables: Sequence[tuple[Mapping[str, Column], int]]) -> dict[str, Column]:
-    """Append tables of known numbers of rows; a column that one lacks is missing there."""
+    """Append tables, each with its number of rows; a column that one lacks is missing there."""
     tables = [(table, n_rows) for table, n_rows in tables if n_rows]
     names = dict.fromkeys(name for table, _ in tables for name in table)
     return {
@@ -113,14 +113,8 @@ def join_tables(tables: Sequence[tuple[Mapping[str, Column], int]]) -> dict[str,
 def _as_text(column: Column) -> TextColumn:
     if isinstance(column, TextColumn):
         return column
-    known = column.known()
-    return (
-        column_of(  # type: ignore[return-value]
-            [_text(value) if yes else None for value, yes in zip(column.values, known, strict=True)]
-        )
-        if known.any()
-        else TextColumn(np.full(len(known), -1, np.int32), np.array([], np.str_))
-    )
+    pairs = zip(column.values.tolist(), column.present(), strict=True)
+    return text_column([_text(number) if present else None for number, present in pairs])
 
 
 def _reindexed(column: TextColumn, texts: NDArray[np.str_]) -> NDArray[np.int32]:

@@ -59,11 +59,10 @@ def nearest_rows(
         Shape (min(k, n),) each.
     """
     mask, picked = _mask_or_rows(rows)
-    n = (
-        int(np.count_nonzero(mask))
-        if mask is not None
-        else len(codes if picked is None else picked)
-    )
+    if mask is not None:
+        n = int(np.count_nonzero(mask))
+    else:
+        n = len(codes if picked is None else picked)
     k = min(k, n)
     if k <= 0:
         return np.empty(0, np.int64), np.empty(0)
@@ -77,10 +76,10 @@ def nearest_rows(
     places = _candidates(rough, k, _error_bound(longest, query, weights))
     if mask is not None:
         places = places[mask[places]]
-    found = places if picked is None else picked[places]
-    exact = squared_distances(codes, query, found, weights)
-    order = np.lexsort((found, exact))[:k]
-    return found[order], exact[order]
+    candidates = places if picked is None else picked[places]
+    exact = squared_distances(codes, query, candidates, weights)
+    order = np.lexsort((candidates, exact))[:k]
+    return candidates[order], exact[order]
 
 
 def _mask_or_rows(
@@ -88,11 +87,9 @@ def _mask_or_rows(
 ) -> tuple[NDArray[np.bool_] | None, Rows | None]:
     if rows is None:
         return None, None
-    return (
-        (rows.astype(bool, copy=False), None)
-        if rows.dtype == bool
-        else (None, rows.astype(np.int64, copy=False))
-    )
+    if rows.dtype == bool:
+        return rows.astype(bool, copy=False), None
+    return None, rows.astype(np.int64, copy=False)
 
 
 def squared_lengths(codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -175,7 +172,7 @@ def _square(query: NDArray[np.float32], weights: NDArray[np.float64] | None = No
 def _error_bound(
     longest: float, query: NDArray[np.float32], weights: NDArray[np.float64] | None
 ) -> float:
-    """Return by how much a rough squared distance can be wrong; infinite after an overflow."""
+    """Return the error bound of a rough squared distance; infinite after an overflow."""
     underflow = 4 * (len(query) + 16) * float(np.finfo(np.float32).tiny)
     reach = longest + math.sqrt(_square(query, weights))
     return 2 * relative_error(len(query)) * reach**2 + underflow
@@ -193,8 +190,8 @@ def _candidates(rough: NDArray[np.float32], k: int, error: float) -> NDArray[np.
         return np.arange(len(rough))  # the rough values say nothing
     look = rough[: max(FIRST_LOOK, k)]
     places = np.flatnonzero(rough <= _highest(look, k, error))
-    kept = rough[places]
-    return places[kept <= _highest(kept, k, error)]
+    rough = rough[places]
+    return places[rough <= _highest(rough, k, error)]
 
 
 def _highest(rough: NDArray[np.float32], k: int, error: float) -> np.float32:

@@ -1,4 +1,4 @@
-"""The filter language: ``age between 60 and 75 and sex = 'F' and diagnosis in ('CN','AD')``.
+"""The filter language, as SQL's WHERE: ``age between 60 and 75 and diagnosis in ('CN', 'AD')``.
 
 ::
 
@@ -24,19 +24,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FilterError
-from braincase.gallery.columns import Column, NumberColumn
+from braincase.gallery.columns import Column, NumberColumn, Values
 
 Mask = NDArray[np.bool_]
 Literal = str | float
 
 KEYWORDS = frozenset({"and", "or", "not", "between", "in", "is", "null", "missing"})
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+OPERATORS: dict[str, Callable[[Values, Literal], Mask]] = {
     "=": operator.eq,
     "==": operator.eq,
     "!=": operator.ne,
@@ -164,8 +164,8 @@ def _evaluate(expression: Expression, columns: Mapping[str, Column]) -> tuple[Ma
             yes, no = _evaluate(part, columns)
             return no, yes
         case Missing(name):
-            known = _column(name, columns).known()
-            return ~known, known
+            present = _column(name, columns).present()
+            return ~present, present
         case Compare(name, symbol, value):
             column = _column(name, columns)
             _check_kind(name, column, value)
@@ -174,9 +174,9 @@ def _evaluate(expression: Expression, columns: Mapping[str, Column]) -> tuple[Ma
             column = _column(name, columns)
             for value in values:
                 _check_kind(name, column, value)
-            yes = column.where(lambda held: np.isin(held, np.array(values)))
-    known = column.known()
-    return yes & known, ~yes & known
+            yes = column.where(lambda cells: np.isin(cells, np.array(values)))
+    present = column.present()
+    return yes & present, ~yes & present
 
 
 def _all(masks: Iterable[Mask]) -> Mask:
@@ -196,8 +196,8 @@ def _column(name: str, columns: Mapping[str, Column]) -> Column:
 
 
 def _check_kind(name: str, column: Column, value: Literal) -> None:
-    if not column.known().any():
-        return  # nothing is known of this column, so nothing is compared
+    if not column.present().any():
+        return  # every value is missing, so nothing is compared
     if isinstance(column, NumberColumn) and isinstance(value, str):
         raise FilterError("where", f"'{name}' compared with the text '{value}'", "a number")
     if not isinstance(column, NumberColumn) and not isinstance(value, str):
@@ -206,13 +206,14 @@ def _check_kind(name: str, column: Column, value: Literal) -> None:
 
 
 class _Parser:
-    """Recursive descent over the tokens; one method a rule of the grammar."""
+    """A recursive-descent parser; one method a rule of the grammar."""
 
     def __init__(self, text: str) -> None:
         self._tokens = iter(_tokens(text))
         self.token = next(self._tokens)
 
-    def fail(self, expected: str) -> None:
+    def fail(self, expected: str) -> NoReturn:
+        """Raise an error that names what stands here and what could."""
         found = f"'{self.token.text}'" if self.token.kind != "end" else "the end"
         place = f" at character {self.token.start + 1}" if self.token.kind != "end" else ""
         raise FilterError("where", f"{found}{place}", expected)
@@ -282,17 +283,16 @@ class _Parser:
 
     def _value(self) -> Literal:
         if self.token.kind not in ("number", "text"):
-            advice = "a number or a text in single quotes"
-            self.fail(advice)
+            self.fail("a number or a text in single quotes")
         token = self._next()
         return float(token.text) if token.kind == "number" else token.text
 
     def _take(self, word: str) -> bool:
         """Step over `word` if it is next."""
-        here = self.token.kind in ("word", "symbol") and self.token.text.lower() == word
-        if here:
+        is_next = self.token.kind in ("word", "symbol") and self.token.text.lower() == word
+        if is_next:
             self._next()
-        return here
+        return is_next
 
     def _need(self, word: str) -> None:
         if not self._take(word):

@@ -1,4 +1,4 @@
-"""Coarse groups of cases, the only trace of their labels that an engine outside may see.
+"""Pseudonymous coarse groups (keyed hashes): all that an engine outside sees of the labels.
 
 A group is a combination of the labels in `COARSE`, age by decade. An engine outside gets an opaque
 number for it, made with the gallery's own secret: it tells cases of one group from those of another
@@ -22,12 +22,13 @@ DECADE = "age"
 def coarse_text(labels: Mapping[str, Value]) -> str:
     """Return the group of a case as text, the same for the same labels always."""
     age = labels.get(DECADE)
-    known = isinstance(age, int | float) and math.isfinite(age)
-    decade = str(int(age // 10)) if known and age is not None else ""  # type: ignore[operator]
+    decade = ""
+    if isinstance(age, int | float) and math.isfinite(age):
+        decade = str(int(age // 10))
     return "\n".join([*(str(labels.get(name) or "") for name in COARSE), decade])
 
 
 def keyed_hash(secret: bytes, text: str) -> int:
-    """Return a number of 63 bits for a text, meaningless without the secret."""
+    """Return an HMAC of a text as a number of 63 bits, meaningless without the secret."""
     digest = hmac.new(secret, text.encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""The gallery interface: what every engine can do."""
+"""The gallery interface (`typing.Protocol`): what every gallery can do."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FingerprintError
-from braincase.gallery.records import (
-    Change,
-    Code,
-    GalleryInfo,
-    NewCase,
-    StoredCase,
-    Version,
-    Weights,
-)
+from braincase.gallery.cases import Change, Code, GalleryInfo, NewCase, StoredCase, Version
+from braincase.gallery.query import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +34,7 @@ class Neighbours:
 
 
 class Gallery(Protocol):
-    """A place that keeps cases and finds the nearest; an engine implements it.
+    """A versioned case database with nearest-neighbour search; a protocol for every engine.
 
     Every change is one transaction: when the call returns, it is on the disk; if it raises, nothing
     happened. `as_of` names an earlier version; None is the newest.
@@ -116,18 +109,18 @@ class Gallery(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
-def refuse_other_model(where: str | Path, held: str, offered: str) -> None:
-    """Stop before codes of two models meet.
+def refuse_other_model(where: str | Path, own: str, offered: str) -> None:
+    """Compare two models' fingerprints and stop before codes of two models meet.
 
     Raises
     ------
     FingerprintError
         If the fingerprints differ.
     """
-    if held != offered:
+    if own != offered:
         advice = "Codes of two models cannot be compared: use that model, or index with this one."
-        raise FingerprintError(where, f"model {offered[:12]}", f"model {held[:12]}", advice)
+        raise FingerprintError(where, f"model {offered[:12]}", f"model {own[:12]}", advice)

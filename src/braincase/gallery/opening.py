@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from braincase.errors import UsageError
-from braincase.gallery.embedded import EmbeddedGallery, create_embedded
+from braincase.gallery.embedded import create_embedded, open_embedded
 from braincase.gallery.interface import Gallery, refuse_other_model
-from braincase.gallery.milvus.engine import sync_milvus
-from braincase.gallery.milvus.sync import Synced
+from braincase.gallery.milvus.lifecycle import create_milvus, open_milvus, sync_milvus
+from braincase.gallery.milvus.sync import SyncResult
 from braincase.gallery.record.database import FILE_NAME
-from braincase.gallery.url import MilvusUrl, parse_url
+from braincase.gallery.url import MilvusUrl, parse_url, record_folder
 
 
 def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
@@ -40,15 +40,8 @@ def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
     0
     >>> gallery.close()
     """
-
-    place = parse_url(url)
-    gallery: Gallery
-    if isinstance(place, MilvusUrl):
-        from braincase.gallery.milvus.engine import MilvusGallery
-
-        gallery = MilvusGallery(place)
-    else:
-        gallery = EmbeddedGallery(place)
+    parsed = parse_url(url)
+    gallery = open_milvus(parsed) if isinstance(parsed, MilvusUrl) else open_embedded(parsed)
     if fingerprint is not None:
         refuse_other_model(url, gallery.fingerprint, fingerprint)
     return gallery
@@ -73,26 +66,20 @@ def create_gallery(
     Raises
     ------
     GalleryError
-        If a gallery is there already, or the place cannot be written.
+        If a gallery is there already, or the folder cannot be written.
     """
-    place = parse_url(url)
-    if isinstance(place, MilvusUrl):
-        from braincase.gallery.milvus.engine import create_milvus
-
-        return create_milvus(place, fingerprint, resolution_mm, n_dimensions)
-
-    return create_embedded(place, fingerprint, resolution_mm, n_dimensions)
+    parsed = parse_url(url)
+    if isinstance(parsed, MilvusUrl):
+        return create_milvus(parsed, fingerprint, resolution_mm, n_dimensions)
+    return create_embedded(parsed, fingerprint, resolution_mm, n_dimensions)
 
 
 def exists(url: str | Path) -> bool:
     """Return whether there is a gallery at `url`."""
-
-    place = parse_url(url)
-    folder = place.record if isinstance(place, MilvusUrl) else place
-    return (folder / FILE_NAME).is_file()
+    return (record_folder(url) / FILE_NAME).is_file()
 
 
-def sync_gallery(url: str | Path) -> Synced:
+def sync_gallery(url: str | Path) -> SyncResult:
     """Make a distributed gallery's collection what its record says, whatever is there.
 
     A collection that is missing is made: so a gallery in a folder is spread to a server.
@@ -110,8 +97,7 @@ def sync_gallery(url: str | Path) -> Synced:
     GalleryError
         If there is no record, the server does not answer, or the collection is not this gallery's.
     """
-    place = parse_url(url)
-    if not isinstance(place, MilvusUrl):
+    parsed = parse_url(url)
+    if not isinstance(parsed, MilvusUrl):
         raise UsageError(url, "a gallery in a folder has nothing to bring up", "a milvus:// URL")
-
-    return sync_milvus(place)
+    return sync_milvus(parsed)

@@ -1,4 +1,4 @@
-"""Where a gallery is: a folder, or a collection of a Milvus server with a folder for its record."""
+"""Gallery URLs: a folder, or a collection of a Milvus server with a folder for its record."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from braincase.errors import UsageError
 #: How a collection may be searched: exactly, or approximately by a graph.
 INDEXES = ("flat", "hnsw")
 FORM = "milvus://HOST:PORT/COLLECTION?record=FOLDER, and &index=hnsw or &replicas=2 if wanted"
-KNOWN = ("record", "index", "replicas")
+PARAMETERS = ("record", "index", "replicas")
 
 
 @dataclass(frozen=True)
 class MilvusUrl:
-    """A collection and the record it is a copy of.
+    """A parsed URL: a Milvus collection and the record it is a copy of.
+
+    As text it is the URL on one line, without index, replicas or any password.
 
     Parameters
     ----------
@@ -38,15 +40,13 @@ class MilvusUrl:
     index: str | None = None
     replicas: int = 1
 
-    @property
-    def url(self) -> str:
-        """The place as one line, without any password."""
+    def __str__(self) -> str:
         record = quote(str(self.record), safe="/")
         return f"milvus://{self.server}/{self.collection}?record={record}"
 
 
 def parse_url(url: str | Path) -> Path | MilvusUrl:
-    """Return where a gallery is.
+    """Parse the URL of a gallery: a folder, or a Milvus collection and its record.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def parse_url(url: str | Path) -> Path | MilvusUrl:
     Raises
     ------
     UsageError
-        If the text is no such place.
+        If the text is no such URL.
     """
     text = str(url)
     scheme, separator, rest = text.partition("://")
@@ -68,28 +68,34 @@ def parse_url(url: str | Path) -> Path | MilvusUrl:
     if scheme != "milvus":
         expected = "a folder, sqlite:///folder or milvus://..."
         raise UsageError(text, f"the unknown engine '{scheme}'", expected)
-    return _milvus_place(text)
+    return _milvus_url(text)
 
 
-def _milvus_place(text: str) -> MilvusUrl:
+def _milvus_url(text: str) -> MilvusUrl:
     parts = urlsplit(text)
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     collection = unquote(parts.path.strip("/"))
     try:
-        whole = bool(parts.hostname and parts.port)
+        has_server = bool(parts.hostname and parts.port)
     except ValueError:  # a port that is no number
-        whole = False
-    if not whole or not collection.isidentifier() or not given.get("record"):
+        has_server = False
+    if not has_server or not collection.isidentifier() or not parameters.get("record"):
         raise UsageError(text, "an incomplete gallery URL", FORM)
     if parts.username or parts.password:
         advice = "Put user:password into the variable BRAINCASE_MILVUS_TOKEN."
         raise UsageError(parts.hostname or "URL", "a password in the gallery URL", FORM, advice)
-    if strange := sorted(given.keys() - set(KNOWN)):
-        raise UsageError(text, f"the unknown part '{strange[0]}'", FORM)
-    index, replicas = given.get("index"), given.get("replicas", "1")
+    if unknown := sorted(parameters.keys() - set(PARAMETERS)):
+        raise UsageError(text, f"the unknown part '{unknown[0]}'", FORM)
+    index, replicas = parameters.get("index"), parameters.get("replicas", "1")
     if index is not None and index not in INDEXES:
         raise UsageError(text, f"index={index}", "flat (exact) or hnsw (approximate)")
     if not replicas.isdigit() or replicas == "0":
         raise UsageError(text, f"replicas={replicas}", "a number of query nodes")
     server = f"{parts.hostname}:{parts.port}"
-    return MilvusUrl(server, collection, Path(given["record"]), index, int(replicas))
+    return MilvusUrl(server, collection, Path(parameters["record"]), index, int(replicas))
+
+
+def record_folder(url: str | Path) -> Path:
+    """Return the folder that holds a gallery's record, whatever engine its URL names."""
+    parsed = parse_url(url)
+    return parsed.record if isinstance(parsed, MilvusUrl) else parsed

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from braincase.files import write_json
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import SearchResult, Weights
+from braincase.gallery import Gallery, SearchResult, Weights
 
 _SINCE: ContextVar[int | None] = ContextVar("since", default=None)
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from braincase.cohort.derivatives import read_image
 from braincase.errors import BraincaseError, GalleryError, UsageError
 from braincase.files import atomic_write
+from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import columns_of_labels
 from braincase.gallery.filter import parse_where, select
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import StoredCase
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex
 from braincase.population.cache import cache_name, drop_older

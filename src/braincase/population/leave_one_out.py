@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from braincase.gallery.interface import Gallery, Neighbours
-from braincase.gallery.records import StoredCase, Weights
+from braincase.gallery import Gallery, Neighbours, StoredCase, Weights
 from braincase.progress import progress_if_slow
 
 

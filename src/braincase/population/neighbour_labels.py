@@ -17,8 +17,7 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from braincase.errors import GalleryError, UsageError
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Hit, SearchResult, StoredCase, Weights
+from braincase.gallery import Gallery, Hit, SearchResult, StoredCase, Weights
 from braincase.labels import value_text
 from braincase.population.cache import cached, search_of
 from braincase.population.leave_one_out import neighbours_of_others

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import GalleryError, ParameterError
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Query, SearchResult, StoredCase, hit_of
+from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
 from braincase.population.cache import cached
 from braincase.population.controls import terms_of_labels

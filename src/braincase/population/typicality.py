@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import GalleryError
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import SearchResult, Weights
+from braincase.gallery import Gallery, SearchResult, Weights
 from braincase.population.cache import cached, search_of
 from braincase.population.leave_one_out import neighbours_of_others
 

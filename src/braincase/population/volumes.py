@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import read_image
 from braincase.errors import BraincaseError
-from braincase.gallery.records import StoredCase
+from braincase.gallery import StoredCase
 from braincase.images.geometry import Grid
 
 

@@ -7,8 +7,7 @@ import io
 from pathlib import Path
 
 from braincase.files import write_text
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import SearchResult
+from braincase.gallery import Gallery, SearchResult
 
 
 def write_hits(result: SearchResult, gallery: Gallery, path: Path) -> Path:

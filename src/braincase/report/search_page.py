@@ -22,8 +22,7 @@ from PIL import Image
 
 from braincase.errors import BraincaseError
 from braincase.files import atomic_write, write_text
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Hit, SearchResult, hit_of
+from braincase.gallery import Gallery, Hit, SearchResult, hit_of
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.images.planes import CONVENTION, EDGES, Plane, Planes, planes_of, planes_of_thumbnail
 from braincase.images.volume import read_volume

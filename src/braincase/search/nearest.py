@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from braincase.errors import GalleryError, ParameterError
-from braincase.gallery.interface import Gallery, Neighbours, refuse_other_model
-from braincase.gallery.records import (
+from braincase.gallery import (
+    Gallery,
     Hit,
+    Neighbours,
     Query,
     SearchResult,
     checked_code,
     checked_weights,
     hit_of,
+    refuse_other_model,
 )
 
 #: Most earlier scans of the query's person that are shown.

@@ -11,8 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import ParameterError, UnknownCaseError
-from braincase.gallery import Gallery, Query, SearchResult, StoredCase, open_gallery
-from braincase.gallery.records import Code, Weights, checked_code
+from braincase.gallery import (
+    Code,
+    Gallery,
+    Query,
+    SearchResult,
+    StoredCase,
+    Weights,
+    checked_code,
+    open_gallery,
+)
 from braincase.images.atlas import load_regions, mask_file_weights, region_weights
 from braincase.images.geometry import grid_of_resolution
 from braincase.population.similarity import SIMILARITIES, rank_by_axes

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import GalleryError, UsageError
-from braincase.gallery.interface import Gallery
-from braincase.gallery.records import Code, StoredCase
+from braincase.gallery import Code, Gallery, StoredCase
 from braincase.labels import value_text
 
 #: How far marked examples pull the query towards them, and push it away (Rocchio 1971).

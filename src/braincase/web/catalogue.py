@@ -109,7 +109,7 @@ def describe_columns(cases: tuple[StoredCase, ...]) -> list[schema.Column]:
     """Return the name, kind and range of every label."""
     described = []
     for name, column in columns_of_labels([case.labels for case in cases]).items():
-        known = column.known()
+        known = column.present()
         if isinstance(column, NumberColumn):
             numbers = column.values[known]
             described.append(

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FingerprintError
-from braincase.gallery.interface import Gallery
+from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
-from braincase.gallery.records import Change, NewCase
 from braincase.images.planes import thumbnail_of
 from braincase.models.encoder import Embed
 from braincase.progress import progress

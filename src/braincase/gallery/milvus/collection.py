@@ -1,4 +1,4 @@
-"""One Milvus collection: what Braincase asks of it, with patience and clear errors.
+"""Milvus client for one collection, with retries and clear errors.
 
 Only features of Milvus 2.3 are used. An entity is one state of one case: a key, the versions
 between which it was live, an opaque coarse group, a checksum and a vector; no name, no label.
@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,10 @@ Answer = TypeVar("Answer")
 
 LOG = logging.getLogger(__name__)
 TOKEN = "BRAINCASE_MILVUS_TOKEN"
-#: Seconds a call may take, and how long a call that fails in passing is made again: a query node
-#: that died is replaced in about ten.
+#: Seconds a call may take, and how long a call that fails in passing is retried: a query node that
+#: died is replaced in about ten.
 TIMEOUT_S = 30.0
-PATIENCE_S = 90.0
+RETRY_S = 90.0
 #: How far this machine's clock and Milvus's may be apart; and the low bits of Milvus's time.
 SKEW_S = 10.0
 LOGICAL_BITS = 18
@@ -37,9 +37,18 @@ MOST_RESULTS = 16_384
 #: The graph: edges a node, and how many candidates are kept when building and searching.
 GRAPH = {"M": 16, "efConstruction": 200}
 EF = 512
-#: Words of errors that asking again does not mend.
+#: Words of errors that a retry does not mend.
 LASTING = ("cannot parse", "collection not found", "can't find collection", "invalid parameter")
 FIELDS = ("added_in", "removed_in", "lot", "checksum")
+
+
+class CollectionDescription(TypedDict):
+    """What a collection says of itself: the format, whose it is, and its index."""
+
+    braincase: int
+    gallery: str
+    fingerprint: str
+    index: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +62,9 @@ class Entities:
     checksums: NDArray[np.int64]
     codes: NDArray[np.float32]
 
-    def part(self, chosen: Any) -> Entities:
-        """Return some of them."""
+    def at(self, positions: Sequence[int]) -> Entities:
+        """Return those at some positions."""
+        chosen = np.array(positions, np.int64)
         return Entities(
             self.keys[chosen],
             self.added_in[chosen],
@@ -66,9 +76,9 @@ class Entities:
 
 
 class Collection:
-    """A connection to one collection, which may not exist yet."""
+    """A client of one Milvus collection, which may not exist yet."""
 
-    def __init__(self, place: MilvusUrl) -> None:
+    def __init__(self, url: MilvusUrl) -> None:
         """Connect.
 
         Raises
@@ -82,17 +92,31 @@ class Collection:
             import pymilvus
         except ImportError:
             advice = "Install it with: pip install 'braincase[distributed]'"
-            raise UsageError(place.url, "the package pymilvus is missing", "", advice) from None
+            raise UsageError(str(url), "the package pymilvus is missing", "", advice) from None
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # errors become one line here
-        self.place, self._pymilvus = place, pymilvus
+        self.url, self._pymilvus = url, pymilvus
+        self._index: str | None = None
         try:
             self._client = pymilvus.MilvusClient(
-                uri=f"http://{place.server}", token=os.environ.get(TOKEN, ""), timeout=TIMEOUT_S
+                uri=f"http://{url.server}", token=os.environ.get(TOKEN, ""), timeout=TIMEOUT_S
             )
         except pymilvus.MilvusException as error:
-            raise self._as_gallery_error(error) from None
+            raise self._gallery_error(error) from None
 
-    def about(self) -> dict[str, Any] | None:
+    @property
+    def flat(self) -> bool:
+        """Whether the index is flat: it holds lifted codes and is searched exactly.
+
+        Raises
+        ------
+        GalleryError
+            If there is no such collection.
+        """
+        if self._index is None and self.description() is None:
+            raise GalleryError(str(self.url), "no such collection", "one that `create` made")
+        return self._index == "flat"
+
+    def description(self) -> CollectionDescription | None:
         """Return what `create` wrote down; None if there is no such collection.
 
         Raises
@@ -100,53 +124,55 @@ class Collection:
         GalleryError
             If the collection is none of Braincase's.
         """
-        if not self._ask(self._client.has_collection, self._name):
+        if not self._call(self._client.has_collection, self._name):
             return None
-        described = self._ask(self._client.describe_collection, self._name)["description"]
+        text = self._call(self._client.describe_collection, self._name)["description"]
         try:
-            about = json.loads(described)
-            if about["braincase"] != 1:
-                raise ValueError(about["braincase"])
+            description = _parsed_description(text)
         except (ValueError, KeyError, TypeError):
             advice = "Choose another name for the collection."
             raise GalleryError(
-                self.place.url, "a collection of another program", "one of Braincase", advice
+                str(self.url), "a collection of another program", "one of Braincase", advice
             ) from None
-        return dict(about)
+        if self._index is None:
+            self._index = description["index"]
+        return description
 
-    def create(self, about: dict[str, Any], n_dimensions: int) -> None:
+    def create(self, description: CollectionDescription, n_dimensions: int) -> None:
         """Make the collection, index and load it."""
         kinds = self._pymilvus.DataType
         schema = self._client.create_schema(
-            auto_id=False, enable_dynamic_field=False, description=json.dumps(about)
+            auto_id=False, enable_dynamic_field=False, description=json.dumps(description)
         )
         schema.add_field("key", kinds.INT64, is_primary=True)
         for name in FIELDS:
             schema.add_field(name, kinds.INT64)
-        flat = about["index"] == "flat"
-        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=n_dimensions * (2 if flat else 1))
+        self._index = description["index"]
+        dim = 2 * n_dimensions if self.flat else n_dimensions
+        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=dim)
         index = self._client.prepare_index_params()
-        if flat:
+        if self.flat:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         else:
             index.add_index("vector", index_type="HNSW", metric_type="L2", params=GRAPH)
-        self._ask(self._client.create_collection, self._name, schema=schema)
-        self._ask(self._client.create_index, self._name, index)
+        self._call(self._client.create_collection, self._name, schema=schema)
+        self._call(self._client.create_index, self._name, index)
 
     def load(self) -> None:
         """Have query nodes hold the collection; nothing happens if they do."""
-        self._ask(
-            self._client.load_collection, self._name, replica_number=self.place.replicas,
+        self._call(
+            self._client.load_collection, self._name, replica_number=self.url.replicas,
             timeout=10 * TIMEOUT_S,
         )  # fmt: skip
 
     def drop(self) -> None:
         """Delete the collection."""
-        self._ask(self._client.drop_collection, self._name)
+        self._call(self._client.drop_collection, self._name)
+        self._index = None
 
-    def put(self, entities: Entities, flat: bool) -> None:
+    def put(self, entities: Entities) -> None:
         """Insert entities; the caller knows that their keys are not there yet."""
-        vectors = lifted(entities.codes) if flat else entities.codes
+        vectors = lifted(entities.codes) if self.flat else entities.codes
         columns = (entities.added_in, entities.removed_in, entities.lots, entities.checksums)
         rows = [
             {"key": key, **dict(zip(FIELDS, values, strict=True)), "vector": vector}
@@ -156,30 +182,30 @@ class Collection:
             )
         ]  # fmt: skip
         if rows:
-            self._ask(self._client.insert, self._name, rows)
+            self._call(self._client.insert, self._name, rows)
 
     def delete(self, keys: Iterable[int]) -> None:
         """Delete entities by key."""
         wanted = [int(key) for key in keys]
         if wanted:
-            self._ask(self._client.delete, self._name, ids=wanted)
+            self._call(self._client.delete, self._name, ids=wanted)
 
-    def held(self, condition: str, most: int | None = None) -> dict[int, int]:
+    def checksums(self, condition: str, most: int | None = None) -> dict[int, int]:
         """Return the checksum of each entity that fulfils a condition, by key."""
         limit = {} if most is None else {"limit": most}
-        found = self._ask(
+        rows = self._call(
             self._client.query, self._name, filter=condition, output_fields=["key", "checksum"],
             consistency_level="Strong", **limit,
         )  # fmt: skip
-        return {int(row["key"]): int(row["checksum"]) for row in found}
+        return {int(row["key"]): int(row["checksum"]) for row in rows}
 
     def count(self, condition: str = "") -> int:
         """Return how many entities fulfil a condition."""
-        found = self._ask(
+        rows = self._call(
             self._client.query, self._name, filter=condition, output_fields=["count(*)"],
             consistency_level="Strong",
         )  # fmt: skip
-        return int(found[0]["count(*)"])
+        return int(rows[0]["count(*)"])
 
     def nearest(
         self,
@@ -187,59 +213,74 @@ class Collection:
         weights: NDArray[np.float64] | None,
         most: int,
         condition: str,
-        flat: bool,
         written_at: float,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the keys of the nearest entities and their rough squared distances, in order.
 
         All that was written until `written_at` (seconds since 1970) is seen.
         """
-        vector = lifted_query(query, weights) if flat else query
-        search = {"metric_type": "IP"} if flat else {"metric_type": "L2"}
-        params = {} if flat else {"ef": max(EF, most)}
-        found = self._ask(
+        if self.flat:
+            vector = lifted_query(query, weights)
+            search_params = {"metric_type": "IP", "params": {}}
+        else:
+            vector = query
+            search_params = {"metric_type": "L2", "params": {"ef": max(EF, most)}}
+        hits = self._call(
             self._client.search, self._name, [vector], limit=most, filter=condition,
-            search_params={**search, "params": params}, **_seeing(written_at),
+            search_params=search_params, **_consistency(written_at),
         )[0]  # fmt: skip
-        keys = np.array([hit["id"] for hit in found], np.int64)
-        scores = np.array([hit["distance"] for hit in found], np.float64)
-        return keys, squared_of_products(scores, query, weights) if flat else scores
+        keys = np.array([hit["id"] for hit in hits], np.int64)
+        scores = np.array([hit["distance"] for hit in hits], np.float64)
+        return keys, squared_of_products(scores, query, weights) if self.flat else scores
 
-    def forget_deleted(self) -> None:
-        """Ask Milvus to write its files anew without what was deleted."""
-        self._ask(self._client.flush, self._name)
-        self._ask(self._client.compact, self._name)
+    def compact(self) -> None:
+        """Compact the collection: Milvus writes its files anew without what was deleted."""
+        self._call(self._client.flush, self._name)
+        self._call(self._client.compact, self._name)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     @property
     def _name(self) -> str:
-        return self.place.collection
+        return self.url.collection
 
-    def _ask(self, call: Callable[..., Answer], *args: Any, **named: Any) -> Answer:
-        """Make a call, again if it failed in passing: a node may have died and be replaced."""
+    def _call(self, method: Callable[..., Answer], *args: object, **named: object) -> Answer:
+        """Call Milvus, with retries if it fails in passing: a node may have died."""
         start, pause = time.monotonic(), 0.1
         while True:
             try:
-                return call(*args, **{"timeout": TIMEOUT_S, **named})
+                return method(*args, **{"timeout": TIMEOUT_S, **named})
             except self._pymilvus.MilvusException as error:
                 lasting = any(word in str(error).lower() for word in LASTING)
-                if lasting or time.monotonic() - start > PATIENCE_S:
-                    raise self._as_gallery_error(error) from None
+                if lasting or time.monotonic() - start > RETRY_S:
+                    raise self._gallery_error(error) from None
                 LOG.warning("asking Milvus again after: %s", error)
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
 
-    def _as_gallery_error(self, error: Exception) -> GalleryError:
-        advice = f"Is Milvus running at {self.place.server}? The record has lost nothing."
+    def _gallery_error(self, error: Exception) -> GalleryError:
+        advice = f"Is Milvus running at {self.url.server}? The record has lost nothing."
         text = str(getattr(error, "message", error))[:200]
-        return GalleryError(self.place.url, f"Milvus says: {text}", "an answer", advice)
+        return GalleryError(str(self.url), f"Milvus says: {text}", "an answer", advice)
 
 
-def _seeing(written_at: float) -> dict[str, Any]:
-    """Return what makes a search see all that was written until then.
+def _parsed_description(text: str) -> CollectionDescription:
+    """Parse what `create` wrote down; whatever is raised, it is not of this format."""
+    content = json.loads(text)
+    if content["braincase"] != 1:
+        raise ValueError(content["braincase"])
+    return CollectionDescription(
+        braincase=1,
+        gallery=content.get("gallery", ""),
+        fingerprint=content["fingerprint"],
+        index=content["index"],
+    )
+
+
+def _consistency(written_at: float) -> dict[str, str | int]:
+    """Return the consistency level at which a search sees all that was written until then.
 
     'Strong' waits for Milvus's next clock tick, 0.2 s; a time that is past need not be waited for.
     """
@@ -250,6 +291,6 @@ def _seeing(written_at: float) -> dict[str, Any]:
     return {"consistency_level": "Customized", "guarantee_timestamp": hybrid}
 
 
-def key_list(keys: Sequence[int]) -> str:
+def keys_condition(keys: Sequence[int]) -> str:
     """Return a condition that names keys."""
     return f"key in [{','.join(map(str, keys))}]"

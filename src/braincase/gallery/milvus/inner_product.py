@@ -1,4 +1,4 @@
-"""Exact weighted distances from an engine that only knows inner products.
+"""Maximum inner product search for exact weighted distances, from an engine that knows no other.
 
 A case is stored as the vector [x, x^2] (squares taken number by number), a query with weights w as
 [2 w q, -w]. Their inner product is sum(2 w q x - w x^2), so that
@@ -7,7 +7,7 @@ A case is stored as the vector [x, x^2] (squares taken number by number), a quer
 
 for every choice of weights: one stored vector serves the plain search (w = 1) and every search by
 region, and the largest inner product is the smallest distance. The engine computes in float32; how
-wrong that can be is known for every case that could matter (`error_bound`), which makes its order
+wrong that can be is bounded for every case that could matter (`error_bound`), which makes its order
 good enough to find candidates, and a proof of when no other case can be among the nearest.
 """
 
@@ -25,14 +25,14 @@ LARGEST = 1e15
 
 
 def lifted(codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what is stored of codes of shape (n, d): shape (n, 2 d)."""
+    """Return the stored vectors [x, x^2] of codes of shape (n, d): shape (n, 2 d)."""
     return np.hstack([codes, codes * codes])
 
 
 def lifted_query(
     query: NDArray[np.float32], weights: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
-    """Return what is asked for a code of shape (d,): shape (2 d,)."""
+    """Return the query vector [2 w q, -w] of a code of shape (d,): shape (2 d,)."""
     weights = np.ones(len(query)) if weights is None else weights
     return np.hstack([2 * weights * query, -weights]).astype(np.float32)
 
@@ -47,7 +47,7 @@ def squared_of_products(
 
 
 def weighted_square(query: NDArray[np.float32], weights: NDArray[np.float64] | None) -> float:
-    """Return sum(w q^2)."""
+    """Return the weighted squared length, sum(w q^2)."""
     squares = query.astype(np.float64) ** 2
     return float(squares.sum() if weights is None else squares @ weights)
 
@@ -55,7 +55,7 @@ def weighted_square(query: NDArray[np.float32], weights: NDArray[np.float64] | N
 def error_bound(
     query: NDArray[np.float32], weights: NDArray[np.float64] | None, squared: float
 ) -> float:
-    """Return how wrong the rough squared distance of a case can be that is truly this near.
+    """Return an error bound: how wrong the rough squared distance of a case this near can be.
 
     The terms of the inner product add up, in absolute value, to at most (|x| + |q|)^2 in the
     weighted norm, and a case at distance D has |x| <= |q| + D.

@@ -1,7 +1,7 @@
-"""A collection as a copy of the record: how it is brought up to it, and how far it is.
+"""One-way synchronisation (replication) of a record into its collection.
 
 The record is written first; the collection follows. How far it has come is noted in a file beside
-the record, in the same transaction that holds other processes off, so a process that dies anywhere
+the record, in the same transaction that locks other processes out, so a process that dies anywhere
 in between leaves work to do again and nothing else: what is there already is not put again, and
 what should not be there is deleted. A case that ends gets a second entity before the first is
 deleted, so a search that runs meanwhile never misses it.
@@ -10,38 +10,31 @@ deleted, so a search that runs meanwhile never misses it.
 from __future__ import annotations
 
 import json
-import secrets
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from braincase.errors import GalleryError
 from braincase.gallery.groups import coarse_text, keyed_hash
-from braincase.gallery.milvus.collection import MOST_RESULTS, Collection, Entities, key_list
+from braincase.gallery.milvus.collection import MOST_RESULTS, Collection, Entities, keys_condition
 from braincase.gallery.milvus.inner_product import LARGEST
-from braincase.gallery.record.database import PATIENCE_S, gallery_errors, writing
+from braincase.gallery.milvus.sync_state import UNKNOWN, SyncState
+from braincase.gallery.record.change_feed import CaseState, ChangeFeed
 from braincase.gallery.record.memory import NEVER
-from braincase.gallery.record.reading import State
 from braincase.gallery.record.record import Record
-from braincase.gallery.url import MilvusUrl
 from braincase.progress import progress
 
-MARKS = "milvus.sqlite3"
 #: Rows of the record looked at in one go; Milvus lists at most 16,384 keys, two a row.
 ROWS = 4_000
-#: The version of a collection of which nothing is known.
-UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class Synced:
-    """What bringing a collection up to its record did.
+class SyncResult:
+    """What a synchronisation did to a collection.
 
     `written_at` is when something last was written to the collection, seconds since 1970.
     """
@@ -56,91 +49,105 @@ class Synced:
         return f"Milvus is at version {self.version}: {self.put} put, {self.deleted} deleted"
 
 
-class SyncState:
-    """The file beside the record that says how far each collection has come."""
+class CollectionSync:
+    """The synchronisation of one collection with one record."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open or make the file; it also keeps the secret of the opaque numbers."""
-        self.folder = folder
-        with self._connected() as connection, writing(connection, folder):
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS marks (server TEXT, collection TEXT,"
-                " version INTEGER NOT NULL, written_at REAL NOT NULL,"
-                " PRIMARY KEY (server, collection))"
-            )
-            connection.execute("CREATE TABLE IF NOT EXISTS secret (value BLOB NOT NULL)")
-            connection.execute(
-                "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)",
-                (secrets.token_bytes(32),),
-            )
-        with self._connected() as connection:
-            (self.secret,) = connection.execute("SELECT value FROM secret").fetchone()
+    def __init__(self, record: Record, collection: Collection, state: SyncState) -> None:
+        self._record, self._collection, self._state = record, collection, state
+        self._changes = ChangeFeed(record.database)
+        #: What the newest run did.
+        self.newest = SyncResult(UNKNOWN)
 
-    @property
-    def gallery_id(self) -> str:
-        """An opaque name of this gallery."""
-        return f"{keyed_hash(self.secret, 'gallery'):016x}"
+    def run(self, everything: bool = False) -> SyncResult:
+        """Bring the collection up to the newest version of the record.
 
-    @contextmanager
-    def held(self, place: MilvusUrl) -> Iterator[Mark]:
-        """Hold other processes off while a collection is brought up; note its mark at the end."""
-        where = (place.server, place.collection)
-        with self._connected() as connection, writing(connection, self.folder):
-            found = connection.execute(
-                "SELECT version, written_at FROM marks WHERE server = ? AND collection = ?", where
-            ).fetchone()
-            mark = Mark(*found) if found else Mark()
-            yield mark
-            now = (*where, mark.version, mark.written_at)
-            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", now)
+        Parameters
+        ----------
+        everything
+            Compare every entity, not only those of the versions since the sync point.
+        """
+        with self._state.locked(self._collection.url) as point:
+            version, rows = self._changes.changed_rows(UNKNOWN if everything else point.version)
+            put = deleted = 0
+            parts = self._ranges(rows) if everything else _lists(rows)
+            with _shown(len(rows)) as advance:
+                for part, condition in parts:
+                    more, fewer = self._replace(part, condition)
+                    put, deleted = put + more, deleted + fewer
+                    advance(len(part))
+            if everything:
+                deleted += self._delete_beyond(rows[-1] + 1 if rows else 0)
+            point.version = version
+            if put or deleted:
+                point.written_at = time.time()
+        self.newest = SyncResult(version, put, deleted, point.written_at)
+        return self.newest
 
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        # One connection a use: threads and processes take turns by SQLite's own lock.
-        with gallery_errors(self.folder):
-            path = self.folder / MARKS
-            connection = sqlite3.connect(path, timeout=PATIENCE_S * 10, isolation_level=None)
-            with closing(connection):
-                yield connection
+    def catch_up(self, version: int) -> None:
+        """Bring the collection up to a version, if it is not there yet."""
+        if self.newest.version < version:
+            self.run()
 
+    def _ranges(self, rows: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+        """Yield all rows with conditions that leave no key between them out."""
+        for start in range(0, rows[-1] + 1 if rows else 0, ROWS):
+            stop = start + ROWS
+            condition = f"key >= {2 * start} and key < {2 * stop}"
+            yield self._changes.rows_between(start, stop), condition
 
-@dataclass
-class Mark:
-    """How far a collection has come, and when it was last written to; changed while it is held."""
+    def _replace(self, rows: Sequence[int], condition: str) -> tuple[int, int]:
+        """Make the entities under a condition those of some rows.
 
-    version: int = UNKNOWN
-    written_at: float = 0.0
+        Returns how many were put and deleted.
+        """
+        wanted = self._entities(self._changes.states_of(rows))
+        present = self._collection.checksums(condition)
+        checksums = dict(zip(wanted.keys.tolist(), wanted.checksums.tolist(), strict=True))
+        # The same key with another content: the record was put back in time.
+        stale = {
+            key for key, checksum in present.items() if checksums.get(key, checksum) != checksum
+        }
+        self._collection.delete(stale)
+        lacking = [
+            position
+            for position, key in enumerate(wanted.keys.tolist())
+            if key not in present or key in stale
+        ]
+        for start in range(0, len(lacking), ROWS):
+            self._collection.put(wanted.at(lacking[start : start + ROWS]))
+        gone = [key for key in present if key not in checksums]
+        self._collection.delete(gone)
+        return len(lacking), len(stale) + len(gone)
 
+    def _delete_beyond(self, row: int) -> int:
+        deleted = 0
+        while beyond := self._collection.checksums(f"key >= {2 * row}", MOST_RESULTS):
+            self._collection.delete(beyond)
+            deleted += len(beyond)
+        return deleted
 
-def sync_engine(
-    record: Record, collection: Collection, marks: SyncState, flat: bool, everything: bool = False
-) -> Synced:
-    """Bring a collection up to the newest version of the record.
-
-    Parameters
-    ----------
-    record, collection, marks
-        What is copied, to where, and how far it is.
-    flat
-        Whether the collection holds lifted vectors.
-    everything
-        Compare every entity, not only those of the versions since the mark.
-    """
-    with marks.held(collection.place) as mark:
-        newest, rows = record.changed_rows(UNKNOWN if everything else mark.version)
-        put = deleted = 0
-        parts = _ranges(record, rows, newest) if everything else _lists(rows)
-        with _shown(len(rows)) as advance:
-            for part, condition in parts:
-                more, fewer = _compare(record, collection, marks, part, condition, flat)
-                put, deleted = put + more, deleted + fewer
-                advance(len(part))
-        if everything:
-            deleted += _delete_beyond(collection, rows[-1] + 1 if rows else 0)
-        mark.version = newest
-        if put or deleted:
-            mark.written_at = time.time()
-    return Synced(newest, put, deleted, mark.written_at)
+    def _entities(self, states: Sequence[CaseState]) -> Entities:
+        n, record, secret = len(states), self._record, self._state.secret
+        codes = np.frombuffer(b"".join(state.code for state in states), "<f4")
+        codes = codes.reshape(n, record.n_dimensions)
+        if n and np.abs(codes).max() > LARGEST:
+            raise GalleryError(record.folder, "codes too large for Milvus", f"at most {LARGEST:g}")
+        keys = [2 * state.row + (state.removed_in is not None) for state in states]
+        added = [state.added_in for state in states]
+        removed = [NEVER if state.removed_in is None else state.removed_in for state in states]
+        lots = [keyed_hash(secret, coarse_text(json.loads(state.labels))) for state in states]
+        checksums = [
+            zlib.crc32(f"{start} {end} {lot} {state.checksum}".encode())
+            for start, end, lot, state in zip(added, removed, lots, states, strict=True)
+        ]
+        return Entities(
+            np.array(keys, np.int64),
+            np.array(added, np.int64),
+            np.array(removed, np.int64),
+            np.array(lots, np.int64),
+            np.array(checksums, np.int64),
+            codes,
+        )
 
 
 def _shown(n_rows: int) -> AbstractContextManager[Callable[..., None]]:
@@ -149,69 +156,7 @@ def _shown(n_rows: int) -> AbstractContextManager[Callable[..., None]]:
 
 
 def _lists(rows: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+    """Yield some rows in parts, with the condition that names all their keys."""
     for start in range(0, len(rows), ROWS):
         part = list(rows[start : start + ROWS])
-        yield part, key_list([key for row in part for key in (2 * row, 2 * row + 1)])
-
-
-def _ranges(record: Record, rows: Sequence[int], newest: int) -> Iterator[tuple[list[int], str]]:
-    """Yield all rows with conditions that leave no key between them out."""
-    for start in range(0, rows[-1] + 1 if rows else 0, ROWS):
-        stop = start + ROWS
-        condition = f"key >= {2 * start} and key < {2 * stop}"
-        yield record.rows_between(start, stop), condition
-
-
-def _compare(
-    record: Record,
-    collection: Collection,
-    marks: SyncState,
-    rows: Sequence[int],
-    condition: str,
-    flat: bool,
-) -> tuple[int, int]:
-    """Make the entities under a condition those of some rows; return how many were put, deleted."""
-    wanted = _entities(record, record.states_of(rows), marks.secret)
-    held = collection.held(condition)
-    checksums = dict(zip(wanted.keys.tolist(), wanted.checksums.tolist(), strict=True))
-    other = [key for key, found in held.items() if checksums.get(key, found) != found]
-    collection.delete(other)  # the same key with another content: the record was put back in time
-    lacking = [
-        place
-        for place, key in enumerate(wanted.keys.tolist())
-        if key not in held or key in set(other)
-    ]
-    for start in range(0, len(lacking), ROWS):
-        collection.put(wanted.part(lacking[start : start + ROWS]), flat)
-    gone = [key for key in held if key not in checksums]
-    collection.delete(gone)
-    return len(lacking), len(other) + len(gone)
-
-
-def _delete_beyond(collection: Collection, row: int) -> int:
-    deleted = 0
-    while beyond := collection.held(f"key >= {2 * row}", MOST_RESULTS):
-        collection.delete(beyond)
-        deleted += len(beyond)
-    return deleted
-
-
-def _entities(record: Record, states: Sequence[State], secret: bytes) -> Entities:
-    n = len(states)
-    codes = np.frombuffer(b"".join(state.code for state in states), "<f4")
-    codes = codes.reshape(n, record.n_dimensions)
-    if n and np.abs(codes).max() > LARGEST:
-        raise GalleryError(record.folder, "codes too large for Milvus", f"at most {LARGEST:g}")
-    keys = np.array([2 * state.row + (state.removed_in is not None) for state in states], np.int64)
-    added = np.array([state.added_in for state in states], np.int64)
-    removed = np.array(
-        [NEVER if state.removed_in is None else state.removed_in for state in states], np.int64
-    )
-    lots = np.array(
-        [keyed_hash(secret, coarse_text(json.loads(state.labels))) for state in states], np.int64
-    )
-    checksums = [
-        zlib.crc32(f"{one} {other} {lot} {state.checksum}".encode())
-        for one, other, lot, state in zip(added, removed, lots, states, strict=True)
-    ]
-    return Entities(keys, added, removed, lots, np.array(checksums, np.int64), codes)
+        yield part, keys_condition([key for row in part for key in (2 * row, 2 * row + 1)])

@@ -1,4 +1,4 @@
-"""How close together any two different people in a gallery are."""
+"""Closest pair: the smallest distance between two different people of a gallery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQLite record behind an embedded gallery: its tables, transactions and clear errors.
+"""The SQLite database of a record: its schema, transactions and clear errors.
 
 Nothing that was acknowledged is lost: write-ahead log, ``synchronous=FULL``, one transaction a
 call. A row of `cases` is never changed except to note the version that ended it, so every earlier
@@ -8,13 +8,18 @@ version of the gallery can be read again.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from braincase.errors import GalleryError
+
+#: A row that a query gives; sqlite3 does not type its columns.
+SqlRow: TypeAlias = tuple[Any, ...]
 
 FILE_NAME = "gallery.sqlite3"
 FORMAT = 1
@@ -95,7 +100,7 @@ def now() -> str:
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """Open the record of an existing gallery, read-only where the folder cannot be written.
+    """Open a connection to an existing record, read-only where the folder cannot be written.
 
     Raises
     ------
@@ -110,10 +115,10 @@ def connect(folder: Path) -> sqlite3.Connection:
         connection = _connect(path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # erased means overwritten
-        found = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    if found != (str(FORMAT),):
-        what = f"format {found[0]}" if found else "no format number"
-        raise GalleryError(folder, what, f"format {FORMAT}", "Index the cohort anew.")
+        row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    if row != (str(FORMAT),):
+        found = f"format {row[0]}" if row else "no format number"
+        raise GalleryError(folder, found, f"format {FORMAT}", "Index the cohort anew.")
     return connection
 
 
@@ -133,7 +138,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def writing(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
-    """Make one transaction of a block: all of it is on the disk afterwards, or nothing."""
+    """Run a block as one write transaction: all of it is on the disk afterwards, or nothing."""
     with gallery_errors(folder):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -147,7 +152,7 @@ def writing(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
-    """See one state of the gallery throughout a block, whatever other processes write."""
+    """Run a block as one read transaction: it sees one state, whatever other processes write."""
     with gallery_errors(folder):
         connection.execute("BEGIN")
         try:
@@ -159,14 +164,14 @@ def reading(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def gallery_errors(folder: Path) -> Iterator[None]:
-    """Turn what SQLite raises into one line that says what to do."""
+    """Translate SQLite's exceptions to `GalleryError`: one line that says what to do."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _as_gallery_error(folder, error) from error
+        raise _gallery_error(folder, error) from error
 
 
-def _as_gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
+def _gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
     text = str(error)
     if "locked" in text or "busy" in text:
         advice = "Try again when the other process has finished."
@@ -182,5 +187,38 @@ def _as_gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
 
 
 def checksum_of(scan_id: str, labels: str, code: bytes) -> int:
-    """Return what the row must add up to; SQLite itself does not notice a changed byte."""
+    """Return the CRC-32 of a row; SQLite itself does not notice a changed byte."""
     return zlib.crc32(code, zlib.crc32(f"{scan_id}\n{labels}\n".encode()))
+
+
+class Database:
+    """A SQLite connection that threads share: they take turns by a reentrant lock."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the record in a folder; see `connect`."""
+        self.folder = folder
+        self.connection = connect(folder)
+        self.lock = threading.RLock()
+
+    @contextmanager
+    def querying(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection for single statements, without a transaction."""
+        with self.lock, gallery_errors(self.folder):
+            yield self.connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection inside one read transaction."""
+        with self.lock, reading(self.connection, self.folder):
+            yield self.connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection inside one write transaction."""
+        with self.lock, writing(self.connection, self.folder):
+            yield self.connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self.lock:
+            self.connection.close()

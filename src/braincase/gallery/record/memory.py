@@ -1,4 +1,4 @@
-"""All codes and labels of a gallery in memory, brought up to date from the record."""
+"""In-memory column store: all codes and labels of a gallery, refreshed from the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,8 @@ from braincase.gallery.columns import (
 )
 from braincase.gallery.exact import Rows, squared_lengths
 from braincase.gallery.groups import coarse_text
-from braincase.gallery.record.reading import verify
+from braincase.gallery.record.database import SqlRow
+from braincase.gallery.record.reading import newest_version, verify
 
 #: Rows read from the record at a time.
 BATCH = 20_000
@@ -36,7 +36,7 @@ GROWTH = 1.25
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Every state of every case, in the order of the record.
+    """A column store: every state of every case, in the order of the record.
 
     Parameters
     ----------
@@ -128,35 +128,37 @@ def refresh(memory: Memory, connection: sqlite3.Connection, folder: Path) -> Mem
     GalleryError
         If a row does not add up to its checksum.
     """
-    (version,) = connection.execute("SELECT max(version) FROM versions").fetchone()
+    version = newest_version(connection)
     if version == memory.version:
         return memory
-    known = memory.version
+    after = (memory.version,)
     parts = list(_new_parts(memory, connection, folder))
-    ended = connection.execute("SELECT row, removed_in FROM cases WHERE removed_in > ?", (known,))
-    erased = connection.execute("SELECT row, -1 FROM erased WHERE erased_in > ?", (known,))
+    ended = connection.execute("SELECT row, removed_in FROM cases WHERE removed_in > ?", after)
+    erased = connection.execute("SELECT row, -1 FROM erased WHERE erased_in > ?", after)
     memory = _note_ends(_joined([memory, *parts]), dict(ended))
     return replace(_note_ends(memory, dict(erased)), version=version)
 
 
 def _new_parts(memory: Memory, connection: sqlite3.Connection, folder: Path) -> Iterator[Memory]:
-    """Yield what was added since, a batch at a time, all in one buffer behind the known codes."""
-    new = (memory.version,)
-    (count,) = connection.execute("SELECT count(*) FROM cases WHERE added_in > ?", new).fetchone()
+    """Yield what was added since, in batches, all in one buffer behind the codes it has."""
+    after = (memory.version,)
+    (count,) = connection.execute("SELECT count(*) FROM cases WHERE added_in > ?", after).fetchone()
     filled = len(memory.record_rows)
     buffer = _with_room(memory.buffer, filled, count)
     code = "code" if buffer.shape[1] else "NULL"
     rows = connection.execute(
         f"SELECT row, scan_id, subject, session, labels, {code}, checksum, added_in, removed_in"
         " FROM cases WHERE added_in > ? ORDER BY row",
-        new,
+        after,
     )
     while batch := rows.fetchmany(BATCH):
         yield _part(batch, buffer, filled, folder)
         filled += len(batch)
 
 
-def _part(batch: list[Any], buffer: NDArray[np.float32], filled: int, folder: Path) -> Memory:
+def _part(
+    batch: Sequence[SqlRow], buffer: NDArray[np.float32], filled: int, folder: Path
+) -> Memory:
     record_rows, scan_ids, subjects, sessions, labels, blobs, checksums, added, removed = zip(
         *batch, strict=True
     )
@@ -215,8 +217,8 @@ def _note_ends(memory: Memory, ends: Mapping[int, int]) -> Memory:
         return memory
     rows = np.array(list(ends), np.int64)
     places = np.searchsorted(memory.record_rows, rows)
-    found = places < len(memory.record_rows)
-    found[found] = memory.record_rows[places[found]] == rows[found]
+    present = places < len(memory.record_rows)
+    present[present] = memory.record_rows[places[present]] == rows[present]
     removed_in = memory.removed_in.copy()
-    removed_in[places[found]] = np.array(list(ends.values()), np.int64)[found]
+    removed_in[places[present]] = np.array(list(ends.values()), np.int64)[present]
     return replace(memory, removed_in=removed_in)

@@ -1,20 +1,21 @@
-"""What is read from the record; each function runs inside one read transaction."""
+"""SQL queries that read cases and versions; each runs inside one read transaction."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import GalleryError
-from braincase.gallery.record.database import FILE_NAME, checksum_of
-from braincase.gallery.records import StoredCase, Version
+from braincase.gallery.cases import StoredCase, Version
+from braincase.gallery.record.database import FILE_NAME, SqlRow, checksum_of
+
+Item = TypeVar("Item")
 
 _FIELDS = (
     "cases.row, scan_id, subject, session, labels, code, cohorts.folder, image, image_hash,"
@@ -41,26 +42,29 @@ def cases_of(
 ) -> tuple[StoredCase, ...] | None:
     """Return the cases of some rows of the record, in that order; None if one is there no more."""
     wanted = [int(row) for row in record_rows]
-    found: dict[int, StoredCase] = {}
+    case_of_row: dict[int, StoredCase] = {}
     for part in in_parts(wanted):
-        rows = connection.execute(f"SELECT {_FIELDS} WHERE cases.row IN ({_marks(part)})", part)
-        found |= {row[0]: _stored(row) for row in rows}
-    return tuple(found[row] for row in wanted) if len(found) == len(set(wanted)) else None
+        condition = f"cases.row IN ({placeholders(part)})"
+        rows = connection.execute(f"SELECT {_FIELDS} WHERE {condition}", part)
+        case_of_row |= {row[0]: _stored(row) for row in rows}
+    if len(case_of_row) < len(set(wanted)):
+        return None
+    return tuple(case_of_row[row] for row in wanted)
 
 
 def cases_named(
     connection: sqlite3.Connection, scan_ids: Sequence[str], version: int
 ) -> dict[str, StoredCase]:
     """Return those of the named cases that were live at `version`, by scan_id."""
-    found: dict[str, StoredCase] = {}
+    cases: dict[str, StoredCase] = {}
     for part in in_parts(scan_ids):
         rows = connection.execute(
-            f"SELECT {_FIELDS} WHERE scan_id IN ({_marks(part)})"
+            f"SELECT {_FIELDS} WHERE scan_id IN ({placeholders(part)})"
             " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
             (*part, version, version),
         )
-        found |= {case.scan_id: case for case in map(_stored, rows)}
-    return found
+        cases |= {case.scan_id: case for case in map(_stored, rows)}
+    return cases
 
 
 def codes_of(
@@ -76,7 +80,8 @@ def codes_of(
     blobs: dict[int, bytes] = {}
     for part in in_parts(record_rows):
         rows = connection.execute(
-            f"SELECT row, scan_id, labels, code, checksum FROM cases WHERE row IN ({_marks(part)})",
+            "SELECT row, scan_id, labels, code, checksum FROM cases"
+            f" WHERE row IN ({placeholders(part)})",
             part,
         )
         for row, scan_id, labels, code, checksum in rows:
@@ -102,12 +107,12 @@ def verify(folder: Path, scan_id: str, labels: str, code: bytes, checksum: int) 
 
 def thumbnail_of_case(connection: sqlite3.Connection, scan_id: str, version: int) -> bytes | None:
     """Return the small picture of a case live at `version`, if it has one."""
-    found = connection.execute(
+    row = connection.execute(
         "SELECT picture FROM thumbnails JOIN cases USING (row) WHERE scan_id = ?"
         " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
         (scan_id, version, version),
     ).fetchone()
-    return bytes(found[0]) if found else None
+    return bytes(row[0]) if row else None
 
 
 def history(connection: sqlite3.Connection) -> tuple[Version, ...]:
@@ -126,17 +131,18 @@ def erased_note(connection: sqlite3.Connection, version: int) -> tuple[str, ...]
     return (f"{count} case(s) of this version have since been erased.",) if count else ()
 
 
-def in_parts(values: Sequence[Any]) -> Iterator[list[Any]]:
+def in_parts(values: Sequence[Item]) -> Iterator[list[Item]]:
     """Yield the values in lists that fit into one SQL statement."""
     for start in range(0, len(values), MOST_PARAMETERS):
         yield list(values[start : start + MOST_PARAMETERS])
 
 
-def _marks(values: Sequence[Any]) -> str:
+def placeholders(values: Sequence[object]) -> str:
+    """Return one SQL placeholder a value."""
     return ",".join("?" * len(values))
 
 
-def _stored(row: Any) -> StoredCase:
+def _stored(row: SqlRow) -> StoredCase:
     _, scan_id, subject, session, labels, code, cohort, image, image_hash, since = row
     return StoredCase(
         scan_id,
@@ -148,57 +154,3 @@ def _stored(row: Any) -> StoredCase:
         image_hash,
         since,
     )
-
-
-@dataclass(frozen=True)
-class State:
-    """One state of a case, with what a copy of it elsewhere needs; `removed_in` None: live."""
-
-    row: int
-    added_in: int
-    removed_in: int | None
-    labels: str
-    code: bytes
-    checksum: int
-
-
-def changed_rows(connection: sqlite3.Connection, after: int) -> list[int]:
-    """Return the rows that began, ended or were erased after a version, in order."""
-    rows = connection.execute(
-        "SELECT row FROM cases WHERE added_in > ? UNION SELECT row FROM cases WHERE removed_in > ?"
-        " UNION SELECT row FROM erased WHERE erased_in > ? ORDER BY 1",
-        (after, after, after),
-    )
-    return [row for (row,) in rows]
-
-
-def rows_between(connection: sqlite3.Connection, start: int, stop: int) -> list[int]:
-    """Return the row numbers from `start` up to, not including, `stop`."""
-    rows = connection.execute(
-        "SELECT row FROM cases WHERE row >= ? AND row < ? ORDER BY 1", (start, stop)
-    )
-    return [row for (row,) in rows]
-
-
-def states_of(
-    connection: sqlite3.Connection, folder: Path, record_rows: Sequence[int]
-) -> list[State]:
-    """Return the states of those rows that are not erased.
-
-    Raises
-    ------
-    GalleryError
-        If a row does not add up to its checksum.
-    """
-    states = []
-    for part in in_parts(record_rows):
-        rows = connection.execute(
-            "SELECT row, added_in, removed_in, labels, code, checksum, scan_id FROM cases"
-            f" WHERE row IN ({_marks(part)})",
-            part,
-        )
-        for *state, scan_id in rows:
-            found = State(*state)
-            verify(folder, scan_id, found.labels, found.code, found.checksum)
-            states.append(found)
-    return states

@@ -1,4 +1,4 @@
-"""Which cases a search looks at: the filter's, less those of the query's own person."""
+"""Snapshot and selection: the cases a search looks at, by filter and by person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_FILTERS = 8
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One version of a gallery, held fast: what later writes change is not seen here."""
+    """A snapshot: one version of a gallery, in which later writes are not seen."""
 
     memory: Memory
     live: Live
@@ -27,7 +27,7 @@ class Snapshot:
     notes: tuple[str, ...]
 
     def is_as_of(self, version: int | None) -> bool:
-        """Say whether this is what was asked for, as far as `memory` knows; None: the newest."""
+        """Return whether this is that version, as far as `memory` has come; None: the newest."""
         return self.version == (self.memory.version if version is None else version)
 
 
@@ -53,7 +53,7 @@ class Passing:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What one search looks at.
+    """The cases that one search looks at.
 
     Parameters
     ----------
@@ -82,47 +82,49 @@ class Selection:
 
     def of(self, places: Rows) -> Rows:
         """Return those of some places that are looked at."""
-        kept = places[self.passing.mask[places] & ~np.isin(places, self.apart)]
-        return kept if self.only is None else kept[np.isin(kept, self.only)]
+        searched = places[self.passing.mask[places] & ~np.isin(places, self.apart)]
+        return searched if self.only is None else searched[np.isin(searched, self.only)]
 
 
-class Filters:
-    """The last filters asked, evaluated; a filter is one pass over each column it names."""
+class FilterCache:
+    """A cache of evaluated filters; a filter is one pass over each column it names.
+
+    The oldest filter goes first.
+    """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[Live, Passing]] = OrderedDict()
+        self._passing: OrderedDict[str, tuple[Live, Passing]] = OrderedDict()
 
     def passing(self, snapshot: Snapshot, where: str) -> Passing:
         """Return the live cases that pass a filter.
 
         Raises
         ------
-        UsageError
+        FilterError
             If the filter cannot be understood, names no column, or compares numbers with text.
         """
         if not where.strip():
             return Passing(snapshot.live.mask, snapshot.live.n_cases)
-        known = self._known.get(where)
-        if known is not None and known[0] is snapshot.live:
-            return known[1]
+        live, passing = self._passing.get(where, (None, None))
+        if passing is not None and live is snapshot.live:
+            return passing
         mask = snapshot.live.mask & select(parse_where(where), snapshot.memory.columns)
         passing = Passing(mask, int(np.count_nonzero(mask)))
-        self._known[where] = (snapshot.live, passing)
-        while len(self._known) > MOST_FILTERS:
-            self._known.popitem(last=False)
+        self._passing[where] = (snapshot.live, passing)
+        while len(self._passing) > MOST_FILTERS:
+            self._passing.popitem(last=False)
         return passing
 
 
 def choose(
     snapshot: Snapshot, passing: Passing, only_subject: str | None, without_subject: str | None
 ) -> Selection:
-    """Return what a search looks at; people are looked up, not compared row by row."""
-    none = np.empty(0, np.int64)
+    """Return the cases a search looks at; people are looked up, not compared row by row."""
     only = None
     if only_subject is not None:
         only = snapshot.memory.rows_of_person(only_subject)
         only = only[passing.mask[only]]
-    apart = none
+    apart = np.empty(0, np.int64)
     if without_subject is not None:
         apart = snapshot.memory.rows_of_person(without_subject)
         apart = apart[passing.mask[apart]]

@@ -1,4 +1,4 @@
-"""What a change does to the record; each function runs inside one transaction."""
+"""SQL statements that change cases; each function runs inside one write transaction."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from braincase.errors import GalleryError, UnknownCaseError, UsageError
-from braincase.gallery.record.database import checksum_of, now
+from braincase.gallery.cases import Change, NewCase, checked_code
+from braincase.gallery.record.database import SqlRow, checksum_of, now
 from braincase.gallery.record.reading import newest_version
-from braincase.gallery.records import Change, NewCase, checked_code
 from braincase.labels import Value
 
 
@@ -81,13 +80,13 @@ def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequenc
 
 def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
     """Delete every state that these scans ever had, so that nothing of them stays in the file."""
-    rows = []
+    rows: list[int] = []
     for scan_id in scan_ids:
         states = connection.execute("SELECT row FROM cases WHERE scan_id = ?", (scan_id,))
-        found = [row for (row,) in states]
-        if not found:
+        rows_of_scan = [row for (row,) in states]
+        if not rows_of_scan:
             raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
-        rows += found
+        rows += rows_of_scan
     if not rows:
         return Change(newest_version(connection))
     version = newest_version(connection) + 1
@@ -114,11 +113,11 @@ def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[tuple[NewCase,
     return checked
 
 
-def _same(live: tuple[Any, ...], case: NewCase, labels: str, code: bytes) -> bool:
-    """Say whether the live case is this one; the same image may give codes a rounding apart."""
-    _, subject, session, held_labels, held_code, held_hash = live
-    same_image = held_hash == case.image_hash if case.image_hash else held_code == code
-    return same_image and (subject, session, held_labels) == (case.subject, case.session, labels)
+def _same(live: SqlRow, case: NewCase, labels: str, code: bytes) -> bool:
+    """Return whether the live case is this one; the same image may give codes a rounding apart."""
+    _, *identity, live_code, live_hash = live
+    same_image = live_hash == case.image_hash if case.image_hash else live_code == code
+    return same_image and identity == [case.subject, case.session, labels]
 
 
 def _duplicates(
@@ -160,8 +159,8 @@ def _cohort_number(connection: sqlite3.Connection, cohort: Path | None) -> int |
         return None
     folder = str(cohort.absolute())
     connection.execute("INSERT OR IGNORE INTO cohorts (folder) VALUES (?)", (folder,))
-    found = connection.execute("SELECT cohort FROM cohorts WHERE folder = ?", (folder,))
-    return int(found.fetchone()[0])
+    row = connection.execute("SELECT cohort FROM cohorts WHERE folder = ?", (folder,)).fetchone()
+    return int(row[0])
 
 
 def _content(case: NewCase, code: bytes) -> str:
@@ -169,12 +168,12 @@ def _content(case: NewCase, code: bytes) -> str:
 
 
 def _live_row(connection: sqlite3.Connection, folder: Path, scan_id: str) -> int:
-    found = connection.execute(
+    live = connection.execute(
         "SELECT row FROM cases WHERE scan_id = ? AND removed_in IS NULL", (scan_id,)
     ).fetchone()
-    if found is None:
+    if live is None:
         raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
-    return int(found[0])
+    return int(live[0])
 
 
 def _note_version(connection: sqlite3.Connection, version: int, what: str) -> None:
@@ -189,8 +188,8 @@ def _labels_text(labels: Mapping[str, Value]) -> str:
     )
 
 
-def _plain(value: Any) -> Value:
-    """Return a label as JSON knows it; NumPy's numbers as Python's, NaN as missing."""
+def _plain(value: object) -> Value:
+    """Return a label as JSON writes it; NumPy's numbers as Python's, NaN as missing."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool):

@@ -1,122 +1,24 @@
-"""What goes into a gallery, what is asked of it and what comes back: small frozen records."""
+"""A query and its search result: what is asked of a gallery, and the hits that come back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import UsageError
+from braincase.gallery.cases import StoredCase
+from braincase.json_values import Json, to_json_object
 from braincase.labels import USUAL_COLUMNS, Value, value_text
 
-Code = NDArray[np.float32]
 Weights = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class NewCase:
-    """One scan on its way into a gallery.
-
-    Parameters
-    ----------
-    scan_id
-        The identity of the scan, ``sub-X`` or ``sub-X_ses-Y``; one live case a scan.
-    subject
-        The person.
-    code
-        The model's code, shape (n_cells,), finite.
-    session
-        The visit, or None.
-    labels
-        What filters and tables see: diagnosis, age, sex, ...
-    cohort, image
-        Folder of the prepared cohort, and the standard volume's path relative to it.
-    image_hash
-        Hash of the standard volume; tells a repeated add from a changed scan, and finds duplicates.
-    thumbnail
-        A small picture, as `braincase.images.planes.thumbnail_of` makes it.
-    """
-
-    scan_id: str
-    subject: str
-    code: ArrayLike
-    session: str | None = None
-    labels: Mapping[str, Value] = field(default_factory=dict)
-    cohort: Path | None = None
-    image: str | None = None
-    image_hash: str | None = None
-    thumbnail: bytes | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class StoredCase:
-    """One case as the gallery holds it.
-
-    `code` has shape (n_cells,); `image` is the standard volume's absolute path, which may have
-    moved since; `since` is the gallery version that brought this state of the case.
-    """
-
-    scan_id: str
-    subject: str
-    session: str | None
-    labels: Mapping[str, Value]
-    code: Code
-    image: Path | None
-    image_hash: str | None
-    since: int
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one call did to the gallery; `version` names the gallery after it.
-
-    `duplicates` holds pairs (scan put in, scan with the same image under another identity).
-    """
-
-    version: int
-    added: tuple[str, ...] = ()
-    updated: tuple[str, ...] = ()
-    unchanged: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    duplicates: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Version:
-    """One state of a gallery: its number, when it came about (UTC) and by what."""
-
-    version: int
-    at: str
-    what: str
-
-
-@dataclass(frozen=True)
-class GalleryInfo:
-    """What a gallery holds at one version."""
-
-    url: str
-    engine: str
-    version: int
-    fingerprint: str
-    resolution_mm: int
-    n_dimensions: int
-    cases: int
-    people: int
-    columns: tuple[str, ...]
-    changed: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {**self.__dict__, "columns": list(self.columns)}
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for.
+    """A k-nearest-neighbour query: what is looked for.
 
     Parameters
     ----------
@@ -171,9 +73,9 @@ class Hit:
     score: float
     labels: Mapping[str, Value]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {**self.__dict__, "labels": dict(self.labels)}
+    def to_json(self) -> dict[str, Json]:
+        """Serialise to a JSON object."""
+        return to_json_object(self)
 
 
 @dataclass(frozen=True)
@@ -216,15 +118,9 @@ class SearchResult:
     exact: bool = True
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            **self.__dict__,
-            "hits": [hit.to_json() for hit in self.hits],
-            "same_subject": [hit.to_json() for hit in self.same_subject],
-            "query_labels": dict(self.query_labels),
-            "notes": list(self.notes),
-        }
+    def to_json(self) -> dict[str, Json]:
+        """Serialise to a JSON object."""
+        return to_json_object(self)
 
     def rows(self, columns: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
         """Return the hits as a table of text: the header and one row a hit.
@@ -257,23 +153,6 @@ def hit_of(rank: int, case: StoredCase, distance: float) -> Hit:
     return Hit(
         rank, case.scan_id, case.subject, case.session, distance, score_of(distance), case.labels
     )
-
-
-def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
-    """Return a code as a float32 array of shape (n_dimensions,).
-
-    Raises
-    ------
-    UsageError
-        If the shape is another or a number is not finite.
-    """
-    array = np.ascontiguousarray(code, dtype=np.float32)
-    if array.shape != (n_dimensions,):
-        shape = "x".join(map(str, array.shape)) or "one number"
-        raise UsageError(where, f"a code of {shape}", f"{n_dimensions} numbers")
-    if not np.isfinite(array).all():
-        raise UsageError(where, "a code with numbers that are not finite", "finite numbers")
-    return array
 
 
 def checked_weights(weights: object, n_dimensions: int) -> Weights | None:

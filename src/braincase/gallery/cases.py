@@ -1,0 +1,130 @@
+"""Cases of a gallery and its versions: what goes in, what is stored, and what a change did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from braincase.errors import UsageError
+from braincase.json_values import Json, to_json_object
+from braincase.labels import Value
+
+Code = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NewCase:
+    """One scan on its way into a gallery.
+
+    Parameters
+    ----------
+    scan_id
+        The identity of the scan, ``sub-X`` or ``sub-X_ses-Y``; one live case a scan.
+    subject
+        The person.
+    code
+        The model's code, shape (n_cells,), finite.
+    session
+        The visit, or None.
+    labels
+        What filters and tables see: diagnosis, age, sex, ...
+    cohort, image
+        Folder of the prepared cohort, and the standard volume's path relative to it.
+    image_hash
+        Hash of the standard volume; tells a repeated add from a changed scan, and finds duplicates.
+    thumbnail
+        A small picture, as `braincase.images.planes.thumbnail_of` makes it.
+    """
+
+    scan_id: str
+    subject: str
+    code: ArrayLike
+    session: str | None = None
+    labels: Mapping[str, Value] = field(default_factory=dict)
+    cohort: Path | None = None
+    image: str | None = None
+    image_hash: str | None = None
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCase:
+    """One case as the gallery holds it.
+
+    `code` has shape (n_cells,); `image` is the standard volume's absolute path, which may have
+    moved since; `since` is the gallery version that brought this state of the case.
+    """
+
+    scan_id: str
+    subject: str
+    session: str | None
+    labels: Mapping[str, Value]
+    code: Code
+    image: Path | None
+    image_hash: str | None
+    since: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change log entry: what one call did; `version` names the gallery after it.
+
+    `duplicates` holds pairs (scan put in, scan with the same image under another identity).
+    """
+
+    version: int
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Version:
+    """One state of a gallery: its number, when it came about (UTC) and by what."""
+
+    version: int
+    at: str
+    what: str
+
+
+@dataclass(frozen=True)
+class GalleryInfo:
+    """What a gallery holds at one version."""
+
+    url: str
+    engine: str
+    version: int
+    fingerprint: str
+    resolution_mm: int
+    n_dimensions: int
+    cases: int
+    people: int
+    columns: tuple[str, ...]
+    changed: str
+
+    def to_json(self) -> dict[str, Json]:
+        """Serialise to a JSON object."""
+        return to_json_object(self)
+
+
+def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
+    """Return a code as a float32 array of shape (n_dimensions,).
+
+    Raises
+    ------
+    UsageError
+        If the shape is another or a number is not finite.
+    """
+    array = np.ascontiguousarray(code, dtype=np.float32)
+    if array.shape != (n_dimensions,):
+        shape = "x".join(map(str, array.shape)) or "one number"
+        raise UsageError(where, f"a code of {shape}", f"{n_dimensions} numbers")
+    if not np.isfinite(array).all():
+        raise UsageError(where, "a code with numbers that are not finite", "finite numbers")
+    return array

@@ -1,0 +1,75 @@
+"""Change feed of a record: which rows changed since a version, and what they hold now.
+
+This is what a copy elsewhere (`braincase.gallery.milvus.sync`) reads of the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from braincase.gallery.record.database import Database
+from braincase.gallery.record.reading import in_parts, newest_version, placeholders, verify
+
+
+@dataclass(frozen=True)
+class CaseState:
+    """One state of a case, with what a copy of it elsewhere needs; `removed_in` None: live."""
+
+    row: int
+    added_in: int
+    removed_in: int | None
+    labels: str
+    code: bytes
+    checksum: int
+
+
+class ChangeFeed:
+    """Change data capture: the changes of a record, each call in one read transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def changed_rows(self, after: int) -> tuple[int, list[int]]:
+        """Return the newest version, and the rows that began, ended or were erased after `after`.
+
+        The rows are in increasing order.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT row FROM cases WHERE added_in > ?"
+                " UNION SELECT row FROM cases WHERE removed_in > ?"
+                " UNION SELECT row FROM erased WHERE erased_in > ? ORDER BY 1",
+                (after, after, after),
+            )
+            return newest_version(connection), [row for (row,) in rows]
+
+    def rows_between(self, start: int, stop: int) -> list[int]:
+        """Return the row numbers of the record from `start` up to, not including, `stop`."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT row FROM cases WHERE row >= ? AND row < ? ORDER BY 1", (start, stop)
+            )
+            return [row for (row,) in rows]
+
+    def states_of(self, record_rows: Sequence[int]) -> list[CaseState]:
+        """Return the states of those rows that are not erased.
+
+        Raises
+        ------
+        GalleryError
+            If a row does not add up to its checksum.
+        """
+        states = []
+        with self._database.reading() as connection:
+            for part in in_parts(record_rows):
+                rows = connection.execute(
+                    "SELECT row, added_in, removed_in, labels, code, checksum, scan_id FROM cases"
+                    f" WHERE row IN ({placeholders(part)})",
+                    part,
+                )
+                for *values, scan_id in rows:
+                    state = CaseState(*values)
+                    verify(self._database.folder, scan_id, state.labels, state.code, state.checksum)
+                    states.append(state)
+        return states
