@@ -8,27 +8,34 @@ FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
-.PHONY: demo test page api-types lint clean
+.PHONY: demo test page api-types docs lint clean
 
 demo: $(READY) page
 	$(BIN)/braincase demo demo
 
 test: $(READY) page
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks docs/*.py
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs/*.py
+	$(BIN)/ruff format src tests benchmarks docs/*.py
 	$(BIN)/mypy
 
-# pip and not uv: the CPU build of torch is found by pip alone (DEVELOPERS.md).
+# The documentation site, into site/; the tests build it too. Pictures and tables of the architecture are
+# written anew from the code.
+docs: $(READY)
+	$(BIN)/python docs/architecture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
+
+# pip and not uv: the CPU build of torch is found by pip alone (CONTRIBUTING.md).
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint,docs]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distributed-test]' \
 		|| echo "no Milvus server for this machine: its tests will be skipped"
 	touch $(READY)
@@ -52,5 +59,5 @@ $(PAGE): src/braincase/purpose.json $(shell find $(FRONTEND) -type f -not -path 
 	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
 
 clean:
-	rm -rf $(VENV) demo src/braincase/web/static $(FRONTEND)/node_modules \
+	rm -rf $(VENV) demo site src/braincase/web/static $(FRONTEND)/node_modules \
 		$(FRONTEND)/api-types/node_modules

@@ -131,7 +131,7 @@ class Answer:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; docs/search.md shows and explains them."""
+        """Return plain JSON values; docs/search-reference.md explains them."""
         return {
             **self.result.to_json(),
             "hits": [hit.to_json() for hit in self.hits],

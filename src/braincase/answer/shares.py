@@ -3,7 +3,7 @@
 Each number of a code belongs to one 32 mm cell of MNI space, so the squared distance is exactly the
 sum of what the cells contribute; a cell's contribution is divided among the regions in it by the
 volume they fill. A cell's number also sees around its cell (the encoder's receptive field; see
-docs/search.md), so the shares say where the model saw a difference, not where disease is.
+docs/search-explained.md), so the shares say where the model saw a difference, not where disease is.
 """
 
 from __future__ import annotations
