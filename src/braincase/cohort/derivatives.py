@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import nibabel
 import numpy as np
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import atomic_write, read_json, write_json, write_text
 from braincase.images.geometry import Grid
-from braincase.json_values import canonical_json, to_json
+from braincase.json_values import JsonObject, canonical_json, to_json
 from braincase.labels import Value
 from braincase.sources.scan import Scan
 from braincase.version import __version__
@@ -46,6 +46,8 @@ SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
 LONGEST_NAME = 150
+#: A preprocessing recipe: all that decides what the voxels of a standard volume are.
+Recipe: TypeAlias = JsonObject
 #: Relative path, size in bytes, and modification time in ns of a file.
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
