@@ -1,4 +1,6 @@
-"""How prepared scans lie on disk: a BIDS-derivatives folder that every neuroimaging tool can open.
+"""BIDS derivatives: the folder layout in which prepared scans lie on disk.
+
+Every neuroimaging tool can open it.
 
 ::
 
@@ -19,7 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import nibabel
 import numpy as np
@@ -135,7 +137,7 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return volume
 
 
-def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, Any]) -> None:
+def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object]) -> None:
     """Write the sidecar of `image`: who, when, all labels, and `more` from preprocessing."""
     content = {
         "Subject": scan.subject,
@@ -217,24 +219,26 @@ def claim_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(folder, "a file", "a folder, or a new name for one")
-    about = folder / DESCRIPTION
-    if about.exists():
-        ours = "braincase" in [str(by.get("Name")) for by in _generators(about)]
+    described = (folder / DESCRIPTION).exists()
+    if described:
+        ours = is_cohort(folder)
     else:
         # Another shard may be writing the description this moment.
         ours = not (folder.is_dir() and any(p.name[0] != "." for p in folder.iterdir()))
     if not ours:
         raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
-    if not about.exists():
+    if not described:
         _describe(folder)
 
 
-def _generators(about: Path) -> list[dict[str, Any]]:
+def is_cohort(folder: Path) -> bool:
+    """Return whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
     try:
-        found = json.loads(about.read_text(encoding="utf-8")).get("GeneratedBy", [])
-    except (OSError, ValueError, AttributeError):
-        return []
-    return [by for by in found if isinstance(by, dict)] if isinstance(found, list) else []
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        makers = [maker.get("Name") for maker in description.get("GeneratedBy", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+    return "braincase" in makers
 
 
 def _describe(folder: Path) -> None:
@@ -278,7 +282,7 @@ def _split_columns(people: Mapping[str, Iterable[Scan]]) -> tuple[list[str], lis
 def _write_participants(
     folder: Path, people: Mapping[str, Sequence[Scan]], lasting: list[str], changing: list[str]
 ) -> None:
-    # A person without sessions has no sessions.tsv: what changes in others is told here.
+    # A person without sessions has no sessions.tsv: what changes in others is written here.
     alone = changing if any(s.session is None for scans in people.values() for s in scans) else []
 
     def rows() -> Iterator[list[Value]]:
@@ -314,13 +318,3 @@ def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value
 def _cell(value: Value) -> str:
     text = "" if value is None else " ".join(str(value).split())
     return text or "n/a"
-
-
-def is_cohort(folder: Path) -> bool:
-    """Tell whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
-    try:
-        about = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
-        makers = [maker.get("Name") for maker in about.get("GeneratedBy", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-    return "braincase" in makers

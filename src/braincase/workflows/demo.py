@@ -12,7 +12,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
 from braincase.evaluate import Study, open_study
 from braincase.gallery import SearchResult, open_gallery
-from braincase.models.embed import embedder
+from braincase.models.embed import encoder_of
 from braincase.models.model import load_model
 from braincase.models.settings import PRESETS
 from braincase.report.evaluation import Picture, first_line, write_report
@@ -81,7 +81,7 @@ def _search_unseen(folder: Path, model_folder: Path, study: Study) -> FinishedSe
     cohort, fold = study.cohort, study.folds[0]
     rows = np.sort(np.concatenate([fold.train, _rows_never_trained(study)]))
     gallery = folder / "gallery"
-    index_cohort(gallery, cohort, embedder(model), model.fingerprint, rows=rows)
+    index_cohort(gallery, cohort, encoder_of(model), rows=rows)
     image = _typical_query(cohort, fold.test)
     scan = read_query(image, cohort.grid, cohort.recipe)
     return search_by_volume(open_gallery(gallery), model, scan, SearchOptions(HITS))
