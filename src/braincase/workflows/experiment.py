@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.errors import ModelError, ParameterError
 from braincase.evaluate import Fit, Fitted, Study, remember, run_confound, run_honest, run_paper
 from braincase.evaluate.results import Rows
+from braincase.json_values import to_json_object
 from braincase.models.card import write_card
 from braincase.models.embed import embedder, reconstruct
 from braincase.models.model import Model, load_model, save_model
@@ -77,7 +78,7 @@ def as_fitted(model: Model) -> Fitted:
         name=model.settings.name,
         embed=embedder(model),
         reconstruct=lambda volumes: reconstruct(model, volumes),
-        settings=asdict(model.settings),
+        settings=to_json_object(model.settings),
         seconds=float(model.training["seconds"]),
         fingerprint=model.fingerprint,
     )
