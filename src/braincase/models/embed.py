@@ -41,7 +41,15 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
 
 
 def encoder_of(model: Model, device: torch.device | None = None) -> Encoder:
-    """Return the model as an `Encoder`, which code without torch can use."""
+    """Return the model as an `Encoder`, which code without torch can use.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    device
+        Where it embeds, and to which its network moves; by default the GPU where there is one.
+    """
     return Encoder(embedder(model, device), model.grid, model.recipe, model.fingerprint)
 
 

@@ -85,6 +85,17 @@ class Model:
 def save_model(folder: Path, model: Model, card: str, force: bool = False) -> None:
     """Write a model folder; ``model.json`` comes last and makes it whole.
 
+    Parameters
+    ----------
+    folder
+        Where it goes.
+    model
+        A trained model.
+    card
+        Its model card, as `braincase.models.card.write_card` writes it.
+    force
+        Write over a model that is there.
+
     Raises
     ------
     UsageError
@@ -98,6 +109,11 @@ def save_model(folder: Path, model: Model, card: str, force: bool = False) -> No
 
 def load_model(folder: Path) -> Model:
     """Read a model folder and check it against its own fingerprint.
+
+    Parameters
+    ----------
+    folder
+        What `save_model` wrote.
 
     Raises
     ------

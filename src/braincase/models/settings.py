@@ -96,6 +96,11 @@ PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
 def load_settings(name_or_path: str) -> ModelSettings:
     """Return a preset by name, or read settings from a TOML file.
 
+    Parameters
+    ----------
+    name_or_path
+        A name of `PRESETS` (plain, ddcml, braincase), or the path of a TOML file.
+
     Raises
     ------
     UsageError
