@@ -111,7 +111,9 @@ def write_visits(
 
 def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
     """Look at one scan that is there already, before anything is mixed with it."""
-    for path, _, _ in list_files(folder)[:1] if folder.is_dir() else []:
+    if not folder.is_dir():
+        return
+    for path, _, _ in list_files(folder)[:1]:
         found = read_sidecar(sidecar_path(folder / image_of(path))).recipe
         if found != canonical_json(recipe):
             advice = "Use a new folder, or the same size, seed and confounding."
