@@ -85,7 +85,9 @@ def image_path(folder: Path, grid: Grid, scan: Scan) -> Path:
             raise ScanError(scan.path, f"the name {name!r}", "letters and digits only (BIDS)")
     if len(scan.scan_id) > LONGEST_NAME:
         found = f"a name of {len(scan.scan_id)} letters ({scan.scan_id[:20]}...)"
-        raise ScanError(scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or use --subject.")
+        raise ScanError(
+            scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or name the subject."
+        )
     place = folder / f"sub-{scan.subject}"
     if scan.session:
         place /= f"ses-{scan.session}"
