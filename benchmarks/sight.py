@@ -18,7 +18,7 @@ import numpy as np
 
 from braincase.cohort.cohort import open_cohort
 from braincase.images.atlas import label_volume, load_regions
-from braincase.models.attribution import sight_of
+from braincase.models.attribution import receptive_field
 from braincase.models.embed import embedder
 from braincase.models.model import load_model
 
@@ -40,10 +40,10 @@ def main() -> None:
     before = cohort.volumes[np.arange(0, 80, 4)]
     for settings in ("plain", "ddcml", "braincase"):
         model = load_model(demo / "models" / f"{settings}-fold0")
-        sight = sight_of(model, before[:10])
+        field = receptive_field(model, before[:10])
         print(
-            f"{settings}: box {sight.extent_mm[0]:.0f} mm; own cell {sight.within():.2f},"
-            f" 3x3x3 {sight.within(steps=1):.2f}, 5x5x5 {sight.within(steps=2):.2f}"
+            f"{settings}: box {field.extent_mm[0]:.0f} mm; own cell {field.within():.2f},"
+            f" 3x3x3 {field.within(steps=1):.2f}, 5x5x5 {field.within(steps=2):.2f}"
         )
         embed, right = embedder(model), 0
         codes = embed(before)

@@ -27,7 +27,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.embed import embedder
 from braincase.models.losses import allowed_exemplars, mean_exemplar_distances, metric_loss
-from braincase.models.network import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
+from braincase.models.network import Autoencoder, CellwiseLinear, build_network
 from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import best_precision, train_model
 from braincase.simulate.cohort import recipe_of, write_visits
@@ -49,9 +49,7 @@ class NaiveScans(Dataset):  # type: ignore[type-arg]
         return torch.from_numpy(data)[None], int(self.labels[i])
 
 
-def naive_network(
-    settings: ModelSettings, cohort: Cohort, device: torch.device
-) -> PaperCAE | BraincaseCAE:
+def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device) -> Autoencoder:
     """The same network in PyTorch's default layout, each cell's neighbours gathered by copies."""
     network = build_network(settings, cohort.grid)
     for parameter in network.parameters():

@@ -9,6 +9,7 @@ import numpy as np
 from braincase.cohort.cohort import Cohort
 from braincase.gallery import Gallery, open_gallery
 from braincase.images.geometry import CELLS
+from braincase.models.encoder import Encoder
 from braincase.workflows.index_cohort import index_cohort
 
 MODEL = "c" * 64
@@ -25,5 +26,5 @@ def cell_means(volumes: np.ndarray) -> np.ndarray:
 
 def gallery_of(cohort: Cohort, folder: Path) -> Gallery:
     """A gallery of all scans of a cohort."""
-    index_cohort(folder, cohort, cell_means, MODEL)
+    index_cohort(folder, cohort, Encoder(cell_means, cohort.grid, cohort.recipe, MODEL))
     return open_gallery(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from braincase.cohort.packing import OWN_COLUMNS
+from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.errors import UsageError
 from braincase.sources.adni import read_adni
 from braincase.sources.find import find_scans, recognise
@@ -82,7 +82,7 @@ def test_subject_session_age_and_covariates(converter):
         "I101",
     )
     assert (scan.labels["education"], scan.labels["mmse"], scan.labels["site"]) == (16, 27, 2)
-    assert not {*scan.labels} & {*OWN_COLUMNS}  # or no ADNI scan could be prepared
+    assert not {*scan.labels} & {*IDENTITY_COLUMNS}  # or no ADNI scan could be prepared
 
 
 @pytest.mark.parametrize(

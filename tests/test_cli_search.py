@@ -19,7 +19,7 @@ from braincase.images.atlas import label_volume
 from braincase.images.geometry import HALF_GRID
 from braincase.images.volume import write_volume
 from braincase.models.card import write_card
-from braincase.models.embed import embedder
+from braincase.models.embed import encoder_of
 from braincase.models.model import load_model, save_model
 from braincase.models.settings import ModelSettings
 from braincase.models.train import train_model
@@ -45,7 +45,7 @@ def model(clinic: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gallery(clinic: Cohort, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery") / "g"
     loaded = load_model(model)
-    index_cohort(folder, clinic, embedder(loaded), loaded.fingerprint)
+    index_cohort(folder, clinic, encoder_of(loaded))
     return folder
 
 
@@ -263,7 +263,7 @@ def test_without_controls_the_spread_of_all_people_scales_the_maps(
     tiny: Cohort, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     loaded = load_model(model)
-    index_cohort(tmp_path / "g", tiny, embedder(loaded), loaded.fingerprint)
+    index_cohort(tmp_path / "g", tiny, encoder_of(loaded))
     words = ("-k", 1, "--explain", tmp_path / "why")
     answer = found(capsys, tmp_path / "g", str(tiny.table["scan_id"].iloc[0]), *words)
     assert any("too few controls" in line for line in answer["missing"])
@@ -278,7 +278,7 @@ def test_a_case_whose_image_is_gone_is_explained_in_numbers(
     shutil.copytree(clinic.folder, moved)
     loaded = load_model(model)
     copied = Cohort(moved, clinic.grid, clinic.recipe, clinic.table, clinic.volumes)
-    index_cohort(tmp_path / "g", copied, embedder(loaded), loaded.fingerprint)
+    index_cohort(tmp_path / "g", copied, encoder_of(loaded))
     scan_id = str(clinic.table["scan_id"].iloc[0])
     (first,) = ids(found(capsys, tmp_path / "g", scan_id, "-k", 1))
     row = clinic.table.set_index("scan_id").loc[first]
@@ -333,7 +333,7 @@ def test_an_old_version_gives_its_old_answer(
     clinic: Cohort, model: Path, tmp_path: Path, patient: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     loaded = load_model(model)
-    index_cohort(tmp_path / "g", clinic, embedder(loaded), loaded.fingerprint)
+    index_cohort(tmp_path / "g", clinic, encoder_of(loaded))
     before = found(capsys, tmp_path / "g", patient)
     opened = open_gallery(tmp_path / "g")
     opened.remove([patient, ids(before)[0]])

@@ -23,7 +23,7 @@ from braincase.cohort.cohort import (
     write_case,
 )
 from braincase.cohort.derivatives import image_path, sidecar_path
-from braincase.cohort.packing import packing_alone
+from braincase.cohort.packing import packing_lock
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid
 from braincase.sources.census import take_census
@@ -262,7 +262,7 @@ def test_a_damaged_or_lost_packed_file_is_made_again(folder, damaged):
 
 def test_ranks_that_open_a_stale_cohort_together_pack_it_once(folder, capfd):
     with ThreadPoolExecutor(4) as pool:
-        with packing_alone(folder):
+        with packing_lock(folder):
             opening = [pool.submit(open_cohort, folder) for _ in range(4)]
             time.sleep(0.5)  # all of them have found it stale by now, and wait
         cohorts = [future.result() for future in opening]

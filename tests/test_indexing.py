@@ -7,6 +7,7 @@ import pytest
 from braincase.errors import FingerprintError
 from braincase.gallery import open_gallery
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.models.encoder import Encoder
 from braincase.workflows.index_cohort import index_cohort
 from gallery_cases import MODEL
 
@@ -16,6 +17,10 @@ def cell_means(volumes):
     edge = 32 // HALF_GRID.resolution_mm
     blocks = volumes.reshape(len(volumes), 5, edge, 6, edge, 5, edge)
     return blocks.mean(axis=(2, 4, 6)).reshape(len(volumes), 150).astype(np.float32)
+
+
+def model(embed=cell_means, fingerprint=MODEL):
+    return Encoder(embed, HALF_GRID, {}, fingerprint)
 
 
 def some_cohort(folder, n=7, grid=HALF_GRID):
@@ -48,43 +53,43 @@ class Counting:
 
 
 def test_every_scan_of_a_cohort_is_indexed_with_labels_and_picture(tmp_path):
-    done = index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, MODEL, batch=3)
+    done = index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model(), batch=3)
     assert (done.added, done.unchanged, done.failed, done.version) == (7, 0, (), 3)
     gallery = open_gallery(tmp_path / "g")
-    held = gallery.get("sub-1")
-    assert held.labels == {"age": 71.5}
-    assert held.image == tmp_path / "c" / "sub-1" / "anat" / "sub-1.nii.gz"
+    case = gallery.get("sub-1")
+    assert case.labels == {"age": 71.5}
+    assert case.image == tmp_path / "c" / "sub-1" / "anat" / "sub-1.nii.gz"
     assert gallery.thumbnail("sub-1")
-    np.testing.assert_array_equal(held.code, cell_means(some_cohort(tmp_path).volumes[1:2])[0])
+    np.testing.assert_array_equal(case.code, cell_means(some_cohort(tmp_path).volumes[1:2])[0])
     gallery.close()
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     cohort = some_cohort(tmp_path / "c")
     with pytest.raises(KeyboardInterrupt):
-        index_cohort(tmp_path / "g", cohort, Counting(stop_at=4), MODEL, batch=2)
+        index_cohort(tmp_path / "g", cohort, model(Counting(stop_at=4)), batch=2)
     rest = Counting()
-    done = index_cohort(tmp_path / "g", cohort, rest, MODEL, batch=2)
+    done = index_cohort(tmp_path / "g", cohort, model(rest), batch=2)
     assert (done.added, done.unchanged) == (3, 4)
     assert rest.embedded == 3
 
 
 def test_indexing_twice_changes_nothing(tmp_path):
     cohort = some_cohort(tmp_path / "c")
-    first = index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    first = index_cohort(tmp_path / "g", cohort, model())
     again = Counting()
-    second = index_cohort(tmp_path / "g", cohort, again, MODEL)
+    second = index_cohort(tmp_path / "g", cohort, model(again))
     assert (second.version, second.unchanged, again.embedded) == (first.version, 7, 0)
 
 
 def test_changed_labels_keep_the_code_and_a_changed_image_is_embedded_anew(tmp_path):
     cohort = some_cohort(tmp_path / "c")
-    index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    index_cohort(tmp_path / "g", cohort, model())
     cohort.table.loc[1, "diagnosis"] = "MCI"
     cohort.table.loc[2, "image_hash"] = "another"
     cohort.volumes[2] = 9
     counting = Counting()
-    done = index_cohort(tmp_path / "g", cohort, counting, MODEL)
+    done = index_cohort(tmp_path / "g", cohort, model(counting))
     assert (done.updated, done.unchanged, counting.embedded) == (2, 5, 1)
     gallery = open_gallery(tmp_path / "g")
     assert gallery.get("sub-1").labels["diagnosis"] == "MCI"
@@ -102,16 +107,16 @@ def test_one_scan_the_model_fails_on_does_not_stop_the_others(tmp_path):
     cohort = some_cohort(tmp_path / "c")
     cohort.volumes[:, 0, 0, 0] = 0
     cohort.volumes[3, 0, 0, 0] = 7
-    done = index_cohort(tmp_path / "g", cohort, failing, MODEL)
+    done = index_cohort(tmp_path / "g", cohort, model(failing))
     assert done.added == 6
     assert done.failed == (("sub-3", "the model gave numbers that are not finite"),)
     assert "failed: sub-3: the model gave" in done.lines()[1]
 
 
 def test_another_model_or_another_grid_is_refused(tmp_path):
-    index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, MODEL)
+    index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model())
     with pytest.raises(FingerprintError, match="two models"):
-        index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), cell_means, "b" * 64)
+        index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model(fingerprint="b" * 64))
     large = some_cohort(tmp_path / "c", n=1, grid=STANDARD_GRID)
     with pytest.raises(FingerprintError, match="scans at 2 mm; expected 4 mm"):
-        index_cohort(tmp_path / "g", large, cell_means, MODEL)
+        index_cohort(tmp_path / "g", large, model())

@@ -12,7 +12,7 @@ from braincase.images.volume import write_volume
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_volume import recipe_of
 from braincase.simulate.head import Scanning, simulate_head
-from braincase.workflows.index_scans import Source, cohort_beside, index_source
+from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 from gallery_cases import MODEL
 from test_indexing import Counting, cell_means
 
@@ -42,7 +42,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def indexed(table, tmp_path_factory):
     url = tmp_path_factory.mktemp("indexed") / "gallery"
-    return url, index_source(url, Source(table, cohort_beside(url)), ENCODER, workers=1)
+    return url, index_scans(url, ScanSource(table, cohort_beside(url)), ENCODER, workers=1)
 
 
 def test_good_scans_are_in_the_gallery_and_the_others_are_listed_with_their_reason(indexed):
@@ -52,10 +52,10 @@ def test_good_scans_are_in_the_gallery_and_the_others_are_listed_with_their_reas
     assert set(reasons) == {"ct.nii.gz", "broken.nii.gz"}
     assert "CT" in reasons["ct.nii.gz"]
     gallery = open_gallery(url, MODEL)
-    held = gallery.get("sub-a")
-    assert held.labels["diagnosis"] == "AD"
-    assert held.image.is_file()
-    assert held.image.is_relative_to(cohort_beside(url))
+    case = gallery.get("sub-a")
+    assert case.labels["diagnosis"] == "AD"
+    assert case.image.is_file()
+    assert case.image.is_relative_to(cohort_beside(url))
     assert gallery.thumbnail("sub-a")
     gallery.close()
     assert notes == (f"the standard volumes are in {cohort_beside(url)}",)
@@ -66,25 +66,25 @@ def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):
     counting = Counting()
     images = sorted(cohort_beside(url).rglob("*_T1w.nii.gz"))
     written = [path.stat().st_mtime_ns for path in images]
-    source = Source(table, cohort_beside(url))
-    done, _ = index_source(url, source, replace(ENCODER, embed=counting), workers=1)
+    source = ScanSource(table, cohort_beside(url))
+    done, _ = index_scans(url, source, replace(ENCODER, embed=counting), workers=1)
     assert (done.version, done.unchanged, counting.embedded) == (first.version, 2, 0)
     assert {why for _, why in done.failed} == {why for _, why in first.failed}
     assert [path.stat().st_mtime_ns for path in images] == written
 
 
 def test_a_run_stopped_while_it_indexes_goes_on(indexed, table, tmp_path):
-    source = Source(table, cohort_beside(indexed[0]))
+    source = ScanSource(table, cohort_beside(indexed[0]))
     with pytest.raises(KeyboardInterrupt):
-        index_source(tmp_path / "g", source, replace(ENCODER, embed=Counting(stop_at=1)), workers=1)
-    done, _ = index_source(tmp_path / "g", source, ENCODER, workers=1)
+        index_scans(tmp_path / "g", source, replace(ENCODER, embed=Counting(stop_at=1)), workers=1)
+    done, _ = index_scans(tmp_path / "g", source, ENCODER, workers=1)
     assert done.added == 2
 
 
 def test_a_model_of_another_recipe_is_told(indexed, table, tmp_path):
     other = replace(ENCODER, recipe={"Name": "simulated"})
-    source = Source(table, cohort_beside(indexed[0]))
-    _, notes = index_source(tmp_path / "g", source, other, workers=1)
+    source = ScanSource(table, cohort_beside(indexed[0]))
+    _, notes = index_scans(tmp_path / "g", source, other, workers=1)
     assert "the model learned from volumes made otherwise (simulated)" in notes
 
 
@@ -92,7 +92,9 @@ def test_a_source_without_a_usable_scan_makes_no_gallery(table, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.nii.gz").write_bytes(b"no image")
     with pytest.raises(CohortError):
-        index_source(tmp_path / "g", Source(tmp_path / "empty", tmp_path / "c"), ENCODER, workers=1)
+        index_scans(
+            tmp_path / "g", ScanSource(tmp_path / "empty", tmp_path / "c"), ENCODER, workers=1
+        )
     assert not (tmp_path / "g").exists()
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from braincase.answer.maps import region_sums
 from braincase.answer.shares import explain
 from braincase.images.atlas import label_volume, load_regions
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
-from braincase.models.attribution import integrated_gradients, sight_of
+from braincase.models.attribution import integrated_gradients, receptive_field
 from braincase.models.embed import embedder
 from braincase.models.model import Model
 from braincase.models.network import build_network
@@ -40,7 +41,7 @@ def test_the_documented_receptive_field_is_that_of_the_gradient(architecture, gr
     expected = field_in_voxels(architecture, halvings) * grid.resolution_mm
     documented = {"paper": {2: 156, 4: 152}, "braincase": {2: 126, 4: 124}}
     assert expected == documented[architecture][grid.resolution_mm]
-    assert sight_of(model, volumes).extent_mm == (expected,) * 3
+    assert receptive_field(model, volumes).extent_mm == (expected,) * 3
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,40 @@ def trained(clinic):
     return train_model(clinic, np.arange(len(clinic)), settings)
 
 
+def test_explaining_neither_moves_the_network_nor_changes_its_mode(monkeypatch):
+    settings = ModelSettings("untrained", channels=2)
+    model = Model(build_network(settings, HALF_GRID), settings, HALF_GRID, {}, {})
+    assert model.network.training
+    volumes = np.random.default_rng(0).integers(0, 255, (2, *HALF_GRID.shape)).astype(np.uint8)
+    weights = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    # Every move of a module (cpu, cuda, to, half) goes through _apply.
+    monkeypatch.setattr(model.network, "_apply", lambda *_, **__: pytest.fail("it was moved"))
+    receptive_field(model, volumes)
+    integrated_gradients(model, *volumes, steps=2)
+    assert model.network.training
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no second device here")
+def test_an_embedder_stays_on_its_device_after_an_explanation():
+    settings = ModelSettings("untrained", channels=2)
+    model = Model(build_network(settings, HALF_GRID), settings, HALF_GRID, {}, {})
+    volumes = np.random.default_rng(0).integers(0, 255, (2, *HALF_GRID.shape)).astype(np.uint8)
+    embed = embedder(model, torch.device("cuda"))
+    before = embed(volumes)
+    integrated_gradients(model, *volumes, steps=2)
+    assert next(model.network.parameters()).device.type == "cuda"
+    np.testing.assert_array_equal(embed(volumes), before)
+
+
 def test_a_trained_cell_looks_mostly_at_its_neighbourhood(clinic, trained):
-    sight = sight_of(trained, clinic.volumes[np.arange(10)])
-    assert sight.weights.sum() == pytest.approx(1)
-    assert sight.within(steps=1) > 0.45
-    assert sight.within(steps=2) > 0.99
+    field = receptive_field(trained, clinic.volumes[np.arange(10)])
+    assert field.weights.sum() == pytest.approx(1)
+    assert field.within(steps=1) > 0.45
+    assert field.within(steps=2) > 0.99
     # A far corner of the brain matters nothing to a cell in the middle.
-    assert sight.weights[0, 0, 0] < 1e-6
+    assert field.weights[0, 0, 0] < 1e-6
 
 
 @pytest.mark.parametrize("part", PARTS)

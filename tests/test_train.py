@@ -16,6 +16,7 @@ import pytest
 
 from braincase.cohort.cohort import Cohort
 from braincase.errors import ModelError, TrainingError, UsageError
+from braincase.models.card import write_card
 from braincase.models.model import WEIGHTS, load_model, save_model
 from braincase.models.model_json import ABOUT
 from braincase.models.settings import ModelSettings, load_settings, settings_from
@@ -73,7 +74,24 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_weights(
     assert 2 <= done < 8
     rows = rows_of(tiny, "CN", "AD")
     resumed = train_model(tiny, rows, settings, checkpoint=tmp_path)
-    assert resumed.fingerprint == train_model(tiny, rows, settings).fingerprint
+    whole = train_model(tiny, rows, settings)
+    assert resumed.fingerprint == whole.fingerprint
+    assert resumed.training["losses"] == whole.training["losses"]
+
+
+def test_a_run_killed_between_its_last_epoch_and_the_save_keeps_its_losses(
+    tiny: Cohort, tmp_path: Path
+) -> None:
+    rows = rows_of(tiny, "CN", "AD")
+    whole = train_model(tiny, rows, replace(QUICK, epochs=1), checkpoint=tmp_path / "checkpoint")
+    # Nothing is saved but the checkpoint: the same command finds every epoch done.
+    resumed = train_model(tiny, rows, replace(QUICK, epochs=1), checkpoint=tmp_path / "checkpoint")
+    assert resumed.fingerprint == whole.fingerprint
+    assert resumed.training["losses"] == whole.training["losses"]
+    assert resumed.training["seconds"] >= whole.training["seconds"] > 0
+    save_model(tmp_path / "model", resumed, write_card(resumed))
+    json.loads((tmp_path / "model" / ABOUT).read_text(), parse_constant=pytest.fail)
+    assert "nan" not in (tmp_path / "model" / "card.md").read_text()
 
 
 def wait_for_epoch(folder: Path, epochs: int, process: subprocess.Popen[bytes]) -> None:
@@ -135,6 +153,12 @@ def test_changed_weights_are_noticed(tiny: Cohort, tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes(content[:100])
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_model(tmp_path)
+
+
+def test_a_fingerprint_is_computed_once(tiny: Cohort) -> None:
+    model = train_model(tiny, rows_of(tiny, "CN", "AD"), replace(QUICK, epochs=1))
+    first = model.fingerprint
+    assert model.fingerprint is first
 
 
 def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:

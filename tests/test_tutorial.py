@@ -44,13 +44,6 @@ assert "torch" not in sys.modules, "a search with a case"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_every_name_of_the_door_is_there():
-    for name in braincase.__all__:
-        assert getattr(braincase, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'serach'"):
-        braincase.serach  # noqa: B018
-
-
 def test_a_code_finds_what_its_case_finds(clinic, tmp_path):
     gallery_of(clinic, tmp_path / "g").close()
     with braincase.open_gallery(tmp_path / "g") as gallery:

@@ -15,7 +15,7 @@ import uvicorn
 
 from braincase.cli.serve import load_for_service
 from braincase.cohort.cohort import Cohort
-from braincase.models.embed import embedder
+from braincase.models.embed import encoder_of
 from braincase.models.model import Model, load_model, save_model
 from braincase.models.network import build_network
 from braincase.models.settings import ModelSettings
@@ -38,7 +38,7 @@ def untrained_model(folder: Path, cohort: Cohort) -> Path:
 def fill(folder: Path, cohort: Cohort, model: Path) -> Path:
     """A gallery of all scans of a cohort."""
     loaded = load_model(model)
-    index_cohort(folder, cohort, embedder(loaded), loaded.fingerprint)
+    index_cohort(folder, cohort, encoder_of(loaded))
     return folder
 
 

@@ -55,18 +55,18 @@ def index(
     from braincase.models.embed import encoder_of
     from braincase.models.model import load_model
     from braincase.workflows.index_cohort import index_cohort
-    from braincase.workflows.index_scans import Source, cohort_beside, index_source
+    from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 
     encoder = encoder_of(load_model(model))
     if is_cohort(source):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
-        done = index_cohort(gallery, open_cohort(source), encoder.embed, encoder.fingerprint)
+        done = index_cohort(gallery, open_cohort(source), encoder)
         _show_indexed(done, (), as_json)
     else:
         folder = cohort or cohort_beside(gallery)
-        scans = Source(source, folder, kind, label, subject, series)
-        _show_indexed(*index_source(gallery, scans, encoder, workers), as_json)
+        scans = ScanSource(source, folder, kind, label, subject, series)
+        _show_indexed(*index_scans(gallery, scans, encoder, workers), as_json)
 
 
 def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:

@@ -232,23 +232,19 @@ def train(
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.cohort.cohort import open_cohort
     from braincase.files import refuse_overwrite
-    from braincase.models.card import write_card
-    from braincase.models.model import save_model
     from braincase.models.model_json import ABOUT
     from braincase.models.settings import load_settings
-    from braincase.models.train import is_main_process, rows_of_classes, train_model
+    from braincase.models.train import is_main_process
+    from braincase.workflows.training import train_and_save
 
     refuse_overwrite(out / ABOUT, force)
     chosen = load_settings(settings)
-    opened = open_cohort(cohort)
-    rows = rows_of_classes(opened, label, comma_list(classes))
-    model = train_model(opened, rows, chosen, label, checkpoint=out / "checkpoint")
+    model = train_and_save(open_cohort(cohort), out, chosen, label, comma_list(classes), force)
     if not is_main_process():
         return
-    save_model(out, model, write_card(model), force)
     if as_json:
-        told = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
-        print_json(to_json(told))
+        content = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
+        print_json(to_json(content))
     else:
         print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
 
@@ -274,17 +270,24 @@ def evaluate(
 ) -> None:
     """Evaluate models by cross-validation and write a report."""
     from braincase.cohort.cohort import open_cohort
-    from braincase.evaluate import open_study
     from braincase.files import refuse_overwrite
-    from braincase.report.evaluation import first_line, write_report
-    from braincase.workflows.experiment import model_fitter, run_protocols
+    from braincase.report.evaluation import first_line
+    from braincase.workflows.experiment import evaluate_and_report
 
     refuse_overwrite(out / "report.html", force)
-    study = open_study(open_cohort(cohort), label, comma_list(classes), folds, run_folds, seed)
-    fit, names = model_fitter(comma_list(models), label, out / "models", seed)
-    other = open_cohort(unseen) if unseen else None
-    results = run_protocols(study, fit, names, comma_list(protocol), other)
-    page = write_report(out, results)
+    results, page = evaluate_and_report(
+        open_cohort(cohort),
+        out,
+        comma_list(protocol),
+        comma_list(models),
+        label,
+        comma_list(classes),
+        folds,
+        run_folds,
+        open_cohort(unseen) if unseen else None,
+        seed,
+        force,
+    )
     if as_json:
         print_json({str(r.to_json()["protocol"]): r.to_json() for r in results})
     else:

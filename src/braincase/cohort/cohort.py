@@ -1,4 +1,4 @@
-"""Prepared scans on disk: a BIDS-derivatives folder, and beside it all volumes packed for training.
+"""A cohort on disk: a BIDS-derivatives folder, and beside it all volumes packed for training.
 
 The images and their sidecars are the truth. What is derived from them, the table and the packed
 volumes in ``packed/``, is made again whenever an image or a sidecar is new, gone or changed.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     FileStat,
+    Recipe,
     image_path,
     list_files,
     read_sidecar,
@@ -26,13 +27,15 @@ from braincase.cohort.derivatives import (
     write_sidecar,
 )
 from braincase.cohort.packing import (
-    OWN_COLUMNS,
+    IDENTITY_COLUMNS,
+    Dropped,
     Packed,
+    Row,
     cohort_digest,
     mark_packed,
     open_packed,
     pack,
-    packing_alone,
+    packing_lock,
 )
 from braincase.cohort.shards import PackedVolumes
 from braincase.errors import CohortError, ScanError, UsageError
@@ -59,7 +62,7 @@ class PreparedScan:
 
     scan: Scan
     volume: NDArray[np.uint8]
-    sidecar: Mapping[str, Any]
+    sidecar: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Cohort:
 
     folder: Path
     grid: Grid
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     table: pd.DataFrame
     volumes: PackedVolumes
 
@@ -100,8 +103,8 @@ class Cohort:
             If there is no such column; names those that exist.
         """
         if name not in self.table.columns:
-            known = ", ".join(column for column in self.table.columns)
-            raise UsageError(self.folder, f"no column {name!r}", f"one of {known}")
+            columns = ", ".join(self.table.columns)
+            raise UsageError(self.folder, f"no column {name!r}", f"one of {columns}")
         return self.table[name]
 
     def rows_with(self, name: str, values: Sequence[object]) -> NDArray[np.int64]:
@@ -127,8 +130,8 @@ def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
     ScanError
         If the volume does not fit the grid, or subject or session are no BIDS names.
     """
-    if taken := [name for name in case.scan.labels if name in OWN_COLUMNS]:
-        own = ", ".join(OWN_COLUMNS)
+    if taken := [name for name in case.scan.labels if name in IDENTITY_COLUMNS]:
+        own = ", ".join(IDENTITY_COLUMNS)
         raise UsageError(f"label {taken[0]!r}", "a name that the cohort uses itself", f"not {own}")
     path = image_path(folder, grid, case.scan)
     if case.volume.shape != grid.shape or case.volume.dtype != np.uint8:
@@ -140,8 +143,8 @@ def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
     return path
 
 
-def has_case(folder: Path, grid: Grid, scan: Scan, recipe: Mapping[str, Any]) -> bool:
-    """Tell whether `scan` is in the cohort already, complete and made by this recipe."""
+def has_case(folder: Path, grid: Grid, scan: Scan, recipe: Recipe) -> bool:
+    """Return whether `scan` is in the cohort already, complete and made by this recipe."""
     path = image_path(folder, grid, scan)
     try:
         return path.exists() and read_sidecar(sidecar_path(path)).recipe == canonical_json(recipe)
@@ -166,7 +169,7 @@ def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
 def finish_cohort(
     folder: Path,
     grid: Grid,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     census: Census,
     label_column: str = "diagnosis",
 ) -> Cohort:
@@ -188,14 +191,14 @@ def finish_cohort(
     """
     packed = _packed(folder)
     if packed.grid != grid:
-        found, asked = packed.grid.resolution_mm, grid.resolution_mm
-        raise CohortError(folder, f"scans at {found} mm", f"{asked} mm", "Use a new folder.")
+        found, expected = (f"{g.resolution_mm} mm" for g in (packed.grid, grid))
+        raise CohortError(folder, f"scans at {found}", expected, "Use a new folder.")
     _check_recipe(folder, packed.recipe, recipe)
     _write_census(folder, packed, census.dropped, label_column)
     return _cohort(folder, packed)
 
 
-def open_cohort(folder: Path, recipe: Mapping[str, Any] | None = None) -> Cohort:
+def open_cohort(folder: Path, recipe: Recipe | None = None) -> Cohort:
     """Open a cohort; pack its volumes first if that was never done or scans have changed since.
 
     Parameters
@@ -240,7 +243,7 @@ def _packed(folder: Path) -> Packed:
     digest = cohort_digest(files)
     packed = open_packed(folder, digest)
     if packed is None:
-        with packing_alone(folder):
+        with packing_lock(folder):
             # Another process (a rank of the same training) may have packed while this one waited.
             packed = open_packed(folder, digest) or _pack_anew(folder, files, digest)
     return packed
@@ -248,10 +251,10 @@ def _packed(folder: Path) -> Packed:
 
 def _pack_anew(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
     packed = pack(folder, files, digest)
-    before = _census_before(folder)
-    # What an earlier packing dropped may be mended; what preparation dropped is only known here.
-    dropped = [(where, why) for where, why in before["dropped"] if not _is_prepared_image(where)]
-    _write_census(folder, packed, dropped, before["label_column"])
+    dropped_before, label_column = _census_before(folder)
+    # What an earlier packing dropped may be mended; what preparation dropped stands only there.
+    dropped = [(where, why) for where, why in dropped_before if not _is_prepared_image(where)]
+    _write_census(folder, packed, dropped, label_column)
     mark_packed(folder, packed, digest)
     return packed
 
@@ -259,15 +262,7 @@ def _pack_anew(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
 def _write_census(
     folder: Path, packed: Packed, dropped: Sequence[tuple[str, str]], label_column: str
 ) -> None:
-    scans = [
-        Scan(
-            folder / row["image"],
-            row["subject"],
-            row["session"],
-            {name: value for name, value in row.items() if name not in OWN_COLUMNS},
-        )
-        for row in packed.rows
-    ]
+    scans = [_scan_of(folder, row) for row in packed.rows]
     hashes = [row["image_hash"] for row in packed.rows]
     census = take_census(scans, (*dropped, *packed.dropped), label_column, hashes)
     write_json(
@@ -275,15 +270,19 @@ def _write_census(
     )
 
 
-def _census_before(folder: Path) -> dict[str, Any]:
+def _scan_of(folder: Path, row: Row) -> Scan:
+    labels = {name: value for name, value in row.items() if name not in IDENTITY_COLUMNS}
+    session = None if row["session"] is None else str(row["session"])
+    return Scan(folder / str(row["image"]), str(row["subject"]), session, labels)
+
+
+def _census_before(folder: Path) -> tuple[list[Dropped], str]:
+    """Return what an earlier census dropped, and the column that it counted."""
     try:
-        return {
-            "dropped": [],
-            "label_column": "diagnosis",
-            **read_json(folder / "census.json", CohortError),
-        }
+        content = read_json(folder / "census.json", CohortError)
     except CohortError:
-        return {"dropped": [], "label_column": "diagnosis"}
+        content = {}
+    return content.get("dropped", []), content.get("label_column", "diagnosis")
 
 
 def _is_prepared_image(where: str) -> bool:
@@ -296,19 +295,19 @@ def _cohort(folder: Path, packed: Packed) -> Cohort:
     return Cohort(folder, packed.grid, packed.recipe, table, packed.volumes)
 
 
-def _check_recipe(folder: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    if canonical_json(found) == canonical_json(asked):
+def _check_recipe(folder: Path, found: Recipe, expected: Recipe) -> None:
+    if canonical_json(found) == canonical_json(expected):
         return
-    here, there = to_json_object(found), to_json_object(asked)
+    here, there = to_json_object(found), to_json_object(expected)
     names = [name for name in {**there, **here} if here.get(name) != there.get(name)]
     raise CohortError(
         folder,
-        "another preprocessing recipe (" + _settings(here, names) + ")",
-        _settings(there, names),
+        "another preprocessing recipe (" + _some_settings(here, names) + ")",
+        _some_settings(there, names),
         "Prepare the scans again into a new folder.",
     )
 
 
-def _settings(recipe: Mapping[str, Any], names: Sequence[str]) -> str:
-    more = ["..."] if len(names) > 3 else []
-    return ", ".join([f"{name}={recipe.get(name)!r}" for name in names[:3]] + more)
+def _some_settings(recipe: Recipe, names: Sequence[str]) -> str:
+    some = ", ".join(f"{name}={recipe.get(name)!r}" for name in names[:3])
+    return f"{some}, ..." if len(names) > 3 else some

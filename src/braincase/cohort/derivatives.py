@@ -1,4 +1,6 @@
-"""How prepared scans lie on disk: a BIDS-derivatives folder that every neuroimaging tool can open.
+"""BIDS derivatives: the folder layout in which prepared scans lie on disk.
+
+Every neuroimaging tool can open it.
 
 ::
 
@@ -19,7 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import nibabel
 import numpy as np
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import atomic_write, read_json, write_json, write_text
 from braincase.images.geometry import Grid
-from braincase.json_values import canonical_json, to_json
+from braincase.json_values import JsonObject, canonical_json, to_json
 from braincase.labels import Value
 from braincase.sources.scan import Scan
 from braincase.version import __version__
@@ -46,6 +48,8 @@ SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
 LONGEST_NAME = 150
+#: A preprocessing recipe: all that decides what the voxels of a standard volume are.
+Recipe: TypeAlias = JsonObject
 #: Relative path, size in bytes, and modification time in ns of a file.
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
@@ -81,7 +85,9 @@ def image_path(folder: Path, grid: Grid, scan: Scan) -> Path:
             raise ScanError(scan.path, f"the name {name!r}", "letters and digits only (BIDS)")
     if len(scan.scan_id) > LONGEST_NAME:
         found = f"a name of {len(scan.scan_id)} letters ({scan.scan_id[:20]}...)"
-        raise ScanError(scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or use --subject.")
+        raise ScanError(
+            scan.path, found, f"at most {LONGEST_NAME}", "Rename it, or name the subject."
+        )
     place = folder / f"sub-{scan.subject}"
     if scan.session:
         place /= f"ses-{scan.session}"
@@ -133,7 +139,7 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return volume
 
 
-def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, Any]) -> None:
+def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object]) -> None:
     """Write the sidecar of `image`: who, when, all labels, and `more` from preprocessing."""
     content = {
         "Subject": scan.subject,
@@ -215,24 +221,26 @@ def claim_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(folder, "a file", "a folder, or a new name for one")
-    about = folder / DESCRIPTION
-    if about.exists():
-        ours = "braincase" in [str(by.get("Name")) for by in _generators(about)]
+    described = (folder / DESCRIPTION).exists()
+    if described:
+        ours = is_cohort(folder)
     else:
         # Another shard may be writing the description this moment.
         ours = not (folder.is_dir() and any(p.name[0] != "." for p in folder.iterdir()))
     if not ours:
         raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
-    if not about.exists():
+    if not described:
         _describe(folder)
 
 
-def _generators(about: Path) -> list[dict[str, Any]]:
+def is_cohort(folder: Path) -> bool:
+    """Return whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
     try:
-        found = json.loads(about.read_text(encoding="utf-8")).get("GeneratedBy", [])
-    except (OSError, ValueError, AttributeError):
-        return []
-    return [by for by in found if isinstance(by, dict)] if isinstance(found, list) else []
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        makers = [maker.get("Name") for maker in description.get("GeneratedBy", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+    return "braincase" in makers
 
 
 def _describe(folder: Path) -> None:
@@ -276,7 +284,7 @@ def _split_columns(people: Mapping[str, Iterable[Scan]]) -> tuple[list[str], lis
 def _write_participants(
     folder: Path, people: Mapping[str, Sequence[Scan]], lasting: list[str], changing: list[str]
 ) -> None:
-    # A person without sessions has no sessions.tsv: what changes in others is told here.
+    # A person without sessions has no sessions.tsv: what changes in others is written here.
     alone = changing if any(s.session is None for scans in people.values() for s in scans) else []
 
     def rows() -> Iterator[list[Value]]:
@@ -312,13 +320,3 @@ def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value
 def _cell(value: Value) -> str:
     text = "" if value is None else " ".join(str(value).split())
     return text or "n/a"
-
-
-def is_cohort(folder: Path) -> bool:
-    """Tell whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
-    try:
-        about = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
-        makers = [maker.get("Name") for maker in about.get("GeneratedBy", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-    return "braincase" in makers

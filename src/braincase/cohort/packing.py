@@ -1,4 +1,4 @@
-"""What is derived from the images and sidecars of a cohort: packed volumes, table and BIDS tables.
+"""The packed cache of a cohort: all volumes in few files, and one table of their labels.
 
 ::
 
@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import (
     FileStat,
+    Recipe,
     Sidecar,
     image_of,
     read_image,
@@ -37,15 +38,27 @@ from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
 from braincase.files import read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.labels import Value
 from braincase.progress import progress
 
-#: Columns of the table that are no labels.
-OWN_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
+#: Columns of the table that say which scan it is; all others are labels.
+IDENTITY_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
 #: Raise when `packed/` changes its meaning: older ones are then packed again.
 PACKED_VERSION = 1
 
-Row = Mapping[str, Any]
-Dropped = tuple[str, str]
+#: One line of the table: `IDENTITY_COLUMNS` (text, or None for no session) and the labels.
+Row: TypeAlias = Mapping[str, Value]
+Dropped: TypeAlias = tuple[str, str]
+
+
+class PackedJson(TypedDict):
+    """The content of ``packed.json``; `scans` counts the volumes of each shard."""
+
+    digest: str
+    resolution_mm: int
+    scans: Sequence[int]
+    recipe: Recipe
+    dropped: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Packed:
     grid, recipe
         Shared by all its volumes.
     rows
-        `OWN_COLUMNS` and the labels of each volume.
+        `IDENTITY_COLUMNS` and the labels of each volume.
     dropped
         Image and reason of each scan that could not be packed.
     volumes
@@ -65,7 +78,7 @@ class Packed:
     """
 
     grid: Grid
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     rows: tuple[Row, ...]
     dropped: tuple[Dropped, ...]
     volumes: PackedVolumes
@@ -80,7 +93,7 @@ def open_packed(folder: Path, digest: str) -> Packed | None:
     """Open what `pack` wrote, or return None where that is missing, damaged or stale."""
     place = folder / "packed"
     try:
-        about = read_json(place / "packed.json", CohortError)
+        about = cast(PackedJson, read_json(place / "packed.json", CohortError))
         if about["digest"] != digest:
             return None
         grid = grid_of_resolution(about["resolution_mm"])
@@ -124,7 +137,7 @@ def pack(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
 
 def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
     """Declare the packing whole; the last thing to be written."""
-    about = {
+    about: PackedJson = {
         "digest": digest,
         "resolution_mm": packed.grid.resolution_mm,
         "scans": packed.volumes.counts,
@@ -135,8 +148,11 @@ def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
 
 
 @contextmanager
-def packing_alone(folder: Path) -> Iterator[None]:
-    """Let one process of this machine pack at a time; without flock (Windows) trust the user."""
+def packing_lock(folder: Path) -> Iterator[None]:
+    """Hold the file lock of packing: one process of this machine packs at a time.
+
+    Without flock (Windows) the user is trusted.
+    """
     (folder / "packed").mkdir(exist_ok=True)
     with (folder / "packed" / ".lock").open("w") as lock:
         try:
@@ -201,7 +217,7 @@ def _usable(
                 continue
             image_hash = sha256(volume.tobytes()).hexdigest()
             own = (scan.scan_id, scan.subject, scan.session, image, image_hash)
-            rows.append({**dict(zip(OWN_COLUMNS, own, strict=True)), **scan.labels})
+            rows.append({**dict(zip(IDENTITY_COLUMNS, own, strict=True)), **scan.labels})
             yield volume
 
 

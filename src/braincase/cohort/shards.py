@@ -1,4 +1,4 @@
-"""Many 8-bit volumes in a few memory-mapped ``.npy`` files, read by row, never all at once."""
+"""Memory-mapped shards: many 8-bit volumes in a few ``.npy`` files, read by row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ SHARD_SCANS = 5000
 
 @dataclass(frozen=True)
 class PackedVolumes:
-    """Volumes by row, read from disk when asked for.
+    """Lazily read volumes by row, from memory-mapped shards.
 
     ``volumes[rows]`` gives a uint8 array of shape (len(rows), *shape) for any sequence of row
     numbers, slice or mask; ``volumes[3]`` gives one volume of shape `shape`.
@@ -61,7 +61,7 @@ class PackedVolumes:
                 volumes[place] = self._shards[shard][wanted[place] - start]
         return volumes
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave out the open memory maps."""
         # A pickled memory map would carry the volumes themselves to every worker process.
         return {"paths": self.paths, "counts": self.counts, "shape": self.shape}
@@ -78,10 +78,10 @@ class PackedVolumes:
         everything = np.arange(len(self))
         if isinstance(rows, slice):
             return everything[rows]
-        asked = np.asarray(rows)
-        if asked.size == 0 and asked.dtype != bool:
+        index = np.asarray(rows)
+        if index.size == 0 and index.dtype != bool:
             return np.empty(0, np.int64)
-        return np.asarray(everything[asked])  # masks, negative numbers and the bounds check
+        return np.asarray(everything[index])  # masks, negative numbers and the bounds check
 
 
 def write_shards(

@@ -1,4 +1,4 @@
-"""Folds that keep people apart: all scans of a person are on one side."""
+"""Group k-fold cross-validation: all scans of a person are on one side of a split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def group_folds(
     n_folds: int = 5,
     seed: int = 0,
 ) -> list[Fold]:
-    """Divide scans into folds with disjoint subjects and balanced classes.
+    """Return a stratified group k-fold: folds with disjoint subjects and balanced classes.
 
     A subject whose scans have two labels (healthy first, ill at a later visit) is in one fold too.
     The division is scikit-learn's StratifiedGroupKFold: after a seeded shuffle, the subjects whose
@@ -64,7 +64,7 @@ def group_folds(
 
 
 def check_no_leak(subjects: Sequence[str] | NDArray[np.object_], fold: Fold) -> None:
-    """Stop when a subject is both in training and in test.
+    """Refuse data leakage: a subject that is both in training and in test.
 
     Parameters
     ----------

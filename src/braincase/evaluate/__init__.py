@@ -1,4 +1,4 @@
-"""What a model is worth: the paper's protocol, the honest one, and the confound report.
+"""Evaluation: the paper's protocol, the honest one, and the confound report.
 
 >>> study = open_study(cohort, "diagnosis", run_folds=1)        # doctest: +SKIP
 >>> result = run_honest(study, fit)                             # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""One form for what every method, learned or baseline, says of each query.
+"""Distances and class evidence: one form of what every method says of each query.
 
 A method that embeds ranks the gallery by squared Euclidean distance. A classifier ranks it by what
 it believes of each case's class, so its first hits are cases of the class it names: the strongest

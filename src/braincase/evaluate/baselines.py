@@ -1,4 +1,6 @@
-"""The four baselines that any learned search has to beat, fitted on the training people only.
+"""Baselines (PCA, voxel kNN, two SVMs) that any learned search has to beat.
+
+They are fitted on the training people only.
 
 All work on Gram matrices (the kernel trick): scans are hundreds, voxels tens of thousands, and one
 matrix of dot products serves the principal components, the voxel distances and the support vector
@@ -18,7 +20,7 @@ from sklearn.svm import SVC
 from braincase.evaluate.answers import Answers, answers_of_classifier, answers_of_distances
 from braincase.evaluate.features import Features
 
-#: Principal components kept: as many numbers as the learned code has.
+#: Number of principal components: as many numbers as the learned code has.
 COMPONENTS = 150
 #: Tried for the support vector machine, with kernels scaled to a mean diagonal of 1.
 PENALTIES = (0.01, 0.1, 1.0, 10.0)

@@ -1,4 +1,4 @@
-"""The confound report: is it the disease that makes neighbours, or scanner, site, age and sex?
+"""Confounding: is it the disease that makes neighbours, or scanner, site, age and sex?
 
 Three looks at the codes of people never seen: what the nearest cases share with the query beyond
 chance, what can be read out of a code, and whether two scans of one person find each other.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from braincase.evaluate.readout import Readable, read_out
 from braincase.evaluate.results import Fit, Material, Provenance, Training
@@ -28,7 +27,7 @@ from braincase.evaluate.study import (
     train_fold,
     training_of,
 )
-from braincase.json_values import to_json_object
+from braincase.json_values import Json, to_json_object
 
 MODELS = ("braincase",)
 #: Looked at where the table has them; the label itself comes first.
@@ -64,9 +63,9 @@ class ConfoundResult:
     trainings: tuple[Training, ...]
     models: tuple[ModelConfounds, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return the report as plain JSON types."""
-        return {"protocol": "confound", **to_json_object(vars(self))}
+        return {"protocol": "confound", **to_json_object(self)}
 
 
 def run_confound(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> ConfoundResult:
@@ -88,15 +87,15 @@ def run_confound(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> Conf
     """
     stop_clock = start_clock(study)
     trainings: list[Training] = []
-    found: dict[str, list[Neighbourhood]] = {}
+    neighbourhoods: dict[str, list[Neighbourhood]] = {}
     for number, fold in study.used_folds():
         for fitted in train_fold(study, fit, number, models):
             trainings.append(training_of(study, number, fitted))
             gallery = study.first_scans(fold.train)
             codes = (encode(study.cohort, rows, fitted) for rows in (fold.test, gallery))
-            place = found.setdefault(fitted.name, [])
-            place.append(neighbourhood(study, fold.test, gallery, *codes))
-    reports = tuple(report_model(study, name, folds) for name, folds in found.items())
+            of_model = neighbourhoods.setdefault(fitted.name, [])
+            of_model.append(neighbourhood(study, fold.test, gallery, *codes))
+    reports = tuple(report_model(study, name, folds) for name, folds in neighbourhoods.items())
     return ConfoundResult(study.material(), stop_clock(), tuple(trainings), reports)
 
 

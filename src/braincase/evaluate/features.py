@@ -1,4 +1,4 @@
-"""What the baselines see of each scan: smoothed voxels and regional tissue volumes.
+"""Features of the baselines: smoothed voxels and regional tissue volumes of each scan.
 
 Both are made from the image alone, scan by scan, so nothing is learned here and nothing can leak.
 """

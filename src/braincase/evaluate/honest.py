@@ -7,8 +7,7 @@ the same training scans. Where a baseline wins, the first line says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from braincase.evaluate.results import (
 from braincase.evaluate.retrieval import (
     Askers,
     Round,
-    ask,
+    answer_queries,
     held_out_people,
     never_trained_people,
     prepare_bench,
@@ -35,7 +34,8 @@ from braincase.evaluate.retrieval import (
 from braincase.evaluate.scores import Answered, MethodScore, lead_on_macro_f1, score_method
 from braincase.evaluate.staging import Staging, stage_groups
 from braincase.evaluate.study import Study, data_set_name, start_clock, train_fold, training_of
-from braincase.json_values import to_json_object
+from braincase.json_values import Json, to_json_object
+from braincase.labels import Value
 
 #: Baselines and searches use at most this many scans (all scans of a random part of the people):
 #: Gram matrices grow with the square.
@@ -82,17 +82,18 @@ class HonestResult:
     lead: Estimate
     staging: tuple[Staging, ...]
     unseen: Unseen | None
-    queries: tuple[Mapping[str, Any], ...] = field(repr=False)
+    queries: tuple[Mapping[str, Value], ...] = field(repr=False)
 
     @property
     def first_line(self) -> str:
         """Say who wins, a baseline first of all."""
         return verdict(self.methods, self.lead)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return everything but the single queries as plain JSON types."""
-        shown = {k: v for k, v in vars(self).items() if k != "queries"}
-        return {"protocol": "honest", "first_line": self.first_line, **to_json_object(shown)}
+        shown = to_json_object(replace(self, queries=()))
+        del shown["queries"]
+        return {"protocol": "honest", "first_line": self.first_line, **shown}
 
 
 def run_honest(
@@ -154,12 +155,12 @@ def verdict(methods: Sequence[MethodScore], lead: Estimate) -> str:
 
 def _best(methods: Sequence[MethodScore], column: str) -> MethodScore:
     """Return the method with the highest score; of equals the first, which is a model."""
-    return max(methods, key=lambda method: _known(getattr(method, column).value))
+    return max(methods, key=lambda method: _defined(getattr(method, column).value))
 
 
-def _known(value: float) -> float:
-    """Put an undefined score below every other."""
-    return value if value == value else float("-inf")
+def _defined(value: float) -> float:
+    """Put an undefined score (NaN) below every other."""
+    return float("-inf") if np.isnan(value) else value
 
 
 def _all_rounds(
@@ -179,7 +180,8 @@ def _all_rounds(
         if strangers and number == 0:
             askers.append(strangers)
         train = np.intersect1d(fold.train, usable)
-        rounds.append(ask(study, number, fitted, bench, train, [a for a in askers if len(a.rows)]))
+        present = [people for people in askers if len(people.rows)]
+        rounds.append(answer_queries(study, number, fitted, bench, train, present))
     return rounds, trainings
 
 
@@ -192,14 +194,15 @@ def _sample(study: Study) -> Rows:
         study.subjects[rows], return_inverse=True, return_counts=True
     )
     order = np.random.default_rng(study.seed).permutation(len(people))
-    kept = order[np.cumsum(counts[order]) <= MOST_SCANS]
-    return np.asarray(rows[np.isin(person, kept)])
+    chosen = order[np.cumsum(counts[order]) <= MOST_SCANS]
+    return np.asarray(rows[np.isin(person, chosen)])
 
 
 def _by_method(rounds: Iterator[list[Answered]]) -> dict[str, list[Answered]]:
     by_method: dict[str, list[Answered]] = {}
-    for one in (answered for scored in rounds for answered in scored):
-        by_method.setdefault(one.name, []).append(one)
+    for scored in rounds:
+        for answered in scored:
+            by_method.setdefault(answered.name, []).append(answered)
     return by_method
 
 
@@ -233,7 +236,7 @@ def _score_unseen(study: Study, rounds: Sequence[Round], strangers: Askers) -> U
     return Unseen(data_set_name(strangers.cohort), people, _score_all(study, answered))
 
 
-def _query_rows(folds: Sequence[Answered]) -> Iterator[Mapping[str, Any]]:
+def _query_rows(folds: Sequence[Answered]) -> Iterator[Mapping[str, Value]]:
     for part in folds:
         for i, subject in enumerate(part.queries.subjects):
             yield {

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as pure functions of arrays.
+"""Evaluation metrics as pure functions of arrays.
 
 Clustering (the paper's accuracy), reconstruction error, classification scores, order of groups, and
 intervals by bootstrap over people. Ranking has its own file, `braincase.evaluate.ranking`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,13 +23,13 @@ from braincase.evaluate.ranking import as_objects, check_same_length, known_labe
 Floats = NDArray[np.float64]
 
 
-class Volumes(Protocol):
+class SliceableVolumes(Protocol):
     """Volumes that can be read a slice at a time: an array, or the volumes of a cohort."""
 
     def __len__(self) -> int:
         """Return the number of volumes."""
 
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+    def __getitem__(self, rows: slice, /) -> NDArray[np.generic]:
         """Return some volumes."""
 
 
@@ -91,7 +91,7 @@ def kmeans_clusters(
         return np.asarray(kmeans.fit_predict(np.asarray(codes, np.float64)))
 
 
-def mean_squared_errors(a: Volumes, b: Volumes, batch: int = 16) -> Floats:
+def mean_squared_errors(a: SliceableVolumes, b: SliceableVolumes, batch: int = 16) -> Floats:
     """Return the mean squared difference of each pair of volumes, shape (n,).
 
     Parameters
@@ -105,7 +105,7 @@ def mean_squared_errors(a: Volumes, b: Volumes, batch: int = 16) -> Floats:
     return np.concatenate(errors) if errors else np.empty(0)
 
 
-def rmse_percent(a: Volumes, b: Volumes, batch: int = 16) -> float:
+def rmse_percent(a: SliceableVolumes, b: SliceableVolumes, batch: int = 16) -> float:
     """Return the root mean squared error over all voxels, in % of the intensity range [0, 1].
 
     Source: Onga 2019. Over all voxels of all volumes at once, not the mean of each volume's RMSE.
@@ -244,6 +244,6 @@ def _squared_error(a: NDArray[np.float32], b: NDArray[np.float32]) -> Floats:
     return np.asarray(np.mean(difference**2, axis=1, dtype=np.float64))
 
 
-def _unit(volumes: NDArray[Any]) -> NDArray[np.float32]:
+def _unit(volumes: NDArray[np.generic]) -> NDArray[np.float32]:
     scale = 255 if volumes.dtype == np.uint8 else 1
     return np.asarray(volumes, np.float32) / np.float32(scale)

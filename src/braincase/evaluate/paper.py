@@ -1,4 +1,4 @@
-"""The paper's protocol (Onga et al. 2019): clusters and reconstructions of people never seen.
+"""K-means accuracy and reconstruction error of held-out people: the protocol of Onga et al. 2019.
 
 Group k-fold; on each held-out fold K-means with as many clusters as classes, its accuracy under the
 best matching of clusters to classes, and the RMSE between input and reconstruction. The bootstrap
@@ -8,9 +8,8 @@ interval over people is ours; the paper gives mean and standard deviation over f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ from braincase.evaluate.results import (
     Training,
 )
 from braincase.evaluate.study import Study, encode, start_clock, train_fold, training_of
-from braincase.json_values import to_json, to_json_object
+from braincase.json_values import Json, to_json, to_json_object
 from braincase.progress import progress
 
 MODELS = ("plain", "ddcml", "braincase")
@@ -58,7 +57,7 @@ ONGA_2019: Mapping[str, Published] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Spread:
+class FoldSpread:
     """One number of each fold, their mean and standard deviation, and an interval over people."""
 
     folds: tuple[float, ...]
@@ -78,8 +77,8 @@ class PaperScore:
     """K-means accuracy and RMSE (% of the intensity range) of one model on held-out scans."""
 
     model: str
-    kmeans: Spread
-    rmse_percent: Spread
+    kmeans: FoldSpread
+    rmse_percent: FoldSpread
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,11 @@ class PaperResult:
     maps: tuple[CodeMap, ...]
     slices: tuple[SliceRow, ...] = field(repr=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return everything but the pictures as plain JSON types."""
-        shown = {k: v for k, v in vars(self).items() if k != "slices"}
-        return {"protocol": "paper", **to_json_object(shown), "published": to_json(ONGA_2019)}
+        shown = to_json_object(replace(self, slices=()))
+        del shown["slices"]
+        return {"protocol": "paper", **shown, "published": to_json(ONGA_2019)}
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ def _score(study: Study, name: str, held_out: Sequence[HeldOut]) -> PaperScore:
     )
 
 
-def _spread(values: Sequence[float], interval: tuple[float, float]) -> Spread:
-    return Spread(tuple(values), float(np.mean(values)), float(np.std(values)), *interval)
+def _spread(values: Sequence[float], interval: tuple[float, float]) -> FoldSpread:
+    return FoldSpread(tuple(values), float(np.mean(values)), float(np.std(values)), *interval)
 
 
 def _majority(study: Study, tests: Sequence[Rows]) -> float:

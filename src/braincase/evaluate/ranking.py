@@ -1,10 +1,9 @@
-"""Queries against a gallery, own subject left out: the order of cases and its scores."""
+"""Rank the gallery for each query, own subject left out, and score the order (precision, AP)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +17,7 @@ NO_CASE = -1
 
 @dataclass(frozen=True)
 class RankingScores:
-    """What each query found; one value a query in every array, so that people can be resampled.
+    """Retrieval scores: one value a query in every array, so that people can be resampled.
 
     Parameters
     ----------
@@ -108,9 +107,8 @@ def score_ranking(
     if not 1 <= k <= order.shape[1]:
         raise UsageError("k", str(k), f"1 to {order.shape[1]}, the size of the gallery")
     # NO_CASE = -1 takes the None at the end.
-    found = np.concatenate([known_labels(gallery_labels), as_objects([None])])[order]
-    wanted = known_labels(query_labels)
-    hits = found == wanted[:, None]
+    labels = np.concatenate([known_labels(gallery_labels), as_objects([None])])[order]
+    hits = labels == known_labels(query_labels)[:, None]
     ranks = np.arange(1, order.shape[1] + 1)
     relevant = hits.sum(axis=1)
     precisions = np.cumsum(hits, axis=1) / ranks
@@ -118,8 +116,8 @@ def score_ranking(
         top1=hits[:, 0].astype(np.float64),
         precision_at_k=hits[:, :k].sum(axis=1) / k,
         average_precision=(precisions * hits).sum(axis=1) / np.maximum(relevant, 1),
-        nearest=found[:, 0],
-        vote=_votes(found[:, :k]),
+        nearest=labels[:, 0],
+        vote=_votes(labels[:, :k]),
         without_relevant=relevant == 0,
     )
 
@@ -137,14 +135,14 @@ def known_labels(labels: ArrayLike) -> NDArray[np.object_]:
     UsageError
         If a label is missing (None or NaN): such cases are to be left out first.
     """
-    known = as_objects(labels)
-    if missing := sum(1 for label in known if label is None or label != label):
+    names = as_objects(labels)
+    if missing := sum(1 for label in names if label is None or label != label):
         raise UsageError("labels", f"{missing} cases without a label", "a label for every case")
-    return known
+    return names
 
 
-def check_same_length(a: Any, b: Any) -> None:
-    """Stop when two columns do not describe equally many cases, or none.
+def check_same_length(a: Sized, b: Sized) -> None:
+    """Refuse two columns that do not describe equally many cases, or none.
 
     Raises
     ------
@@ -155,9 +153,9 @@ def check_same_length(a: Any, b: Any) -> None:
         raise UsageError("metrics", f"{len(a)} and {len(b)} cases", "equally many, at least one")
 
 
-def _votes(found: NDArray[np.object_]) -> NDArray[np.object_]:
-    votes = np.full(len(found), None, dtype=object)
-    for i, nearest in enumerate(found):
+def _votes(labels: NDArray[np.object_]) -> NDArray[np.object_]:
+    votes = np.full(len(labels), None, dtype=object)
+    for i, nearest in enumerate(labels):
         names = [name for name in nearest if name is not None]
         if names:  # max keeps the first among equals, which is the one with the nearest case
             votes[i] = max(names, key=names.count)

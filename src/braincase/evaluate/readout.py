@@ -1,4 +1,4 @@
-"""What can be read out of a code: name that scanner, that site, that sex, that age."""
+"""Linear probes: can scanner, site, sex or age be read out of a code?"""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def read_out(study: Study, attribute: Attribute, folds: Sequence[Neighbourhood])
     truth, named, fold_of = [], [], []
     for number, fold in enumerate(folds):
         values = attribute.values
-        known, asked = (~np.isnan(values[rows]) for rows in (fold.gallery, fold.queries))
-        learned = values[fold.gallery][known]
-        if len(np.unique(learned)) < 2 or not asked.any():
+        train, test = (~np.isnan(values[rows]) for rows in (fold.gallery, fold.queries))
+        learned = values[fold.gallery][train]
+        if len(np.unique(learned)) < 2 or not test.any():
             return None
-        model = _linear_model(attribute.quantity).fit(fold.gallery_codes[known], learned)
-        answer = model.predict(fold.query_codes[asked])
+        model = _linear_model(attribute.quantity).fit(fold.gallery_codes[train], learned)
+        predicted = model.predict(fold.query_codes[test])
         # Ranks, since the codes of two folds' models are on scales of their own.
-        named.append(rankdata(answer) / len(answer) if attribute.quantity else answer)
-        truth.append(values[fold.queries][asked])
-        fold_of.append(np.full(len(answer), number))
+        named.append(rankdata(predicted) / len(predicted) if attribute.quantity else predicted)
+        truth.append(values[fold.queries][test])
+        fold_of.append(np.full(len(predicted), number))
     return _score(study, attribute, *(np.concatenate(part) for part in (truth, named, fold_of)))
 
 

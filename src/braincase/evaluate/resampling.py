@@ -1,4 +1,4 @@
-"""Intervals by bootstrap over people, all resamples at once.
+"""Bootstrap confidence intervals over people, all resamples at once.
 
 Where everybody counts with one row, a resample is as many row numbers as there are people, so a
 thousand resamples are one array of shape (1000, people) and every statistic here works along the
@@ -89,7 +89,7 @@ def macro_f1(y: NDArray[np.intp], named: NDArray[np.intp], classes: ArrayLike) -
         right = (is_c & named_c).sum(axis=-1)
         f1 = _divide(2 * right, is_c.sum(axis=-1) + named_c.sum(axis=-1))
         scores.append(np.where(is_c.any(axis=-1), f1, np.nan))
-    return _mean_known(np.stack(scores, axis=-1))
+    return _mean_defined(np.stack(scores, axis=-1))
 
 
 def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Floats:
@@ -115,10 +115,10 @@ def _divide(above: ArrayLike, below: ArrayLike) -> Floats:
     return np.asarray(np.divide(top, bottom, out=unknown, where=bottom > 0))
 
 
-def _mean_known(values: Floats) -> Floats:
+def _mean_defined(values: Floats) -> Floats:
     """Average along the last axis what is not NaN."""
-    known = ~np.isnan(values)
-    return _divide(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
+    defined = ~np.isnan(values)
+    return _divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def mean_over_folds(
@@ -126,4 +126,4 @@ def mean_over_folds(
 ) -> Floats:
     """Average a statistic of each fold's columns; `rows` were drawn with the folds as strata."""
     values = [of_fold(rows[..., fold == number]) for number in np.unique(fold)]
-    return _mean_known(np.stack(values, axis=-1))
+    return _mean_defined(np.stack(values, axis=-1))

@@ -1,28 +1,34 @@
-"""What goes into an evaluation and what comes out of it: small frozen records, no arrays of images.
+"""Records of an evaluation: what goes in and what comes out, without arrays of images.
 
-The learning is handed in: evaluation knows a trained model only as a `Fitted`, and never imports
-torch.
+The learning is handed in (dependency injection): evaluation knows a trained model only as a
+`Fitted`, and never imports torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort
+from braincase.cohort.derivatives import Recipe
+from braincase.json_values import JsonObject
+from braincase.models.encoder import Embed
 
-Volumes = NDArray[np.uint8]
 Codes = NDArray[np.float32]
 Rows = NDArray[np.intp]
+#: Turns uint8 volumes (n, *grid.shape) into float32 volumes of the same shape in [0, 1].
+Reconstruct = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One trained model, as far as evaluation needs to know it.
+    """A trained autoencoder as evaluation sees it: its embedding, its reconstruction, its cost.
+
+    An `braincase.models.encoder.Encoder` embeds volumes for a gallery; evaluation needs besides the
+    decoder, and no grid or recipe, for those are the cohort's.
 
     Parameters
     ----------
@@ -41,14 +47,14 @@ class Fitted:
     """
 
     name: str
-    embed: Callable[[Volumes], Codes]
-    reconstruct: Callable[[Volumes], NDArray[np.float32]]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    embed: Embed
+    reconstruct: Reconstruct
+    settings: JsonObject = field(default_factory=dict)
     seconds: float = 0.0
     fingerprint: str = ""
 
 
-#: Train one model: (cohort, rows of the training scans, settings' name, number of the fold).
+#: Trains one model: (cohort, rows of the training scans, settings' name, number of the fold).
 Fit = Callable[[Cohort, Rows, str, int], Fitted]
 
 
@@ -62,28 +68,28 @@ def title_of(method: str) -> str:
 
 
 def remember(fit: Fit) -> Fit:
-    """Let several protocols share the models of the same folds instead of training them again."""
-    known: dict[tuple[str, bytes, str, int], Fitted] = {}
+    """Memoise training: several protocols share the models of the same folds."""
+    trained: dict[tuple[str, bytes, str, int], Fitted] = {}
 
     def fit_once(cohort: Cohort, rows: Rows, name: str, fold: int) -> Fitted:
         key = (str(cohort.folder), np.asarray(rows).tobytes(), name, fold)
-        if key not in known:
-            known[key] = fit(cohort, rows, name, fold)
-        return known[key]
+        if key not in trained:
+            trained[key] = fit(cohort, rows, name, fold)
+        return trained[key]
 
     return fit_once
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; without one where low and high are None."""
+    """A value with its 95 % confidence interval; without one where low and high are None."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
     def covers(self, value: float) -> bool:
-        """Tell whether the interval holds a value; false without an interval."""
+        """Return whether the interval holds a value; false without an interval."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
     def signed(self) -> str:
@@ -95,7 +101,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Material:
-    """What was evaluated.
+    """The data set of an evaluation: classes, counts, census, preprocessing recipe.
 
     Parameters
     ----------
@@ -127,8 +133,8 @@ class Material:
     scans: Mapping[str, int]
     others: Mapping[str, int]
     unlabelled: int
-    census: Mapping[str, Any]
-    recipe: Mapping[str, Any]
+    census: JsonObject
+    recipe: Recipe
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,12 +152,12 @@ class Training:
     scans: int
     seconds: float
     fingerprint: str
-    settings: Mapping[str, Any]
+    settings: JsonObject
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the numbers came about.
+    """Provenance of a result: seed, folds, time, versions, machine.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One round of questions: who asks, who can be found, and what every method answers."""
+"""Retrieval of one fold: who the queries are, who can be found, and what every method answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Role = Literal["held out", "never trained", "unseen data set"]
 
 @dataclass(frozen=True)
 class Askers:
-    """People who ask, one scan each, for one reason.
+    """Queries of one kind: people who ask, one scan each.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Round:
         }
 
 
-def ask(
+def answer_queries(
     study: Study,
     number: int,
     fitted: Sequence[Fitted],
@@ -112,7 +112,7 @@ def ask(
     train: Rows,
     askers: Sequence[Askers],
 ) -> Round:
-    """Let everybody search the training people, by each model and each baseline.
+    """Answer all queries from the training people, by each model and each baseline.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def ask(
     """
     gallery = study.first_scans(train)
     y = study.y[gallery]
-    answers = [_ask_model(study, model, gallery, y, askers) for model in fitted]
+    answers = [_answer_by_model(study, model, gallery, y, askers) for model in fitted]
     part = Part(
         train=bench.of(study.cohort, train),
         train_y=study.y[train],
@@ -200,7 +200,7 @@ def unseen_people(study: Study, unseen: Cohort) -> Askers:
     return Askers("unseen data set", unseen, rows, labels.to_numpy(dtype=str)[rows])
 
 
-def _ask_model(
+def _answer_by_model(
     study: Study,
     model: Fitted,
     gallery: Rows,

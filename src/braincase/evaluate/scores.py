@@ -94,12 +94,12 @@ class Pool:
     def of(folds: Sequence[Answered], classes: Sequence[str]) -> Pool:
         """Put the folds one behind the other."""
         number = {name: i for i, name in enumerate(classes)}
-        found = [name for part in folds for name in part.ranking.nearest]
+        nearest = [name for part in folds for name in part.ranking.nearest]
         return Pool(
             classes=tuple(classes),
             fold=np.concatenate([np.full(len(p.queries.labels), p.queries.fold) for p in folds]),
             y=np.array([number[name] for part in folds for name in part.queries.labels]),
-            named=np.array([number.get(str(name), -1) for name in found]),
+            named=np.array([number.get(str(name), -1) for name in nearest]),
             top1=np.concatenate([part.ranking.top1 for part in folds]),
             precision=np.concatenate([part.ranking.precision_at_k for part in folds]),
             average_precision=np.concatenate([part.ranking.average_precision for part in folds]),

@@ -1,4 +1,4 @@
-"""What neighbours share beyond chance, and whether two scans of one person find each other.
+"""Permutation tests of what neighbours share, and whether two scans of a person find each other.
 
 Chance is what permuting people's values gives: once among all people, once among people of one
 class, which takes away what the diagnosis alone explains.
@@ -140,8 +140,8 @@ def measure_sharing(
     parts = [_likeness(values, attribute.quantity, fold) for fold in folds]
     sums, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     people = np.unique(np.concatenate([rows for f in folds for rows in (f.queries, f.gallery)]))
-    known = values[people][~np.isnan(values[people])]
-    if not counts.sum() or len(np.unique(known)) < 2:
+    defined = values[people][~np.isnan(values[people])]
+    if not counts.sum() or len(np.unique(defined)) < 2:
         return None
     fold_of = np.concatenate([np.full(len(f.queries), i) for i, f in enumerate(folds)])
     observed = estimate(ratio_of(sums, counts), fold_of, study.seed)
@@ -160,7 +160,7 @@ def measure_sharing(
 
 
 def link_people(study: Study, folds: Sequence[Neighbourhood]) -> Linking | None:
-    """Tell how often a scan's nearest other held-out scan is of the same person.
+    """Return how often a scan's nearest other held-out scan is of the same person.
 
     Returns
     -------
@@ -179,12 +179,12 @@ def link_people(study: Study, folds: Sequence[Neighbourhood]) -> Linking | None:
         others.append(np.bincount(person).astype(np.float64))
         chances.append(own[asks] / (len(subjects) - 1))
         fold_of.append(np.full(len(hits[-1]), number))
-    linked, asked = np.concatenate(hits), np.concatenate(others)
-    if not len(asked):
+    linked, scans = np.concatenate(hits), np.concatenate(others)
+    if not len(scans):
         return None
-    rate = estimate(ratio_of(linked, asked), np.concatenate(fold_of), study.seed)
+    rate = estimate(ratio_of(linked, scans), np.concatenate(fold_of), study.seed)
     chance = float(np.concatenate(chances).mean())
-    return Linking(rate, chance, len(asked), sum(len(fold.scans) for fold in folds))
+    return Linking(rate, chance, len(scans), sum(len(fold.scans) for fold in folds))
 
 
 def _likeness(
@@ -193,9 +193,9 @@ def _likeness(
     """Return each query's summed likeness to its neighbours, and how many have a known value."""
     theirs = values[fold.gallery][fold.nearest]
     own = values[fold.queries][:, None]
-    known = ~(np.isnan(theirs) | np.isnan(own))
+    both = ~(np.isnan(theirs) | np.isnan(own))
     likeness = np.abs(theirs - own) if quantity else theirs == own
-    return np.where(known, likeness, 0.0).sum(axis=1), known.sum(axis=1, dtype=np.float64)
+    return np.where(both, likeness, 0.0).sum(axis=1), both.sum(axis=1, dtype=np.float64)
 
 
 def _permuted(

@@ -1,4 +1,4 @@
-"""Do groups that no model was trained on stand where medicine puts them, between the classes?"""
+"""Disease staging: do groups that no model was trained on stand between the classes, in order?"""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def stage_groups(
     subjects = np.array(list(position_of))
     groups = np.array([group_of[s] for s in subjects])
     positions = np.array([position_of[s] for s in subjects])
-    order, known = _expected_order(list(dict.fromkeys(groups)))
+    order, is_expected = _expected_order(list(dict.fromkeys(groups)))
     places = np.array([order.index(name) for name in groups])
     new = np.flatnonzero(~np.isin(groups, classes))
     rising = bool(np.all(np.diff([positions[groups == name].mean() for name in order]) > 0))
@@ -92,14 +92,14 @@ def stage_groups(
         shown = tuple(round(float(p), 4) for p in positions[here])
         return GroupPosition(name, name in classes, mean, shown)
 
-    several = known and len(set(groups[new])) > 1
+    several = is_expected and len(set(groups[new])) > 1
     return Staging(
         method,
         ends,
         tuple(group(name) for name in order),
-        rho(np.arange(len(subjects))) if known else None,
+        rho(np.arange(len(subjects))) if is_expected else None,
         rho(new) if several else None,
-        rising if known else None,
+        rising if is_expected else None,
     )
 
 
@@ -107,19 +107,20 @@ def _positions(
     folds: Sequence[Placed], ends: tuple[str, str], n_classes: int
 ) -> tuple[Mapping[str, str], Mapping[str, float]]:
     """Return each subject's group and mean position, scaled in each fold by its held-out ends."""
-    found: dict[str, list[float]] = {}
+    positions: dict[str, list[float]] = {}
     group_of: dict[str, str] = {}
     for part in folds:
         margin = (part.evidence[:, n_classes - 1] - part.evidence[:, 0]).astype(np.float64)
         low, high = (margin[part.groups == end].mean() for end in ends)
         span = high - low if high != low else 1.0
         for subject, name, value in zip(part.subjects, part.groups, margin, strict=True):
-            found.setdefault(str(subject), []).append(float((value - low) / span))
+            positions.setdefault(str(subject), []).append(float((value - low) / span))
             group_of[str(subject)] = str(name)
-    return group_of, {subject: float(np.mean(values)) for subject, values in found.items()}
+    return group_of, {subject: float(np.mean(values)) for subject, values in positions.items()}
 
 
 def _expected_order(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Put the groups into medicine's order; tell whether all of them are known to it."""
-    known = set(names) <= set(STAGES)
-    return ([s for s in STAGES if s in names], True) if known else (sorted(names), False)
+    """Put the groups into medicine's order; return whether all of them have a place in it."""
+    if set(names) <= set(STAGES):
+        return [stage for stage in STAGES if stage in names], True
+    return sorted(names), False

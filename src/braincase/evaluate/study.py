@@ -1,4 +1,4 @@
-"""What is evaluated: which scans, which classes, which people stand on which side of each fold."""
+"""The design of a study: which scans, which classes, which people on which side of each fold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from braincase.cohort.splits import Fold, check_no_leak, group_folds
 from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate.features import batches
 from braincase.evaluate.results import Codes, Fit, Fitted, Material, Provenance, Rows, Training
+from braincase.json_values import JsonObject
 from braincase.parallel import default_workers
 
 #: Groups between which a model is trained when nothing else is asked for.
@@ -172,7 +172,7 @@ def open_study(
 
 
 def check_sides(cohort: Cohort, fold: Fold) -> None:
-    """Stop if a person, or one image under two names, is both trained on and held out.
+    """Refuse data leakage: a person, or one image under two names, trained on and held out.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def start_clock(study: Study) -> Callable[[], Provenance]:
     return stop
 
 
-def clean_labels(cohort: Cohort, label: str) -> pd.Series[Any]:
+def clean_labels(cohort: Cohort, label: str) -> pd.Series[str]:
     """Return the label column as text; blank and missing ones as NaN.
 
     Raises
@@ -289,7 +289,7 @@ def attribute_of(cohort: Cohort, name: str) -> Attribute:
 
 
 def is_simulated(cohort: Cohort) -> bool:
-    """Tell whether the cohort carries simulated truth."""
+    """Return whether the cohort carries simulated truth."""
     return any(str(column).startswith("true_") for column in cohort.table.columns)
 
 
@@ -301,14 +301,14 @@ def data_set_name(cohort: Cohort) -> str:
 
 
 def _choose_classes(
-    cohort: Cohort, label: str, labels: pd.Series[Any], classes: Sequence[str]
+    cohort: Cohort, label: str, labels: pd.Series[str], classes: Sequence[str]
 ) -> tuple[str, ...]:
-    known = sorted(set(labels.dropna()))
-    usual = USUAL_CLASSES if set(USUAL_CLASSES) <= set(known) else tuple(known)
+    values = sorted(set(labels.dropna()))
+    usual = USUAL_CLASSES if set(USUAL_CLASSES) <= set(values) else tuple(values)
     chosen = tuple(dict.fromkeys(classes)) or usual
-    if unknown := [name for name in chosen if name not in known]:
+    if unknown := [name for name in chosen if name not in values]:
         found = f"no scan with {label} {_some(unknown)}"
-        raise UsageError(cohort.folder, found, f"some of {_some(known)}")
+        raise UsageError(cohort.folder, found, f"some of {_some(values)}")
     if len(chosen) < 2:
         found = f"one class only in {label!r} ({chosen[0]})" if chosen else f"no value in {label!r}"
         advice = "Add scans of another class or name another label."
@@ -316,19 +316,19 @@ def _choose_classes(
     return chosen
 
 
-def _read_json(cohort: Cohort, name: str) -> dict[str, Any]:
+def _read_json(cohort: Cohort, name: str) -> JsonObject:
     path = cohort.folder / name
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = version(library)
+            versions[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -7,7 +7,13 @@ from braincase.purpose import PURPOSE
 
 
 def write_card(model: Model) -> str:
-    """Return the card of a trained model as Markdown."""
+    """Return the model card of a trained model as Markdown.
+
+    Parameters
+    ----------
+    model
+        With all that its training noted.
+    """
     training, settings = model.training, model.settings
     counts = ", ".join(f"{n} {name}" for name, n in training["scans"].items())
     simulated = model.recipe.get("Name") == "braincase simulate"

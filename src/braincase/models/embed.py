@@ -1,4 +1,4 @@
-"""From standard volumes to codes, and back to reconstructions."""
+"""Embedding (inference): from standard volumes to codes, and back to reconstructions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def best_device() -> torch.device:
 def embedder(model: Model, device: torch.device | None = None) -> Embed:
     """Return the function that embeds standard volumes with this model.
 
-    The function takes uint8 volumes of shape (n, *grid.shape) and gives codes of shape
-    (n, 150), float32: the 5 x 6 x 5 cells of MNI space in C order. A batch gives the same codes as
-    its volumes one by one, to rounding.
+    The model's network moves to `device` (by default the GPU where there is one), and whatever else
+    this model computes is computed there from then on. The function takes uint8 volumes of shape
+    (n, *grid.shape) and gives codes of shape (n, 150), float32: the 5 x 6 x 5 cells of MNI space in
+    C order. A batch gives the same codes as its volumes one by one, to rounding.
     """
     network = model.network.to(device or best_device()).eval()
 
@@ -40,7 +41,15 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
 
 
 def encoder_of(model: Model, device: torch.device | None = None) -> Encoder:
-    """Return the model as an `Encoder`, which code without torch can use."""
+    """Return the model as an `Encoder`, which code without torch can use.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    device
+        Where it embeds, and to which its network moves; by default the GPU where there is one.
+    """
     return Encoder(embedder(model, device), model.grid, model.recipe, model.fingerprint)
 
 
@@ -62,10 +71,9 @@ def _batches(model: Model, volumes: NDArray[np.uint8]) -> Iterator[Tensor]:
     if volumes.ndim != 4 or volumes.shape[1:] != model.grid.shape or volumes.dtype != np.uint8:
         found = f"{volumes.dtype} {volumes.shape}"
         raise ScanError("volumes to embed", found, f"uint8 (n, {model.grid.shape})")
-    device = next(model.network.parameters()).device
     for start in range(0, len(volumes), BATCH):
-        batch = torch.from_numpy(np.ascontiguousarray(volumes[start : start + BATCH])).to(device)
-        yield to_unit(batch)
+        batch = torch.from_numpy(np.ascontiguousarray(volumes[start : start + BATCH]))
+        yield to_unit(batch.to(model.device))
 
 
 def to_unit(batch: Tensor) -> Tensor:

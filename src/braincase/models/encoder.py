@@ -1,14 +1,14 @@
-"""A model as code without torch needs it: how it embeds volumes, and which volumes those are."""
+"""The encoder interface: a model as code without torch needs it, to embed volumes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.cohort.derivatives import Recipe
 from braincase.images.geometry import Grid
 
 #: Turns uint8 volumes (n, *grid.shape) into codes (n, n_cells).
@@ -31,5 +31,5 @@ class Encoder:
 
     embed: Embed
     grid: Grid
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     fingerprint: str

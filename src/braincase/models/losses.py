@@ -1,4 +1,4 @@
-"""The loss of the method: reconstruction plus deep metric learning, E = MSE + alpha * L.
+"""The loss function: reconstruction plus deep metric learning, E = MSE + alpha * L.
 
 Sources: Onga et al. 2019, equations 1 to 3; Hoffer & Ailon 2016 for L. Codes have shape
 (batch, dimensions); labels are class numbers 0 .. classes - 1; `subjects` numbers the people, since
@@ -7,9 +7,32 @@ neither the anchor itself nor another scan of the same person may be its exempla
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over one epoch: the reconstruction term, the metric loss L, and their sum E."""
+
+    reconstruction: float
+    metric: float
+    total: float
+
+    def line(self) -> str:
+        """Write the losses as the progress bar shows them."""
+        return f"E {self.total:.4f} rec {self.reconstruction:.4f} L {self.metric:.3f}"
+
+    def to_json(self) -> dict[str, float]:
+        """Return the losses as a JSON object."""
+        return {
+            "reconstruction": self.reconstruction,
+            "metric": self.metric,
+            "total": self.total,
+        }
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -20,7 +43,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def allowed_exemplars(labels: Tensor, subjects: Tensor, classes: int) -> Tensor:
-    """Tell which scans of a batch may stand for which class beside which anchor.
+    """Return the mask of scans of a batch that may be the exemplar of a class for an anchor.
 
     Returns
     -------
@@ -52,10 +75,10 @@ def metric_loss(distances: Tensor, labels: Tensor) -> Tensor:
 def random_exemplar_distances(
     codes: Tensor, allowed: Tensor, generator: torch.Generator, draws: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Draw the paper's random exemplar of each class for each anchor, once or several times.
+    """Return squared distances to a random exemplar of each class, drawn for each anchor.
 
-    With one draw this is the paper's loss to the letter. Several draws have the same expectation
-    and less noise; their losses are averaged, not their distances.
+    With one draw this is the paper's loss (Onga 2019) to the letter. Several draws have the same
+    expectation and less noise; their losses are averaged, not their distances.
 
     Parameters
     ----------

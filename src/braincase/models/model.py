@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from braincase.cohort.derivatives import Recipe
 from braincase.errors import BraincaseError, ModelError
 from braincase.files import atomic_write, refuse_overwrite, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.models.model_json import ABOUT, read_about
-from braincase.models.network import BraincaseCAE, PaperCAE, build_network
+from braincase.json_values import Json, canonical_json, to_json, to_json_object
+from braincase.models.model_json import ABOUT, FORMAT, ModelJson, TrainingJson, read_about
+from braincase.models.network import Autoencoder, build_network
 from braincase.models.settings import ModelSettings, settings_from
 
 WEIGHTS, CARD = "model.safetensors", "card.md"
@@ -41,40 +43,58 @@ class Model:
         Classes, counts, hashed subjects, final losses, versions, hardware.
     """
 
-    network: PaperCAE | BraincaseCAE
+    network: Autoencoder
     settings: ModelSettings
     grid: Grid
-    recipe: Mapping[str, Any]
-    training: Mapping[str, Any]
+    recipe: Recipe
+    training: TrainingJson
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of weights, settings, grid and recipe; codes compare only where it is equal."""
-        digest = sha256(json.dumps(self._identity(), sort_keys=True).encode())
+        digest = sha256(canonical_json(self._identity()).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def _identity(self) -> dict[str, Any]:
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are, and so where it computes."""
+        return next(self.network.parameters()).device
+
+    def _identity(self) -> dict[str, Json]:
         return {
-            "settings": asdict(self.settings),
+            "settings": to_json(self.settings),
             "resolution_mm": self.grid.resolution_mm,
-            "recipe": dict(self.recipe),
+            "recipe": to_json(self.recipe),
         }
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> ModelJson:
         """Return the content of ``model.json``."""
         return {
-            "format": 1,
+            "format": FORMAT,
             "fingerprint": self.fingerprint,
-            **self._identity(),
-            "training": dict(self.training),
+            "settings": to_json_object(self.settings),
+            "resolution_mm": self.grid.resolution_mm,
+            "recipe": to_json_object(self.recipe),
+            "training": self.training,
         }
 
 
 def save_model(folder: Path, model: Model, card: str, force: bool = False) -> None:
     """Write a model folder; ``model.json`` comes last and makes it whole.
+
+    Parameters
+    ----------
+    folder
+        Where it goes.
+    model
+        A trained model.
+    card
+        Its model card, as `braincase.models.card.write_card` writes it.
+    force
+        Write over a model that is there.
 
     Raises
     ------
@@ -89,6 +109,11 @@ def save_model(folder: Path, model: Model, card: str, force: bool = False) -> No
 
 def load_model(folder: Path) -> Model:
     """Read a model folder and check it against its own fingerprint.
+
+    Parameters
+    ----------
+    folder
+        What `save_model` wrote.
 
     Raises
     ------
@@ -127,5 +152,5 @@ def read_tensors(path: Path) -> dict[str, Tensor] | None:
 
 
 def same_shapes(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    """Tell whether two sets of tensors have the same names and shapes."""
+    """Return whether two sets of tensors have the same names and shapes."""
     return {n: t.shape for n, t in a.items()} == {n: t.shape for n, t in b.items()}

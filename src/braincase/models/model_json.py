@@ -1,17 +1,58 @@
-"""What a model folder says of itself, read without loading the model (and so without torch)."""
+"""The metadata of a model folder, ``model.json``, read without loading the model or torch."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
+from braincase.json_values import JsonObject
 
 ABOUT = "model.json"
+FORMAT = 1
 
 
-def read_about(folder: Path) -> dict[str, Any]:
+class PeopleJson(TypedDict):
+    """Who a model was trained on, how many of what, and with which versions."""
+
+    label: str
+    classes: list[str]
+    scans: dict[str, int]
+    people: int
+    subject_hashes: list[str]
+    versions: dict[str, str]
+
+
+class TrainingJson(PeopleJson):
+    """How a model was trained: the object ``training`` of ``model.json``.
+
+    `run` is the hash of `braincase.models.train.run_identity`; `losses` are those of the last
+    epoch; `seconds` counts all sessions of an interrupted run.
+    """
+
+    run: str
+    losses: Mapping[str, float]
+    seconds: float
+    precision: str
+    device: str
+    world_size: int
+
+
+class ModelJson(TypedDict):
+    """The content of ``model.json``."""
+
+    format: int
+    fingerprint: str
+    settings: JsonObject
+    resolution_mm: int
+    recipe: Recipe
+    training: TrainingJson
+
+
+def read_about(folder: Path) -> ModelJson:
     """Read ``model.json`` alone.
 
     Raises
@@ -20,9 +61,9 @@ def read_about(folder: Path) -> dict[str, Any]:
         If it is missing, damaged or of another format.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if about["format"] == 1:
-            return dict(about)
+        about: ModelJson = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if about["format"] == FORMAT:
+            return about
         raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
     except FileNotFoundError as error:
         advice = "Train one with `braincase train`."

@@ -1,4 +1,4 @@
-"""The two autoencoders; both keep a code that is a 5 x 6 x 5 map of MNI space.
+"""The two convolutional autoencoders (CAE); their code is a 5 x 6 x 5 map of MNI space.
 
 ``encode`` takes volumes (b, 1, *grid.shape) in [0, 1] and gives codes (b, 150): one number for each
 32 mm cell, C order. ``decode`` takes the codes and gives volumes.
@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise, product
 from math import log2, prod
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,14 +31,21 @@ CODE_GAIN = 0.05
 MATRIX_CHANNELS = 128
 
 
-class Autoencoder(Protocol):
-    """What every network here can do."""
+class Autoencoder(nn.Module, ABC):
+    """A convolutional autoencoder (CAE): the interface that both networks implement."""
 
+    @abstractmethod
     def encode(self, volumes: Tensor) -> Tensor:
         """Turn volumes (b, 1, *shape) into codes (b, 150)."""
 
+    @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Turn codes (b, 150) into volumes (b, 1, *shape)."""
+
+    def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and reconstructions."""
+        codes = self.encode(volumes)
+        return codes, self.decode(codes)
 
 
 def halvings(grid: Grid) -> int:
@@ -46,13 +53,21 @@ def halvings(grid: Grid) -> int:
     return round(log2(CELL_MM / grid.resolution_mm))
 
 
-class PaperCAE(nn.Module):
-    """The 3D-CAE of Onga 2019, as DESIGN section 1 reads it.
+class PaperCAE(Autoencoder):
+    """The 3D convolutional autoencoder of Onga et al. 2019, as we read the paper.
 
-    Four stages of 27 kernels of 3 x 3 x 3 with ReLU, each ended by 2 x 2 x 2 average pooling;
+    Stated in the paper: kernels of 3 x 3 x 3 with padding 1, ReLU, 2 x 2 x 2 average pooling,
+    linear up-sampling, a code of 150 numbers. Our reading of what it leaves open, after the group's
+    later work (DI-PSS, arXiv 2108.06518): four stages of 27 kernels, each ended by a pooling;
     residual sums in the last two; a last convolution to one channel and no dense layer. The decoder
-    is the mirror image with trilinear up-sampling and a sigmoid at the end. On the 4 mm grid the
-    first plain stage is left out, so the code is the same 5 x 6 x 5.
+    is the mirror image with a sigmoid at the end. On the 4 mm grid the first plain stage is left
+    out, so the code is the same 5 x 6 x 5.
+
+    References
+    ----------
+    Onga, Fujiyama, Arai, Chayama, Iyatomi, Oishi (2019). Efficient feature embedding of 3D brain
+    MRI images for content-based image retrieval with deep metric learning. Long form: arXiv
+    1912.01824.
     """
 
     def __init__(self, grid: Grid, channels: int) -> None:
@@ -82,11 +97,6 @@ class PaperCAE(nn.Module):
         volumes: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
         return volumes
 
-    def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return codes and reconstructions."""
-        codes = self.encode(volumes)
-        return codes, self.decode(codes)
-
 
 class ResidualSum(nn.Module):
     """ReLU(x + convolution(x))."""
@@ -104,7 +114,7 @@ def _relu_conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.ReLU())
 
 
-class BraincaseCAE(nn.Module):
+class BraincaseCAE(Autoencoder):
     """A strided 3D-CAE of differences from the mean brain, with a layer that knows where it is.
 
     A convolution weighs every place of the brain alike, but in MNI space places have names. So the
@@ -153,11 +163,6 @@ class BraincaseCAE(nn.Module):
         if laid.shape[2:] == self.shape:
             return laid
         return F.interpolate(laid, self.shape, mode="trilinear")
-
-    def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return codes and reconstructions."""
-        codes = self.encode(volumes)
-        return codes, self.decode(codes)
 
 
 class CellwiseLinear(nn.Module):
@@ -239,12 +244,12 @@ def _up(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def build_network(settings: ModelSettings, grid: Grid) -> PaperCAE | BraincaseCAE:
+def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
     """Build the untrained network of these settings for this grid, weights drawn from its seed."""
-    kind = PaperCAE if settings.architecture == "paper" else BraincaseCAE
+    architecture = PaperCAE if settings.architecture == "paper" else BraincaseCAE
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = kind(grid, settings.channels)
+        network: Autoencoder = architecture(grid, settings.channels)
     for parameter in network.parameters():
         if parameter.dim() == 5:  # convolution kernels, so that no call reorders them
             parameter.data = _channels_last(parameter.data)

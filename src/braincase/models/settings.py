@@ -1,4 +1,4 @@
-"""What decides a training run: one frozen record, a few named ones, and its TOML file."""
+"""Hyperparameters of a training run: one frozen record, a few presets, and its TOML file."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class ModelSettings:
             "exemplars": ("random", "mean"),
             "reconstruction": ("mse", "rmse"),
         }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise UsageError(name, repr(getattr(self, name)), " or ".join(known))
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(name, repr(getattr(self, name)), " or ".join(allowed))
         for name in ("channels", "draws", "epochs", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(name, f"{getattr(self, name)}", "more than 0")
@@ -96,6 +96,11 @@ PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
 def load_settings(name_or_path: str) -> ModelSettings:
     """Return a preset by name, or read settings from a TOML file.
 
+    Parameters
+    ----------
+    name_or_path
+        A name of `PRESETS` (plain, ddcml, braincase), or the path of a TOML file.
+
     Raises
     ------
     UsageError
@@ -105,8 +110,8 @@ def load_settings(name_or_path: str) -> ModelSettings:
         return PRESETS[name_or_path]
     path = Path(name_or_path)
     if not path.is_file():
-        known = ", ".join(PRESETS)
-        raise UsageError(name_or_path, "no such settings", f"{known}, or a TOML file")
+        presets = ", ".join(PRESETS)
+        raise UsageError(name_or_path, "no such settings", f"{presets}, or a TOML file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -115,13 +120,12 @@ def load_settings(name_or_path: str) -> ModelSettings:
 
 
 def settings_from(content: Mapping[str, Any], where: str | Path) -> ModelSettings:
-    """Build settings from a mapping; unknown keys are errors, and so are wrong types."""
-    known = {field.name: field for field in fields(ModelSettings)}
+    """Build settings from a TOML or JSON table; unknown keys are errors, and so are wrong types."""
+    defaults = {field.name: field.default for field in fields(ModelSettings)}
     for key, value in content.items():
-        if key not in known:
-            raise UsageError(where, f"unknown key {key!r}", f"some of {', '.join(known)}")
-        default = known[key].default
-        wanted = str if key == "name" else type(default)
+        if key not in defaults:
+            raise UsageError(where, f"unknown key {key!r}", f"some of {', '.join(defaults)}")
+        wanted = str if key == "name" else type(defaults[key])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise UsageError(where, f"{key} = {value!r}", f"a value of type {wanted.__name__}")
     if "name" not in content:

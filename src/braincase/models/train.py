@@ -1,4 +1,4 @@
-"""Train an autoencoder on the rows of a cohort.
+"""The training loop: fit an autoencoder to some rows of a cohort.
 
 All randomness of an epoch follows from (seed, epoch, rank) alone, so a run that was killed and goes
 on from its last whole epoch ends with the same weights as one that never stopped. Several GPUs are
@@ -7,30 +7,31 @@ Lightning Fabric's affair: ``torchrun --nproc-per-node 4 -m braincase train ...`
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import psutil
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from braincase.cohort.cohort import Cohort
 from braincase.errors import TrainingError, UsageError
+from braincase.json_values import canonical_json
 from braincase.models.augment import augment
 from braincase.models.embed import to_unit
 from braincase.models.losses import (
+    Losses,
     allowed_exemplars,
     mean_exemplar_distances,
     metric_loss,
@@ -38,29 +39,19 @@ from braincase.models.losses import (
     reconstruction_loss,
 )
 from braincase.models.model import Model
+from braincase.models.model_json import PeopleJson, TrainingJson
 from braincase.models.network import BraincaseCAE, build_network
-from braincase.models.resume import _resume, _save_state
+from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
 from braincase.models.settings import ModelSettings
 from braincase.progress import progress
 
 Rows = NDArray[np.int64]
+#: Number formats of Lightning Fabric in which networks are trained here.
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 #: Gradients longer than this are shortened to it.
 GRADIENT_NORM = 5.0
 #: Volumes stay resident in memory while they take less than this share of what is free.
 RESIDENT_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Means over one epoch: the reconstruction term, the metric loss L, and their sum E."""
-
-    reconstruction: float
-    metric: float
-    total: float
-
-    def line(self) -> str:
-        """Write the losses as the progress bar shows them."""
-        return f"E {self.total:.4f} rec {self.reconstruction:.4f} L {self.metric:.3f}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,7 @@ class TrainingSet:
         return len(self.labels)
 
 
-def best_precision() -> Any:
+def best_precision() -> Precision:
     """Return ``bf16-mixed`` where the hardware multiplies bf16 faster than float32, else float32.
 
     That is on CUDA devices and on CPUs with AMX tiles (docs/benchmarks.md).
@@ -102,7 +93,7 @@ def train_model(
     settings: ModelSettings,
     label: str = "diagnosis",
     checkpoint: Path | None = None,
-    precision: Any = None,
+    precision: Precision | None = None,
 ) -> Model:
     """Train a model on some rows of a cohort.
 
@@ -140,30 +131,30 @@ def train_model(
     )
     wrapped, optimizer = fabric.setup(network, optimizer)
     run = run_identity(cohort, rows, settings, label)
-    first = _resume(checkpoint, run, network, optimizer)
-    started, losses = time.perf_counter(), Losses(math.nan, math.nan, math.nan)
+    before = resume_checkpoint(checkpoint, run, network, optimizer)
+    state = before or TrainingState(0, Losses(math.nan, math.nan, math.nan), 0.0)
+    started = time.perf_counter() - state.seconds
     with progress(f"training {settings.name}", settings.epochs) as advance:
-        advance(first)
-        for epoch in range(first, settings.epochs):
+        advance(state.epochs_done)
+        for epoch in range(state.epochs_done, settings.epochs):
             losses = _train_epoch(fabric, wrapped, optimizer, scans, settings, epoch)
+            state = TrainingState(epoch + 1, losses, time.perf_counter() - started)
             if checkpoint and fabric.is_global_zero:
-                _save_state(checkpoint, run, network, optimizer, epoch + 1)
-            advance(
-                1, f"E {losses.total:.4f} rec {losses.reconstruction:.4f} L {losses.metric:.3f}"
-            )
-    about = {
+                save_checkpoint(checkpoint, run, network, optimizer, state)
+            advance(1, losses.line())
+    training: TrainingJson = {
         "run": run,
-        **_describe(cohort, rows, scans, label),
-        "losses": asdict(losses),
-        "seconds": round(time.perf_counter() - started, 1),
-        "precision": str(precision or best_precision()),
+        **_training_people(cohort, rows, scans, label),
+        "losses": state.losses.to_json(),
+        "seconds": round(state.seconds, 1),
+        "precision": precision or best_precision(),
         "device": str(fabric.device),
         "world_size": fabric.world_size,
     }
-    return Model(network.eval(), settings, cohort.grid, cohort.recipe, about)
+    return Model(network.eval(), settings, cohort.grid, cohort.recipe, training)
 
 
-def _fabric(precision: Any) -> Fabric:
+def _fabric(precision: Precision) -> Fabric:
     """Join the processes that torchrun started; without torchrun use one device."""
     here, machines = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     strategy = "ddp" if here * machines > 1 else "auto"
@@ -176,7 +167,7 @@ def _fabric(precision: Any) -> Fabric:
 
 
 def is_main_process() -> bool:
-    """Tell whether this process is the one, of several that train together, that writes files."""
+    """Return whether this is rank 0: of the processes that train together, the one that writes."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -191,15 +182,15 @@ def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
     names = cohort.column(label)
     for name in classes:
         if not (names == name).any():
-            known = ", ".join(sorted(set(names.dropna().astype(str))))
-            raise UsageError(cohort.folder, f"no scan with {label} {name!r}", f"some of {known}")
+            values = ", ".join(sorted(set(names.dropna().astype(str))))
+            raise UsageError(cohort.folder, f"no scan with {label} {name!r}", f"some of {values}")
     if classes:
         return cohort.rows_with(label, classes)
     return np.flatnonzero(names.notna()).astype(np.int64)
 
 
 def training_set(cohort: Cohort, rows: Rows, label: str, device: torch.device) -> TrainingSet:
-    """Bring labels and, where they fit, the volumes themselves onto the device as 8 bit."""
+    """Load the training scans: labels and, where they fit, 8-bit volumes on the device."""
     names = cohort.column(label).iloc[rows].astype(str).to_numpy()
     classes, labels = np.unique(names, return_inverse=True)
     _, subjects = np.unique(cohort.table["subject"].iloc[rows].astype(str), return_inverse=True)
@@ -240,8 +231,8 @@ def _check_trainable(scans: TrainingSet, settings: ModelSettings, rows: Rows) ->
 
 def _train_epoch(
     fabric: Fabric,
-    network: Any,
-    optimizer: Any,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
     scans: TrainingSet,
     settings: ModelSettings,
     epoch: int,
@@ -274,7 +265,7 @@ def _train_epoch(
 
 
 def _batch_losses(
-    network: Any,
+    network: nn.Module,
     scans: TrainingSet,
     positions: Tensor,
     settings: ModelSettings,
@@ -301,7 +292,7 @@ def _batch_losses(
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Rise linearly over the first tenth of all steps, then fall to zero as a cosine."""
+    """Return the learning rate of a step: linear warm-up over a tenth, then cosine decay to 0."""
     warm = max(1, steps // 10)
     if step < warm:
         return peak * (step + 1) / warm
@@ -325,14 +316,14 @@ def _seed_of(*numbers: int) -> int:
 
 
 def run_identity(cohort: Cohort, rows: Rows, settings: ModelSettings, label: str) -> str:
-    """Hash of all that decides the final weights on one machine."""
+    """Return the hash of all that decides the final weights on one machine."""
     table = cohort.table.iloc[rows]
     hashes = [f"{h}:{c}" for h, c in zip(table["image_hash"], table[label], strict=True)]
-    content = [asdict(settings), cohort.grid.resolution_mm, hashes]
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content = [settings, cohort.grid.resolution_mm, hashes]
+    return sha256(canonical_json(content).encode()).hexdigest()
 
 
-def _describe(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str) -> dict[str, Any]:
+def _training_people(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str) -> PeopleJson:
     """Return who was trained on (hashed), how many of what, and with which versions."""
     people = sorted(set(cohort.table["subject"].iloc[rows].astype(str)))
     counts = torch.bincount(scans.labels.cpu(), minlength=len(scans.classes)).tolist()

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from braincase.evaluate.confound import ConfoundResult, ModelConfounds
 from braincase.evaluate.honest import COLUMNS, HonestResult
-from braincase.evaluate.paper import ONGA_2019, PaperResult, Spread
+from braincase.evaluate.paper import ONGA_2019, FoldSpread, PaperResult
 from braincase.evaluate.results import Estimate, Material, Provenance, Training, title_of
 from braincase.evaluate.scores import MethodScore
 from braincase.evaluate.shared_attributes import Chance
@@ -301,7 +301,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
-def _spread_cell(spread: Spread, digits: int, best: bool) -> Cell:
+def _spread_cell(spread: FoldSpread, digits: int, best: bool) -> Cell:
     several = len(spread.folds) > 1
     text = _number(spread.mean, digits) + (f" ± {spread.sd:.{digits}f}" if several else "")
     return Cell(text, _interval(spread.estimate, digits), best)

@@ -25,8 +25,8 @@ POINT_SPREAD_VOXELS = 0.35
 
 
 @dataclass(frozen=True)
-class Tissue:
-    """T1 intensity, grey matter, white matter and cerebrospinal fluid in [0, 1] on one grid."""
+class TissueMaps:
+    """Tissue probability maps in [0, 1] on one grid: T1 intensity, grey and white matter, fluid."""
 
     t1: Map
     grey: Map
@@ -35,8 +35,8 @@ class Tissue:
 
 
 @dataclass(frozen=True)
-class Regions:
-    """Where volume is measured and changed: weights in [0, 1] on `FIELD_GRID`."""
+class VolumeRegions:
+    """Regions whose volume is measured and changed: weights in [0, 1] on `FIELD_GRID`."""
 
     hippocampus: Map
     ventricles: Map
@@ -70,7 +70,7 @@ def onto_grid(data: Map, affine: Affine, resolution_mm: float, grid: Grid) -> Ma
 
 
 @cache
-def load_tissue(resolution_mm: float, grid: Grid) -> Tissue:
+def load_tissue(resolution_mm: float, grid: Grid) -> TissueMaps:
     """Return the template's tissue at `resolution_mm` over the field of view of `grid`."""
     images = (
         load_mni152_template(resolution=1),
@@ -84,7 +84,7 @@ def load_tissue(resolution_mm: float, grid: Grid) -> Tissue:
         for i in images
     )
     csf = np.clip((t1 > 0.05) - grey - white, 0, 1).astype(np.float32)
-    return Tissue(t1, grey, white, csf)
+    return TissueMaps(t1, grey, white, csf)
 
 
 def _soft_ball(centre_mm: tuple[float, float, float], radii_mm: tuple[float, float, float]) -> Map:
@@ -100,14 +100,14 @@ def _both_sides(centre_mm: tuple[float, float, float], radii_mm: tuple[float, fl
 
 
 @cache
-def load_regions() -> Regions:
+def load_volume_regions() -> VolumeRegions:
     """Return the two regions whose volume is the cohort's truth."""
     tissue = load_tissue(FIELD_GRID.resolution_mm, FIELD_GRID)
     x, _, z = FIELD_GRID.points_mm()
     hippocampus = _both_sides((27, -22, -14), (7, 12, 6)) * tissue.grey
     inside = (np.abs(x) < 32) & (z > -10) & (z < 35)
     ventricles = _both_sides((12, -10, 18), (14, 35, 14)) * tissue.csf * inside
-    return Regions(
+    return VolumeRegions(
         (hippocampus / hippocampus.max()).astype(np.float32), ventricles.astype(np.float32)
     )
 
@@ -116,11 +116,11 @@ def load_regions() -> Regions:
 def load_velocities() -> Velocities:
     """Return the velocity of one unit of disease severity, one decade, and one normal deviation.
 
-    The weights are log volume changes at full severity, chosen so that the published effect sizes
-    are met (docs/simulation.md shows asked and measured).
+    The weights are log volume changes at full severity, chosen so that the effect sizes of
+    `braincase.simulate.calibration` are met (docs/simulation.md shows asked and measured).
     """
     tissue = load_tissue(FIELD_GRID.resolution_mm, FIELD_GRID)
-    hippocampus, ventricles = load_regions().hippocampus, load_regions().ventricles
+    hippocampus, ventricles = load_volume_regions().hippocampus, load_volume_regions().ventricles
     entorhinal = _both_sides((24, -10, -28), (8, 10, 8)) * tissue.grey
     temporal = _both_sides((50, -25, -15), (15, 30, 15)) * tissue.grey
     parietal = _both_sides((40, -55, 42), (18, 18, 18)) * tissue.grey

@@ -1,14 +1,14 @@
-"""Write a simulated cohort to disk, in parallel, and go on where an earlier run stopped."""
+"""Simulate a cohort to disk, in parallel and resumable."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from braincase.cohort.cohort import Cohort, PreparedScan, finish_cohort, has_case, write_case
 from braincase.cohort.derivatives import (
+    Recipe,
     claim_folder,
     image_of,
     list_files,
@@ -22,7 +22,7 @@ from braincase.json_values import canonical_json
 from braincase.labels import Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import simulate_visit
-from braincase.simulate.people import SIZES, Visit, draw_visits
+from braincase.simulate.people import SIZES, SimulatedVisit, draw_visits
 from braincase.sources.census import take_census
 from braincase.sources.scan import Scan
 
@@ -77,7 +77,7 @@ def simulate_cohort(
     return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers)
 
 
-def recipe_of(size: str, seed: int, confounding: float) -> dict[str, Any]:
+def recipe_of(size: str, seed: int, confounding: float) -> Recipe:
     """Return all that decides the images of a simulated cohort."""
     return {
         "Name": "braincase simulate",
@@ -91,8 +91,8 @@ def recipe_of(size: str, seed: int, confounding: float) -> dict[str, Any]:
 def write_visits(
     folder: Path,
     grid: Grid,
-    visits: Sequence[Visit],
-    recipe: Mapping[str, Any],
+    visits: Sequence[SimulatedVisit],
+    recipe: Recipe,
     workers: int = 0,
 ) -> Cohort:
     """Simulate and write those visits that are not there yet, then finish the cohort."""
@@ -109,16 +109,18 @@ def write_visits(
     return cohort
 
 
-def _refuse_other_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
+def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
     """Look at one scan that is there already, before anything is mixed with it."""
-    for path, _, _ in list_files(folder)[:1] if folder.is_dir() else []:
+    if not folder.is_dir():
+        return
+    for path, _, _ in list_files(folder)[:1]:
         found = read_sidecar(sidecar_path(folder / image_of(path))).recipe
         if found != canonical_json(recipe):
             advice = "Use a new folder, or the same size, seed and confounding."
             raise CohortError(folder, f"scans of another recipe ({found})", advice=advice)
 
 
-def _bare_scan(folder: Path, visit: Visit) -> Scan:
+def _bare_scan(folder: Path, visit: SimulatedVisit) -> Scan:
     person = visit.person
     labels: dict[str, Value] = {
         "diagnosis": person.diagnosis,
@@ -129,7 +131,7 @@ def _bare_scan(folder: Path, visit: Visit) -> Scan:
     return Scan(folder, person.subject, visit.session, labels)
 
 
-def _write_visit(folder: Path, grid: Grid, recipe: Mapping[str, Any], visit: Visit) -> None:
+def _write_visit(folder: Path, grid: Grid, recipe: Recipe, visit: SimulatedVisit) -> None:
     simulated = simulate_visit(visit, grid)
     scan = _bare_scan(folder, visit)
     truth = {

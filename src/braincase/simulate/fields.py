@@ -1,4 +1,4 @@
-"""Smooth deformations with known local volume change.
+"""Diffeomorphic deformations with a prescribed local volume change (Jacobian determinant).
 
 All fields live on the 4 mm grid (`FIELD_GRID`): nothing in them is finer than 6 mm. Displacements
 and velocities are in mm, shape (3, 40, 48, 40), components R, A, S.
@@ -53,14 +53,23 @@ def random_field(
 def velocity_of_log_volume_change(log_change: NDArray[np.floating]) -> Field:
     """Return the velocity whose divergence is the prescribed log volume change.
 
-    The velocity is the gradient of phi with Laplace(phi) = a, solved by one FFT: the classical way
-    to simulate atrophy with known truth (Karacali & Davatzikos 2006; Khanal et al. 2017). The mean
-    of `log_change` is taken off, since the field of view keeps its volume.
+    The velocity is the gradient of phi with Laplace(phi) = a (Poisson's equation), solved by one
+    FFT. Prescribing the volume change is the classical way to simulate atrophy whose truth is
+    certain (Karacali & Davatzikos 2006; Khanal et al. 2017). The mean of `log_change` is taken off,
+    since the field of view stays as large as it is.
 
     Parameters
     ----------
     log_change
         a(x), log of the local volume factor, shape FIELD_GRID.shape.
+
+    References
+    ----------
+    Karacali, Davatzikos (2006). Simulation of tissue atrophy using a topology preserving
+    transformation model. IEEE Transactions on Medical Imaging 25, 649-652.
+
+    Khanal, Ayache, Pennec (2017). Simulating longitudinal brain MRIs with known volume changes and
+    realistic variations in image intensity. Frontiers in Neuroscience 11, 132.
     """
     k, k2 = _wave_numbers()
     spectrum = fft.rfftn(log_change)
@@ -71,7 +80,7 @@ def velocity_of_log_volume_change(log_change: NDArray[np.floating]) -> Field:
 
 
 def pull(maps: NDArray[np.floating], displacement: Field) -> NDArray[np.float32]:
-    """Sample maps (n, *FIELD_GRID.shape) at x + displacement(x), linearly, edges held."""
+    """Warp maps (n, *FIELD_GRID.shape) to x + displacement(x), linearly, edge values outside."""
     index = _voxel_index() + displacement / FIELD_GRID.resolution_mm
     sampled = [map_coordinates(m, index, order=1, mode="nearest", prefilter=False) for m in maps]
     return np.stack(sampled).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A raw head scan with known truth: the true brain mask and the true affine to MNI space.
+"""A simulated raw head scan with ground truth: the brain mask and the affine to MNI space.
 
 Preprocessing cannot be judged on real heads alone, since nobody knows their true transform. Here a
 whole head (`braincase.simulate.head_anatomy`) is laid into a scanner in any pose and imaged with
@@ -21,7 +21,7 @@ from braincase.images.geometry import Affine, Shape3, apply_affine
 from braincase.simulate.head_anatomy import (
     CONTRASTS,
     Array,
-    Person,
+    HeadAnatomy,
     invent_person,
     paint,
     template_points,
@@ -156,8 +156,8 @@ def simulate_head(seed: int, pose: Pose = Pose(), scanning: Scanning = Scanning(
         How the head lies and how it is imaged.
     """
     person = invent_person(np.random.default_rng([seed, 0]))
-    known = scanning.contrast
-    contrast = CONTRASTS[known] if isinstance(known, str) else known
+    named = scanning.contrast
+    contrast = CONTRASTS[named] if isinstance(named, str) else named
     shape, affine = _grid(scanning)
     mni_from_native: Affine = np.asarray(np.linalg.inv(pose.native_from_mni()), np.float64)
     image, brain = np.zeros((2, *shape), np.float32)
@@ -201,7 +201,7 @@ def _within_voxel(zooms_mm: Triple, mni_from_native: Affine) -> list[Array]:
 
 
 def _paint(
-    person: Person, points: Array, contrast: Mapping[str, float], scanning: Scanning
+    person: HeadAnatomy, points: Array, contrast: Mapping[str, float], scanning: Scanning
 ) -> tuple[Array, Array]:
     """Paint the signal and the share of brain at MNI points of shape (3, ...)."""
     zooms = scanning.zooms_mm
@@ -215,7 +215,9 @@ def _paint(
     return image, brain
 
 
-def _fit_affine(person: Person, brain: Array, affine: Affine, mni_from_native: Affine) -> Affine:
+def _fit_affine(
+    person: HeadAnatomy, brain: Array, affine: Affine, mni_from_native: Affine
+) -> Affine:
     """Return the affine from scanner mm to template mm that fits best over the brain."""
     inside = np.argwhere(brain > 0.5)[::50]
     if len(inside) < 100:

@@ -1,4 +1,4 @@
-"""A whole human head as a function of position in MNI space, drawn layer over layer.
+"""A digital phantom of a whole human head, drawn layer over layer in MNI space.
 
 The brain is the ICBM152 2009a symmetric template that nilearn carries (Fonov et al. 2011). All that
 surrounds it is invented but plausible: cerebrospinal fluid, skull with marrow, scalp, face, eyes,
@@ -53,8 +53,8 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Person:
-    """One invented person: where the anatomy lies and how thick its layers are.
+class HeadAnatomy:
+    """The anatomy of one invented head: where the anatomy lies and how thick its layers are.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ def load_template() -> Template:
     )
 
 
-def invent_person(rng: np.random.Generator) -> Person:
+def invent_person(rng: np.random.Generator) -> HeadAnatomy:
     """Draw one person's anatomy; the same generator state gives the same person."""
     warp = [2.6 * _field(rng, 24) + 0.8 * _field(rng, 10) + 0.3 * _field(rng, 6) for _ in range(3)]
     fluid, skull, scalp = rng.uniform([1.5, 4.5, 4.0], [4.0, 8.0, 9.0])
-    return Person(
+    return HeadAnatomy(
         displacement=np.stack(warp),
         fluid=np.maximum(fluid + 0.8 * _field(rng, 20), 0.4),
         skull=np.maximum(skull + 1.0 * _field(rng, 25), 2.5),
@@ -115,7 +115,7 @@ def _field(rng: np.random.Generator, sigma_mm: float) -> Array:
     return np.asarray((smooth - smooth.mean()) / smooth.std(), np.float32)
 
 
-def template_points(person: Person, points_mm: Array) -> Array:
+def template_points(person: HeadAnatomy, points_mm: Array) -> Array:
     """Return where in the template a person's points lie; both of shape (3, ...), MNI mm."""
     steps = _field_steps(points_mm)
     return np.stack([p + _look_up(d, steps) for p, d in zip(points_mm, person.displacement,
@@ -129,7 +129,7 @@ def brain_share(points_mm: Array) -> Array:
 
 
 def paint(
-    person: Person, points_mm: Array, contrast: Mapping[str, float], edge_mm: float = 1.0
+    person: HeadAnatomy, points_mm: Array, contrast: Mapping[str, float], edge_mm: float = 1.0
 ) -> tuple[Array, Array]:
     """Return signal and brain share at template points of shape (3, ...).
 
@@ -157,7 +157,7 @@ def paint(
 
 
 def _paint_body(
-    person: Person,
+    person: HeadAnatomy,
     points_mm: Array,
     contrast: Mapping[str, float],
     edge_mm: float,
@@ -213,7 +213,7 @@ def _distance(points_mm: Array) -> Array:
     return np.asarray(_look_up(template.distance, boxed) + beyond, np.float32)
 
 
-def _body(person: Person, points_mm: Array, distance: Array) -> Array:
+def _body(person: HeadAnatomy, points_mm: Array, distance: Array) -> Array:
     """Return the signed distance to the skin: the union of cranium, face and neck, mm."""
     x, y, z = points_mm
     calvaria = distance - _look_up(person.fluid + person.skull + person.scalp,
@@ -284,5 +284,5 @@ def _column(values: NDArray[np.float64], like: Array) -> Array:
 def _look_up(field: Array, steps: Array, outside: float | None = None) -> Array:
     """Interpolate linearly at array positions of shape (3, ...)."""
     mode, value = ("nearest", 0.0) if outside is None else ("constant", outside)
-    found = ndimage.map_coordinates(field, steps, order=1, mode=mode, cval=value, prefilter=False)
-    return np.asarray(found, np.float32)
+    values = ndimage.map_coordinates(field, steps, order=1, mode=mode, cval=value, prefilter=False)
+    return np.asarray(values, np.float32)

@@ -1,4 +1,4 @@
-"""From a simulated visit to the image a scanner would make of it."""
+"""Image formation: from a simulated visit to what a scanner would show of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from braincase.images.geometry import Grid
-from braincase.simulate.anatomy import load_regions, load_tissue, load_velocities
+from braincase.simulate.anatomy import load_tissue, load_velocities, load_volume_regions
 from braincase.simulate.fields import FIELD_GRID, Field, exponentiate, pull, random_field
-from braincase.simulate.people import Visit
+from braincase.simulate.people import SimulatedVisit
 
 #: People differ by fields of these smoothnesses and spreads (mm).
 PERSON_FIELDS_MM = ((24.0, 2.6), (10.0, 0.5), (6.0, 0.2))
@@ -52,10 +52,10 @@ class Simulated:
     ventricles_mm3: float
 
 
-def simulate_visit(visit: Visit, grid: Grid) -> Simulated:
+def simulate_visit(visit: SimulatedVisit, grid: Grid) -> Simulated:
     """Deform the template to the visit's anatomy and image it on the visit's scanner."""
     backward = exponentiate(-_velocity(visit))
-    regions = load_regions()
+    regions = load_volume_regions()
     # The integral of a region pulled through the inverse map is its Jacobian-integrated volume.
     warped = pull(np.stack([regions.hippocampus, regions.ventricles]), backward)
     hippocampus, ventricles = warped.sum(axis=(1, 2, 3)) * FIELD_GRID.resolution_mm**3
@@ -64,7 +64,7 @@ def simulate_visit(visit: Visit, grid: Grid) -> Simulated:
     return Simulated(volume, float(hippocampus), float(ventricles))
 
 
-def _velocity(visit: Visit) -> Field:
+def _velocity(visit: SimulatedVisit) -> Field:
     """The person's own field plus prescribed changes by disease, age and normal spread (mm)."""
     rng = np.random.default_rng((*visit.person.seed, 1))  # the same at every visit
     velocity = np.zeros((3, *FIELD_GRID.shape), np.float32)

@@ -1,4 +1,4 @@
-"""Who is in the simulated cohort: people, visits, scanners and their truth before any image.
+"""The simulated population: people, visits, scanners and their truth before any image.
 
 Numbers follow ADNI2's: people of about 74 years, 3 to 4.5 scans a person, three field sites with a
 scanner each. Severity is 0 in health and about 1 in dementia; it and age grow between visits.
@@ -75,7 +75,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Person:
+class SimulatedPerson:
     """What stays the same over a person's visits."""
 
     subject: str
@@ -88,10 +88,10 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Visit:
+class SimulatedVisit:
     """One simulated scan: a person at an age, with a severity."""
 
-    person: Person
+    person: SimulatedPerson
     number: int
     age: float
     severity: float
@@ -102,7 +102,7 @@ class Visit:
         return f"M{12 * self.number:02d}"
 
 
-def draw_visits(size: Size, seed: int, confounding: float = 0.0) -> list[Visit]:
+def draw_visits(size: Size, seed: int, confounding: float = 0.0) -> list[SimulatedVisit]:
     """Draw everybody in the cohort and all their visits, a year apart.
 
     Parameters
@@ -122,7 +122,7 @@ def draw_visits(size: Size, seed: int, confounding: float = 0.0) -> list[Visit]:
     if not 0 <= confounding <= 1:
         raise UsageError("confounding", f"{confounding}", "a number from 0 to 1")
     people = [d for d, (n, _) in size.counts.items() for _ in range(n)]
-    visits: list[Visit] = []
+    visits: list[SimulatedVisit] = []
     for number, diagnosis in enumerate(people):
         first = people.index(diagnosis)
         n_visits = _share(*size.counts[diagnosis], number - first)
@@ -137,10 +137,10 @@ def _share(people: int, scans: int, position: int) -> int:
 
 def _draw_person(
     number: int, diagnosis: str, n_visits: int, seed: int, confounding: float
-) -> Sequence[Visit]:
+) -> Sequence[SimulatedVisit]:
     rng = np.random.default_rng((seed, number))
     group = GROUPS[diagnosis]
-    person = Person(
+    person = SimulatedPerson(
         subject=f"{number:04d}",
         diagnosis=diagnosis,
         sex=str(rng.choice(["F", "M"])),
@@ -152,7 +152,9 @@ def _draw_person(
     age = float(np.clip(rng.normal(group.age_mean, group.age_spread), 55, 95))
     severity = max(0.0, float(rng.normal(group.severity_mean, group.severity_spread)))
     return [
-        Visit(person, year, round(age + year, 1), severity + group.severity_per_year * year)
+        SimulatedVisit(
+            person, year, round(age + year, 1), severity + group.severity_per_year * year
+        )
         for year in range(n_visits)
     ]
 

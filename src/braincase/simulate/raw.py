@@ -65,10 +65,10 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
     write_text(folder / "participants.tsv", "\n".join(["participant_id\tway", *rows, ""]))
     name = {"Name": "Simulated raw heads", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
     write_json(folder / "dataset_description.json", name)
-    done = run_all(partial(_write_head, folder, seed), list(enumerate(ways)), "simulating", workers)
-    for one in done:
-        if one.error:
-            raise one.error
+    write = partial(_write_head, folder, seed)
+    for head in run_all(write, list(enumerate(ways)), "simulating", workers):
+        if head.error:
+            raise head.error
     return sorted(folder.glob("sub-*/anat/*.nii.gz"))
 
 

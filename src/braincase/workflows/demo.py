@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
 from braincase.evaluate import Study, open_study
 from braincase.gallery import SearchResult, open_gallery
-from braincase.models.embed import embedder
-from braincase.models.model import load_model
+from braincase.models.embed import encoder_of
+from braincase.models.model import Model, load_model
 from braincase.models.settings import PRESETS
 from braincase.report.evaluation import Picture, first_line, write_report
 from braincase.report.search_page import draw
 from braincase.search.options import SearchOptions
-from braincase.search.pipeline import FinishedSearch, search_by_volume
-from braincase.search.query_scan import read_query
+from braincase.search.pipeline import search_by_volume
+from braincase.search.query_scan import QueryScan, read_query
 from braincase.simulate.cohort import simulate_cohort
 from braincase.sources.scan import Scan
 from braincase.workflows.experiment import model_fitter, run_protocols
@@ -35,7 +36,7 @@ def run_demo(
     size: str = "small",
     settings: Sequence[str] = tuple(PRESETS),
 ) -> None:
-    """Carry out the demo in `folder`; what an earlier, interrupted run finished is kept.
+    """Carry out the demo in `folder`; what an interrupted run finished is not done again.
 
     Parameters
     ----------
@@ -61,30 +62,35 @@ def run_demo(
     results = run_protocols(study, fit, models, ["paper", "honest"], None)
     _say("3/4 indexing the training people; searching with one the model has never seen")
     model_folder = folder / "models" / f"{models[-1]}-fold0"
-    asked = _search_unseen(folder, model_folder, study)
+    model = load_model(model_folder)
+    _index_training_people(folder / "gallery", model, study)
     picture = folder / "search.png"
-    draw(asked, picture, folder / "search.html")
+    with closing(open_gallery(folder / "gallery", model.fingerprint)) as gallery:
+        search = search_by_volume(gallery, model, _unseen_scan(study), SearchOptions(HITS))
+        draw(search, picture, folder / "search.html")
     _say("4/4 writing the report")
     caption = "An unseen simulated person and the most similar cases of the gallery."
     page = write_report(folder / "report", results, pictures=[Picture("Search", caption, picture)])
     minutes = (time.perf_counter() - started) / 60
-    print("\n".join(_summary(folder, page, first_line(results), asked, model_folder, minutes)))
+    print(
+        "\n".join(_summary(folder, page, first_line(results), search.result, model_folder, minutes))
+    )
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _search_unseen(folder: Path, model_folder: Path, study: Study) -> FinishedSearch:
-    """Index the first fold's training people with its model; ask with a held-out person."""
-    model = load_model(model_folder)
-    cohort, fold = study.cohort, study.folds[0]
-    rows = np.sort(np.concatenate([fold.train, _rows_never_trained(study)]))
-    gallery = folder / "gallery"
-    index_cohort(gallery, cohort, embedder(model), model.fingerprint, rows=rows)
-    image = _typical_query(cohort, fold.test)
-    scan = read_query(image, cohort.grid, cohort.recipe)
-    return search_by_volume(open_gallery(gallery), model, scan, SearchOptions(HITS))
+def _index_training_people(gallery: Path, model: Model, study: Study) -> None:
+    """Index the first fold's training people, and the groups that no model was trained on."""
+    rows = np.sort(np.concatenate([study.folds[0].train, _rows_never_trained(study)]))
+    index_cohort(gallery, study.cohort, encoder_of(model), rows=rows)
+
+
+def _unseen_scan(study: Study) -> QueryScan:
+    """Return a typical scan of a person whom the first fold's model has never seen."""
+    image = _typical_query(study.cohort, study.folds[0].test)
+    return read_query(image, study.cohort.grid, study.cohort.recipe)
 
 
 def _rows_never_trained(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -103,16 +109,15 @@ def _typical_query(cohort: Cohort, test: np.ndarray[tuple[int], np.dtype[np.intp
 
 
 def _summary(
-    folder: Path, page: Path, first: str, asked: FinishedSearch, model_folder: Path, minutes: float
+    folder: Path, page: Path, first: str, result: SearchResult, model_folder: Path, minutes: float
 ) -> Sequence[str]:
-    result = asked.result
     query = f"{result.query_id} ({result.query_labels.get('diagnosis')})"
-    found = ", ".join(f"{n} {name}" for name, n in count_labels(result, "diagnosis").items())
+    counts = ", ".join(f"{n} {name}" for name, n in _count_labels(result, "diagnosis").items())
     return [
         "",
         f"Done in {minutes:.1f} minutes. All people are simulated; this is no diagnosis.",
         f"  {first}",
-        f"  The {HITS} cases most similar to the unseen {query}: {found}.",
+        f"  The {HITS} cases most similar to the unseen {query}: {counts}.",
         f"  report:   {page}",
         f"  search:   {folder / 'search.html'}  and  {folder / 'search.png'}",
         "Search yourself:",
@@ -123,7 +128,7 @@ def _summary(
     ]
 
 
-def count_labels(result: SearchResult, label: str) -> dict[str, int]:
-    """Return what the hits' label says, counted: {"CN": 2, "AD": 8}."""
+def _count_labels(result: SearchResult, label: str) -> dict[str, int]:
+    """Count the hits' values of a label: {"CN": 2, "AD": 8}."""
     values = [str(hit.labels.get(label)) for hit in result.hits]
     return {value: values.count(value) for value in sorted(set(values))}

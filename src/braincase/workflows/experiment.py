@@ -1,30 +1,105 @@
-"""Evaluation meets learning: the function that trains what `braincase.evaluate` asks for."""
+"""Cross-validation experiments: train models on folds, run protocols, write the report.
+
+Evaluation meets learning here: `model_fitter` trains what `braincase.evaluate` asks for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from braincase.cohort.cohort import Cohort
 from braincase.errors import ModelError, ParameterError
-from braincase.evaluate import Fit, Fitted, Study, remember, run_confound, run_honest, run_paper
+from braincase.evaluate import (
+    Fit,
+    Fitted,
+    Study,
+    open_study,
+    remember,
+    run_confound,
+    run_honest,
+    run_paper,
+)
 from braincase.evaluate.results import Rows
+from braincase.files import refuse_overwrite
+from braincase.json_values import to_json_object
 from braincase.models.card import write_card
 from braincase.models.embed import embedder, reconstruct
 from braincase.models.model import Model, load_model, save_model
 from braincase.models.model_json import ABOUT
-from braincase.models.settings import ModelSettings, load_settings
+from braincase.models.settings import PRESETS, ModelSettings, load_settings
 from braincase.models.train import run_identity, train_model
-from braincase.report.evaluation import Result
+from braincase.report.evaluation import Result, write_report
 
 PROTOCOLS = ("paper", "honest", "confound")
 
 
+def evaluate_and_report(
+    cohort: Cohort,
+    folder: Path,
+    protocols: Sequence[str] = ("paper",),
+    models: Sequence[str | ModelSettings] = tuple(PRESETS),
+    label: str = "diagnosis",
+    classes: Sequence[str] = (),
+    n_folds: int = 5,
+    run_folds: int = 0,
+    unseen: Cohort | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> tuple[list[Result], Path]:
+    """Evaluate models by group k-fold cross-validation and write a report.
+
+    An interrupted evaluation goes on where it was: models that are trained already are loaded.
+
+    Parameters
+    ----------
+    cohort
+        Prepared scans, as `braincase.open_cohort` gives them.
+    folder
+        Where the report and, in ``models/``, the models go.
+    protocols
+        Some of paper, honest and confound, or ``("all",)``.
+    models
+        What to compare: names of presets, TOML files, or settings; plain first.
+    label
+        Column that holds the classes.
+    classes
+        Its values to tell apart; empty means CN and AD where both exist, else all of them.
+    n_folds, run_folds
+        Number of folds the people are dealt into, and how many are held out in turn (0: all).
+    unseen
+        A second cohort whose people also search (honest).
+    seed
+        Decides folds, clustering, resampling, and is added to that of the settings.
+    force
+        Write over a report that is there.
+
+    Returns
+    -------
+    results, page
+        One result a protocol, and the path of ``report.html``.
+
+    Raises
+    ------
+    UsageError
+        If there is a report already, or no such protocol, settings, column or class.
+    CohortError
+        If there is one class only, or `unseen` does not fit.
+    LeakError
+        If a person stands on both sides of a fold.
+    """
+    refuse_overwrite(folder / "report.html", force)
+    study = open_study(cohort, label, classes, n_folds, run_folds, seed)
+    fit, names = model_fitter(models, label, folder / "models", seed)
+    results = run_protocols(study, fit, names, protocols, unseen)
+    return results, write_report(folder, results)
+
+
 def model_fitter(
-    settings: Sequence[str], label: str, folder: Path, seed: int = 0
+    settings: Sequence[str | ModelSettings], label: str, folder: Path, seed: int = 0
 ) -> tuple[Fit, list[str]]:
     """Return the function that trains a model on the rows of a fold, and the models' names.
 
@@ -34,20 +109,26 @@ def model_fitter(
     Parameters
     ----------
     settings
-        Names of presets or TOML files.
+        Names of presets, TOML files, or the settings themselves.
     label
         Column that holds the classes.
     folder
         Where the models go.
     seed
         Added to that of the settings.
+
+    Raises
+    ------
+    UsageError
+        If there are no such settings, or two of one name.
     """
-    known = {s.name: s for s in map(load_settings, settings)}
-    if len(known) != len(settings):
+    loaded = [load_settings(s) if isinstance(s, str) else s for s in settings]
+    by_name = {chosen.name: chosen for chosen in loaded}
+    if len(by_name) != len(settings):
         raise ParameterError("models", "two settings of the same name", "different names")
 
     def fit(cohort: Cohort, rows: Rows, name: str, fold: int) -> Fitted:
-        chosen = replace(known[name], seed=known[name].seed + seed)
+        chosen = replace(by_name[name], seed=by_name[name].seed + seed)
         place = folder / f"{name}-fold{fold}"
         model = _trained_before(place, cohort, rows, chosen, label)
         if model is None:
@@ -55,7 +136,7 @@ def model_fitter(
             save_model(place, model, write_card(model), force=True)
         return as_fitted(model)
 
-    return remember(fit), list(known)
+    return remember(fit), list(by_name)
 
 
 def _trained_before(
@@ -72,12 +153,12 @@ def _trained_before(
 
 
 def as_fitted(model: Model) -> Fitted:
-    """Return a trained model as evaluation knows it."""
+    """Return a trained model as evaluation sees it."""
     return Fitted(
         name=model.settings.name,
         embed=embedder(model),
         reconstruct=lambda volumes: reconstruct(model, volumes),
-        settings=asdict(model.settings),
+        settings=to_json_object(model.settings),
         seconds=float(model.training["seconds"]),
         fingerprint=model.fingerprint,
     )

@@ -1,31 +1,27 @@
-"""A prepared cohort into a gallery: resumable, idempotent, one bad scan never stops it."""
+"""Index a prepared cohort into a gallery: resumable, idempotent, one bad scan never stops it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.cohort.cohort import Cohort
+from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.errors import FingerprintError
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
 from braincase.images.planes import thumbnail_of
-from braincase.models.encoder import Embed
+from braincase.labels import Value
+from braincase.models.encoder import Embed, Encoder
 from braincase.progress import progress
-
-if TYPE_CHECKING:
-    from braincase.cohort.cohort import Cohort
-
 
 #: Scans embedded and committed together.
 BATCH = 32
-#: Columns of a cohort's table that are no labels.
-IDENTITY = ("scan_id", "subject", "session", "image", "image_hash")
 
 
 @dataclass(frozen=True)
@@ -41,19 +37,18 @@ class Indexed:
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
-        told = [
+        lines = [
             f"{self.added} added, {self.updated} updated, {self.unchanged} unchanged,"
             f" {len(self.failed)} failed; the gallery is at version {self.version}"
         ]
-        told += [f"same image: {one} and {other}" for one, other in self.duplicates]
-        return told + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
+        lines += [f"same image: {first} and {second}" for first, second in self.duplicates]
+        return lines + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
 
 
 def index_cohort(
     url: str | Path,
     cohort: Cohort,
-    embed: Embed,
-    fingerprint: str,
+    encoder: Encoder,
     batch: int = BATCH,
     rows: NDArray[np.int64] | None = None,
 ) -> Indexed:
@@ -69,10 +64,8 @@ def index_cohort(
         The gallery.
     cohort
         As `braincase.cohort.cohort.open_cohort` gives it.
-    embed
-        The model's `braincase.models.embed.embedder`.
-    fingerprint
-        The model's.
+    encoder
+        The model's, as `braincase.models.embed.encoder_of` gives it.
     batch
         Scans embedded at a time.
     rows
@@ -83,53 +76,51 @@ def index_cohort(
     FingerprintError
         If the gallery holds another model's codes, or codes of another resolution.
     """
-    with contextlib.closing(_gallery_for(url, cohort, embed, fingerprint)) as gallery:
+    with contextlib.closing(_gallery_for(url, cohort, encoder)) as gallery:
         total = Indexed(gallery.info().version)
         chosen = np.arange(len(cohort.table)) if rows is None else rows
         with progress("indexing", len(chosen)) as advance:
             for start in range(0, len(chosen), batch):
                 part = chosen[start : start + batch]
-                total = _add(total, *_index_rows(gallery, cohort, embed, fingerprint, part))
+                total = _add(total, *_index_rows(gallery, cohort, encoder, part))
                 advance(len(part))
         return total
 
 
-def _gallery_for(url: str | Path, cohort: Cohort, embed: Embed, fingerprint: str) -> Gallery:
+def _gallery_for(url: str | Path, cohort: Cohort, encoder: Encoder) -> Gallery:
+    fingerprint, resolution_mm = encoder.fingerprint, cohort.grid.resolution_mm
     if not exists(url):
-        sample = embed(np.zeros((1, *cohort.grid.shape), np.uint8))
-        return create_gallery(url, fingerprint, cohort.grid.resolution_mm, sample.shape[1])
+        sample = encoder.embed(np.zeros((1, *cohort.grid.shape), np.uint8))
+        return create_gallery(url, fingerprint, resolution_mm, sample.shape[1])
     gallery = open_gallery(url, fingerprint)
     resolution = gallery.info().resolution_mm
-    if resolution != cohort.grid.resolution_mm:
-        raise FingerprintError(
-            cohort.folder, f"scans at {cohort.grid.resolution_mm} mm", f"{resolution} mm"
-        )
+    if resolution != resolution_mm:
+        raise FingerprintError(cohort.folder, f"scans at {resolution_mm} mm", f"{resolution} mm")
     return gallery
 
 
 def _index_rows(
-    gallery: Gallery, cohort: Cohort, embed: Embed, fingerprint: str, rows: NDArray[np.int64]
+    gallery: Gallery, cohort: Cohort, encoder: Encoder, rows: NDArray[np.int64]
 ) -> tuple[Change, list[tuple[str, str]]]:
-    records = [_record(cohort, row) for row in rows]
-    there = gallery.find([record["scan_id"] for record in records])
-    same_image = [
-        record["scan_id"] in there
-        and record["image_hash"] is not None
-        and there[record["scan_id"]].image_hash == record["image_hash"]
-        for record in records
+    scans = [_scan_of(cohort, row) for row in rows]
+    stored = gallery.find([scan.scan_id for scan in scans])
+    fresh = [
+        row
+        for row, scan in zip(rows, scans, strict=True)
+        if scan.scan_id not in stored
+        or scan.image_hash is None
+        or stored[scan.scan_id].image_hash != scan.image_hash
     ]
-    fresh = [row for row, known in zip(rows, same_image, strict=True) if not known]
-    codes, pictures = _embedded(cohort, embed, fresh)
+    codes, pictures = _embedded(cohort, encoder.embed, fresh)
     cases, failed = [], []
-    for row, record in zip(rows, records, strict=True):
-        scan_id = record["scan_id"]
-        code = codes[row] if row in codes else there[scan_id].code
+    for row, scan in zip(rows, scans, strict=True):
+        code = codes[row] if row in codes else stored[scan.scan_id].code
         if not np.isfinite(code).all():
-            failed.append((scan_id, "the model gave numbers that are not finite"))
+            failed.append((scan.scan_id, "the model gave numbers that are not finite"))
             continue
-        picture = pictures[row] if row in pictures else gallery.thumbnail(scan_id)
-        cases.append(NewCase(code=code, cohort=cohort.folder, thumbnail=picture, **record))
-    return gallery.update(cases, fingerprint), failed
+        picture = pictures[row] if row in pictures else gallery.thumbnail(scan.scan_id)
+        cases.append(replace(scan, code=code, thumbnail=picture))
+    return gallery.update(cases, encoder.fingerprint), failed
 
 
 def _embedded(
@@ -144,17 +135,30 @@ def _embedded(
     }
 
 
-def _record(cohort: Cohort, row: int) -> dict[str, Any]:
-    values = {str(k): v for k, v in cohort.table.iloc[int(row)].to_dict().items()}
-    known = {name: value for name, value in values.items() if not _missing(value)}
-    identity = {name: known.get(name) for name in IDENTITY}
-    identity["labels"] = {
-        name: known.get(name) for name in values if name not in IDENTITY and name in known
+def _scan_of(cohort: Cohort, row: int) -> NewCase:
+    """Return one row of the cohort's table as a case, still without its code."""
+    values: dict[str, Value] = {
+        str(name): value
+        for name, value in cohort.table.iloc[int(row)].to_dict().items()
+        if not _is_missing(value)
     }
-    return identity
+    identity = {name: values.get(name) for name in IDENTITY_COLUMNS}
+    text = {name: None if value is None else str(value) for name, value in identity.items()}
+    labels = {name: value for name, value in values.items() if name not in IDENTITY_COLUMNS}
+    return NewCase(
+        scan_id=str(text["scan_id"]),
+        subject=str(text["subject"]),
+        code=(),
+        session=text["session"],
+        labels=labels,
+        cohort=cohort.folder,
+        image=text["image"],
+        image_hash=text["image_hash"],
+    )
 
 
-def _missing(value: Any) -> bool:
+def _is_missing(value: object) -> bool:
+    """Return whether a cell of a table is empty: None, NaN, NaT or pandas' NA."""
     return value is None or value != value or str(value) == "<NA>"  # NaN is not itself
 
 

@@ -1,4 +1,4 @@
-"""Raw scans into a gallery: prepared by the model's recipe into a cohort, then indexed."""
+"""Index raw scans into a gallery: prepare them by the model's recipe into a cohort, then index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from braincase.workflows.index_cohort import Indexed, index_cohort
 
 
 @dataclass(frozen=True)
-class Source:
+class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
     `kind`, `label`, `subject` and `series` are those of `braincase.sources.find.find_scans`.
@@ -37,8 +37,8 @@ def cohort_beside(url: str | Path) -> Path:
     return folder.with_name(f"{folder.name}-cohort")
 
 
-def index_source(
-    url: str | Path, source: Source, encoder: Encoder, workers: int = 0
+def index_scans(
+    url: str | Path, source: ScanSource, encoder: Encoder, workers: int = 0
 ) -> tuple[Indexed, tuple[str, ...]]:
     """Prepare raw scans by a model's recipe and put them into a gallery.
 
@@ -66,16 +66,18 @@ def index_source(
     CohortError
         If no scan is usable, or the cohort's folder holds scans of another recipe.
     """
-    scans, found = find_scans(source.path, source.kind, source.label, source.subject, source.series)
+    scans, census = find_scans(
+        source.path, source.kind, source.label, source.subject, source.series
+    )
     if not scans:
-        reasons = "; ".join(f"{where}: {why}" for where, why in found.dropped[:3])
+        reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
     intensity = str(encoder.recipe.get("intensity", "white-matter"))
     extraction = str(encoder.recipe.get("extraction", "watershed"))
-    label = source.label or found.label_column
-    plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, found.dropped, label)
+    label = source.label or census.label_column
+    plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, census.dropped, label)
     summary = prepare_cohort(scans, plan, workers=workers)
-    indexed = index_cohort(url, open_cohort(source.cohort), encoder.embed, encoder.fingerprint)
+    indexed = index_cohort(url, open_cohort(source.cohort), encoder)
     left_out = summary.census.dropped if summary.census else ()
     notes = [f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):
