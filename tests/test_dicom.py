@@ -236,6 +236,10 @@ class TestBadSeries:
             shutil.copy(path, folder / f"t{path.name}")
         assert "2 volumes in one series" in reasons(folder)
 
+    def test_an_image_type_of_a_single_word_is_a_word_and_not_its_letters(self, tmp_path, head):
+        (series,) = series_of(write_dicom(tmp_path / "s", *head, ImageType="NORM"))
+        assert series.image_type == {"NORM"}
+
     def test_copies_of_files_do_no_harm(self, tmp_path, head):
         folder = write_dicom(tmp_path / "s", *head)
         for path in sorted(folder.iterdir())[3:20:5]:

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.sources.find import find_scans, recognise
 from braincase.sources.image_folder import read_image, read_images
 from refusals import refused
@@ -113,10 +113,12 @@ def test_a_missing_path_and_a_foreign_file_are_usage_errors(tmp_path):
 def test_options_that_do_not_fit_the_kind_are_usage_errors(tmp_path):
     put(tmp_path, "a.nii")
     assert find_scans(tmp_path / "a.nii", subject="x-1")[0][0].subject == "x1"
-    with refused(UsageError, "x for images"):
+    with refused(ParameterError, "x for images") as error:
         find_scans(tmp_path, subject="x")
-    with refused(UsageError, "3 for image"):
+    assert error.value.where == "subject"
+    with refused(ParameterError, "3 for image") as error:
         find_scans(tmp_path / "a.nii", series=3)
+    assert error.value.where == "series"
 
 
 def test_links_that_lead_nowhere_or_in_circles_do_no_harm(tmp_path):

@@ -1,4 +1,4 @@
-"""Tables as people write them: commas or tabs, headers in any case, empty cells of many names."""
+"""CSV and TSV tables as people write them: headers in any case, empty cells of many names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match a scan with the clinical visit nearest in time."""
+"""Match a scan with the clinical visit nearest in time; dates and the years between them."""
 
 from __future__ import annotations
 
