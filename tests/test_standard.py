@@ -8,6 +8,7 @@ from scipy import ndimage
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
 from braincase.preprocess.registration.coarse import turn
 from braincase.preprocess.space import standard
+from braincase.preprocess.space.field_of_view import covered
 from braincase.preprocess.space.template import CENTRE_MM, load_template
 
 
@@ -40,7 +41,7 @@ def test_outside_the_field_of_view_is_zero():
     assert_array_equal(found[60:], 0)
     brain = load_template()[2].mask
     share = brain[20:60].sum() / brain.sum()  # 0.72: the middle 80 mm hold most of the brain
-    assert standard.covered(to_voxel, (40, 96, 80)) == pytest.approx(share, abs=0.01)
+    assert covered(to_voxel, (40, 96, 80)) == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("zoom", [0.5, 0.7, 1.0, 1.4])

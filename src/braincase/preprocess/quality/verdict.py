@@ -1,4 +1,4 @@
-"""The verdict on each scan: pass, look or fail, with reasons from measured quantities.
+"""Automatic quality control: pass, look or fail for each scan, with reasons from its measures.
 
 Each `Limit` says from which value on a person should look, and from which value on the scan is not
 used. The limits were set so that all heads of several real data sets pass or look, while simulated
@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any, Literal
+from typing import Literal
 
 from braincase.images.geometry import Grid
 from braincase.images.volume import Volume
+from braincase.json_values import Json, to_json_object
 from braincase.preprocess.prepare_volume import Prepared
 from braincase.preprocess.quality.contrast import kind_of_prepared, kind_of_raw
 from braincase.preprocess.quality.measures import cut_sides, measure_prepared, measure_raw, rounded
@@ -48,13 +49,11 @@ class Quality:
         """How bad it is, to sort by; infinite where nothing could be measured."""
         return self.measures.get("concern", inf)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "Grade": self.grade,
-            "Reasons": list(self.reasons),
-            "Measures": dict(self.measures),
-        }
+    def to_json(self) -> dict[str, Json]:
+        """Return plain JSON values; what was measured as no number is null."""
+        return to_json_object(
+            {"Grade": self.grade, "Reasons": self.reasons, "Measures": self.measures}
+        )
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,10 @@ def _verdict(measures: Mapping[str, float], findings: Sequence[Finding]) -> Qual
     grade: Grade = "fail" if worst >= 1 else "look" if worst >= 0 else "pass"
     # Of an image that is no T1w head no more need be said: it has neither noise nor motion.
     least = KIND_CONCERN if worst >= KIND_CONCERN else 0
-    said = sorted((f for f in findings if f.concern >= least), key=lambda f: -f.concern)
+    grave = sorted((f for f in findings if f.concern >= least), key=lambda f: -f.concern)
     return Quality(
         grade,
-        tuple(dict.fromkeys(finding.says for finding in said)),
+        tuple(dict.fromkeys(finding.says for finding in grave)),
         rounded({**measures, "concern": worst}),
     )
 

@@ -1,4 +1,6 @@
-"""Resampling: the only numerical kernels that touch many voxels, with a leading axis of heads.
+"""Resampling (linear interpolation, antialiasing) and the array types of all preprocessing.
+
+The only numerical kernels that touch many voxels, with a leading axis of heads.
 
 Written against the array API, so that the same lines run on NumPy arrays and on torch tensors (a
 GPU): the kind of array that goes in is the kind that comes out.
@@ -10,14 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-#: A NumPy array or a torch tensor.
-Array = Any
+#: A NumPy array or a torch tensor: the array API has no type that both share.
+Array: TypeAlias = Any
+#: Brightness (or another number) of voxels.
+Image: TypeAlias = NDArray[np.float32]
+#: Which voxels belong to something.
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Stack:
     centres: Array
 
 
-def like(array: Any, model: Array) -> Array:
+def like(array: ArrayLike, model: Array) -> Array:
     """Return a NumPy array as float32 of the same kind, and on the same device, as `model`."""
     xp = array_namespace(model)
     return xp.asarray(np.asarray(array, dtype=np.float32), device=device(model))
