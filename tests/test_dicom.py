@@ -12,7 +12,7 @@ import pytest
 from braincase.errors import ScanError, UsageError
 from braincase.sources.dicom import read_dicom, read_series
 from braincase.sources.dicom_files import open_files, read_headers
-from braincase.sources.dicom_series import group_series, judge, series_mark
+from braincase.sources.dicom_series import classify, group_series, series_mark
 from braincase.sources.find import find_scans, recognise
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
@@ -39,7 +39,7 @@ def series_of(folder):
 
 def verdict(folder):
     (series,) = series_of(folder)
-    return judge(series)
+    return classify(series)
 
 
 def reasons(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,12 @@ from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.images.volume import Volume
 from braincase.preprocess.quality.picture import LABELS, picture_raw, picture_standard
 from braincase.preprocess.quality.quality_page import write_page
-from braincase.preprocess.quality.scan_result import ScanResult, read_scan_result, write_scan_result
+from braincase.preprocess.quality.scan_result import (
+    ScanResult,
+    read_scan_result,
+    read_scan_results,
+    write_scan_result,
+)
 from braincase.preprocess.quality.verdict import Quality, unusable
 from braincase.sources.scan import Scan
 
@@ -82,6 +88,19 @@ def test_counts_and_measures_are_told(page):
         )
         == 2
     )
+
+
+def test_a_quantity_that_could_not_be_measured_is_left_out(tmp_path):
+    """JSON has no word for "not a number": such a measure is neither drawn nor listed."""
+    whole = result_of("whole", "pass", -0.4)
+    quality = Quality("look", ("odd",), {"agreement": 0.7, "brain_ml": np.nan, "concern": 0.3})
+    for result in (whole, replace(whole, scan=Scan(Path("x"), "odd"), quality=quality)):
+        write_scan_result(tmp_path, RECIPE, result, None)
+    write_page(tmp_path / "page.html", tmp_path, read_scan_results(tmp_path), HALF_GRID)
+    page = (tmp_path / "page.html").read_text()
+    assert "nan" not in page
+    assert len(re.findall('data-scan="sub-odd"', page)) == 1
+    assert len(re.findall('data-scan="sub-whole"', page)) == 2
 
 
 def test_the_page_is_the_same_every_time(page, tmp_path):

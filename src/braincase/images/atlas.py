@@ -129,7 +129,7 @@ def load_regions() -> Regions:
 
 @cache
 def label_volume(grid: Grid) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the atlas on a standard grid.
+    """Resample the atlas (nearest voxel) to a standard grid: a label map.
 
     Returns
     -------

@@ -30,7 +30,7 @@ LEAST_FILLED, FAR_OFF = 0.01, 2.0
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One image, its axes running to the right, the front and the top (RAS+).
+    """A 3-D image in RAS+ order: its axes run to the right, the front and the top.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ def white_in_view(scan: Image, where: Mask) -> float:
 
 
 def tissue_brightness(scan: Image, level: Level) -> TissueBrightness:
-    """Find the three tissues of a bias-free scan by K-means on brightness inside the template."""
+    """Measure the three tissues of a bias-free scan by K-means on brightness in the template."""
     inside = level.depth_mm < SURE_MM
     white = white_in_view(scan, (level.white > 0.85) & inside)
     values = scan[inside & (scan > 0)][::5].clip(0, 1.5 * white)
@@ -77,7 +77,7 @@ def tissue_brightness(scan: Image, level: Level) -> TissueBrightness:
 
 
 def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
-    """Return the brain of a whole head on the standard grid.
+    """Extract the brain of a whole head on the standard grid.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
 
 
 def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
-    """Tell whether there is nothing around the brain of a scan on the standard grid.
+    """Detect a skull-stripped scan on the standard grid: nothing is around the brain.
 
     `seen` is its field of view there: a narrow one cuts the scalp off and leaves the skull on.
     """
@@ -118,7 +118,7 @@ def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
 
 
 def stripped_mask(scan: Image, seen: Mask | None = None) -> Mask:
-    """Return the brain of a skull-stripped scan: what was left, without scraps of the neck."""
+    """Extract the brain of a skull-stripped scan: what was left, without scraps of the neck."""
     level = load_template()[2]
     white = white_in_view(scan, level.white > 0.85)
     left = ndimage.binary_closing(scan > EMPTY * white, FACES, iterations=2)

@@ -89,7 +89,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare_cohort` did.
+    """Summary of preparing a cohort: grades, what is missing, the quality page, the census.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class Summary:
 
 
 def parse_shard(text: str) -> Shard:
-    """Read a shard as the command line gives it: ``2/5`` is the second of five.
+    """Parse a shard as the command line gives it: ``2/5`` is the second of five.
 
     Raises
     ------

@@ -89,7 +89,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan in standard form.
+    """A preprocessed scan: the skull-stripped volume in MNI space, its mask and its transform.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The census: who is in a data set, who was left out, and why."""
+"""Data set summary (census): who is in a data set, who was left out, and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Census:
-    """What a source holds.
+    """Summary of a source: counts, what was left out, contradictions and duplicates.
 
     Parameters
     ----------

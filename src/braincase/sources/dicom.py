@@ -1,8 +1,9 @@
 """Read DICOM studies: choose the T1w series of a folder, a zip or a whole mixed study.
 
-Each study's series are judged by rules (`dicom_series.judge`); the best 3-D T1w is taken and every
-other series is listed with the reason against it. Where nothing says T1w, a study's only volume is
-taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel converts.
+Each study's series are classified by rules (`dicom_series.classify`); the best 3-D T1w is taken and
+every other series is listed with the reason against it. Where nothing says T1w, a study's only
+volume is taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel
+converts.
 
 A `Scan` holds no name, number, birth date or date: the subject is given or a keyed hash of the
 patient's number, the session a keyed hash of the study's; ages above 89 count as 90.
@@ -37,8 +38,8 @@ from braincase.sources.dicom_files import (
 )
 from braincase.sources.dicom_series import (
     Series,
+    classify,
     group_series,
-    judge,
     series_mark,
     slice_step,
     volume_problems,
@@ -133,7 +134,7 @@ def choose_t1w(study: Sequence[Series], number: int | None = None) -> Choice:
     number
         A series number to take whatever it calls itself, as long as it is a regular volume.
     """
-    verdicts = {series.mark: judge(series) for series in study}
+    verdicts = {series.mark: classify(series) for series in study}
     skipped = {s.mark: (s.name, "; ".join(verdicts[s.mark].reasons)) for s in study}
     if number is not None:
         candidates = [s for s in study if s.header.get("SeriesNumber") == number]

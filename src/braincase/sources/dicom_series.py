@@ -100,21 +100,21 @@ class Verdict:
 
 
 def series_mark(header: DicomHeader) -> str:
-    """Return a name of a header's series that holds no identifier."""
+    """Hash the identifiers of a header's series: a name that tells nobody's."""
     identity = "/".join(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def group_series(headers: Mapping[str, DicomHeader]) -> list[Series]:
-    """Sort files into series by study and series identifier and number."""
+    """Group files into series by study and series UID and number."""
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, header in headers.items():
         groups[tuple(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])].append(name)
     return [_series(names, headers) for names in groups.values()]
 
 
-def judge(series: Series) -> Verdict:
-    """Say whether a series is a 3-D T1w volume of a head, by its geometry, physics and names.
+def classify(series: Series) -> Verdict:
+    """Classify a series as a 3-D T1w volume of a head or not, by its geometry, physics and names.
 
     Missing echo time, repetition time or field strength are no reason against it. ``not sure`` is a
     volume of which nothing says what it shows.

@@ -14,7 +14,7 @@ from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
-from braincase.sources.image_folder import read_image, read_images
+from braincase.sources.image_folder import read_image_file, read_image_folder
 from braincase.sources.oasis import is_oasis, read_oasis
 from braincase.sources.scan import Scan
 from braincase.sources.table import read_table
@@ -24,7 +24,7 @@ Source = Literal["auto", "image", "images", "table", "bids", "adni", "oasis", "d
 LOOKED_AT = 50
 #: The kinds that may hold many people.
 READERS: dict[str, Callable[[Path, str | None], tuple[list[Scan], Census]]] = {
-    "images": read_images,
+    "images": read_image_folder,
     "table": read_table,
     "bids": read_bids,
     "adni": read_adni,
@@ -80,14 +80,14 @@ def find_scans(
     if series is not None:
         raise ParameterError("series", f"{series} for {kind}", "DICOM", "Leave it out.")
     if kind == "image":
-        return read_image(path, subject)
+        return read_image_file(path, subject)
     if subject is not None:
         raise ParameterError("subject", f"{subject} for {kind}", "one image or DICOM study")
     return READERS[kind](path, label_column)
 
 
 def recognise(path: Path) -> str:
-    """Return which kind of source a path is.
+    """Detect which kind of source a path is.
 
     Raises
     ------

@@ -36,7 +36,7 @@ T1 = re.compile(r"(?:^|[^a-z0-9])t1(?![0-9])|mp-?rage|spgr|bravo|^orig", re.IGNO
 FREESURFER = ("orig.mgz", "rawavg.mgz", "T1.mgz", "nu.mgz", "brain.mgz", "brainmask.mgz")
 
 
-def read_image(path: Path, subject: str | None = None) -> tuple[list[Scan], Census]:
+def read_image_file(path: Path, subject: str | None = None) -> tuple[list[Scan], Census]:
     """Return one image file as a scan; its name gives the subject where none is given."""
     entities = entities_of(_stem(path))
     name = subject or entities.get("sub") or _stem(path)
@@ -44,7 +44,7 @@ def read_image(path: Path, subject: str | None = None) -> tuple[list[Scan], Cens
     return [scan], take_census([scan])
 
 
-def read_images(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
+def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
     """Return the T1w-like images in and under a folder, one a subject, and their census.
 
     Raises

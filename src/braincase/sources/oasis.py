@@ -1,4 +1,4 @@
-"""Read OASIS-1 and OASIS-3 (or -4) as they are downloaded.
+"""Read the OASIS-1, -3 and -4 data sets as they are downloaded.
 
 **OASIS-1**: a folder a session, ``OAS1_0001_MR1``, with Analyze pairs in ``RAW`` (single scans),
 ``PROCESSED/MPRAGE/SUBJ_111`` (their average at 1 mm) and ``T88_111`` (the average in Talairach

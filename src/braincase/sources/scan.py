@@ -1,4 +1,4 @@
-"""The record that every reader yields: one T1-weighted scan of one person."""
+"""The scan record that every reader yields: path, subject, session and labels (BIDS names)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Grade = Literal["pass", "look", "fail"]
 
 @dataclass(frozen=True)
 class Quality:
-    """The verdict on one scan.
+    """The quality control verdict on one scan: grade, reasons and measures.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Limit:
-    """From where on one measured quantity is unusual, and from where on it is unusable.
+    """Thresholds of one measure: from where on it is unusual, and from where on unusable.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason with its concern."""
+    """One reason of a verdict, with its concern (severity)."""
 
     concern: float
     says: str

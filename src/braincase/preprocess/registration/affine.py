@@ -1,8 +1,8 @@
 """Affine registration of any T1-weighted head to MNI152, from any position.
 
-The steps: a pyramid of the scan at 8, 4 and 2 mm; many coarse starts (`coarse.search`) improved by
-Gauss-Newton; the one whose *brain* fits best; a wide search over every way up where none fits; then
-a robust fit at 4 and 2 mm.
+The steps: a pyramid of the scan at 8, 4 and 2 mm; many starts (`coarse.search_rotations`) improved
+by Gauss-Newton; the one whose *brain* fits best; a wide search over every way up where none fits;
+then a robust fit at 4 and 2 mm.
 
 A symmetric template cannot tell left from right: that is the header's word.
 """
@@ -52,9 +52,9 @@ FLATTEN_MM = 30.0
 
 @dataclass(frozen=True)
 class Starts:
-    """Coarse starts: by which of the template's weights, how many, and at what size of a head.
+    """Initial transforms of a search: by which weights, how many, and at what size of a head.
 
-    `cut` is for heads that the field of view may cut, see `coarse.search`.
+    `cut` is for heads that the field of view may cut, see `coarse.search_rotations`.
     """
 
     weight: str
@@ -124,7 +124,7 @@ class Pyramid:
 
 
 def build_pyramid(images: Sequence[Array], zooms: Sequence[Sequence[float]]) -> Pyramid:
-    """Reduce each head, of shape (x, y, z) and voxel edges in mm, to 2, 4 and 8 mm."""
+    """Build the pyramid: each head, of shape (x, y, z) and voxel edges in mm, at 2, 4 and 8 mm."""
     fine = [_limited(resample_cubic(image, z, 2.0)) for image, z in zip(images, zooms, strict=True)]
     middle = [resample_cubic(image, (2.0,) * 3, 4.0) for image in fine]
     low = [resample_cubic(image, (4.0,) * 3, 8.0) for image in middle]
@@ -162,7 +162,7 @@ def brain_agreement(pyramid: Pyramid, fit: Fit) -> Array:
 
 
 def warp(stack: Stack, transforms: Array) -> Array:
-    """Bring each head to the standard grid, shape (heads, *STANDARD_GRID.shape)."""
+    """Resample each head to the standard grid, shape (heads, *STANDARD_GRID.shape)."""
     xp = array_namespace(stack.images)
     points = like(load_template()[2].points_mm.reshape(3, -1), stack.images)
     heads = xp.arange(len(transforms), device=device(stack.images))
@@ -175,7 +175,7 @@ def refine(
     masks: Sequence[Mask],
     seen: Sequence[Mask],
 ) -> Registration:
-    """Register once more by the brain alone, which skull and scalp can no longer mislead.
+    """Refine a registration by the brain alone, which skull and scalp can no longer mislead.
 
     Parameters
     ----------
@@ -246,7 +246,9 @@ def _best(
     overall = target_at(model, 8, every=2)
     fits = []
     for some in starts:
-        fit = coarse.search(pyramid.flat, turns, some.scale, some.weight, some.keep, some.cut)
+        fit = coarse.search_rotations(
+            pyramid.flat, turns, some.scale, some.weight, some.keep, some.cut
+        )
         target = target_at(model, 8, weight=some.weight, every=2)
         fit = fit_affine(
             pyramid.levels[8], fit, target, Schedule(8, similarity=True, tolerance_mm=0.3)

@@ -95,7 +95,7 @@ ALL_TURNS = tuple(
 )
 
 
-def search(
+def search_rotations(
     stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep: int, cut: bool = False
 ) -> Fit:
     """Find the best translation for each rotation, and keep the best rotations of each head.

@@ -150,7 +150,7 @@ def polynomials(points_mm: NDArray[np.floating], order: int) -> NDArray[np.float
 
 
 def fit_affine(stack: Stack, start: Fit, target: Target, schedule: Schedule) -> Fit:
-    """Improve each transform step by step, then measure its agreement without robust weights."""
+    """Optimise transforms by Gauss-Newton, then measure their agreement without robust weights."""
     xp = array_namespace(stack.images)
     transforms = start.transforms
     moving = xp.ones(transforms.shape[0], dtype=xp.bool, device=device(transforms))

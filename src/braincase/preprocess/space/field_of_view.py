@@ -1,4 +1,4 @@
-"""The field of view of a scan, in MNI space: which places the scanner saw at all."""
+"""The field of view of a scan in MNI space: which places the scanner saw at all."""
 
 from __future__ import annotations
 

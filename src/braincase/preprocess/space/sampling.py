@@ -28,7 +28,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of several heads on cubic voxels, each centred on the origin of its own frame.
+    """A batch of images on cubic voxels, each centred on the origin of its own frame.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def to_numpy(array: Array) -> NDArray[Any]:
 
 @lru_cache(maxsize=64)
 def resampling_matrix(n: int, zoom: float, step: float) -> NDArray[np.float32]:
-    """Weights that bring `n` samples `zoom` mm apart to samples `step` mm apart, same centre.
+    """Return the weights that resample `n` samples `zoom` mm apart to `step` mm, same centre.
 
     A triangle as wide as the coarser of the two spacings: linear interpolation when refining, and
     an antialiased mean when coarsening. Rows sum to one.
@@ -85,7 +85,7 @@ def apply_along(matrix: Array, image: Array, axis: int) -> Array:
 
 
 def resample_cubic(image: Array, zooms: Sequence[float], step_mm: float) -> Array:
-    """Bring one image of shape (x, y, z) to cubic voxels, antialiased, with the same centre."""
+    """Resample an image of shape (x, y, z) to cubic voxels, antialiased, with the same centre."""
     axes = sorted(range(3), key=lambda axis: zooms[axis] - step_mm)  # the greatest reduction first
     for axis in axes:
         if abs(zooms[axis] - step_mm) > 1e-3:
@@ -95,7 +95,7 @@ def resample_cubic(image: Array, zooms: Sequence[float], step_mm: float) -> Arra
 
 
 def sample(images: Array, pick: Array, points: Array) -> Array:
-    """Interpolate linearly; zero outside.
+    """Interpolate trilinearly; zero outside.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def sample(images: Array, pick: Array, points: Array) -> Array:
 
 
 def sample_with_gradient(images: Array, pick: Array, points: Array) -> tuple[Array, Array]:
-    """Interpolate linearly, as `sample`, and return the interpolant's own gradient too.
+    """Interpolate trilinearly, as `sample`, and return the interpolant's own gradient too.
 
     Returns
     -------

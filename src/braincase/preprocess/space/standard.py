@@ -43,7 +43,7 @@ def mni_to_voxel(transform: NDArray[np.floating], shape: Shape3, zooms_mm: Array
 
 
 def to_standard(image: Array, zooms_mm: Array, to_voxel: Affine) -> Array:
-    """Bring a native scan to the standard grid.
+    """Resample a native scan to the standard grid, antialiased.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def scales_of(affine: Affine) -> tuple[float, float, float]:
 
 
 def to_grid(image: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-    """Reduce an image on the standard grid to a coarser one: means of blocks."""
+    """Downsample an image on the standard grid to a coarser one: means of blocks."""
     k = grid.resolution_mm // STANDARD_GRID.resolution_mm
     if k == 1:
         return image

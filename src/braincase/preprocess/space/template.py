@@ -49,7 +49,7 @@ SURE_MM = -4.0
 
 @dataclass(frozen=True)
 class Level:
-    """The template on one voxel size.
+    """One level of the template's pyramid: brightness, tissues, signed distance and weights.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _points(step_mm: float) -> Image:
 
 
 def _signed_distance(mask: Mask) -> Image:
-    """Return the distance in mm from the brain's surface, negative inside.
+    """Return the signed distance to the brain's surface, mm, negative inside.
 
     The brain stem goes on below the template's lower edge, so the cut is no surface.
     """
