@@ -69,7 +69,7 @@ def masks() -> None:
 
 
 def truth(count: int, stripped: bool) -> None:
-    """Print the errors against simulated heads, whose transform and mask are known."""
+    """Print the errors against simulated heads, whose transform and mask are the truth."""
     print("| head | corners, mm | brain, mm | Dice inside skull | Dice brain surface |")
     print("|---|---|---|---|---|")
     rows = []
@@ -117,10 +117,11 @@ def capture(starts: int, seed: int) -> None:
     kinds["all"] = [row for rows in list(kinds.values()) for row in rows]
     for kind, rows in kinds.items():
         error, seconds = np.array(rows).T
-        found = (error < RECOVERED_MM).sum()
+        recovered = (error < RECOVERED_MM).sum()
         print(
-            f"| {kind} | {found} of {len(rows)} ({found / len(rows):.1%}) | {np.median(error):.2f} "
-            f"| {np.quantile(error, 0.95):.2f} | {np.median(seconds):.1f} |"
+            f"| {kind} | {recovered} of {len(rows)} ({recovered / len(rows):.1%}) "
+            f"| {np.median(error):.2f} | {np.quantile(error, 0.95):.2f} "
+            f"| {np.median(seconds):.1f} |"
         )
 
 
@@ -202,12 +203,12 @@ def _with_voxels(volume: Volume, zooms: np.ndarray) -> Volume:
     return Volume(data.astype(np.float32), volume.affine @ np.diag([*ratio, 1]))
 
 
-def _print_difference(what: str, found: Prepared, wanted: Prepared) -> None:
-    both = found.mask & wanted.mask
-    difference = np.abs(found.volume.astype(float) - wanted.volume)[both]
-    same = (found.volume == wanted.volume).mean()
-    mm = heads.displacement_mm(found.native_to_mni, wanted.native_to_mni, np.eye(4))
-    overlap = heads.dice(found.mask, wanted.mask)
+def _print_difference(what: str, changed: Prepared, wanted: Prepared) -> None:
+    both = changed.mask & wanted.mask
+    difference = np.abs(changed.volume.astype(float) - wanted.volume)[both]
+    same = (changed.volume == wanted.volume).mean()
+    mm = heads.displacement_mm(changed.native_to_mni, wanted.native_to_mni, np.eye(4))
+    overlap = heads.dice(changed.mask, wanted.mask)
     print(
         f"| {what} | {same:.1%} | {difference.mean():.2f} | {overlap:.4f} | {mm:.2f} |", flush=True
     )
@@ -285,13 +286,13 @@ def _beside_ants(head: heads.Head, folder: Path, python: Path) -> None:
     write_volume(folder / "head.nii.gz", volume.data, volume.affine)
     script = Path(__file__).with_name("preprocess_ants.py")
     subprocess.run([python, script, folder], capture_output=True, text=True, check=True)
-    found = json.loads((folder / "found.json").read_text())
+    by_ants = json.loads((folder / "ants.json").read_text())
     mask = heads.on_grid(read_volume(folder / "mask.nii.gz"), done.native_to_mni)
     wanted = heads.on_grid(read_volume(head.labels), done.native_to_mni)
-    apart = heads.displacement_mm(np.array(found["native_to_mni"]), done.native_to_mni, np.eye(4))
+    apart = heads.displacement_mm(np.array(by_ants["native_to_mni"]), done.native_to_mni, np.eye(4))
     print(
         f"| {head.name} | {heads.dice(mask, wanted):.4f} | {heads.dice(done.mask, wanted):.4f} "
-        f"| {apart:.1f} | {found['n4_s']:.0f} + {found['syn_s']:.0f} | {ours:.1f} |",
+        f"| {apart:.1f} | {by_ants['n4_s']:.0f} + {by_ants['syn_s']:.0f} | {ours:.1f} |",
         flush=True,
     )
 

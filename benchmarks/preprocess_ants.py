@@ -1,7 +1,7 @@
 """One head by antspyx, run by `preprocess.py ants` in an environment that has antspyx.
 
 In the folder given: template.nii.gz (a head), brain.nii.gz (its brain) and head.nii.gz come in;
-mask.nii.gz and found.json go out: processor seconds, and the affine part from native RAS+ mm to
+mask.nii.gz and ants.json go out: processor seconds, and the affine part from native RAS+ mm to
 MNI152 RAS+ mm.
 """
 
@@ -27,8 +27,8 @@ def main() -> None:
     flat = ants.n4_bias_field_correction(head)
     marks.append(time.process_time())
     # With type SyN, or with the head as the fixed image, antspyx loses some of these heads.
-    found = ants.registration(template, flat, type_of_transform="antsRegistrationSyNQuick[s]")
-    back = found["invtransforms"]
+    registered = ants.registration(template, flat, type_of_transform="antsRegistrationSyNQuick[s]")
+    back = registered["invtransforms"]
     mask = ants.apply_transforms(
         head, brain, back, whichtoinvert=[True, False], interpolator="genericLabel"
     )
@@ -39,7 +39,7 @@ def main() -> None:
         "syn_s": marks[2] - marks[1],
         "native_to_mni": np.linalg.inv(_affine(back[0])).tolist(),
     }
-    (folder / "found.json").write_text(json.dumps(result))
+    (folder / "ants.json").write_text(json.dumps(result))
 
 
 def _affine(path: str) -> np.ndarray:

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/preprocess_bias.py
 
 On the labelled heads of ../shared/data, on simulated whole heads with a bias field, and on the
-template under a known field. One thread; seconds are of the processor.
+template under a given field. One thread; seconds are of the processor.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def registered() -> Iterator[tuple[str, Image, Mask]]:
 
 
 def known_field() -> None:
-    """Print how much of a known field on the template each method leaves."""
+    """Print how much of a given field on the template each method leaves."""
     level = load_template()[2]
     x, y, z = level.points_mm / 80
     field = 0.3 * x + 0.2 * y * z - 0.25 * z**2
@@ -67,7 +67,7 @@ def known_field() -> None:
     image = ((level.brain + noise) * np.exp(field) * 700).astype(np.float32)
     for name, method in METHODS.items():
         left = (np.log(method(image, level.mask)) - field)[level.mask]
-        print(f"of a known field remains, {name}: {left.std() / field[level.mask].std():.3f}")
+        print(f"of a given field remains, {name}: {left.std() / field[level.mask].std():.3f}")
 
 
 def variations(image: Image, mask: Mask) -> tuple[float, float]:

@@ -82,12 +82,14 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
-def displacement_mm(found: Affine, wanted: Affine, moved: Affine, mirrored: bool = False) -> float:
+def displacement_mm(
+    estimated: Affine, wanted: Affine, moved: Affine, mirrored: bool = False
+) -> float:
     """Return the mean distance between two transforms' results over the template's brain.
 
     Parameters
     ----------
-    found
+    estimated
         Native to MNI, of the perturbed scan.
     wanted
         Native to MNI, of the scan as it was.
@@ -98,7 +100,7 @@ def displacement_mm(found: Affine, wanted: Affine, moved: Affine, mirrored: bool
     """
     level = load_template()[4]
     points = (level.points_mm[:, level.mask].T + CENTRE_MM)[::20]
-    ends = apply_affine(found @ moved @ np.linalg.inv(wanted), points)
+    ends = apply_affine(estimated @ moved @ np.linalg.inv(wanted), points)
     errors = [np.linalg.norm(ends * side - points, axis=1).mean() for side in _sides(mirrored)]
     return float(min(errors))
 

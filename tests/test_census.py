@@ -54,15 +54,19 @@ def test_images_alike_in_all_samples_but_not_in_between_differ(tmp_path):
 
 
 def test_one_scan_a_session_keeps_the_best_rank_and_names_it():
-    ranked = [(2, scan("1", "a", "/x/late")), (1, scan("1", "a", "/x/best")), (5, scan("2"))]
-    kept, dropped = one_a_session(ranked)
-    assert [s.path.name for s in kept] == ["best", "2None.nii"]
+    ranked = [
+        ((2,), scan("1", "a", "/x/late")),
+        ((1,), scan("1", "a", "/x/best")),
+        ((5,), scan("2")),
+    ]
+    best, dropped = one_a_session(ranked)
+    assert [s.path.name for s in best] == ["best", "2None.nii"]
     assert dropped == [("/x/late", "another T1w of the same visit is used (best)")]
 
 
 def test_the_choice_does_not_depend_on_the_order_of_files():
-    ranked = [(1, scan("1", "a", f"/x/{name}")) for name in "cab"]
-    assert [kept.path.name for kept in one_a_session(ranked)[0]] == ["a"]
+    ranked = [((1,), scan("1", "a", f"/x/{name}")) for name in "cab"]
+    assert [best.path.name for best in one_a_session(ranked)[0]] == ["a"]
     assert one_a_session(ranked[::-1])[0] == one_a_session(ranked)[0]
 
 

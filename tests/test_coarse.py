@@ -45,7 +45,9 @@ def test_laying_a_cube_on_its_side_is_the_rotation_itself():
 def test_a_turned_and_shifted_head_is_found_to_the_voxel(number):
     way = coarse.USUAL_TURNS[number]
     shift = np.array([25.0, -31.0, 12.0])
-    found = coarse.search(stack_of(lying(way, 0.95, shift)), coarse.USUAL_TURNS, 0.95, "head", 3)
+    found = coarse.search_rotations(
+        stack_of(lying(way, 0.95, shift)), coarse.USUAL_TURNS, 0.95, "head", 3
+    )
     assert_allclose(found.transforms[0, :, :3], 0.95 * way.matrix, atol=1e-6)
     assert np.abs(found.transforms[0, :, 3] - shift).max() <= 6
     assert found.agreement[0] > 0.9
@@ -54,7 +56,9 @@ def test_a_turned_and_shifted_head_is_found_to_the_voxel(number):
 def test_an_upside_down_head_is_found_among_all_ways():
     way = coarse.ALL_TURNS[-1]
     stack = stack_of(lying(way, 0.95, np.array([-10.0, 20.0, 0.0])))
-    found = coarse.search(stack, coarse.ALL_TURNS[::6] + coarse.ALL_TURNS[-1:], 0.95, "head", 1)
+    found = coarse.search_rotations(
+        stack, coarse.ALL_TURNS[::6] + coarse.ALL_TURNS[-1:], 0.95, "head", 1
+    )
     assert_allclose(found.transforms[0, :, :3], 0.95 * way.matrix, atol=1e-6)
 
 
@@ -64,7 +68,7 @@ def test_a_head_cut_in_two_is_found_where_what_is_not_seen_does_not_count():
     stack = Stack(half[None], 8.0, np.array([[17.5, 17.5, 9.0]], np.float32))
     middle = np.array([0, 0, (17.5 - 9.0) * 8])  # of the whole head, seen from the middle of half
     for cut, close in ((True, True), (False, False)):
-        found = coarse.search(stack, coarse.USUAL_TURNS, 0.95, "head", 1, cut)
+        found = coarse.search_rotations(stack, coarse.USUAL_TURNS, 0.95, "head", 1, cut)
         near = np.linalg.norm(found.transforms[0, :, 3] - middle) < 9
         assert near == close, (cut, found.transforms[0])
 
@@ -72,8 +76,8 @@ def test_a_head_cut_in_two_is_found_where_what_is_not_seen_does_not_count():
 def test_several_heads_are_searched_as_if_alone():
     rng = np.random.default_rng(1)
     images = [lying(coarse.USUAL_TURNS[k], 0.95, rng.uniform(-20, 20, 3)) for k in (2, 7)]
-    together = coarse.search(stack_of(*images), coarse.USUAL_TURNS, 0.95, "head", 2)
+    together = coarse.search_rotations(stack_of(*images), coarse.USUAL_TURNS, 0.95, "head", 2)
     assert_array_equal(together.heads, [0, 0, 1, 1])
     for row, image in enumerate(images):
-        alone = coarse.search(stack_of(image), coarse.USUAL_TURNS, 0.95, "head", 2)
+        alone = coarse.search_rotations(stack_of(image), coarse.USUAL_TURNS, 0.95, "head", 2)
         assert_allclose(together.transforms[2 * row :][:2], alone.transforms, atol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 from braincase.errors import ScanError, UsageError
 from braincase.sources.dicom import read_dicom, read_series
 from braincase.sources.dicom_files import open_files, read_headers
-from braincase.sources.dicom_series import group_series, judge, series_mark
+from braincase.sources.dicom_series import classify, group_series, series_mark
 from braincase.sources.find import find_scans, recognise
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
@@ -39,7 +39,7 @@ def series_of(folder):
 
 def verdict(folder):
     (series,) = series_of(folder)
-    return judge(series)
+    return classify(series)
 
 
 def reasons(folder):
@@ -235,6 +235,10 @@ class TestBadSeries:
         for path in again.iterdir():
             shutil.copy(path, folder / f"t{path.name}")
         assert "2 volumes in one series" in reasons(folder)
+
+    def test_an_image_type_of_a_single_word_is_a_word_and_not_its_letters(self, tmp_path, head):
+        (series,) = series_of(write_dicom(tmp_path / "s", *head, ImageType="NORM"))
+        assert series.image_type == {"NORM"}
 
     def test_copies_of_files_do_no_harm(self, tmp_path, head):
         folder = write_dicom(tmp_path / "s", *head)

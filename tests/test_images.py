@@ -4,9 +4,9 @@ import zipfile
 
 import pytest
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.sources.find import find_scans, recognise
-from braincase.sources.image_folder import read_image, read_images
+from braincase.sources.image_folder import read_image_file, read_image_folder
 from refusals import refused
 
 
@@ -34,7 +34,7 @@ def test_names_tell_t1w_from_other_images(tmp_path):
         "c_dwi.nii",
     ]
     put(tmp_path, *kept, *left, "notes.txt", "bert.img")
-    scans, census = read_images(tmp_path)
+    scans, census = read_image_folder(tmp_path)
     assert sorted(scan.path.name for scan in scans) == sorted(kept)
     assert sorted(where.rpartition("/")[2] for where, _ in census.dropped) == sorted(left)
     assert {scan.subject for scan in scans} >= {"annaT1", "bert", "5"}
@@ -48,7 +48,7 @@ def test_a_freesurfer_subject_gives_its_original_under_the_subjects_name(tmp_pat
         "anna/mri/aseg.mgz",
         "bob/mri/T1.mgz",
     )
-    scans, census = read_images(tmp_path)
+    scans, census = read_image_folder(tmp_path)
     assert {(s.subject, s.path.name) for s in scans} == {("anna", "orig.mgz"), ("bob", "T1.mgz")}
     assert ("FreeSurfer's orig.mgz is used") in [why for _, why in census.dropped]
 
@@ -56,7 +56,7 @@ def test_a_freesurfer_subject_gives_its_original_under_the_subjects_name(tmp_pat
 def test_a_table_beside_the_images_joins_by_the_beginning_of_their_names(tmp_path):
     put(tmp_path, "P1-T1.nii", "P10-T1.nii", "P12-T1.nii")
     (tmp_path / "people.csv").write_text("ID,Age,Sex\nP1,30,F\nP10,40,M\n")
-    scans, _ = read_images(tmp_path)
+    scans, _ = read_image_folder(tmp_path)
     assert {s.subject: s.labels for s in scans} == {
         "P1": {"age": 30, "sex": "F"},
         "P10": {"age": 40, "sex": "M"},
@@ -67,23 +67,23 @@ def test_a_table_beside_the_images_joins_by_the_beginning_of_their_names(tmp_pat
 def test_names_that_would_merge_two_people_are_refused(tmp_path):
     put(tmp_path, "a_1.nii", "a1.nii")
     with refused(UsageError, "the same in letters and digits"):
-        read_images(tmp_path)
+        read_image_folder(tmp_path)
 
 
 def test_a_folder_without_images_is_a_usage_error(tmp_path):
     with refused(UsageError, "no image"):
-        read_images(tmp_path)
+        read_image_folder(tmp_path)
     with refused(UsageError, "a folder with none of them"):
         find_scans(tmp_path)
 
 
 def test_one_file_is_one_scan(tmp_path):
     put(tmp_path, "sub-07_ses-2_T1w.nii.gz", "My Head.nii")
-    (scan,), census = read_image(tmp_path / "sub-07_ses-2_T1w.nii.gz")
+    (scan,), census = read_image_file(tmp_path / "sub-07_ses-2_T1w.nii.gz")
     assert scan.scan_id == "sub-07_ses-2"
     assert census.scans == 1
-    assert read_image(tmp_path / "My Head.nii")[0][0].subject == "MyHead"
-    assert read_image(tmp_path / "My Head.nii", "p-1")[0][0].subject == "p1"
+    assert read_image_file(tmp_path / "My Head.nii")[0][0].subject == "MyHead"
+    assert read_image_file(tmp_path / "My Head.nii", "p-1")[0][0].subject == "p1"
 
 
 def test_the_shared_heads(shared_data):
@@ -113,10 +113,12 @@ def test_a_missing_path_and_a_foreign_file_are_usage_errors(tmp_path):
 def test_options_that_do_not_fit_the_kind_are_usage_errors(tmp_path):
     put(tmp_path, "a.nii")
     assert find_scans(tmp_path / "a.nii", subject="x-1")[0][0].subject == "x1"
-    with refused(UsageError, "x for images"):
+    with refused(ParameterError, "x for images") as error:
         find_scans(tmp_path, subject="x")
-    with refused(UsageError, "3 for image"):
+    assert error.value.where == "subject"
+    with refused(ParameterError, "3 for image") as error:
         find_scans(tmp_path / "a.nii", series=3)
+    assert error.value.where == "series"
 
 
 def test_links_that_lead_nowhere_or_in_circles_do_no_harm(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
+from threadpoolctl import threadpool_limits
 
 from braincase.errors import UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
@@ -111,6 +112,14 @@ def test_the_way_the_array_is_stored_does_not_matter(head, prepared, tmp_path):
     again = prepare_volume(read_volume(tmp_path / "turned.nii.gz"))
     assert_array_equal(again.volume, prepared.volume)
     assert_allclose(again.native_to_mni, prepared.native_to_mni, atol=1e-4)
+
+
+def test_the_callers_threads_change_no_number(head, prepared):
+    """Sums of several threads are rounded otherwise: whatever the limit outside, one works here."""
+    with threadpool_limits(2):
+        again = prepare_volume(Volume(head.data, head.affine))
+    assert_array_equal(again.native_to_mni, prepared.native_to_mni)
+    assert_array_equal(again.head, prepared.head)
 
 
 @pytest.mark.parametrize("zooms", [(0.8, 1, 1), (1, 1, 3)])

@@ -24,7 +24,7 @@ from braincase.images.volume import write_volume
 from braincase.preprocess import prepare_cohort as prepare
 from braincase.preprocess.cluster import Jobs, launch
 from braincase.preprocess.prepare_cohort import Plan, Shard, Summary, parse_shard, prepare_cohort
-from braincase.preprocess.quality.scan_result import read_outcome, read_outcomes
+from braincase.preprocess.quality.scan_result import read_scan_result, read_scan_results
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.scan import Scan
 
@@ -178,7 +178,7 @@ def test_new_labels_are_taken_over_without_preparing_again(whole, scans, tmp_pat
     assert summary.done_before == 1
     table = open_cohort(plan.folder).table
     assert table.loc[0, ["diagnosis", "age"]].tolist() == ["AD", 71]
-    assert read_outcome(plan.folder, scans[0]).scan.labels["age"] == 71
+    assert read_scan_result(plan.folder, scans[0]).scan.labels["age"] == 71
 
 
 def test_a_scan_that_turned_bad_leaves_the_cohort(whole, scans, tmp_path):
@@ -201,7 +201,7 @@ def test_two_scans_of_one_name_are_never_mixed_up(scans, tmp_path):
     assert summary.census.dropped == ((str(scans[1].path), f"sub-a is {scans[0].path} already"),)
     later = prepare_cohort([replace(scans[1], subject="a")], plan, workers=1)
     assert "already" in later.census.dropped[0][1]
-    assert read_outcome(plan.folder, scans[0]).scan.path == scans[0].path
+    assert read_scan_result(plan.folder, scans[0]).scan.path == scans[0].path
 
 
 def test_a_defect_in_one_scan_is_listed_with_its_place_and_the_others_go_on(
@@ -219,7 +219,7 @@ def test_a_defect_in_one_scan_is_listed_with_its_place_and_the_others_go_on(
     sometimes.count = 0
     monkeypatch.setattr(prepare, "screen", sometimes)
     prepare_cohort(scans[:2], plan, workers=1)
-    first = read_outcome(plan.folder, scans[0])
+    first = read_scan_result(plan.folder, scans[0])
     assert "please report it" in first.quality.reasons[0]
     assert "in sometimes" in first.trace
     # A defect may be mended by then: the next run tries again.
@@ -237,7 +237,7 @@ def test_another_recipe_in_the_same_folder_is_refused_at_once(whole, scans):
     other = replace(whole[0], intensity="gamma18")
     with pytest.raises(CohortError, match="another recipe"):
         prepare_cohort([replace(scans[0], subject="new")], other, workers=1)
-    assert len(read_outcomes(whole[0].folder)) == 4
+    assert len(read_scan_results(whole[0].folder)) == 4
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/", "-1/2"])

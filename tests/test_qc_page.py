@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.images.volume import Volume
 from braincase.preprocess.quality.picture import LABELS, picture_raw, picture_standard
 from braincase.preprocess.quality.quality_page import write_page
-from braincase.preprocess.quality.scan_result import ScanResult, read_outcome, write_outcome
+from braincase.preprocess.quality.scan_result import (
+    ScanResult,
+    read_scan_result,
+    read_scan_results,
+    write_scan_result,
+)
 from braincase.preprocess.quality.verdict import Quality, unusable
 from braincase.sources.scan import Scan
 
 RECIPE = {"chain": 1}
 
 
-def outcome(subject: str, grade: str, concern: float, *reasons: str) -> ScanResult:
+def result_of(subject: str, grade: str, concern: float, *reasons: str) -> ScanResult:
     measures = {"agreement": 0.7, "brain_ml": 1400.0, "concern": concern}
     scan = Scan(Path(f"{subject}.nii.gz"), subject, None, {"diagnosis": "CN", "age": 71})
     return ScanResult(scan, (0, 0), Quality(grade, reasons, measures))
@@ -32,17 +38,17 @@ def page(tmp_path) -> str:
     ball = np.zeros(HALF_GRID.shape, bool)
     ball[10:30, 12:36, 10:30] = True
     picture = picture_standard(ball.astype(np.float32), ball, HALF_GRID)
-    outcomes = [
-        outcome("good", "pass", -0.4),
-        outcome("odd", "look", 0.2, "a head <b>turned</b> & so on"),
-        outcome("bad", "fail", 9.0, "looks like a CT"),
+    results = [
+        result_of("good", "pass", -0.4),
+        result_of("odd", "look", 0.2, "a head <b>turned</b> & so on"),
+        result_of("bad", "fail", 9.0, "looks like a CT"),
         ScanResult(
             Scan(Path("x.nii"), "gone"), (0, 0), unusable("the file is cut off"), judged=False
         ),
     ]
-    for each in outcomes:
-        write_outcome(tmp_path, RECIPE, each, picture if each.quality.measures else None)
-    read = [read_outcome(tmp_path, each.scan) for each in outcomes]
+    for each in results:
+        write_scan_result(tmp_path, RECIPE, each, picture if each.quality.measures else None)
+    read = [read_scan_result(tmp_path, each.scan) for each in results]
     write_page(tmp_path / "page.html", tmp_path, read, HALF_GRID)
     return (tmp_path / "page.html").read_text()
 
@@ -84,8 +90,23 @@ def test_counts_and_measures_are_told(page):
     )
 
 
+def test_a_quantity_that_could_not_be_measured_is_left_out(tmp_path):
+    """JSON has no word for "not a number": such a measure is neither drawn nor listed."""
+    whole = result_of("whole", "pass", -0.4)
+    quality = Quality("look", ("odd",), {"agreement": 0.7, "brain_ml": np.nan, "concern": 0.3})
+    for result in (whole, replace(whole, scan=Scan(Path("x"), "odd"), quality=quality)):
+        write_scan_result(tmp_path, RECIPE, result, None)
+    write_page(tmp_path / "page.html", tmp_path, read_scan_results(tmp_path), HALF_GRID)
+    page = (tmp_path / "page.html").read_text()
+    assert "nan" not in page
+    assert len(re.findall('data-scan="sub-odd"', page)) == 1
+    assert len(re.findall('data-scan="sub-whole"', page)) == 2
+
+
 def test_the_page_is_the_same_every_time(page, tmp_path):
-    read = [read_outcome(tmp_path, Scan(Path(), name)) for name in ("bad", "gone", "good", "odd")]
+    read = [
+        read_scan_result(tmp_path, Scan(Path(), name)) for name in ("bad", "gone", "good", "odd")
+    ]
     write_page(tmp_path / "page.html", tmp_path, read, HALF_GRID)
     assert (tmp_path / "page.html").read_text() == page
 

@@ -8,6 +8,13 @@ from scipy import ndimage
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
 from braincase.preprocess.registration.coarse import turn
 from braincase.preprocess.space import standard
+from braincase.preprocess.space.field_of_view import (
+    EDGE_VOXELS,
+    TO_FACE,
+    away_from_edge,
+    covered,
+    seen_on_grid,
+)
 from braincase.preprocess.space.template import CENTRE_MM, load_template
 
 
@@ -40,7 +47,25 @@ def test_outside_the_field_of_view_is_zero():
     assert_array_equal(found[60:], 0)
     brain = load_template()[2].mask
     share = brain[20:60].sum() / brain.sum()  # 0.72: the middle 80 mm hold most of the brain
-    assert standard.covered(to_voxel, (40, 96, 80)) == pytest.approx(share, abs=0.01)
+    assert covered(to_voxel, (40, 96, 80)) == pytest.approx(share, abs=0.01)
+
+
+def test_the_share_in_view_is_what_the_grid_shows():
+    """Both look from outer face to outer face of the scan's voxels."""
+    shape = (61, 70, 55)
+    to_voxel = standard.mni_to_voxel(np.eye(3, 4), shape, np.array([2.08, 2.3, 2.2]))
+    seen = seen_on_grid(to_voxel, shape, margin=TO_FACE)
+    assert covered(to_voxel, shape) == seen[load_template()[2].mask][::7].mean()
+    assert 0.5 < covered(to_voxel, shape) < 0.95
+
+
+def test_the_rim_of_the_field_of_view_is_cut_off_but_not_at_the_grids_own_faces():
+    seen = np.zeros(STANDARD_GRID.shape, bool)
+    seen[:40] = True
+    inner = np.zeros_like(seen)
+    inner[: 40 - EDGE_VOXELS] = True
+    assert_array_equal(away_from_edge(seen), inner)
+    assert away_from_edge(np.ones_like(seen)).all()
 
 
 @pytest.mark.parametrize("zoom", [0.5, 0.7, 1.0, 1.4])

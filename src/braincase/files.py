@@ -1,4 +1,4 @@
-"""Whole files only: write aside, then rename."""
+"""Atomic file writing (write aside, then rename), JSON files, and the guard against overwriting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write a whole JSON file, keys in the order given, two blanks of indentation."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

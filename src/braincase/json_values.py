@@ -12,7 +12,7 @@ import numpy as np
 
 #: What a JSON text can hold.
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-#: A JSON object that is read; what it holds is not known yet.
+#: A JSON object that is only read.
 JsonObject: TypeAlias = Mapping[str, Json]
 
 

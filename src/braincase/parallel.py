@@ -1,4 +1,4 @@
-"""Run one function over many items in several processes, with progress, one thread each."""
+"""Parallel map: one function over many items in several processes of one thread, with progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Done(Generic[Item, Result]):
-    """What became of one item: a result, or the error that a user can understand."""
+    """The result of one item, or the error that a user can understand."""
 
     item: Item
     result: Result | None
@@ -40,9 +40,9 @@ def default_workers() -> int:
 def run_all(
     function: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 0
 ) -> Iterator[Done[Item, Result]]:
-    """Yield each item's outcome as it completes; one failing item never stops the others.
+    """Yield each item's result or error as it completes; one failing item never stops the others.
 
-    Nor does one whose process is killed (out of memory): its outcome is a `LostProcessError`.
+    Nor does one whose process is killed (out of memory): it ends in a `LostProcessError`.
 
     Parameters
     ----------
@@ -58,26 +58,29 @@ def run_all(
     Raises
     ------
     Exception
-        Any error that is no `BraincaseError` is a defect, or a full disk, and stops the run.
+        An error that is no `BraincaseError` is a defect, or a full disk, and stops the run.
     """
     workers = min(workers or default_workers(), max(len(items), 1))
     with progress(label, len(items)) as advance:
-        outcomes = _in_process(function, items) if workers == 1 else _pool(function, items, workers)
-        for outcome in outcomes:
+        if workers == 1:
+            results = _in_this_process(function, items)
+        else:
+            results = _in_processes(function, items, workers)
+        for done in results:
             advance()
-            yield outcome
+            yield done
 
 
-def _in_process(
+def _in_this_process(
     function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[Done[Item, Result]]:
     for item in items:
         with threadpool_limits(1):  # as in the workers of a pool: more threads only wait (measured)
-            done = _one(function, item)
+            done = _try(function, item)
         yield done
 
 
-def _pool(
+def _in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Done[Item, Result]]:
     """Run items in several processes; one that loses its process is tried once more, alone."""
@@ -86,7 +89,7 @@ def _pool(
         try:
             yield from _in_pool(function, waiting, workers)
         except BrokenProcessPool:
-            # Nobody knows whose process was killed. Items are begun in order: one of these.
+            # It cannot be told whose process was killed. Items are begun in order: one of these.
             for number in [*waiting][:workers]:
                 alone = {number: waiting.pop(number)}
                 try:
@@ -98,13 +101,13 @@ def _pool(
 def _in_pool(
     function: Callable[[Item], Result], waiting: dict[int, Item], workers: int
 ) -> Iterator[Done[Item, Result]]:
-    """Yield outcomes, and take from `waiting` what is done."""
+    """Yield results, and take from `waiting` what is done."""
     inherited = {name: os.environ.get(name) for name in THREAD_LIMITS}
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the workers when they start
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
         try:
-            numbers = {pool.submit(_one, function, item): n for n, item in waiting.items()}
+            numbers = {pool.submit(_try, function, item): n for n, item in waiting.items()}
         except ValueError as error:  # a worker was killed while the next was being started
             raise BrokenProcessPool(str(error)) from error
         for future in as_completed(numbers):
@@ -114,15 +117,18 @@ def _in_pool(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in inherited.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _lost(item: object) -> LostProcessError:
-    advice = "Give it more memory, or use fewer --workers."
+    advice = "Give it more memory, or use fewer workers."
     return LostProcessError(str(item), "its process was killed, twice", "", advice)
 
 
-def _one(function: Callable[[Item], Result], item: Item) -> Done[Item, Result]:
+def _try(function: Callable[[Item], Result], item: Item) -> Done[Item, Result]:
     try:
         return Done(item, function(item), None)
     except BraincaseError as error:

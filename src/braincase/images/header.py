@@ -1,4 +1,4 @@
-"""What an image file promises, checked before anything is allocated.
+"""Read and check image headers (NIfTI, Analyze, MGH) before anything is allocated.
 
 A header is 284 to 540 bytes that may claim anything: terabytes, no axes at all, two contradicting
 orientations. `read_header` believes only what is possible and says where the voxels are and how
@@ -12,18 +12,19 @@ they lie; `braincase.images.volume` then reads exactly those bytes and no more.
    angles (6 degrees). A rigid form wins over one that is not; of two equals the sform wins.
 4. Whatever was passed over, and any pair more than 20 degrees apart, is put into `notes`.
 5. With no form at all the axes are read as left, anterior, superior, as nibabel, nilearn and FSL
-   do; `sides_known` is then False and a note says so. So it is for plain Analyze files, which
-   describe no sides anybody kept to.
+   do; `sides_known` is then False and a note says so. So it is for plain Analyze files, whose
+   rule for the sides hardly any program followed.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
@@ -32,6 +33,7 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
 
 from braincase.errors import ScanError
 from braincase.images.geometry import Affine, Shape3, zooms_of
@@ -54,9 +56,31 @@ ANALYZE_ORIENT = {0: "LAS", 1: "LSA", 2: "ASL"}
 CONVERT = "Convert it to NIfTI with a tool that knows its origin (dcm2niix, mri_convert)."
 
 
+class RawHeader(Protocol):
+    """What nibabel's headers of all formats offer; nibabel itself has no types here."""
+
+    def get_data_shape(self) -> tuple[int, ...]:
+        """Return the numbers of voxels along all axes."""
+        ...
+
+    def get_data_dtype(self) -> np.dtype[np.generic]:
+        """Return the type of the stored voxels."""
+        ...
+
+    def get_data_offset(self) -> int:
+        """Return where in its file the first voxel begins."""
+        ...
+
+    def get_zooms(self) -> tuple[float, ...]:
+        """Return the voxel sizes, in the header's own unit."""
+        ...
+
+    def __getitem__(self, field: str, /) -> NDArray[np.generic]: ...
+
+
 @dataclass(frozen=True)
 class Header:
-    """A header that can be believed.
+    """A checked header: type, shape and affine are possible ones.
 
     Parameters
     ----------
@@ -75,7 +99,7 @@ class Header:
     """
 
     data_path: Path
-    raw: Any
+    raw: RawHeader
     shape: Shape3
     affine: Affine
     notes: tuple[str, ...]
@@ -97,7 +121,7 @@ def read_header(path: Path, axes: str | None = None) -> Header:
     path
         The file, or either half of a pair.
     axes
-        For an Analyze file, towards where its axes are known to run, as in ``"ASL"``.
+        For an Analyze file, towards where its axes run if the caller knows, as in ``"ASL"``.
 
     Raises
     ------
@@ -156,27 +180,29 @@ def _sibling(path: Path, stem: str, suffix: str) -> Path:
     return next((file for file in tries if file.is_file()), tries[0])
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path) -> RawHeader:
     """Read the fixed part of a header; no extension, however long, is ever read."""
     with open_plain(path) as file:
         block = file.read(540)
     suffix, padded = suffix_of(path), block.ljust(540, b"\0")
-    size = {padded[:4], padded[3::-1]}  # either byte order
+    size = {int.from_bytes(padded[:4], "little"), int.from_bytes(padded[:4], "big")}
+    header: RawHeader
     if suffix in (".mgz", ".mgh") and padded[:4] == b"\0\0\0\1":
-        return MGHHeader(padded[:284], check=False)
-    if (540).to_bytes(4, "little") in size and padded[4:7] in (b"n+2", b"ni2"):
-        return Nifti2Header(padded, check=False)
-    if (348).to_bytes(4, "little") in size:
-        if padded[344:347] in (b"n+1", b"ni1"):
-            return Nifti1Header(padded[:348], check=False)
-        if suffix.startswith(".hdr"):
-            return AnalyzeHeader(padded[:348], check=False)
-    expected = "an MGH header" if suffix.startswith(".mg") else "a NIfTI or Analyze header"
-    found = "an empty file" if not block else f"bytes that are no {suffix} image"
-    raise ScanError(path, found, expected, f"It may be damaged or of another kind. {CONVERT}")
+        header = MGHHeader(padded[:284], check=False)
+    elif 540 in size and padded[4:7] in (b"n+2", b"ni2"):
+        header = Nifti2Header(padded, check=False)
+    elif 348 in size and padded[344:347] in (b"n+1", b"ni1"):
+        header = Nifti1Header(padded[:348], check=False)
+    elif 348 in size and suffix.startswith(".hdr"):
+        header = AnalyzeHeader(padded[:348], check=False)
+    else:
+        expected = "an MGH header" if suffix.startswith(".mg") else "a NIfTI or Analyze header"
+        found = "an empty file" if not block else f"bytes that are no {suffix} image"
+        raise ScanError(path, found, expected, f"It may be damaged or of another kind. {CONVERT}")
+    return header
 
 
-def _shape(path: Path, raw: Any) -> Shape3:
+def _shape(path: Path, raw: RawHeader) -> Shape3:
     shape = tuple(int(n) for n in raw.get_data_shape())
     if any(n < 1 for n in shape):
         raise ScanError(path, f"axes of {_times(shape)} voxels", "positive numbers", CONVERT)
@@ -192,7 +218,7 @@ def _shape(path: Path, raw: Any) -> Shape3:
     return (shape[0], shape[1], shape[2])
 
 
-def _check_type(path: Path, raw: Any) -> None:
+def _check_type(path: Path, raw: RawHeader) -> None:
     kind = raw.get_data_dtype()
     if kind.kind == "c":
         advice = "Take the magnitude first (fslcomplex -realabs, numpy.abs)."
@@ -202,7 +228,7 @@ def _check_type(path: Path, raw: Any) -> None:
         raise ScanError(path, "colour voxels", "one grey value a voxel", advice)
 
 
-def _check_size(path: Path, data_path: Path, raw: Any) -> None:
+def _check_size(path: Path, data_path: Path, raw: RawHeader) -> None:
     """Compare what the header promises with the file, before believing it."""
     voxels, offset = prod(int(n) for n in raw.get_data_shape()), raw.get_data_offset()
     promised = voxels * raw.get_data_dtype().itemsize
@@ -220,12 +246,13 @@ def _check_size(path: Path, data_path: Path, raw: Any) -> None:
         raise ScanError(data_path, found, "", "The file is cut short: copy or download it again.")
 
 
-def _placement(path: Path, raw: Any, shape: Shape3, axes: str | None) -> _Placement:
+def _placement(path: Path, raw: RawHeader, shape: Shape3, axes: str | None) -> _Placement:
     """Decide where the voxels lie; the rules are in this module's docstring."""
     if isinstance(raw, MGHHeader):
-        known = bool(raw["goodRASFlag"])
+        oriented = bool(raw["goodRASFlag"])
         note = "no orientation in the MGH header: FreeSurfer's default is taken"
-        return _checked(path, _Placement(raw.get_affine(), () if known else (note,), known))
+        notes = () if oriented else (note,)
+        return _checked(path, _Placement(raw.get_affine(), notes, oriented))
     if not isinstance(raw, Nifti1Header):
         return _analyze_placement(path, raw, shape, axes)
     sform, qform = _form(raw.get_sform, raw, "sform"), _form(raw.get_qform, raw, "qform")
@@ -237,7 +264,7 @@ def _placement(path: Path, raw: Any, shape: Shape3, axes: str | None) -> _Placem
     return _of_two_forms(path, raw, sform, qform)
 
 
-def _form(get: Any, raw: Any, name: str) -> Affine | None:
+def _form(get: Callable[[], Affine], raw: RawHeader, name: str) -> Affine | None:
     """Return one of the two affines of a NIfTI header if it counts."""
     if int(raw[f"{name}_code"]) <= 0:
         return None
@@ -248,7 +275,7 @@ def _form(get: Any, raw: Any, name: str) -> Affine | None:
     return affine if _invertible(affine) else None
 
 
-def _one_form(raw: Any, sform: Affine | None, qform: Affine | None) -> _Placement:
+def _one_form(raw: RawHeader, sform: Affine | None, qform: Affine | None) -> _Placement:
     other = "qform" if sform is not None else "sform"
     affine = cast(Affine, sform if sform is not None else qform)
     notes = []
@@ -259,7 +286,7 @@ def _one_form(raw: Any, sform: Affine | None, qform: Affine | None) -> _Placemen
     return _Placement(affine, tuple(notes))
 
 
-def _of_two_forms(path: Path, raw: Any, sform: Affine, qform: Affine) -> _Placement:
+def _of_two_forms(path: Path, raw: RawHeader, sform: Affine, qform: Affine) -> _Placement:
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         found = "a sform and a qform that put left on opposite sides"
         advice = "Find out which is right and write it to both (fslorient -copysform2qform)."
@@ -274,7 +301,7 @@ def _of_two_forms(path: Path, raw: Any, sform: Affine, qform: Affine) -> _Placem
     return _Placement(sform)
 
 
-def _analyze_placement(path: Path, raw: Any, shape: Shape3, axes: str | None) -> _Placement:
+def _analyze_placement(path: Path, raw: RawHeader, shape: Shape3, axes: str | None) -> _Placement:
     if axes:
         return _Placement(_from_letters(axes, shape, _pixdim(path, raw)))
     orient = ord(bytes(raw["orient"]) or b"\0")
@@ -286,7 +313,7 @@ def _analyze_placement(path: Path, raw: Any, shape: Shape3, axes: str | None) ->
     return _Placement(affine, (note,), False)
 
 
-def _pixdim(path: Path, raw: Any) -> Affine:
+def _pixdim(path: Path, raw: RawHeader) -> Affine:
     zooms: Affine = np.abs(np.asarray(raw.get_zooms()[:3], dtype=float))
     if not (np.isfinite(zooms).all() and zooms.all()):
         raise ScanError(path, f"voxel sizes of {_times(zooms)}", "sizes in mm", CONVERT)
@@ -302,7 +329,7 @@ def _from_letters(letters: str, shape: Shape3, zooms: Affine) -> Affine:
     return affine
 
 
-def _in_millimetres(path: Path, raw: Any, placement: _Placement) -> _Placement:
+def _in_millimetres(path: Path, raw: RawHeader, placement: _Placement) -> _Placement:
     code = int(raw["xyzt_units"]) % 8 if isinstance(raw, Nifti1Header) else 0
     unit, factor = UNITS.get(code, ("millimetres", 1.0))
     affine, notes = placement.affine.copy(), placement.notes
@@ -341,7 +368,7 @@ def _invertible(affine: Affine) -> bool:
     return abs(float(np.linalg.det(_directions(affine)))) > 1e-3
 
 
-def _rigid(affine: Affine, raw: Any) -> bool:
+def _rigid(affine: Affine, raw: RawHeader) -> bool:
     """Say whether an affine keeps the header's voxel sizes and right angles."""
     zooms = np.abs(np.asarray(raw.get_zooms()[:3], dtype=float))
     same = np.abs(zooms_of(affine) - zooms) <= ZOOM_TOLERANCE * zooms
@@ -349,9 +376,9 @@ def _rigid(affine: Affine, raw: Any) -> bool:
     return bool(same.all() and np.abs(cosines).max() <= np.sin(np.radians(RIGHT_ANGLE_DEGREES)))
 
 
-def _degrees_apart(one: Affine, other: Affine) -> float:
+def _degrees_apart(a: Affine, b: Affine) -> float:
     """Return the largest angle between two affines' corresponding axes, degrees."""
-    cosines = (_directions(one) * _directions(other)).sum(axis=0)
+    cosines = (_directions(a) * _directions(b)).sum(axis=0)
     return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
 
 
@@ -359,5 +386,5 @@ def _directions(affine: Affine) -> Affine:
     return affine[:3, :3] / zooms_of(affine)
 
 
-def _times(numbers: Any) -> str:
+def _times(numbers: Iterable[float]) -> str:
     return " x ".join(f"{float(n):g}" for n in numbers)

@@ -1,4 +1,4 @@
-"""Three planes of a standard volume as display pictures, and the small picture a gallery keeps.
+"""Sagittal, coronal and axial slices of a standard volume, and thumbnails of them.
 
 The planes pass where dementia shows: the left hippocampus (sagittal and coronal) and the lateral
 ventricles (axial). Display follows the radiological convention: in the coronal and axial plane the
@@ -8,7 +8,7 @@ subject's right is on the viewer's left; in the sagittal plane the nose points t
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,20 @@ from PIL import Image
 from braincase.errors import GalleryError
 from braincase.images.geometry import Grid
 
+Voxel = TypeVar("Voxel", bound=np.generic)
 Plane = NDArray[np.uint8]
 Planes = tuple[Plane, Plane, Plane]
 
 #: Where the sagittal, coronal and axial plane pass: MNI x, y and z in mm.
 PLANES_MM = (-26.0, -20.0, 12.0)
-#: JPEG quality of the kept picture: about 6 kB, no visible blocks.
+#: JPEG quality of a thumbnail: about 6 kB, no visible blocks.
 QUALITY = 88
 _STRIP_MM = (192, 160, 160)  # width of the three pictures; the field of view never changes
 
 
 def planes_of(
-    volume: NDArray[Any], grid: Grid, at_mm: tuple[float, float, float] = PLANES_MM
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    volume: NDArray[Voxel], grid: Grid, at_mm: tuple[float, float, float] = PLANES_MM
+) -> tuple[NDArray[Voxel], NDArray[Voxel], NDArray[Voxel]]:
     """Cut three display pictures out of a standard volume.
 
     Parameters
@@ -65,13 +66,13 @@ def thumbnail_of(volume: NDArray[np.uint8], grid: Grid) -> bytes:
         large = np.repeat(np.repeat(plane, scale, axis=0), scale, axis=1) if scale > 1 else plane
         strip.paste(Image.fromarray(np.ascontiguousarray(large)), (left, 0))
         left += width_mm // 2
-    held = io.BytesIO()
-    strip.save(held, "JPEG", quality=QUALITY)
-    return held.getvalue()
+    encoded = io.BytesIO()
+    strip.save(encoded, "JPEG", quality=QUALITY)
+    return encoded.getvalue()
 
 
 def planes_of_thumbnail(picture: bytes) -> Planes:
-    """Return the three planes that `thumbnail_of` kept.
+    """Return the three planes of a JPEG by `thumbnail_of`.
 
     Raises
     ------
@@ -89,6 +90,4 @@ def planes_of_thumbnail(picture: bytes) -> Planes:
 
 #: Letters at the left and right edge of the sagittal, coronal and axial picture.
 EDGES = (("A", "P"), ("R", "L"), ("R", "L"))
-
-
 CONVENTION = "Radiological convention: R is the subject's right. Planes at MNI x -26, y -20, z 12."

@@ -1,4 +1,4 @@
-"""Images in memory: read and written always as canonical RAS+ float32."""
+"""Image volumes (NIfTI, Analyze, MGH): read and written as canonical RAS+ float32."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEAST_FILLED, FAR_OFF = 0.01, 2.0
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One image, its axes running to the right, the front and the top (RAS+).
+    """A 3-D image in RAS+ order: its axes run to the right, the front and the top.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def read_volume(path: Path | str, axes: str | None = None) -> Volume:
     path
         The file, or either half of a pair.
     axes
-        For an Analyze file, towards where its axes are known to run, as in ``"ASL"``.
+        For an Analyze file, towards where its axes run if the caller knows, as in ``"ASL"``.
 
     Raises
     ------

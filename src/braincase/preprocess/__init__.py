@@ -1,1 +1,1 @@
-"""From a raw T1-weighted head to the standard volume."""
+"""Preprocessing: from a raw T1-weighted head to the skull-stripped volume in MNI space."""

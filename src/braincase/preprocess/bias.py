@@ -1,9 +1,14 @@
-"""The bias field by N4 (Tustison et al. 2010, doi:10.1109/TMI.2010.2046908), on a coarse grid.
+"""Bias field correction by N4, on a coarse grid.
 
 A coil sees near tissue brighter than far tissue. N4 sharpens the histogram of the log image, takes
 what the sharpening changed as a first idea of the field, smooths it with cubic B-splines and starts
 again. On a regular grid the B-spline fit is three small matrix products, so that the whole costs a
 tenth of a second where ITK's scattered-data fit of the same voxels takes one to two.
+
+References
+----------
+Tustison et al. 2010, N4ITK: improved N3 bias correction, IEEE Transactions on Medical Imaging,
+doi:10.1109/TMI.2010.2046908.
 """
 
 from __future__ import annotations
@@ -13,8 +18,7 @@ from math import log, pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from braincase.preprocess.space.sampling import Image, Mask
 
 #: The field is estimated on every so many-th voxel. Not on means of blocks: they mix tissues, which
 #: blurs the histogram (measured: twice the error against a known field).
@@ -61,7 +65,7 @@ def bias_field(scan: Image, mask: Mask) -> Image:
 def _fit_level(
     logs: Image, field: Image, seen: Mask, intervals: int, iterations: int
 ) -> NDArray[np.float32]:
-    """Add to the field until it no longer changes; return the added spline's coefficients."""
+    """Iterate N4 at one spline level to convergence; return the added spline's coefficients."""
     bases = [_basis(n, intervals, 1) for n in seen.shape]
     coefficients = np.zeros([b.shape[1] for b in bases], np.float32)
     added = np.zeros_like(field)
@@ -80,7 +84,7 @@ def _fit_level(
 
 
 def _sharpened(values: Image) -> Image:
-    """Return for each value its expectation once the field's blur is taken off the histogram."""
+    """Deconvolve the histogram (Wiener filter): return each value's expectation without blur."""
     low, high = float(values.min()), float(values.max())
     width = max(high - low, 1e-6) / (BINS - 1)
     place = (values - low) / width
@@ -104,10 +108,15 @@ def _sharpened(values: Image) -> Image:
 
 
 def _fit_spline(values: Image, seen: Mask, bases: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Approximate scattered values by B-splines (Lee, Wolberg & Shin 1997): local, no overshoot.
+    """Approximate scattered values by B-splines: local, no overshoot.
 
     Each voxel proposes a value for each coefficient, and proposals are averaged by the square of
     the spline's weight. All weights are products over the axes, so the sums are matrix products.
+
+    References
+    ----------
+    Lee, Wolberg & Shin 1997, Scattered data interpolation with multilevel B-splines,
+    doi:10.1109/2945.620490.
     """
     total = _outer([(b**2).sum(axis=1) for b in bases])
     proposals = _product([(b**3).T for b in bases], seen * values / total)

@@ -1,10 +1,15 @@
-"""Brain extraction on the standard grid: the template's surface bent to the scan, then a watershed.
+"""Brain extraction (skull stripping): elastic registration to the scan, then a watershed.
 
 The scan is in MNI space already. The template's head is bent until it looks like the scan
 (`braincase.preprocess.registration.elastic`), which carries its brain's surface to within a voxel
 or two of the scan's. What lies deeper is brain and what lies well outside is not. Between the two,
 the boundary is where the scan is darkest (fluid and bone lie between the bright brain and the
 bright scalp).
+
+References
+----------
+Falcao, Stolfi & Lotufo 2004, The image foresting transform, doi:10.1109/TPAMI.2004.1261076: the
+watershed.
 """
 
 from __future__ import annotations
@@ -14,16 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from braincase.preprocess.registration.coil import (
-    FACES,
-    SURE_MM,
-    Image,
-    Mask,
-    away_from_edge,
-    smooth_bias,
-)
+from braincase.preprocess.registration.coil import smooth_bias
 from braincase.preprocess.registration.elastic import depth_by, displacement
-from braincase.preprocess.space.template import CENTRE_MM, FACE_HEIGHT_MM, Level, load_template
+from braincase.preprocess.space.field_of_view import away_from_edge
+from braincase.preprocess.space.sampling import Image, Mask
+from braincase.preprocess.space.template import (
+    CENTRE_MM,
+    FACE_HEIGHT_MM,
+    SURE_MM,
+    Level,
+    load_template,
+)
 
 #: Surely brain, and surely not: depth in the bent template's brain, mm (negative is inside).
 CORE_MM, OUTSIDE_MM = -2.0, 4.0
@@ -37,10 +43,12 @@ FLUID_SURE_MM, FLUID_REACH_MM, BONE_SHARE = 0.5, 2.5, 0.65
 SCALP_MM, SCALP_SIGNAL, SCALP_SHARE = (5.0, 14.0), 0.15, 0.3
 #: Less than this (in white matters) is nothing.
 EMPTY = 0.05
+#: Neighbours of a voxel: those with which it shares a face.
+FACES = ndimage.generate_binary_structure(3, 1)
 
 
 @dataclass(frozen=True)
-class Tissue:
+class TissueBrightness:
     """Typical brightness of fluid, grey matter and white matter."""
 
     fluid: float
@@ -54,8 +62,8 @@ def white_in_view(scan: Image, where: Mask) -> float:
     return float(np.median(seen)) if seen.size else 0.0
 
 
-def tissue_brightness(scan: Image, level: Level) -> Tissue:
-    """Find the three tissues of a bias-free scan by K-means on brightness inside the template."""
+def tissue_brightness(scan: Image, level: Level) -> TissueBrightness:
+    """Measure the three tissues of a bias-free scan by K-means on brightness in the template."""
     inside = level.depth_mm < SURE_MM
     white = white_in_view(scan, (level.white > 0.85) & inside)
     values = scan[inside & (scan > 0)][::5].clip(0, 1.5 * white)
@@ -65,11 +73,11 @@ def tissue_brightness(scan: Image, level: Level) -> Tissue:
         means = np.array(
             [values[nearest == k].mean() if (nearest == k).any() else means[k] for k in range(3)]
         )
-    return Tissue(*(float(m) for m in means))
+    return TissueBrightness(*(float(m) for m in means))
 
 
 def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
-    """Return the brain of a whole head on the standard grid.
+    """Extract the brain of a whole head on the standard grid.
 
     Parameters
     ----------
@@ -94,7 +102,7 @@ def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
 
 
 def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
-    """Tell whether there is nothing around the brain of a scan on the standard grid.
+    """Detect a skull-stripped scan on the standard grid: nothing is around the brain.
 
     `seen` is its field of view there: a narrow one cuts the scalp off and leaves the skull on.
     """
@@ -110,7 +118,7 @@ def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
 
 
 def stripped_mask(scan: Image, seen: Mask | None = None) -> Mask:
-    """Return the brain of a skull-stripped scan: what was left, without scraps of the neck."""
+    """Extract the brain of a skull-stripped scan: what was left, without scraps of the neck."""
     level = load_template()[2]
     white = white_in_view(scan, level.white > 0.85)
     left = ndimage.binary_closing(scan > EMPTY * white, FACES, iterations=2)
@@ -118,7 +126,7 @@ def stripped_mask(scan: Image, seen: Mask | None = None) -> Mask:
     return _smooth_whole(left)
 
 
-def _watershed(scan: Image, tissue: Tissue, depth_mm: Image) -> Mask:
+def _watershed(scan: Image, tissue: TissueBrightness, depth_mm: Image) -> Mask:
     """Flood from the core and from outside, bright voxels first; return the core's basin."""
     soft = ndimage.gaussian_filter(scan, 0.4)
     cost = np.clip(255 - 255 * soft / (1.15 * tissue.white), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Run the shards of `prepare_cohort` as jobs: on a SLURM cluster, or as processes of this machine.
+"""SLURM jobs: run the shards of `prepare_cohort` on a cluster, or as processes of this machine.
 
 Needs the optional package ``submitit``. Without it, the shards can be started by anything that
 starts commands (``sbatch --array``, GNU parallel, Kubernetes jobs): ``braincase prepare --shard
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 from braincase.cohort.derivatives import claim_folder
 from braincase.errors import BraincaseError, ParameterError, UsageError
@@ -28,7 +28,7 @@ from braincase.preprocess.prepare_cohort import (
     prepare_cohort,
     sort_out,
 )
-from braincase.preprocess.quality.scan_result import FOLDER, read_outcome
+from braincase.preprocess.quality.scan_result import FOLDER, read_scan_result
 from braincase.progress import progress
 from braincase.sources.scan import Scan
 
@@ -42,7 +42,7 @@ TRACE_LINE = "-" * 22
 
 @dataclass(frozen=True)
 class Jobs:
-    """What to ask of the cluster.
+    """The resources to request of the cluster: jobs, cores, memory, time.
 
     Parameters
     ----------
@@ -77,6 +77,31 @@ class Jobs:
                 raise UsageError(name, str(getattr(self, name)), "at least 1")
 
 
+class JobPaths(Protocol):
+    """Where submitit puts a job's files."""
+
+    result_pickle: Path
+
+
+class SubmittedJob(Protocol):
+    """What is used of submitit's jobs; submitit has no types here."""
+
+    job_id: str
+    paths: JobPaths
+
+    def done(self) -> bool:
+        """Return whether the job has ended."""
+        ...
+
+    def cancel(self, check: bool = True) -> None:
+        """End the job."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Return what the job failed with."""
+        ...
+
+
 def launch(scans: Sequence[Scan], plan: Plan, jobs: Jobs) -> Summary:
     """Prepare scans into a cohort in several jobs, wait for them, and return the summary.
 
@@ -88,31 +113,31 @@ def launch(scans: Sequence[Scan], plan: Plan, jobs: Jobs) -> Summary:
         If submitit is not installed, the cluster is missing or does not take the jobs, or the
         folder holds something else.
     BraincaseError
-        If jobs failed; what was done is kept, so the same command goes on from there.
+        If jobs failed; what was done stays, so the same command goes on from there.
     """
     claim_folder(plan.folder)
     logs = plan.folder / FOLDER / "jobs"
-    kept, refused = sort_out(scans, plan)
+    accepted, refused = sort_out(scans, plan)
     # Workers of a job are its cores; a scan's own steps use one thread each.
     work = partial(prepare_cohort, list(scans), plan, workers=jobs.cores)
-    running = _submit(logs, jobs, work)
+    submitted = _submit(logs, jobs, work)
     try:
-        _wait(running, jobs.where, partial(_left, plan), kept)
+        _wait(submitted, jobs.where, partial(_left, plan), accepted)
     except KeyboardInterrupt:
-        for job in running:
+        for job in submitted:
             job.cancel(check=False)
         raise
-    failed = {job.job_id: reason for job in running if (reason := _why_failed(job))}
+    failed = {job.job_id: reason for job in submitted if (reason := _why_failed(job))}
     if failed:
         first = "; ".join(f"job {name}: {reason}" for name, reason in [*failed.items()][:1])
         found = f"{len(failed)} of {jobs.shards} jobs failed ({first})"
         advice = f"Read their output in {logs}, then run the same command again."
         raise BraincaseError(plan.folder, found, "", advice)
-    return conclude(kept, plan, refused)
+    return conclude(accepted, plan, refused)
 
 
-def _submit(logs: Path, jobs: Jobs, work: Callable[[Shard], Summary]) -> list[Any]:
-    """Hand one job a shard to the cluster."""
+def _submit(logs: Path, jobs: Jobs, work: Callable[[Shard], Summary]) -> list[SubmittedJob]:
+    """Submit one job a shard to the cluster."""
     if find_spec("submitit") is None:
         advice = "pip install submitit, or start braincase prepare --shard i/N yourself."
         raise ParameterError("launcher", "submitit is not installed", "", advice)
@@ -123,69 +148,71 @@ def _submit(logs: Path, jobs: Jobs, work: Callable[[Shard], Summary]) -> list[An
         executor = submitit.AutoExecutor(folder=logs, cluster=jobs.where)
     except RuntimeError as error:
         raise ParameterError("launcher", str(error), "a SLURM cluster (srun)") from None
-    asked = {"partition": jobs.partition, "account": jobs.account}
+    optional = {"partition": jobs.partition, "account": jobs.account}
     executor.update_parameters(
         name="braincase-prepare",
         timeout_min=jobs.minutes,
         cpus_per_task=jobs.cores,
         mem_gb=jobs.memory_gb,
-        **{f"slurm_{name}": value for name, value in asked.items() if value},
+        **{f"slurm_{name}": value for name, value in optional.items() if value},
     )
     try:
         return list(
             executor.map_array(work, [Shard(i + 1, jobs.shards) for i in range(jobs.shards)])
         )
     except FailedJobError as error:
-        said = str(error).strip().splitlines()[-1].removeprefix("sbatch: error: ")
-        raise ParameterError("launcher", said, "a cluster that takes the jobs") from None
+        reason = str(error).strip().splitlines()[-1].removeprefix("sbatch: error: ")
+        raise ParameterError("launcher", reason, "a cluster that takes the jobs") from None
 
 
 def _left(plan: Plan, scans: Sequence[Scan]) -> list[Scan]:
     """Return the scans that no job has judged yet."""
-    outcomes = ((scan, read_outcome(plan.folder, scan)) for scan in scans)
-    return [scan for scan, done in outcomes if not (done and done.is_of(scan, plan.recipe))]
+    results = ((scan, read_scan_result(plan.folder, scan)) for scan in scans)
+    return [scan for scan, done in results if not (done and done.is_of(scan, plan.recipe))]
 
 
 def _wait(
-    running: Sequence[Any],
+    submitted: Sequence[SubmittedJob],
     where: str,
     left: Callable[[Sequence[Scan]], list[Scan]],
     scans: Sequence[Scan],
 ) -> None:
     """Wait until all jobs have ended, telling how many scans are done and what the jobs do."""
-    todo, told = left(scans), ""
+    todo, last_line = left(scans), ""
     with progress("preparing", len(todo)) as advance:
-        while states := _states(running, where):
-            counts = Counter(states.values()).items()
-            if told != (told := ", ".join(f"{n} {state}" for state, n in sorted(counts))):
-                print(f"jobs: {told}", file=sys.stderr, flush=True)
+        while states := _states(submitted, where):
+            counts = sorted(Counter(states.values()).items())
+            line = ", ".join(f"{n} {state}" for state, n in counts)
+            if line != last_line:
+                print(f"jobs: {line}", file=sys.stderr, flush=True)
+                last_line = line
             time.sleep(POLL_S[where])
             before, todo = len(todo), left(todo)
             advance(before - len(todo))
         advance(len(todo) - len(left(todo)))
 
 
-def _states(running: Sequence[Any], where: str) -> dict[str, str]:
+def _states(submitted: Sequence[SubmittedJob], where: str) -> dict[str, str]:
     """Return what each job does that has not ended: ``running``, or ``pending`` and why.
 
     SLURM's queue is asked and not `job.done()`, which needs the accounting database: on a cluster
     without one, or for minutes with one, it takes a job that was killed for running.
     """
     if where == "local":
-        return {job.job_id: "running" for job in running if not job.done()}
-    names = ",".join(sorted({job.job_id.split("_")[0] for job in running}))
+        return {job.job_id: "running" for job in submitted if not job.done()}
+    names = ",".join(sorted({job.job_id.split("_")[0] for job in submitted}))
     command = ["squeue", "--array", "--noheader", "--format=%i %T %r", f"--jobs={names}"]
-    asked = subprocess.run(command, capture_output=True, text=True)
-    if asked.returncode and "Invalid job id" not in asked.stderr:
-        return {job.job_id: "unknown: squeue does not answer" for job in running}
+    queue = subprocess.run(command, capture_output=True, text=True)
+    if queue.returncode and "Invalid job id" not in queue.stderr:
+        return {job.job_id: "unknown: squeue does not answer" for job in submitted}
     states = {}
-    for line in asked.stdout.splitlines():
+    for line in queue.stdout.splitlines():
         name, state, reason = line.split(maxsplit=2)
         states[name] = state.lower() + ("" if reason == "None" else f" ({reason})")
     return states
 
 
-def _why_failed(job: Any) -> str:
+def _why_failed(job: SubmittedJob) -> str:
     """Return the last line of what went wrong in a job that has ended, or nothing."""
     deadline = time.monotonic() + LATE_RESULT_S
     while not job.paths.result_pickle.exists() and time.monotonic() < deadline:

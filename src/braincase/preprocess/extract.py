@@ -1,4 +1,4 @@
-"""Brain extraction by a tool the user has installed: never required, never downloaded by us."""
+"""Brain extraction by an installed tool (HD-BET, SynthStrip): never required, never downloaded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EXTRACTORS: Mapping[str, Callable[[Path, Path], tuple[Command, Path]] | None] = 
 
 
 def extract_natively(volume: Volume, tool: str) -> NDArray[np.bool_] | None:
-    """Return the brain found by an installed tool on the scan's own voxels.
+    """Return the brain mask of an installed tool on the scan's own voxels.
 
     Returns
     -------
@@ -89,9 +89,9 @@ def _run(tool: str, command: Command, result: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode == 0 and result.exists():
         return
-    said = done.stderr + done.stdout
-    last = (said.strip().splitlines() or ["no message"])[-1]
-    if MISSING_WEIGHTS.search(said):
+    output = done.stderr + done.stdout
+    last = (output.strip().splitlines() or ["no message"])[-1]
+    if MISSING_WEIGHTS.search(output):
         advice = "Install its weights: Braincase lets no tool download anything."
         raise ParameterError("extraction", f"{tool} failed: {last}", "its weights", advice)
     raise ScanError(tool, f"it failed: {last}", "a brain mask")

@@ -1,18 +1,20 @@
-"""Two ways to make brightness comparable: T1-weighted units mean nothing by themselves."""
+"""Intensity normalisation: by white matter, or by gamma; T1-weighted units mean nothing alone.
+
+References
+----------
+DI-PSS, arXiv 2108.06518: the gamma that gives every 8-bit volume the same mean.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from braincase.preprocess.space.sampling import Image, Mask
 from braincase.preprocess.space.template import load_template
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 #: White matter lands here in the standard volume's range of 0 to 1.
 WHITE_LEVEL = 0.85
-#: The mean that DI-PSS (arXiv 2108.06518) brings every 8-bit volume to, and how closely.
+#: The mean that DI-PSS brings every 8-bit volume to, and how closely.
 GAMMA_MEAN, GAMMA_TOLERANCE = 18.0, 1.0
 #: Brightness is scaled by this quantile of the brain before the power is taken.
 GAMMA_TOP = 0.999
@@ -31,9 +33,9 @@ def by_white_matter(scan: Image, mask: Mask) -> Image:
 
 
 def by_gamma(scan: Image, mask: Mask) -> Image:
-    """Raise to the power that makes the mean of the whole masked 8-bit volume 18 +/- 1 (DI-PSS).
+    """Gamma-correct so that the mean of the whole masked 8-bit volume is 18 +/- 1 (DI-PSS).
 
-    The published step is an iteration over the exponent; the exponent is found by bisection here.
+    The published step is an iteration over the exponent; here it is a bisection.
     """
     brain = scan[mask]
     top = float(np.quantile(brain, GAMMA_TOP)) if brain.size else 0.0

@@ -1,4 +1,4 @@
-"""From scans to a cohort: what stands behind ``braincase prepare SOURCE OUT``.
+"""Preprocess many scans into a cohort: in parallel, resumable, sharded, with quality control.
 
 Each scan is read, brought to standard form, judged and written, in as many processes as there are
 cores. What is done is never done again, so a run that was stopped goes on where it was; and several
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,19 +21,19 @@ from braincase.cohort.derivatives import claim_folder, image_path, sidecar_path
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
-from braincase.json_values import canonical_json
+from braincase.json_values import Json, JsonObject, canonical_json
 from braincase.parallel import run_all
 from braincase.preprocess.prepare_volume import Prepared, prepare_batch, recipe_of
-from braincase.preprocess.quality.picture import Picture, picture_raw, picture_standard
+from braincase.preprocess.quality.picture import SliceStrip, picture_raw, picture_standard
 from braincase.preprocess.quality.quality_page import write_page
 from braincase.preprocess.quality.scan_result import (
     ScanResult,
     failures,
-    read_outcome,
-    read_outcomes,
+    read_scan_result,
+    read_scan_results,
     relabel,
     stat_of,
-    write_outcome,
+    write_scan_result,
 )
 from braincase.preprocess.quality.verdict import Quality, judge, screen, unusable
 from braincase.sources.census import Census, counted, take_census
@@ -48,7 +47,7 @@ Dropped = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal parts of the work, numbered from 1."""
+    """A shard: one of several equal parts of the work, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -56,7 +55,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a cohort is made, and how.
+    """The settings of preparing a cohort: where to, and how.
 
     Parameters
     ----------
@@ -83,14 +82,14 @@ class Plan:
     label_column: str = "diagnosis"
 
     @property
-    def recipe(self) -> Mapping[str, Any]:
+    def recipe(self) -> JsonObject:
         """The preprocessing recipe that these settings give."""
         return recipe_of(self.grid, self.intensity, self.extraction)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare_cohort` did.
+    """Summary of preparing a cohort: grades, what is missing, the quality page, the census.
 
     Parameters
     ----------
@@ -123,7 +122,7 @@ class Summary:
         lines += self.census.lines() if self.census else []
         return lines + ([f"look at {self.page}"] if self.page else [])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return the summary as plain JSON values."""
         return {
             "grades": {grade: self.grades.get(grade, 0) for grade in GRADES},
@@ -135,7 +134,7 @@ class Summary:
 
 
 def parse_shard(text: str) -> Shard:
-    """Read a shard as the command line gives it: ``2/5`` is the second of five.
+    """Parse a shard as the command line gives it: ``2/5`` is the second of five.
 
     Raises
     ------
@@ -151,7 +150,7 @@ def parse_shard(text: str) -> Shard:
 def prepare_cohort(
     scans: Iterable[Scan], plan: Plan, shard: Shard = Shard(), workers: int = 0
 ) -> Summary:
-    """Prepare scans into a cohort; what an earlier run did is kept.
+    """Prepare scans into a cohort; what an earlier run did is not done again.
 
     A scan that cannot be used is listed with the reason and never stops the others.
 
@@ -174,30 +173,39 @@ def prepare_cohort(
         If the folder holds something else.
     """
     claim_folder(plan.folder)
-    kept, refused = sort_out(scans, plan)
-    _check_others(plan, kept)
-    mine = kept[shard.number - 1 :: shard.of]
+    accepted, refused = sort_out(scans, plan)
+    _check_others(plan, accepted)
+    mine = accepted[shard.number - 1 :: shard.of]
     todo = [scan for scan in mine if not _is_done(plan, scan)]
     for done in run_all(partial(_prepare, plan), todo, "preparing", workers):
         if isinstance(done.error, LostProcessError):
             _write_broken(plan, done.item, f"{done.error.found}; {done.error.advice}")
         elif done.error:
             raise done.error
-    return conclude(kept, plan, refused, len(mine) - len(todo))
+    return conclude(accepted, plan, refused, len(mine) - len(todo))
 
 
 def conclude(
-    kept: Sequence[Scan], plan: Plan, refused: Dropped = (), done_before: int = 0
+    scans: Sequence[Scan], plan: Plan, refused: Dropped = (), done_before: int = 0
 ) -> Summary:
-    """Count what became of the scans, and make the cohort whole if none is missing."""
-    outcomes = [read_outcome(plan.folder, scan) for scan in kept]
-    current = [
-        outcome
-        for scan, outcome in zip(kept, outcomes, strict=True)
-        if outcome and outcome.is_of(scan, plan.recipe)
-    ]
-    grades = Counter(str(outcome.quality.grade) for outcome in current)
-    if missing := len(kept) - len(current):
+    """Count the results of the scans, and finish the cohort if none is missing.
+
+    Parameters
+    ----------
+    scans, refused
+        From `sort_out`.
+    plan
+        As in `prepare_cohort`.
+    done_before
+        See `Summary`.
+    """
+    recipe, current = plan.recipe, []
+    for scan in scans:
+        result = read_scan_result(plan.folder, scan)
+        if result and result.is_of(scan, recipe):
+            current.append(result)
+    grades = Counter(str(result.quality.grade) for result in current)
+    if missing := len(scans) - len(current):
         return Summary(grades, done_before, missing)
     return Summary(grades, done_before, 0, *finish(plan, refused))
 
@@ -210,19 +218,19 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
     CohortError
         If no scan is usable.
     """
-    outcomes = read_outcomes(plan.folder)
-    if not outcomes:
+    results = read_scan_results(plan.folder)
+    if not results:
         where, reason = next(iter(refused), (plan.folder, "no scan"))
         raise CohortError(where, reason, "", "No scan can be prepared.")
     page = plan.folder / PAGE
-    write_page(page, plan.folder, outcomes, plan.grid)
-    usable = [outcome.scan for outcome in outcomes if outcome.quality.grade != "fail"]
+    write_page(page, plan.folder, results, plan.grid)
+    usable = [result.scan for result in results if result.quality.grade != "fail"]
     if not usable:
-        first = outcomes[0]
+        first = results[0]
         reasons = f"{first.scan.scan_id}: {'; '.join(first.quality.reasons)}"
-        found = f"none of {len(outcomes):,} scans is usable ({reasons})"
+        found = f"none of {len(results):,} scans is usable ({reasons})"
         raise CohortError(plan.folder, found, "", f"Open {page} for pictures and reasons.")
-    dropped = (*plan.dropped, *refused, *failures(outcomes))
+    dropped = (*plan.dropped, *refused, *failures(results))
     census = take_census(usable, dropped, plan.label_column)
     finish_cohort(plan.folder, plan.grid, plan.recipe, census, plan.label_column)
     return page, census
@@ -230,12 +238,12 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
 
 def sort_out(scans: Iterable[Scan], plan: Plan) -> tuple[list[Scan], Dropped]:
     """Return the scans to prepare, sorted, and those whose place is taken or impossible."""
-    kept: dict[str, Scan] = {}
+    accepted: dict[str, Scan] = {}
     refused: list[tuple[str, str]] = []
     for scan in sorted(scans, key=lambda scan: (scan.scan_id, str(scan.path))):
-        before = read_outcome(plan.folder, scan)
-        if scan.scan_id in kept:
-            reason = f"{scan.scan_id} is {kept[scan.scan_id].path} already"
+        before = read_scan_result(plan.folder, scan)
+        if scan.scan_id in accepted:
+            reason = f"{scan.scan_id} is {accepted[scan.scan_id].path} already"
         elif before and before.clashes_with(scan):
             reason = f"the cohort's {scan.scan_id} is {before.scan.path} already"
         else:
@@ -243,8 +251,8 @@ def sort_out(scans: Iterable[Scan], plan: Plan) -> tuple[list[Scan], Dropped]:
         if reason:
             refused.append((str(scan.path), reason))
         else:
-            kept[scan.scan_id] = scan
-    return list(kept.values()), tuple(refused)
+            accepted[scan.scan_id] = scan
+    return list(accepted.values()), tuple(refused)
 
 
 def _bad_name(plan: Plan, scan: Scan) -> str:
@@ -255,27 +263,27 @@ def _bad_name(plan: Plan, scan: Scan) -> str:
     return ""
 
 
-def _check_others(plan: Plan, kept: Sequence[Scan]) -> None:
+def _check_others(plan: Plan, scans: Sequence[Scan]) -> None:
     """Stop at once, not after hours, where other sources' scans have another recipe."""
-    mine = {scan.scan_id for scan in kept}
+    mine = {scan.scan_id for scan in scans}
     recipe = canonical_json(plan.recipe)
-    for outcome in read_outcomes(plan.folder):
-        other = outcome.scan.scan_id not in mine and outcome.quality.grade != "fail"
-        if other and outcome.recipe != recipe:
-            found = f"{outcome.scan.scan_id} was prepared by another recipe"
+    for result in read_scan_results(plan.folder):
+        of_others = result.scan.scan_id not in mine and result.quality.grade != "fail"
+        if of_others and result.recipe != recipe:
+            found = f"{result.scan.scan_id} was prepared by another recipe"
             raise CohortError(plan.folder, found, "", "Use a new folder for these settings.")
 
 
 def _is_done(plan: Plan, scan: Scan) -> bool:
     """Tell whether an earlier run judged this scan as it is now; bring its labels up to date."""
-    outcome = read_outcome(plan.folder, scan)
-    if outcome is None or not outcome.judged or not outcome.is_of(scan, plan.recipe):
+    result = read_scan_result(plan.folder, scan)
+    if result is None or not result.judged or not result.is_of(scan, plan.recipe):
         return False
-    if outcome.quality.grade != "fail":
+    if result.quality.grade != "fail":
         if not has_case(plan.folder, plan.grid, scan, plan.recipe):
             return False
         update_labels(plan.folder, plan.grid, scan)
-    relabel(plan.folder, outcome, scan)
+    relabel(plan.folder, result, scan)
     return True
 
 
@@ -290,9 +298,9 @@ def _prepare(plan: Plan, scan: Scan) -> None:
         (prepared,) = prepare_batch(
             [volume], plan.grid, plan.intensity, plan.extraction, plan.device
         )
-        outcome = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
+        result = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
         picture = picture_standard(prepared.head, prepared.mask, plan.grid)
-        _write(plan, outcome, picture, prepared)
+        _write(plan, result, picture, prepared)
         return
     except ScanError as error:
         reason = str(error).removeprefix(f"{error.where}: ")  # the census says where
@@ -309,7 +317,7 @@ def _prepare(plan: Plan, scan: Scan) -> None:
 
 
 def _write_broken(
-    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: Picture | None = None
+    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: SliceStrip | None = None
 ) -> None:
     """List a scan that could not be judged; the next run tries it again."""
     broken = ScanResult(scan, stat_of(scan.path), unusable(reason), judged=False, trace=trace)
@@ -317,22 +325,22 @@ def _write_broken(
 
 
 def _write(
-    plan: Plan, outcome: ScanResult, picture: Picture | None, prepared: Prepared | None = None
+    plan: Plan, result: ScanResult, picture: SliceStrip | None, prepared: Prepared | None = None
 ) -> None:
-    """Write what became of a scan; its image and mask only if it is usable."""
-    image = image_path(plan.folder, plan.grid, outcome.scan)
+    """Write the result of a scan; its image and mask only if it is usable."""
+    image = image_path(plan.folder, plan.grid, result.scan)
     mask = image.with_name(image.name.replace("_T1w", "_mask"))
-    if prepared is None or outcome.quality.grade == "fail":
+    if prepared is None or result.quality.grade == "fail":
         for path in (sidecar_path(image), image, mask):
             path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
     else:
         write_volume(mask, prepared.mask, plan.grid.affine)
-        sidecar = _sidecar(prepared, outcome.quality)
-        write_case(plan.folder, plan.grid, PreparedScan(outcome.scan, prepared.volume, sidecar))
-    write_outcome(plan.folder, plan.recipe, outcome, picture)
+        sidecar = _sidecar(prepared, result.quality)
+        write_case(plan.folder, plan.grid, PreparedScan(result.scan, prepared.volume, sidecar))
+    write_scan_result(plan.folder, plan.recipe, result, picture)
 
 
-def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, Any]:
+def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
     to_mni = np.asarray(prepared.native_to_mni, np.float64)
     return {
         "NativeToMNI": to_mni,

@@ -1,18 +1,19 @@
-"""Any T1-weighted head in, the standard volume out."""
+"""Preprocess one T1-weighted scan to the standard volume: registration, brain extraction, N4."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError
 from braincase.images.geometry import STANDARD_GRID, Affine, Grid
 from braincase.images.volume import Volume
+from braincase.json_values import Json, JsonObject
 from braincase.preprocess import bias
 from braincase.preprocess.bias import bias_field
 from braincase.preprocess.brain import brain_mask, is_skull_stripped, stripped_mask
@@ -27,14 +28,11 @@ from braincase.preprocess.registration.affine import (
     warp,
 )
 from braincase.preprocess.space import standard
-from braincase.preprocess.space.sampling import Array, to_numpy
-from braincase.preprocess.space.standard import seen_on_grid
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from braincase.preprocess.space.field_of_view import covered, seen_on_grid
+from braincase.preprocess.space.sampling import Array, Image, Mask, to_numpy
 
 #: What the numbers in a prepared volume depend on. Raise `chain` when they change.
-RECIPE: Mapping[str, Any] = MappingProxyType(
+RECIPE: JsonObject = MappingProxyType(
     {
         "chain": 3,
         "template": "MNI152NLin2009aSym",
@@ -46,8 +44,6 @@ RECIPE: Mapping[str, Any] = MappingProxyType(
         "white_level": WHITE_LEVEL,
     }
 )
-
-
 #: Voxels finer than this are halved in number before anything is done: the standard is 2 mm.
 FINEST_MM = 0.6
 #: This quantile of a scan is taken for air.
@@ -56,7 +52,7 @@ AIR_QUANTILE = 0.01
 
 @dataclass(frozen=True)
 class Measured:
-    """What the chain itself saw of a scan; `braincase.preprocess.quality.verdict` judges by it.
+    """Measures that the chain takes on its way, for `braincase.preprocess.quality.verdict`.
 
     Parameters
     ----------
@@ -93,7 +89,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan in standard form.
+    """A preprocessed scan: the skull-stripped volume in MNI space, its mask and its transform.
 
     Parameters
     ----------
@@ -116,27 +112,27 @@ class Prepared:
     mask: Mask
     head: Image
     measured: Measured
-    recipe: Mapping[str, Any]
+    recipe: JsonObject
 
 
 def recipe_of(
     grid: Grid = STANDARD_GRID, intensity: str = "white-matter", extraction: str = "watershed"
-) -> dict[str, Any]:
-    """Return all that a prepared volume's numbers depend on, JSON-ready.
+) -> dict[str, Json]:
+    """Return the preprocessing recipe: all that a prepared volume's numbers depend on, as JSON.
 
     Raises
     ------
-    UsageError
+    ParameterError
         If there is no such intensity or extraction.
     """
-    _choose("--intensity", intensity, NORMALISATIONS)
-    _choose("--brain-extraction", extraction, EXTRACTORS)
-    choices = {
+    _check_choice("intensity", intensity, NORMALISATIONS)
+    _check_choice("extraction", extraction, EXTRACTORS)
+    return {
+        **RECIPE,
         "resolution_mm": grid.resolution_mm,
         "intensity": intensity,
         "extraction": extraction,
     }
-    return {**RECIPE, **choices}
 
 
 def prepare_volume(
@@ -160,8 +156,8 @@ def prepare_volume(
 
     Raises
     ------
-    UsageError
-        If an option is unknown, or the tool is not installed.
+    ParameterError
+        If there is no such intensity or extraction, or the tool is not installed.
     """
     return prepare_batch([volume], grid, intensity, extraction)[0]
 
@@ -175,6 +171,9 @@ def prepare_batch(
 ) -> list[Prepared]:
     """Bring several scans to the standard form together, with the result of one by one.
 
+    One thread does it, whatever the caller's limits: more only wait for each other (measured), and
+    the numbers do not depend on how many there are. For several cores see `braincase.parallel`.
+
     Parameters
     ----------
     volumes, grid, intensity, extraction
@@ -183,7 +182,16 @@ def prepare_batch(
         Where registration and resampling run: None for NumPy, or a torch device (``cuda``).
     """
     recipe = recipe_of(grid, intensity, extraction)
+    with threadpool_limits(1):
+        return _prepare(volumes, grid, recipe, device)
+
+
+def _prepare(
+    volumes: Sequence[Volume], grid: Grid, recipe: JsonObject, device: str | None
+) -> list[Prepared]:
+    """Register all scans together, then finish each by itself."""
     volumes = [_no_finer(volume) for volume in volumes]
+    extraction = str(recipe["extraction"])
     put = _putter(device)
     images = [put(_from_zero(volume.data)) for volume in volumes]
     pyramid = build_pyramid(images, [tuple(volume.zooms_mm) for volume in volumes])
@@ -202,7 +210,7 @@ def prepare_batch(
 
 @dataclass(frozen=True, eq=False)
 class _Scan:
-    """One scan on its way: as read, and what is known about its brain."""
+    """One scan on its way: as read, and what the first look told about its brain."""
 
     volume: Volume
     image: Array
@@ -229,7 +237,7 @@ def _finish(
     first: Registration,
     second: Registration,
     grid: Grid,
-    recipe: Mapping[str, Any],
+    recipe: JsonObject,
 ) -> Prepared:
     """Resample, extract, remove the bias field and normalise one registered scan."""
     transform = compose(to_numpy(first.transforms[row]), to_numpy(second.transforms[row]))
@@ -238,7 +246,8 @@ def _finish(
     head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
     seen = seen_on_grid(to_voxel, scan.volume.shape)
     mask = scan.mask(head, to_voxel, seen) & seen
-    head = NORMALISATIONS[recipe["intensity"]](np.divide(head, bias_field(head, mask)), mask)
+    normalise = NORMALISATIONS[str(recipe["intensity"])]
+    head = normalise(np.divide(head, bias_field(head, mask)), mask)
     brain = np.where(mask, head.clip(0, 1), np.float32(0)).astype(np.float32)
     measured = Measured(
         head_agreement=float(first.agreement[row]),
@@ -249,7 +258,7 @@ def _finish(
         scales=standard.scales_of(scan.volume.affine @ to_voxel),
         skull_stripped=scan.stripped,
         brain_ml=float(mask.sum() * 8e-3 / abs(np.linalg.det(native_to_mni[:3, :3]))),
-        inside=standard.covered(to_voxel, scan.volume.shape),
+        inside=covered(to_voxel, scan.volume.shape),
     )
     return Prepared(
         np.rint(255 * standard.to_grid(brain, grid)).astype(np.uint8),
@@ -294,6 +303,6 @@ def _putter(device: str | None) -> Callable[[Image], Array]:
     return lambda image: torch.from_numpy(np.ascontiguousarray(image)).to(device)
 
 
-def _choose(option: str, name: str, known: Mapping[str, Any]) -> None:
-    if name not in known:
-        raise UsageError(option, repr(name), " or ".join(known))
+def _check_choice(parameter: str, name: str, choices: Mapping[str, object]) -> None:
+    if name not in choices:
+        raise ParameterError(parameter, repr(name), " or ".join(choices))

@@ -113,8 +113,6 @@ def _read_raw(
     tell: Callable[[str], None],
     series: int | None,
 ) -> QueryScan:
-    from threadpoolctl import threadpool_limits
-
     from braincase.preprocess.prepare_volume import prepare_volume
     from braincase.preprocess.quality.verdict import judge, screen
     from braincase.sources.find import find_scans
@@ -132,8 +130,7 @@ def _read_raw(
     quality = screen(volume)
     if quality is None or quality.grade != "fail":
         tell("preparing")
-        with threadpool_limits(1):  # more threads only wait for each other (measured)
-            prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
+        prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
         tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":

@@ -1,1 +1,1 @@
-"""Where scans come from: each reader yields `Scan` records and fills a `Census`."""
+"""Readers of data sources (DICOM, BIDS, ADNI, OASIS, tables): `Scan` records and a `Census`."""

@@ -1,9 +1,9 @@
-"""Read ADNI as it is downloaded from the LONI archive.
+"""Read an ADNI image collection as it is downloaded from the LONI archive.
 
 An image collection unpacks to ``SUBJECT/SERIES/DATE/IMAGE/`` under ``ADNI``, where SUBJECT is
 ``002_S_0295``, DATE ``2006-04-18_08_20_30.0``, IMAGE the number of the image (``I45108``) or of its
 series (``S13408``), with one NIfTI file or a stack of DICOM files inside. Two kinds of tables tell
-more; they are found in the folder or beside it by their columns:
+more; they are recognised in the folder or beside it by their columns:
 
 - the **search or collection CSV** (Image Data ID, Subject, Group, Sex, Age, Visit, Acq Date, ...);
 - **ADNIMERGE** (PTID, EXAMDATE, DX, DX_bl, ...) or **DXSUM** (PTID, EXAMDATE, DIAGNOSIS).
@@ -22,12 +22,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
-from braincase.sources.choose import Dropped, image_marks, one_a_session
+from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
 from braincase.sources.rows import (
     Row,
     clean,
@@ -64,7 +63,7 @@ WINDOW_DAYS = 183
 
 
 @dataclass(frozen=True)
-class _Image:
+class _CollectionImage:
     """One image of a collection, and the row about it in the search CSV."""
 
     path: Path
@@ -103,7 +102,7 @@ def read_adni(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     images = [_with_row(image, searched) for image in _images(folder)]
     if not images:
         raise UsageError(folder, "no ADNI image", "folders like 002_S_0295/MPRAGE/2011-.../I123")
-    ranked: list[tuple[Any, Scan]] = []
+    ranked: list[tuple[Rank, Scan]] = []
     dropped: Dropped = []
     for image in images:
         reason = _reason(image)
@@ -129,7 +128,7 @@ def _subject_folders(folder: Path, depth: int = 3) -> Iterator[Path]:
             yield from _subject_folders(path, depth - 1)
 
 
-def _images(folder: Path) -> Iterator[_Image]:
+def _images(folder: Path) -> Iterator[_CollectionImage]:
     """Yield every image of the collection; a stack of DICOM files is one image."""
     for person in _subject_folders(folder):
         for leaf in sorted(person.glob("*/*/*")):
@@ -138,22 +137,26 @@ def _images(folder: Path) -> Iterator[_Image]:
     for path in sorted(folder.glob("ADNI_*.nii*")):
         match = LOOSE.match(path.name)
         if match:
-            yield _Image(path, match[1], match[2], None, _number(path.name))
+            yield _CollectionImage(path, match[1], match[2], None, _number(path.name))
 
 
-def _leaf_images(leaf: Path, person: str) -> Iterator[_Image]:
+def _leaf_images(leaf: Path, person: str) -> Iterator[_CollectionImage]:
     stamp = DATE.match(leaf.parent.name)
     taken = parse_date(stamp[1]) if stamp else None
     series = leaf.parent.parent.name
     names = sorted(entry.name for entry in os.scandir(leaf) if os.path.isfile(entry))
     for name in names:
         if name.lower().endswith((".nii", ".nii.gz")):
-            yield _Image(leaf / name, person, series, taken, _number(name) or _number(leaf.name))
+            yield _CollectionImage(
+                leaf / name, person, series, taken, _number(name) or _number(leaf.name)
+            )
     slices = [name for name in names if name.lower().endswith(".dcm")]
     if slices:
         numbers = {_number(name) for name in (*slices, leaf.name)} - {""}
         problem = f"slices of {len(numbers)} images in one folder" if len(numbers) > 1 else ""
-        yield _Image(leaf, person, series, taken, min(numbers, default=""), problem=problem)
+        yield _CollectionImage(
+            leaf, person, series, taken, min(numbers, default=""), problem=problem
+        )
 
 
 def _number(name: str) -> str:
@@ -184,13 +187,13 @@ def _table_files(folder: Path) -> list[Path]:
     return sorted(path for place in near for path in place.glob("*.csv"))
 
 
-def _with_row(image: _Image, searched: dict[str, Row]) -> _Image:
+def _with_row(image: _CollectionImage, searched: dict[str, Row]) -> _CollectionImage:
     row = searched.get(image.number, {})
     taken = image.taken or parse_date(row.get("acq_date") or row.get("study_date") or "")
     return replace(image, row=row, taken=taken)
 
 
-def _reason(image: _Image) -> str:
+def _reason(image: _CollectionImage) -> str:
     """Return why an image is left out, or an empty string."""
     if image.problem:
         return image.problem
@@ -205,14 +208,14 @@ def _reason(image: _Image) -> str:
     return "" if image.taken else "no date of the scan: put the search CSV beside the images"
 
 
-def _rank(image: _Image) -> tuple[Any, ...]:
+def _rank(image: _CollectionImage) -> Rank:
     series = f"{image.series} {image.row.get('description', '')}".lower()
     done = sum(word in series for word in CORRECTIONS)
     number = int(image.number or 0)
     return bool(REPEAT.search(series)), bool(ACCELERATED.search(series)), -done, number
 
 
-def _scan(image: _Image, exams: Sequence[Row]) -> Scan:
+def _scan(image: _CollectionImage, exams: Sequence[Row]) -> Scan:
     assert image.taken is not None  # `_reason` left the others out
     labels: dict[str, Value] = labels_of(
         {key: image.row.get(key, "") for key in ("sex", "age", "visit", "description")}
@@ -232,14 +235,14 @@ def _scan(image: _Image, exams: Sequence[Row]) -> Scan:
 def _exam_labels(exams: Sequence[Row], taken: date) -> dict[str, Value]:
     """Return what the clinical table knows of a person at the time of a scan."""
     group = next((row["dx_bl"] for row in exams if row.get("dx_bl") in GROUPS), "")
-    known: dict[str, Value] = {"group": group} if group else {}
+    labels: dict[str, Value] = {"group": group} if group else {}
     diagnosed = [row for row in exams if _diagnosis(row, group)]
     exam, days = nearest(diagnosed, "examdate", taken, WINDOW_DAYS)
     if exam is None:
-        return known
-    known |= labels_of({"visit": exam.get("viscode2") or exam.get("viscode", "")})
-    known |= {"diagnosis": _diagnosis(exam, group), "diagnosis_days": days}
-    known |= labels_of(
+        return labels
+    labels |= labels_of({"visit": exam.get("viscode2") or exam.get("viscode", "")})
+    labels |= {"diagnosis": _diagnosis(exam, group), "diagnosis_days": days}
+    labels |= labels_of(
         {
             "sex": exam.get("ptgender", ""),
             "education": exam.get("pteducat", ""),
@@ -250,7 +253,9 @@ def _exam_labels(exams: Sequence[Row], taken: date) -> dict[str, Value]:
         }
     )
     age = _age(exams, taken)
-    return known | ({"age": age} if age is not None else {})
+    if age is not None:
+        labels["age"] = age
+    return labels
 
 
 def _diagnosis(row: Row, group: str) -> str:

@@ -13,12 +13,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
-from braincase.sources.choose import Dropped, image_marks, one_a_session
+from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
 from braincase.sources.rows import label_column_of, labels_of, read_rows
 from braincase.sources.scan import Scan
 
@@ -39,11 +38,11 @@ class _Sidecar:
 
 
 @dataclass(frozen=True)
-class _Visit:
-    """A folder of images of one subject at one time, and all that is known of them."""
+class _Session:
+    """One session of a subject: the folder of its images, and all labels that hold for them."""
 
     subject: str
-    session: str | None
+    name: str | None
     anat: Path
     sidecars: list[_Sidecar]
     labels: Labels
@@ -68,7 +67,7 @@ def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     folder
         The root of the data set.
     label_column
-        The column to count; found by itself if None.
+        The column to count; if None, the one that most likely holds the class.
 
     Raises
     ------
@@ -81,16 +80,16 @@ def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     people = _table(folder / "participants.tsv", "participant_id", "sub-")
     columns = {name for labels in people.values() for name in labels}
     shared = _sidecars(folder)
-    ranked: list[tuple[Any, Scan]] = []
+    ranked: list[tuple[Rank, Scan]] = []
     dropped: Dropped = []
     for entry in subjects:
-        for visit in _visits(Path(entry.path), shared, people.get(entry.name, {})):
-            for image in _t1w_files(visit.anat):
-                reason = _reason(image, visit)
+        for session in _sessions(Path(entry.path), shared, people.get(entry.name, {})):
+            for image in _t1w_files(session.anat):
+                reason = _reason(image, session)
                 if reason:
                     dropped.append((str(image), reason))
                 else:
-                    ranked.append((_rank(image), _scan(image, visit)))
+                    ranked.append((_rank(image), _scan(image, session)))
     scans, second = one_a_session(ranked)
     scans.sort(key=lambda scan: scan.scan_id)
     column = label_column or label_column_of(columns)
@@ -103,48 +102,48 @@ def entities_of(stem: str) -> dict[str, str]:
     return {key: value for key, dash, value in pairs if dash}
 
 
-def _visits(subject: Path, shared: list[_Sidecar], known: Labels) -> Iterator[_Visit]:
-    """Yield a subject's visits, with the sidecars and labels that hold for each."""
+def _sessions(subject: Path, shared: list[_Sidecar], of_subject: Labels) -> Iterator[_Session]:
+    """Yield a subject's sessions, with the sidecars and labels that hold for each."""
     name, sidecars = subject.name[4:], shared + _sidecars(subject)
     anat = subject / "anat"
     if anat.is_dir():
-        yield _Visit(name, None, anat, sidecars + _sidecars(anat), known)
+        yield _Session(name, None, anat, sidecars + _sidecars(anat), of_subject)
     table = _table(subject / f"{subject.name}_sessions.tsv", "session_id", "ses-")
-    for session in _subfolders(subject, "ses-"):
-        anat = Path(session.path) / "anat"
-        nearer = sidecars + _sidecars(Path(session.path)) + _sidecars(anat)
-        labels = known | table.get(session.name, {})
-        yield _Visit(name, session.name[4:], anat, nearer, labels)
+    for entry in _subfolders(subject, "ses-"):
+        anat = Path(entry.path) / "anat"
+        nearer = sidecars + _sidecars(Path(entry.path)) + _sidecars(anat)
+        labels = of_subject | table.get(entry.name, {})
+        yield _Session(name, entry.name[4:], anat, nearer, labels)
 
 
 def _t1w_files(anat: Path) -> list[Path]:
     return [Path(path) for path in _files(anat) if T1W.match(os.path.basename(path))]
 
 
-def _reason(image: Path, visit: _Visit) -> str:
+def _reason(image: Path, session: _Session) -> str:
     """Return why an image is left out, or an empty string."""
     entities = entities_of(image.name)
     processed = [f"{key}-{entities[key]}" for key in PROCESSED if key in entities]
     if processed:
         return f"a processed image ({', '.join(processed)})"
-    if (entities.get("sub"), entities.get("ses")) != (visit.subject, visit.session):
+    if (entities.get("sub"), entities.get("ses")) != (session.subject, session.name):
         return "its name does not fit its folder"
     part = entities.get("part", "mag")
     return f"no magnitude image (part-{part})" if part != "mag" else ""
 
 
-def _rank(image: Path) -> tuple[int, str]:
+def _rank(image: Path) -> Rank:
     entities = entities_of(image.name)
     return sum(key in entities for key in SECOND_CHOICE), entities.get("run", "0").zfill(6)
 
 
-def _scan(image: Path, visit: _Visit) -> Scan:
-    known = frozenset(image.name.split("_"))
+def _scan(image: Path, session: _Session) -> Scan:
+    entities = frozenset(image.name.split("_"))
     labels: Labels = {}
-    for sidecar in visit.sidecars:  # the nearer come later
-        if sidecar.entities <= known:
+    for sidecar in session.sidecars:  # the nearer come later
+        if sidecar.entities <= entities:
             labels |= sidecar.labels
-    return Scan(image, visit.subject, visit.session, labels | visit.labels)
+    return Scan(image, session.subject, session.name, labels | session.labels)
 
 
 def _table(path: Path, key: str, prefix: str) -> dict[str, Labels]:
@@ -163,14 +162,14 @@ def _table(path: Path, key: str, prefix: str) -> dict[str, Labels]:
 
 def _sidecars(folder: Path) -> list[_Sidecar]:
     """Return the ``*_T1w.json`` and ``T1w.json`` of one folder, the more general first."""
-    found = []
+    sidecars = []
     for path in _files(folder):
         name = os.path.basename(path)
         if name == "T1w.json" or name.endswith("_T1w.json"):
             stem = name.removesuffix("T1w.json").rstrip("_")
             entities = frozenset(stem.split("_")) - {""}
-            found.append(_Sidecar(entities, _scanner_labels(path)))
-    return sorted(found, key=lambda car: len(car.entities))
+            sidecars.append(_Sidecar(entities, _scanner_labels(path)))
+    return sorted(sidecars, key=lambda sidecar: len(sidecar.entities))
 
 
 def _scanner_labels(path: str) -> Labels:
@@ -193,8 +192,8 @@ def _scanner_labels(path: str) -> Labels:
 
 def _subfolders(folder: Path, prefix: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        found = [e for e in entries if e.name.startswith(prefix) and os.path.isdir(e)]
-    return sorted(found, key=lambda entry: entry.name)
+        subfolders = [e for e in entries if e.name.startswith(prefix) and os.path.isdir(e)]
+    return sorted(subfolders, key=lambda entry: entry.name)
 
 
 def _files(folder: Path) -> list[str]:

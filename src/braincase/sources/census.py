@@ -1,13 +1,14 @@
-"""The census: who is in a data set, who was left out, and why."""
+"""Data set summary (census): who is in a data set, who was left out, and why."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
+from braincase.json_values import Json, JsonObject, to_json_object
 from braincase.sources.scan import Scan
 
 #: Facts of a person; two values of one for the same subject are a conflict.
@@ -18,12 +19,12 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Census:
-    """What a source holds.
+    """Summary of a source: counts, what was left out, contradictions and duplicates.
 
     Parameters
     ----------
     people, scans
-        How many of each are kept.
+        How many of each there are.
     labels
         Number of scans for each value of the label column; unlabelled scans under ``"no label"``.
     dropped
@@ -33,7 +34,7 @@ class Census:
     duplicates
         Groups of scans with the same image.
     notes
-        What the reader wants known of the whole, one sentence each.
+        What the reader says about the whole, one sentence each.
     label_column
         The column that was counted.
     """
@@ -47,9 +48,9 @@ class Census:
     notes: tuple[str, ...] = ()
     label_column: str = "diagnosis"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return the census as plain JSON values."""
-        return asdict(self) | {"labels": dict(self.labels)}
+        return to_json_object(self)
 
     def lines(self) -> list[str]:
         """Return the census as lines to print."""
@@ -83,7 +84,7 @@ def take_census(
     Parameters
     ----------
     scans
-        The scans that are kept.
+        The scans that are used.
     dropped
         Where and why others were left out.
     label_column
@@ -92,7 +93,7 @@ def take_census(
         A hash of each scan's image, in the order of `scans`; without it only scans that name the
         same file count as duplicates.
     notes
-        What the reader wants known of the whole.
+        What the reader says about the whole.
     """
     scans = list(scans)
     marks: Sequence[Hashable] = [s.path.resolve() for s in scans] if hashes is None else hashes
@@ -109,17 +110,31 @@ def take_census(
     )
 
 
-def census_from_json(content: Mapping[str, Any]) -> Census:
+class _CensusJson(TypedDict):
+    """The JSON object that `Census.to_json` makes."""
+
+    people: int
+    scans: int
+    labels: dict[str, int]
+    dropped: list[tuple[str, str]]
+    conflicts: list[str]
+    duplicates: list[list[str]]
+    notes: list[str]
+    label_column: str
+
+
+def census_from_json(content: JsonObject) -> Census:
     """Return the census that `Census.to_json` wrote."""
+    census = cast(_CensusJson, content)
     return Census(
-        people=content["people"],
-        scans=content["scans"],
-        labels=content["labels"],
-        dropped=tuple((where, why) for where, why in content["dropped"]),
-        conflicts=tuple(content["conflicts"]),
-        duplicates=tuple(tuple(group) for group in content["duplicates"]),
-        notes=tuple(content["notes"]),
-        label_column=content["label_column"],
+        people=census["people"],
+        scans=census["scans"],
+        labels=census["labels"],
+        dropped=tuple((where, why) for where, why in census["dropped"]),
+        conflicts=tuple(census["conflicts"]),
+        duplicates=tuple(tuple(group) for group in census["duplicates"]),
+        notes=tuple(census["notes"]),
+        label_column=census["label_column"],
     )
 
 
@@ -166,9 +181,9 @@ def _duplicates(scans: list[Scan], marks: Sequence[Hashable]) -> list[tuple[str,
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """Return a number and its noun, in the singular where it is one."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+def counted(n: int, singular: str, plural: str = "") -> str:
+    """Return a number and its noun, in the singular or the plural."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
 def _listed(title: str, entries: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One image a visit, and images that are the same."""
+"""Deduplication: the best image of each visit, and images that are the same file."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from braincase.sources.scan import Scan
 
 SAMPLE_BYTES = 1 << 16
-Dropped = list[tuple[str, str]]
+#: What was left out: where, and the reason.
+Dropped: TypeAlias = list[tuple[str, str]]
+#: A sort key of images of one visit, each reader's own; the lowest is the best.
+Rank: TypeAlias = tuple[int | str, ...]
 
 
-def one_a_session(ranked: Iterable[tuple[Any, Scan]]) -> tuple[list[Scan], Dropped]:
-    """Keep the best-ranked scan of each subject and session; say which one was kept instead.
+def one_a_session(ranked: Iterable[tuple[Rank, Scan]]) -> tuple[list[Scan], Dropped]:
+    """Keep the best-ranked scan of each subject and session; say which one is used instead.
 
     Parameters
     ----------
     ranked
-        A sortable rank, lowest is best, and the scan.
+        The rank, lowest is best, and the scan.
     """
-    best: dict[str, tuple[Any, Scan]] = {}
+    best: dict[str, tuple[Rank, Scan]] = {}
     others: list[Scan] = []
     for rank, scan in ranked:
-        held = best.get(scan.scan_id)
-        if held is None or (rank, str(scan.path)) < (held[0], str(held[1].path)):
+        if scan.scan_id not in best:
             best[scan.scan_id] = (rank, scan)
-            others += [held[1]] if held else []
+            continue
+        best_rank, best_scan = best[scan.scan_id]
+        if (rank, str(scan.path)) < (best_rank, str(best_scan.path)):
+            best[scan.scan_id] = (rank, scan)
+            others.append(best_scan)
         else:
             others.append(scan)
     dropped = [
@@ -42,7 +48,7 @@ def one_a_session(ranked: Iterable[tuple[Any, Scan]]) -> tuple[list[Scan], Dropp
 
 
 def image_marks(scans: Sequence[Scan]) -> list[Hashable]:
-    """Return a mark for each scan that two scans share only if their files are the same.
+    """Fingerprint each scan's file: two scans share a mark only if their files are the same.
 
     Files are compared by size, then by three samples, then whole; folders are never read.
     """

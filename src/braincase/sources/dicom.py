@@ -1,8 +1,9 @@
-"""Read DICOM as it comes from the scanner or the archive: a folder, a zip, a whole mixed study.
+"""Read DICOM studies: choose the T1w series of a folder, a zip or a whole mixed study.
 
-Each study's series are judged by rules (`dicom_series.judge`); the best 3-D T1w is taken and every
-other series is listed with the reason against it. Where nothing says T1w, a study's only volume is
-taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel converts.
+Each study's series are classified by rules (`dicom_series.classify`); the best 3-D T1w is taken and
+every other series is listed with the reason against it. Where nothing says T1w, a study's only
+volume is taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel
+converts.
 
 A `Scan` holds no name, number, birth date or date: the subject is given or a keyed hash of the
 patient's number, the session a keyed hash of the study's; ages above 89 count as 90.
@@ -18,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dcm2niix
 
@@ -38,8 +38,8 @@ from braincase.sources.dicom_files import (
 )
 from braincase.sources.dicom_series import (
     Series,
+    classify,
     group_series,
-    judge,
     series_mark,
     slice_step,
     volume_problems,
@@ -98,16 +98,17 @@ def read_dicom(
         raise UsageError(path, "several patients", f"one, to call {subject}", "Name one folder.")
     scans: list[Scan] = []
     notes: list[str] = []
-    for (place, patient, study), held in studies.items():
-        choice = choose_t1w(held, series)
+    for (place, patient, study), all_series in studies.items():
+        choice = choose_t1w(all_series, series)
         dropped += [(f"{place}: {name}", why) for name, why in choice.skipped]
         if choice.series is not None:
             name = clean(subject) if subject else pseudonym(patient or study, key or local_key())
             visit = pseudonym(study, key or local_key(), SESSION_LENGTH)
             scans.append(_scan(place, choice, name, visit))
-            notes += [] if choice.sure else [f"{choice.series.name}: not sure that it is a T1w"]
-    kept, second = one_a_session((str(scan.path), scan) for scan in scans)
-    return kept, take_census(kept, dropped + second, notes=notes)
+            if not choice.sure:
+                notes.append(f"{choice.series.name}: not sure that it is a T1w")
+    best, second = one_a_session(((str(scan.path),), scan) for scan in scans)
+    return best, take_census(best, dropped + second, notes=notes)
 
 
 def _other_content(path: Path) -> str:
@@ -115,38 +116,42 @@ def _other_content(path: Path) -> str:
     for place in [path, *(sorted(path.iterdir()) if path.is_dir() else [])]:
         if is_zip(place):
             with open_files(place) as files:
-                held = [n for n in files.names if suffix_of(Path(n)) or n.lower().endswith(".zip")]
-            if held:
-                return f"{place.name} holds {held[0]}: unpack it and name the folder."
+                inside = [
+                    n for n in files.names if suffix_of(Path(n)) or n.lower().endswith(".zip")
+                ]
+            if inside:
+                return f"{place.name} holds {inside[0]}: unpack it and name the folder."
     return "Check the path."
 
 
-def choose_t1w(held: Sequence[Series], number: int | None = None) -> Choice:
+def choose_t1w(study: Sequence[Series], number: int | None = None) -> Choice:
     """Choose the best 3-D T1w among a study's series.
 
     Parameters
     ----------
-    held
+    study
         All series of the study.
     number
         A series number to take whatever it calls itself, as long as it is a regular volume.
     """
-    verdicts = {one.mark: judge(one) for one in held}
-    skipped = {one.mark: (one.name, "; ".join(verdicts[one.mark].reasons)) for one in held}
+    verdicts = {series.mark: classify(series) for series in study}
+    skipped = {s.mark: (s.name, "; ".join(verdicts[s.mark].reasons)) for s in study}
     if number is not None:
-        candidates = [one for one in held if one.header.get("SeriesNumber") == number]
-        candidates = [one for one in candidates if not volume_problems(one)]
+        candidates = [s for s in study if s.header.get("SeriesNumber") == number]
+        candidates = [s for s in candidates if not volume_problems(s)]
         sure = True
     else:
-        candidates = [one for one in held if verdicts[one.mark].answer == "yes"]
+        candidates = [s for s in study if verdicts[s.mark].answer == "yes"]
         sure = bool(candidates)
-        unsure = [one for one in held if verdicts[one.mark].answer == "not sure"]
-        candidates = candidates or (unsure if len(unsure) == 1 else [])
-        for one in unsure if not candidates else []:
-            skipped[one.mark] = (one.name, "not sure which is the T1w: choose one by its number")
+        unsure = [s for s in study if verdicts[s.mark].answer == "not sure"]
+        if not candidates and len(unsure) == 1:
+            candidates = unsure
+        if not candidates:
+            why = "not sure which is the T1w: choose one by its number"
+            skipped |= {s.mark: (s.name, why) for s in unsure}
     best = min(candidates, key=_rank, default=None)
-    for one in candidates:
-        skipped[one.mark] = (one.name, f"{best.name if best else ''} is the better T1w")
+    for series in candidates:
+        skipped[series.mark] = (series.name, f"{best.name if best else ''} is the better T1w")
     if best is not None:
         del skipped[best.mark]
     return Choice(best, sure, tuple(skipped.values()))
@@ -185,14 +190,14 @@ def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]]
     for place in [path, *zips]:
         try:
             with open_files(place) as files:
-                found, damaged = _list_series(files)
+                listed, damaged = _list_series(files)
         except ScanError as error:
             if not zips:
                 raise
             dropped.append((str(place), str(error)))
             continue
         dropped += damaged
-        for series in found:
+        for series in listed:
             patient, study = (
                 str(series.header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID")
             )
@@ -202,18 +207,18 @@ def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]]
 
 def _list_series(files: Files) -> tuple[list[Series], Dropped]:
     headers, damaged = read_headers(files)
-    found, mixed = _of_one_patient(group_series(without_copies(headers)))
-    return found, [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
+    listed, mixed = _of_one_patient(group_series(without_copies(headers)))
+    return listed, [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
 
 
-def _of_one_patient(found: list[Series]) -> tuple[list[Series], Dropped]:
+def _of_one_patient(listed: list[Series]) -> tuple[list[Series], Dropped]:
     """Set apart series whose slices name several patients: nobody can say whose head that is."""
     owners: dict[str, set[str]] = defaultdict(set)
-    for one in found:
-        owners[str(one.header.get("SeriesInstanceUID"))].add(str(one.header.get("PatientID")))
-    mixed = [one for one in found if len(owners[str(one.header.get("SeriesInstanceUID"))]) > 1]
-    kept = [one for one in found if one not in mixed]
-    return kept, [(one.name, "its slices name several patients: files mixed up") for one in mixed]
+    for series in listed:
+        owners[str(series.header.get("SeriesInstanceUID"))].add(str(series.header.get("PatientID")))
+    mixed = [s for s in listed if len(owners[str(s.header.get("SeriesInstanceUID"))]) > 1]
+    pure = [series for series in listed if series not in mixed]
+    return pure, [(s.name, "its slices name several patients: files mixed up") for s in mixed]
 
 
 def _files_of(files: Files, mark: str) -> list[str]:
@@ -226,23 +231,22 @@ def _files_of(files: Files, mark: str) -> list[str]:
     return names
 
 
-def _only(path: Path, found: list[Series]) -> Series:
-    choice = choose_t1w(found)
+def _only(path: Path, listed: list[Series]) -> Series:
+    choice = choose_t1w(listed)
     if choice.series is None:
         reasons = "; ".join(f"{name}: {why}" for name, why in choice.skipped[:5])
-        found_text = f"no 3-D T1w series ({reasons})" if reasons else "no DICOM series"
-        raise ScanError(path, found_text, "one", "Choose another series or study.")
+        found = f"no 3-D T1w series ({reasons})" if reasons else "no DICOM series"
+        raise ScanError(path, found, "one", "Choose another series or study.")
     return choice.series
 
 
-def _rank(series: Series) -> tuple[Any, ...]:
+def _rank(series: Series) -> tuple[float, ...]:
     """Order T1w series: without contrast, corrected by the scanner, fine, then the last made."""
-    kinds = {str(kind).upper() for kind in series.field("ImageType") or ()}
     spacing = [*series.sizes[0, 2:], slice_step(series)]
     return (
         bool(series.field("ContrastBolusAgent")),
-        "NORM" not in kinds,
-        not any(kind.startswith("DIS3D") for kind in kinds),
+        "NORM" not in series.image_type,
+        not any(word.startswith("DIS3D") for word in series.image_type),
         round(float(max(spacing)), 2),
         -(series.number("SeriesNumber") or 0),
     )
@@ -300,7 +304,7 @@ def _convert(path: Path, inside: Path, outside: Path) -> Path:
     made = sorted(p for p in outside.glob("*.nii") if not BESIDE.search(p.name))
     if len(made) == 1:
         return made[0]
-    said = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
-    said = list(dict.fromkeys(said))
-    found = f"{len(made) or 'no'} volumes by dcm2niix ({'; '.join(said[:3]) or 'no reason given'})"
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
+    reasons = "; ".join(list(dict.fromkeys(lines))[:3]) or "no reason given"
+    found = f"{len(made) or 'no'} volumes by dcm2niix ({reasons})"
     raise ScanError(path, found, "one", "Export the series again, or convert it by hand.")

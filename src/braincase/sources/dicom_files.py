@@ -1,4 +1,4 @@
-"""The DICOM files of a folder, a zip or a single file: their headers, never their pixels.
+"""DICOM headers (never pixels) of the files in a folder, a zip or a single file.
 
 A zip is never unpacked by its own names: chosen members are copied to names of ours, so none can
 land elsewhere, and no more is read of one than it declares, within fixed bounds.
@@ -10,11 +10,11 @@ import io
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import pydicom
 
@@ -45,6 +45,37 @@ KIND_TAGS = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 ALL_TAGS = (*SERIES_TAGS, *SLICE_TAGS, *KIND_TAGS)
+
+
+class DicomElement(Protocol):
+    """One field of a DICOM header: its value representation (``SQ``, ``DS``, ...) and value."""
+
+    VR: str
+    value: object
+
+
+class DicomHeader(Protocol):
+    """What is used of a header as pydicom reads it: its fields by keyword, and all elements.
+
+    pydicom's own classes have no types here. A value is a text, a number, several of them, or a
+    sequence of further headers: whoever looks a field up judges its type.
+    """
+
+    def get(self, keyword: str, default: object = None, /) -> object:
+        """Return a field's value, or the default where it is missing."""
+        ...
+
+    def __contains__(self, keyword: str, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[DicomElement]: ...
+
+    def walk(self, callback: Callable[[DicomHeader, DicomElement], object], /) -> None:
+        """Call a function for every element, of inner headers too."""
+        ...
+
+
+#: The headers of several files by the files' names.
+Headers: TypeAlias = dict[str, DicomHeader]
 
 
 @dataclass(frozen=True)
@@ -114,12 +145,12 @@ def open_files(path: Path) -> Iterator[Files]:
 
 def read_headers(
     files: Files, tags: Sequence[str] = ALL_TAGS
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+) -> tuple[Headers, list[tuple[str, str]]]:
     """Return the DICOM header of each file by name, and the damaged files with the reason.
 
     Files that are no DICOM at all are passed over.
     """
-    headers: dict[str, Any] = {}
+    headers: Headers = {}
     damaged: list[tuple[str, str]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that we judge ourselves
@@ -135,7 +166,7 @@ def read_headers(
     return headers, damaged
 
 
-def without_copies(headers: dict[str, Any]) -> dict[str, Any]:
+def without_copies(headers: Headers) -> Headers:
     """Leave out files that are another file's copy: their instance has the same identifier."""
     first: dict[str, str] = {}
     for name, header in headers.items():
@@ -143,18 +174,20 @@ def without_copies(headers: dict[str, Any]) -> dict[str, Any]:
     return {name: headers[name] for name in first.values()}
 
 
-def _header(files: Files, name: str, tags: Sequence[str]) -> Any:
+def _header(files: Files, name: str, tags: Sequence[str]) -> DicomHeader | None:
     with files.open(name) as file:
         start = file.read(132)
         if not _looks_like_dicom(start, name):
             return None
         rest = io.BytesIO(start + file.read(MAX_HEADER_BYTES)) if files.archive else file
         rest.seek(0)
-        header = pydicom.dcmread(rest, stop_before_pixels=True, force=True, specific_tags=[*tags])
+        header: DicomHeader = pydicom.dcmread(
+            rest, stop_before_pixels=True, force=True, specific_tags=[*tags]
+        )
     return header if "SOPClassUID" in header else None
 
 
-def _decode(header: Any) -> None:
+def _decode(header: DicomHeader) -> None:
     """Turn all bytes into values now, where errors and remarks are expected."""
     header.walk(lambda dataset, element: element.value)
 

@@ -1,18 +1,18 @@
-"""What a DICOM series is: one volume or not, and a 3-D T1w or not, each with reasons."""
+"""Classify DICOM series: a regular volume or not, and a 3-D T1w or not, each with reasons."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.sources.dicom_files import SERIES_TAGS
+from braincase.sources.dicom_files import SERIES_TAGS, DicomHeader
 
 #: Names of T1-weighted 3-D sequences.
 T1 = re.compile(
@@ -39,7 +39,7 @@ PARALLEL, SAME_PLACE_MM = 0.01, 0.01
 TILT_DEGREES = 1.0
 UNEVEN = 0.1
 
-Answer = Literal["yes", "not sure", "no"]
+Certainty = Literal["yes", "not sure", "no"]
 Floats = NDArray[np.float64]
 
 
@@ -61,7 +61,7 @@ class Series:
     """
 
     files: tuple[str, ...]
-    header: Any
+    header: DicomHeader
     places: Floats
     sizes: Floats
 
@@ -76,7 +76,12 @@ class Series:
         words = self.header.get("SeriesDescription") or self.header.get("ProtocolName") or ""
         return f"series {self.header.get('SeriesNumber', '?')} {str(words)!r}"
 
-    def field(self, keyword: str) -> Any:
+    @property
+    def image_type(self) -> set[str]:
+        """The words of ImageType, in capitals: ORIGINAL, NORM, DIS3D, ..."""
+        return {str(word).upper() for word in _several(self.field("ImageType"))}
+
+    def field(self, keyword: str) -> object:
         """Return a header field, of the first frame in an enhanced file; None where missing."""
         return _field(self.header, keyword)
 
@@ -90,26 +95,26 @@ class Series:
 class Verdict:
     """Whether a series is a 3-D T1w of a head, and why."""
 
-    answer: Answer
+    answer: Certainty
     reasons: tuple[str, ...]
 
 
-def series_mark(header: Any) -> str:
-    """Return a name of a header's series that holds no identifier."""
+def series_mark(header: DicomHeader) -> str:
+    """Hash the identifiers of a header's series: a name that tells nobody's."""
     identity = "/".join(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def group_series(headers: Mapping[str, Any]) -> list[Series]:
-    """Sort files into series by study and series identifier and number."""
+def group_series(headers: Mapping[str, DicomHeader]) -> list[Series]:
+    """Group files into series by study and series UID and number."""
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, header in headers.items():
         groups[tuple(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])].append(name)
     return [_series(names, headers) for names in groups.values()]
 
 
-def judge(series: Series) -> Verdict:
-    """Say whether a series is a 3-D T1w volume of a head, by its geometry, physics and names.
+def classify(series: Series) -> Verdict:
+    """Classify a series as a 3-D T1w volume of a head or not, by its geometry, physics and names.
 
     Missing echo time, repetition time or field strength are no reason against it. ``not sure`` is a
     volume of which nothing says what it shows.
@@ -169,8 +174,8 @@ def _kind_problems(series: Series) -> list[str]:
         return [f"no MRI (modality {modality or 'not given'})"]
     if series.header.get("Rows") is None:
         return ["no image inside"]
-    kinds = {str(kind).upper() for kind in _several(series.field("ImageType"))}
-    problems = [f"computed or set up by the scanner ({kind})" for kind in sorted(kinds & COMPUTED)]
+    computed = sorted(series.image_type & COMPUTED)
+    problems = [f"computed or set up by the scanner ({kind})" for kind in computed]
     if str(series.field("MRAcquisitionType") or "").upper() == "2D":
         problems.append("a 2-D acquisition")
     return problems
@@ -227,16 +232,16 @@ def _coverage(depths: Floats, steps: Floats) -> list[str]:
     return [f"only {len(depths)} slices, {covered:.0f} mm of the head"]
 
 
-def _series(names: list[str], headers: Mapping[str, Any]) -> Series:
+def _series(names: list[str], headers: Mapping[str, DicomHeader]) -> Series:
     frames = [frame for name in names for frame in _frames(headers[name])]
     table = np.array(frames, dtype=float).reshape(-1, 13)
     return Series(tuple(names), headers[names[0]], table[:, :9], table[:, 9:])
 
 
-def _frames(header: Any) -> list[list[float]]:
+def _frames(header: DicomHeader) -> list[list[float]]:
     """Return position, orientation, rows, columns and spacing of each slice in a file."""
     size = [*_numbers(header.get("Rows"), 1), *_numbers(header.get("Columns"), 1)]
-    frames = _several(header.get("PerFrameFunctionalGroupsSequence")) or [None]
+    frames: Sequence[DicomHeader | None] = _items(header, "PerFrameFunctionalGroupsSequence")
     return [
         [
             *_numbers(_field(header, "ImagePositionPatient", frame), 3),
@@ -244,38 +249,51 @@ def _frames(header: Any) -> list[list[float]]:
             *size,
             *_numbers(_field(header, "PixelSpacing", frame), 2),
         ]
-        for frame in frames
+        for frame in frames or [None]
     ]
 
 
-def _field(header: Any, keyword: str, frame: Any = None) -> Any:
+def _field(header: DicomHeader, keyword: str, frame: DicomHeader | None = None) -> object:
     """Look a field up in one frame, then the header, the shared groups and the first frame."""
-    shared = _several(header.get("SharedFunctionalGroupsSequence"))
-    frames = _several(header.get("PerFrameFunctionalGroupsSequence"))
-    for groups in ([frame] if frame is not None else [], [None], shared, frames[:1]):
-        for group in groups:
-            value = header.get(keyword) if group is None else _in_group(group, keyword)
-            if value not in (None, ""):
-                return value
-    return None
+    values = _values(header, keyword, frame)
+    return next((value for value in values if value not in (None, "")), None)
 
 
-def _in_group(group: Any, keyword: str) -> Any:
+def _values(header: DicomHeader, keyword: str, frame: DicomHeader | None) -> Iterator[object]:
+    """Yield what a field is in each place where it may stand, missing or empty ones too."""
+    if frame is not None:
+        yield _in_group(frame, keyword)
+    yield header.get(keyword)
+    for group in _items(header, "SharedFunctionalGroupsSequence"):
+        yield _in_group(group, keyword)
+    for group in _items(header, "PerFrameFunctionalGroupsSequence")[:1]:
+        yield _in_group(group, keyword)
+
+
+def _in_group(group: DicomHeader, keyword: str) -> object:
+    """Return a field of the sequences in one functional group."""
     for element in group:
         if element.VR == "SQ":
-            for item in element.value:
+            for item in cast("Iterable[DicomHeader]", element.value):
                 if item.get(keyword) not in (None, ""):
                     return item.get(keyword)
     return None
 
 
-def _several(value: Any) -> list[Any]:
+def _items(header: DicomHeader, keyword: str) -> list[DicomHeader]:
+    """Return the headers in a sequence field."""
+    return cast("list[DicomHeader]", _several(header.get(keyword)))
+
+
+def _several(value: object) -> list[object]:
+    """Return the values of a field that may have none, one or several."""
     if value is None:
         return []
-    return [value] if isinstance(value, str | int | float) else list(value)
+    single = isinstance(value, str) or not isinstance(value, Iterable)
+    return [value] if single else list(cast("Iterable[object]", value))
 
 
-def _numbers(value: Any, count: int) -> Floats:
+def _numbers(value: object, count: int) -> Floats:
     """Return `count` numbers, all not-a-number where the field is missing or otherwise made."""
     try:
         numbers = np.array(_several(value), dtype=float)

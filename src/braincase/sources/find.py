@@ -1,4 +1,4 @@
-"""Recognise what a path is, and find its T1w scans."""
+"""Detect the kind of a data source (DICOM, BIDS, ADNI, ...) and find its T1w scans."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.images.header import suffix_of
 from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
-from braincase.sources.image_folder import read_image, read_images
+from braincase.sources.image_folder import read_image_file, read_image_folder
 from braincase.sources.oasis import is_oasis, read_oasis
 from braincase.sources.scan import Scan
 from braincase.sources.table import read_table
@@ -24,7 +24,7 @@ Source = Literal["auto", "image", "images", "table", "bids", "adni", "oasis", "d
 LOOKED_AT = 50
 #: The kinds that may hold many people.
 READERS: dict[str, Callable[[Path, str | None], tuple[list[Scan], Census]]] = {
-    "images": read_images,
+    "images": read_image_folder,
     "table": read_table,
     "bids": read_bids,
     "adni": read_adni,
@@ -39,7 +39,7 @@ def find_scans(
     subject: str | None = None,
     series: int | None = None,
 ) -> tuple[list[Scan], Census]:
-    """Find the T1w scans in a file or folder of any known kind.
+    """Find the T1w scans in a file or folder of any kind that has a reader.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def find_scans(
     source
         The kind, or ``auto`` to recognise it.
     label_column
-        The column that the census counts; found by the reader if None.
+        The column that the census counts; chosen by the reader if None.
     subject
         Whom to call the person of a single image or DICOM study.
     series
@@ -65,7 +65,7 @@ def find_scans(
     Raises
     ------
     UsageError
-        If the path does not exist, is of no known kind, or an option does not fit its kind.
+        If the path does not exist, is of a kind without a reader, or a parameter does not fit it.
     ScanError
         If a single file or study is damaged.
     """
@@ -73,21 +73,21 @@ def find_scans(
     if not path.exists():
         raise UsageError(path, "no such file or folder", "", "Check the path.")
     if source not in get_args(Source):
-        raise UsageError("source", repr(source), f"one of {', '.join(get_args(Source))}")
+        raise ParameterError("source", repr(source), f"one of {', '.join(get_args(Source))}")
     kind = recognise(path) if source == "auto" else source
     if kind == "dicom":
         return read_dicom(path, subject, series)
     if series is not None:
-        raise UsageError("series", f"{series} for {kind}", "DICOM", "Leave it out.")
+        raise ParameterError("series", f"{series} for {kind}", "DICOM", "Leave it out.")
     if kind == "image":
-        return read_image(path, subject)
+        return read_image_file(path, subject)
     if subject is not None:
-        raise UsageError("subject", f"{subject} for {kind}", "one image or DICOM study")
+        raise ParameterError("subject", f"{subject} for {kind}", "one image or DICOM study")
     return READERS[kind](path, label_column)
 
 
 def recognise(path: Path) -> str:
-    """Return which kind of source a path is.
+    """Detect which kind of source a path is.
 
     Raises
     ------

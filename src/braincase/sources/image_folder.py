@@ -1,6 +1,6 @@
 """Read single images, and folders of images that follow no standard.
 
-A folder's files are told apart by their names: what calls itself a T1 is taken, what calls itself
+A folder's files are judged by their names: what calls itself a T1 is taken, what calls itself
 something else (mask, labels, T2, FLAIR, ...) is not, and a name that says neither is taken too, for
 the quality check looks at every image. A FreeSurfer subject gives its ``orig.mgz``. A table beside
 the images joins where its first column begins their names.
@@ -36,7 +36,7 @@ T1 = re.compile(r"(?:^|[^a-z0-9])t1(?![0-9])|mp-?rage|spgr|bravo|^orig", re.IGNO
 FREESURFER = ("orig.mgz", "rawavg.mgz", "T1.mgz", "nu.mgz", "brain.mgz", "brainmask.mgz")
 
 
-def read_image(path: Path, subject: str | None = None) -> tuple[list[Scan], Census]:
+def read_image_file(path: Path, subject: str | None = None) -> tuple[list[Scan], Census]:
     """Return one image file as a scan; its name gives the subject where none is given."""
     entities = entities_of(_stem(path))
     name = subject or entities.get("sub") or _stem(path)
@@ -44,7 +44,7 @@ def read_image(path: Path, subject: str | None = None) -> tuple[list[Scan], Cens
     return [scan], take_census([scan])
 
 
-def read_images(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
+def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
     """Return the T1w-like images in and under a folder, one a subject, and their census.
 
     Raises
@@ -55,12 +55,12 @@ def read_images(folder: Path, label_column: str | None = None) -> tuple[list[Sca
     images = sorted(p for p in folder.rglob("*") if _is_image(p))
     if not images:
         raise UsageError(folder, "no image", "NIfTI, Analyze or MGH files")
-    kept, dropped = _sorted_out(images)
+    candidates, dropped = _sorted_out(images)
     rows = _table_beside(folder)
-    owners = {path: _owner(path, folder, rows) for path in kept}
+    owners = {path: _owner(path, folder, rows) for path in candidates}
     labels = clean_subjects((name for name, _ in owners.values()), folder)
     scans, second = one_a_session(
-        (0 if T1.search(path.name) else 1, Scan(path, labels[name], None, labels_of(row)))
+        ((0 if T1.search(path.name) else 1,), Scan(path, labels[name], None, labels_of(row)))
         for path, (name, row) in owners.items()
     )
     column = label_column or label_column_of(key for scan in scans for key in scan.labels)
@@ -73,14 +73,17 @@ def _is_image(path: Path) -> bool:
 
 
 def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
+    """Split images into those that may be T1w by their names and the others with the reason."""
     names = {(path.parent, path.name) for path in images}
-    kept: list[Path] = []
+    candidates: list[Path] = []
     dropped: Dropped = []
     for path in images:
         reason = _reason(path, names)
-        dropped += [(str(path), reason)] if reason else []
-        kept += [] if reason else [path]
-    return kept, dropped
+        if reason:
+            dropped.append((str(path), reason))
+        else:
+            candidates.append(path)
+    return candidates, dropped
 
 
 def _reason(path: Path, names: set[tuple[Path, str]]) -> str:
@@ -109,13 +112,13 @@ def _owner(path: Path, folder: Path, rows: list[tuple[str, Row]]) -> tuple[str, 
 
 def _table_beside(folder: Path) -> list[tuple[str, Row]]:
     """Return the rows of the folder's tables by their first cell, longest first."""
-    found: list[tuple[str, Row]] = []
+    by_first_cell: list[tuple[str, Row]] = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".tsv")):
         for row in read_rows(path):
             key, *others = row.items()
             if key[1]:
-                found.append((key[1], dict(others)))
-    return sorted(found, key=lambda pair: -len(pair[0]))
+                by_first_cell.append((key[1], dict(others)))
+    return sorted(by_first_cell, key=lambda pair: -len(pair[0]))
 
 
 def _stem(path: Path) -> str:

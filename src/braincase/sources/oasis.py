@@ -1,4 +1,4 @@
-"""Read OASIS-1 and OASIS-3 (or -4) as they are downloaded.
+"""Read the OASIS-1, -3 and -4 data sets as they are downloaded.
 
 **OASIS-1**: a folder a session, ``OAS1_0001_MR1``, with Analyze pairs in ``RAW`` (single scans),
 ``PROCESSED/MPRAGE/SUBJ_111`` (their average at 1 mm) and ``T88_111`` (the average in Talairach
@@ -9,7 +9,7 @@ people were never rated and have no diagnosis.
 Analyze files do not say where left is. The raw and SUBJ_111 images run to the front, the top and
 the left: the vitamin E capsule at each subject's left shows it (Marcus 2007), and FreeSurfer and
 Clinica read them so. T88_111 is read by its header's convention (left, front, top), as other
-converters do, but no mark in it is known, so its sides count as not known.
+converters do, but nothing in it marks a side, so its sides count as unknown.
 
 **OASIS-3**: ``OAS30001_MR_d0129/anat*/[NIFTI/]sub-OAS30001_ses[s]-d0129[_run-01]_T1w.nii.gz`` or
 the BIDS layout. Facts come from the UDS B4 table (CDRTOT, dx1) or the older ADRC clinical data, at
@@ -20,15 +20,14 @@ dx1 "AD dementia ..." is AD, anything else is "other".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.bids import entities_of
 from braincase.sources.census import Census, take_census
-from braincase.sources.choose import Dropped, image_marks, one_a_session
+from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
 from braincase.sources.rows import (
     Row,
     clean,
@@ -43,7 +42,7 @@ from braincase.sources.scan import Scan
 from braincase.sources.visits import DAYS_A_YEAR, nearest
 
 SESSION_1 = re.compile(r"^(OAS1_\d{4})_(MR\d)$")
-#: An OASIS-1 image in the subject's own space, whose axes are known from the capsule.
+#: An OASIS-1 image in the subject's own space, whose axes the capsule tells.
 NATIVE_1 = re.compile(r"^OAS1_\d{4}_MR\d_mpr(-\d|_n\d)_anon(_sbj_111)?\.(hdr|img)$")
 NATIVE_1_AXES = "ASL"
 T1W_3 = re.compile(r"sub-(OAS[34]\d{4})_sess?-d(\d+).*_T1w\.nii(\.gz)?$")
@@ -90,7 +89,7 @@ def read_oasis(folder: Path, label_column: str | None = None) -> tuple[list[Scan
 
 
 def axes_of(path: Path) -> str | None:
-    """Return towards where an OASIS-1 Analyze image's axes run, where that is known."""
+    """Return towards where an OASIS-1 Analyze image's axes run, where a mark in it tells."""
     return NATIVE_1_AXES if NATIVE_1.match(path.name) else None
 
 
@@ -101,10 +100,10 @@ def _sessions_1(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _ranked_1(folder: Path) -> tuple[list[tuple[Any, Scan]], Dropped]:
+def _ranked_1(folder: Path) -> tuple[list[tuple[Rank, Scan]], Dropped]:
     """Return the best image of each OASIS-1 session, and the sessions without one."""
     rows = {row["id"]: row for row in _rows_with(folder, {"id", "cdr", "m_f"})}
-    ranked: list[tuple[Any, Scan]] = []
+    ranked: list[tuple[Rank, Scan]] = []
     dropped: Dropped = []
     for session in _sessions_1(folder):
         images = [(rank, p) for rank, pattern in enumerate(IMAGES_1) for p in session.glob(pattern)]
@@ -114,7 +113,7 @@ def _ranked_1(folder: Path) -> tuple[list[tuple[Any, Scan]], Dropped]:
         rank, image = min(images)
         subject, visit = session.name.rsplit("_", 1)
         row = rows.get(session.name) or _facts(session / f"{session.name}.txt")
-        ranked.append((rank, Scan(image, clean(subject), visit, _labels_1(row))))
+        ranked.append(((rank,), Scan(image, clean(subject), visit, _labels_1(row))))
     return ranked, dropped
 
 
@@ -144,7 +143,7 @@ def _facts(path: Path) -> Row:
     return {name: value for name, value in facts if name and value}
 
 
-def _ranked_3(folder: Path) -> Iterator[tuple[Any, Scan]]:
+def _ranked_3(folder: Path) -> Iterator[tuple[Rank, Scan]]:
     images = sorted(p for p in folder.rglob("sub-OAS*_T1w.nii*") if T1W_3.match(p.name))
     if not images:
         return
@@ -196,11 +195,11 @@ def _modern(row: Row) -> Row:
     return row | {"oasisid": subject, "days_to_visit": day.lstrip("0") or "0", "cdrtot": row["cdr"]}
 
 
-def _by_subject(rows: Any) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _by_subject(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    by_subject: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row["oasisid"], []).append(row)
-    return found
+        by_subject.setdefault(row["oasisid"], []).append(row)
+    return by_subject
 
 
 def _rows_with(folder: Path, columns: set[str]) -> list[Row]:

@@ -1,6 +1,6 @@
-"""Names that nobody can turn back: keyed hashes of patient identifiers.
+"""Pseudonyms: keyed hashes (HMAC) of patient identifiers, which nobody can turn back.
 
-A plain hash of a hospital number is found again by trying all numbers, so the hash is keyed
+A plain hash of a hospital number can be guessed by trying all numbers, so the hash is keyed
 (HMAC-SHA256). The key is made once on this machine, readable by its user only, and must stay there:
 whoever holds it can check a guess. Keep it, and the same patient keeps the same pseudonym.
 """

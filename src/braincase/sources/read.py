@@ -1,4 +1,4 @@
-"""From a `Scan` to its `Volume`, whatever it is stored as."""
+"""Read a `Scan` as a `Volume`: an image file, a DICOM series, or an Analyze pair of OASIS."""
 
 from __future__ import annotations
 

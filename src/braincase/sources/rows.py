@@ -1,4 +1,4 @@
-"""Tables as people write them: commas or tabs, headers in any case, empty cells of many names."""
+"""CSV and TSV tables as people write them: headers in any case, empty cells of many names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def column_name(text: str) -> str:
 
 
 def value_of(text: str | None) -> Value:
-    """Return a cell as a number where it is one, None where it is empty, or text.
+    """Parse a cell: a number where it is one, None where it is empty, else text.
 
     Digits with a leading zero stay text: they are names.
     """

@@ -1,4 +1,4 @@
-"""The record that every reader yields: one T1-weighted scan of one person."""
+"""The scan record that every reader yields: path, subject, session and labels (BIDS names)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Scan:
     subject
         The person, without the ``sub-`` prefix; letters and digits only.
     session
-        The visit, without the ``ses-`` prefix, or None where the source knows none.
+        The visit, without the ``ses-`` prefix, or None where the source names none.
     labels
-        All that is known of this scan by column name: diagnosis, age, sex, site, scanner, ...
+        All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
     """
 
     path: Path

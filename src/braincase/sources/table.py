@@ -1,4 +1,4 @@
-"""Read a table that names the images: one row a scan, as CSV or TSV.
+"""Read a CSV or TSV table that names the images: one row a scan.
 
 =========  ======================================================  =========
 column     also called                                             needed
@@ -7,7 +7,7 @@ path       image, file, filename, t1w                              yes
 subject    subject_id, participant_id, patient_id, ptid, sub       yes
 session    session_id, visit, viscode, timepoint, ses              if repeated
 diagnosis  label                                                   to train
-others     kept under their own names (age, sex, site, scanner)    no
+others     labels by their own names (age, sex, site, scanner)     no
 =========  ======================================================  =========
 
 A relative path is relative to the table. It may name an image, a DICOM folder or a DICOM zip.
@@ -36,7 +36,7 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
     path
         The CSV or TSV file; the columns are in this module's docstring.
     label_column
-        The column to count; found by itself if None.
+        The column to count; if None, the one that most likely holds the class.
 
     Raises
     ------
@@ -63,14 +63,14 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
         if problem:
             dropped.append((f"{path} line {number}", problem))
             continue
-        scan = _scan(path, row, subjects[row[who]], where, when, (where, who))
+        scan = _scan(path, row, subjects[row[who]], (where, who, when))
         if scan.scan_id in scans:
             reason = f"{scan.scan_id} stands there twice; tell visits apart by a session column"
             dropped.append((f"{path} line {number}", reason))
         scans.setdefault(scan.scan_id, scan)
-    kept = list(scans.values())
-    column = label_column or label_column_of(name for scan in kept for name in scan.labels)
-    return kept, take_census(kept, dropped, column, image_marks(kept))
+    listed = list(scans.values())
+    column = label_column or label_column_of(name for scan in listed for name in scan.labels)
+    return listed, take_census(listed, dropped, column, image_marks(listed))
 
 
 def _column(path: Path, columns: list[str], names: tuple[str, ...]) -> str | None:
@@ -86,11 +86,11 @@ def _problem(path: Path, row: Row, where: str, who: str) -> str:
     return "" if (path.parent / row[where]).exists() else f"no such file: {row[where]}"
 
 
-def _scan(
-    path: Path, row: Row, subject: str, where: str, when: str | None, known: tuple[str, ...]
-) -> Scan:
+def _scan(path: Path, row: Row, subject: str, columns: tuple[str, str, str | None]) -> Scan:
+    """Return the scan of one row; `columns` are those of the path, the subject and the session."""
+    where, _, when = columns
     session = clean(row.get(when, "")) if when else ""
-    labels = labels_of(row, (*known, *([when] if when else [])))
+    labels = labels_of(row, [column for column in columns if column])
     if "label" in labels and "diagnosis" not in labels:
         labels["diagnosis"] = labels.pop("label")
     return Scan((path.parent / row[where]), subject, session or None, labels)

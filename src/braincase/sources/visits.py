@@ -1,4 +1,4 @@
-"""Match a scan with the clinical visit nearest in time."""
+"""Match a scan with the clinical visit nearest in time; dates and the years between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAYS_A_YEAR = 365.25
 
 
 def parse_date(text: str) -> date | None:
-    """Return a date written as 2006-04-18, 20060418, or American 4/18/2006 or 4/18/06."""
+    """Parse a date written as 2006-04-18, 20060418, or American 4/18/2006 or 4/18/06."""
     text = text.strip()
     try:
         if match := re.match(r"(\d{4})-?(\d{1,2})-?(\d{1,2})", text):

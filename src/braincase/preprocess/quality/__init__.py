@@ -1,1 +1,1 @@
-"""Quality of a preparation: measures, verdict, picture and page."""
+"""Quality control (QC) of preprocessing: measures, verdict, picture and page."""

@@ -1,4 +1,4 @@
-"""Say what an image looks like when it is no T1-weighted human head.
+"""MRI contrast detection: say what an image looks like when it is no T1-weighted human head.
 
 A refusal helps only if it says what was seen: a user who gave the wrong series finds it by that.
 Rules on few measured numbers, each with the reason in the message; None means "nothing of these".

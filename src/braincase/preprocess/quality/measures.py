@@ -1,4 +1,4 @@
-"""What can be measured of a scan, before and after it was brought to MNI space.
+"""Image quality measures of a scan, before and after it was brought to MNI space.
 
 Brightness is compared in tissues that the template points at: deep white matter, cortex, the fluid
 of the ventricles, the bone and the scalp above the ears. Noise is measured on native voxels.
@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from braincase.images.geometry import Affine, Grid, apply_affine
 from braincase.images.volume import Volume
 from braincase.preprocess.prepare_volume import Prepared
-from braincase.preprocess.space.standard import seen_on_grid
+from braincase.preprocess.space.field_of_view import TO_FACE, seen_on_grid
+from braincase.preprocess.space.sampling import Image, Mask
 from braincase.preprocess.space.template import CENTRE_MM, load_template
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 Values = NDArray[np.float32] | NDArray[np.uint8]
 
@@ -44,7 +43,7 @@ FEWEST_VOXELS = 300
 
 @dataclass(frozen=True)
 class Reference:
-    """Where the template has which tissue, on one standard grid."""
+    """Tissue masks of the template on one standard grid."""
 
     t1: Image
     brain: Mask
@@ -77,7 +76,9 @@ def reference(grid: Grid) -> Reference:
 
 
 def measure_raw(volume: Volume) -> dict[str, float]:
-    """Measure an image as it was read; takes a few hundredths of a second.
+    """Measure an image as it was read: voxel size, field of view, histogram.
+
+    Takes a few hundredths of a second.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def measure_prepared(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str
     place, measured = reference(grid), prepared.measured
     head, mask = prepared.head, prepared.mask
     to_voxel = _voxel_from_mni(volume, prepared)
-    seen = seen_on_grid(to_voxel, volume.shape, grid, margin=0.5)
+    seen = seen_on_grid(to_voxel, volume.shape, grid, margin=TO_FACE)
     brain, both = place.brain & seen, mask & seen[::-1]
     white = _median(head, place.white & seen)
     brightness = {
@@ -161,7 +162,7 @@ def cut_sides(volume: Volume, prepared: Prepared, grid: Grid) -> dict[str, float
     for place, direction, n in zip(voxels.T, outward.T, volume.shape, strict=True):
         axis = int(np.abs(direction).argmax())
         low, high = SIDES[axis] if direction[axis] > 0 else SIDES[axis][::-1]
-        for name, lost in ((low, place < -0.5), (high, place > n - 0.5)):
+        for name, lost in ((low, place < -TO_FACE), (high, place > n - 1 + TO_FACE)):
             shares[name] = shares.get(name, 0.0) + float(lost.mean())
     return {name: share for name, share in shares.items() if share > 0.002}
 
@@ -238,9 +239,9 @@ def _dice(a: Mask, b: Mask) -> float:
 def _correlation(a: Values, b: Values) -> float:
     if a.size == 0:
         return 0.0
-    one, other = (x.astype(np.float64) - x.mean() for x in (a, b))
-    size = np.sqrt((one**2).sum() * (other**2).sum())
-    return float((one * other).sum() / size) if size > 0 else 0.0
+    a_centred, b_centred = (x.astype(np.float64) - x.mean() for x in (a, b))
+    size = np.sqrt((a_centred**2).sum() * (b_centred**2).sum())
+    return float((a_centred * b_centred).sum() / size) if size > 0 else 0.0
 
 
 def _shared_information(a: Values, b: Values, bins: int = 32) -> float:
@@ -255,8 +256,8 @@ def _shared_information(a: Values, b: Values, bins: int = 32) -> float:
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:
-    kept = shares[shares > 0]
-    return -float((kept * np.log(kept)).sum())
+    positive = shares[shares > 0]
+    return -float((positive * np.log(positive)).sum())
 
 
 def _mean_of_blocks(image: Image, step: int) -> Image:

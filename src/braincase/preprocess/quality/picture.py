@@ -1,6 +1,6 @@
-"""Small pictures of a scan for the quality page: eight slices in a strip, and the mask's outline.
+"""Thumbnails of a scan for the quality page: eight slices in a strip, and the mask's outline.
 
-The strip is a WebP image of about 20 kB. The outline is kept apart from it, as the path of an SVG,
+The strip is a WebP image of about 20 kB. The outline stands apart from it, as the path of an SVG,
 so that the page can draw it sharp and hide it.
 """
 
@@ -18,8 +18,7 @@ from scipy import ndimage
 
 from braincase.images.geometry import FIELD_CORNER_MM, Grid
 from braincase.images.volume import Volume
-
-Image = NDArray[np.float32]
+from braincase.preprocess.space.sampling import Image, Mask
 
 #: What is shown, from left to right: the axis that is cut, and where, MNI mm.
 CUTS: Sequence[tuple[int, float]] = (
@@ -38,8 +37,8 @@ WEBP_QUALITY = 72
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A strip of slices.
+class SliceStrip:
+    """A strip of slices as a WebP thumbnail, with the mask's outline as an SVG path.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class Picture:
     outline: str
 
 
-def picture_standard(head: Image, mask: NDArray[np.bool_], grid: Grid) -> Picture:
+def picture_standard(head: Image, mask: Mask, grid: Grid) -> SliceStrip:
     """Draw a scan on the standard grid, with the outline of its brain mask.
 
     Parameters
@@ -86,7 +85,7 @@ def _seen_from_the_feet(head: Image, index: int, axis: int) -> Image:
     return np.asarray(tile if axis == 0 else tile[::-1], np.float32)
 
 
-def picture_raw(volume: Volume) -> Picture:
+def picture_raw(volume: Volume) -> SliceStrip:
     """Draw the middle slices of a scan that never reached the standard grid."""
     data = volume.data
     low, high = np.percentile(data[::3, ::3, ::3], [2, 99.5])
@@ -101,7 +100,7 @@ def picture_raw(volume: Volume) -> Picture:
     return _encode(tiles, "")
 
 
-def template_outline(mask: NDArray[np.bool_], grid: Grid) -> str:
+def template_outline(mask: Mask, grid: Grid) -> str:
     """Return the outline of the template's brain as SVG path data, for all strips."""
     return picture_standard(mask.astype(np.float32), mask, grid).outline
 
@@ -135,8 +134,8 @@ def _outline(tile: Image, step: float, left: float, bottom: float) -> list[str]:
     return paths
 
 
-def _encode(tiles: Sequence[NDArray[np.uint8]], outline: str) -> Picture:
+def _encode(tiles: Sequence[NDArray[np.uint8]], outline: str) -> SliceStrip:
     strip = np.concatenate(tiles, axis=1)
     with io.BytesIO() as file:
         Pillow.fromarray(strip).save(file, "WEBP", quality=WEBP_QUALITY, method=4)
-        return Picture(file.getvalue(), strip.shape[1], strip.shape[0], outline)
+        return SliceStrip(file.getvalue(), strip.shape[1], strip.shape[0], outline)

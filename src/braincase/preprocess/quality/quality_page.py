@@ -1,4 +1,4 @@
-"""The quality page: all scans of a cohort, the worst first, in one self-contained HTML file.
+"""The quality control (QC) page of a cohort: all scans, the worst first, in one HTML file.
 
 Each scan is a strip of eight slices with the brain mask's outline, its grade, and the reasons. At
 the top, one row of dots a quantity shows where each scan lies against the limits.
@@ -10,13 +10,14 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from braincase.files import write_text
 from braincase.images.geometry import Grid
+from braincase.labels import Value
 from braincase.preprocess.quality.measures import reference
 from braincase.preprocess.quality.picture import LABELS, template_outline
 from braincase.preprocess.quality.scan_result import ScanResult, picture_path
@@ -34,6 +35,22 @@ SHOWN = (
     ("mirror", "left-right overlap", 0.8, 1.0),
     ("noise", "noise / contrast", 0.0, 1.2),
 )
+
+
+@dataclass(frozen=True)
+class ScanRow:
+    """What the page shows of one scan, as its template names it."""
+
+    scan_id: str
+    source: str
+    grade: str
+    reasons: Sequence[str]
+    labels: str
+    measures: Sequence[tuple[str, str]]
+    picture: str
+    width: int
+    height: int
+    outline: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,7 @@ class DotRow:
     dots: tuple[Dot, ...]
 
 
-def write_page(path: Path, folder: Path, outcomes: Sequence[ScanResult], grid: Grid) -> None:
+def write_page(path: Path, folder: Path, results: Sequence[ScanResult], grid: Grid) -> None:
     """Write the quality page of a cohort.
 
     Parameters
@@ -65,12 +82,12 @@ def write_page(path: Path, folder: Path, outcomes: Sequence[ScanResult], grid: G
         Where to.
     folder
         The cohort, with the pictures in ``qc/``.
-    outcomes
-        What became of its scans, in any order.
+    results
+        Of its scans, in any order.
     grid
         The grid of the cohort.
     """
-    ranked = sorted(outcomes, key=lambda o: (-o.quality.concern, o.scan.scan_id))
+    ranked = sorted(results, key=lambda o: (-o.quality.concern, o.scan.scan_id))
     environment = Environment(
         loader=PackageLoader("braincase.preprocess.quality", "."),
         autoescape=True,
@@ -81,8 +98,8 @@ def write_page(path: Path, folder: Path, outcomes: Sequence[ScanResult], grid: G
     page = environment.get_template("quality_page.html").render(
         name=folder.resolve().name,
         version=__version__,
-        counts=Counter(outcome.quality.grade for outcome in ranked),
-        rows=[_row(folder, outcome, i < MOST_PICTURES) for i, outcome in enumerate(ranked)],
+        counts=Counter(result.quality.grade for result in ranked),
+        rows=[_row(folder, result, i < MOST_PICTURES) for i, result in enumerate(ranked)],
         dot_rows=[_dot_row(ranked, *shown) for shown in SHOWN],
         template_outline=template_outline(reference(grid).brain, grid),
         labels=LABELS,
@@ -91,36 +108,36 @@ def write_page(path: Path, folder: Path, outcomes: Sequence[ScanResult], grid: G
     write_text(path, page)
 
 
-def _row(folder: Path, outcome: ScanResult, with_picture: bool) -> dict[str, Any]:
+def _row(folder: Path, result: ScanResult, with_picture: bool) -> ScanRow:
     """Return what the page shows of one scan."""
-    picture = picture_path(folder, outcome.scan)
+    picture = picture_path(folder, result.scan)
     encoded = ""
-    if with_picture and outcome.size != (0, 0) and picture.exists():
+    if with_picture and result.size != (0, 0) and picture.exists():
         encoded = base64.b64encode(picture.read_bytes()).decode("ascii")
-    return {
-        "scan_id": outcome.scan.scan_id,
-        "source": str(outcome.scan.path),
-        "grade": outcome.quality.grade,
-        "reasons": outcome.quality.reasons,
-        "labels": _labels(outcome.scan.labels),
-        "measures": [(name.replace("_", " "), f"{value:.4g}")
-                     for name, value in outcome.quality.measures.items()],
-        "picture": encoded,
-        "width": outcome.size[0],
-        "height": outcome.size[1],
-        "outline": outcome.outline,
-    }  # fmt: skip
+    measures = [(k, v) for k, v in result.quality.measures.items() if not isnan(v)]
+    return ScanRow(
+        scan_id=result.scan.scan_id,
+        source=str(result.scan.path),
+        grade=result.quality.grade,
+        reasons=result.quality.reasons,
+        labels=_labels(result.scan.labels),
+        measures=[(name.replace("_", " "), f"{value:.4g}") for name, value in measures],
+        picture=encoded,
+        width=result.size[0],
+        height=result.size[1],
+        outline=result.outline,
+    )
 
 
-def _labels(labels: Mapping[str, Any]) -> str:
+def _labels(labels: Mapping[str, Value]) -> str:
     """Return the few labels that help to recognise a scan."""
-    known = ("diagnosis", "group", "age", "sex", "gender", "site", "scanner")
-    found = [f"{name} {labels[name]}" for name in known if labels.get(name) not in (None, "")]
-    return " · ".join(found[:4])
+    columns = ("diagnosis", "group", "age", "sex", "gender", "site", "scanner")
+    texts = [f"{name} {labels[name]}" for name in columns if labels.get(name) not in (None, "")]
+    return " · ".join(texts[:4])
 
 
 def _dot_row(
-    outcomes: Sequence[ScanResult], measure: str, title: str, low: float, high: float
+    results: Sequence[ScanResult], measure: str, title: str, low: float, high: float
 ) -> DotRow:
     """Return one row of dots; values beyond the range shown lie at its ends."""
 
@@ -134,8 +151,8 @@ def _dot_row(
         zones.append(("look", min(look, fail), max(look, fail)))
         zones.append(("fail", min(fail, end), max(fail, end)))
     dots = [
-        Dot(place(outcome.quality.measures[measure]), outcome.quality.grade, outcome.scan.scan_id)
-        for outcome in reversed(outcomes)  # the worst are drawn last, on top
-        if measure in outcome.quality.measures
+        Dot(place(result.quality.measures[measure]), result.quality.grade, result.scan.scan_id)
+        for result in reversed(results)  # the worst are drawn last, on top
+        if not isnan(result.quality.measures.get(measure, nan))
     ]
     return DotRow(title, f"{low:g}", f"{high:g}", tuple(zones), tuple(dots))

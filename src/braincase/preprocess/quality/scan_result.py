@@ -1,4 +1,4 @@
-"""What became of each scan, kept in the cohort's folder ``qc/``: one JSON and one picture a scan.
+"""Results of preparing each scan, in the cohort's folder ``qc/``: one JSON and one picture a scan.
 
 The JSON is written last of all that a scan leaves on disk. So a run that was killed finds out by it
 what is done, several machines share the work without talking to each other, and the quality page is
@@ -8,14 +8,14 @@ made from these files alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
-from typing import Any
 
 from braincase.files import atomic_write, write_json
-from braincase.json_values import canonical_json, to_json
-from braincase.preprocess.quality.picture import Picture
+from braincase.json_values import Json, JsonObject, canonical_json, to_json_object
+from braincase.preprocess.quality.picture import SliceStrip
 from braincase.preprocess.quality.verdict import Quality
 from braincase.sources.scan import Scan
 
@@ -26,7 +26,7 @@ Stat = tuple[int, int]
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What became of one scan.
+    """The result of preparing one scan: the verdict, by which recipe, and its picture.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class ScanResult:
     outline: str = ""
     size: tuple[int, int] = (0, 0)
 
-    def is_of(self, scan: Scan, recipe: Mapping[str, Any]) -> bool:
-        """Tell whether this became of `scan` as it is now, by `recipe`."""
+    def is_of(self, scan: Scan, recipe: JsonObject) -> bool:
+        """Tell whether this is the result of `scan` as it is now, by `recipe`."""
         return self.stat == stat_of(scan.path) and self.recipe == canonical_json(recipe)
 
     def clashes_with(self, scan: Scan) -> bool:
         """Tell whether another scan of the same name, which still exists, was here first."""
-        mine, other = self.scan.path, scan.path
-        return mine != other and mine.exists() and self.stat != stat_of(other)
+        first, second = self.scan.path, scan.path
+        return first != second and first.exists() and self.stat != stat_of(second)
 
 
 def stat_of(path: Path) -> Stat:
@@ -85,44 +85,44 @@ def picture_path(folder: Path, scan: Scan) -> Path:
     return folder / FOLDER / f"{scan.scan_id}.webp"
 
 
-def write_outcome(
-    folder: Path, recipe: Mapping[str, Any], outcome: ScanResult, picture: Picture | None
+def write_scan_result(
+    folder: Path, recipe: JsonObject, result: ScanResult, picture: SliceStrip | None
 ) -> None:
-    """Write what became of a scan: the picture first, the JSON last."""
-    path = picture_path(folder, outcome.scan)
+    """Write the result of one scan: the picture first, the JSON last."""
+    path = picture_path(folder, result.scan)
     path.unlink(missing_ok=True)
-    outcome = replace(outcome, recipe=canonical_json(recipe))
+    result = replace(result, recipe=canonical_json(recipe))
     if picture is not None:
         with atomic_write(path) as aside:
             aside.write_bytes(picture.webp)
         size = (picture.width, picture.height)
-        outcome = replace(outcome, outline=picture.outline, size=size)
-    write_json(_path(folder, outcome.scan), to_json(_to_json(outcome)))
+        result = replace(result, outline=picture.outline, size=size)
+    write_json(_path(folder, result.scan), _to_json(result))
 
 
-def read_outcome(folder: Path, scan: Scan) -> ScanResult | None:
-    """Return what became of a scan in an earlier run, or None if that is not known."""
+def read_scan_result(folder: Path, scan: Scan) -> ScanResult | None:
+    """Return the result of a scan in an earlier run, or None if there is none."""
     return _read(_path(folder, scan))
 
 
-def read_outcomes(folder: Path) -> list[ScanResult]:
-    """Return what became of all scans of a cohort, sorted by scan_id."""
-    found = (_read(path) for path in sorted((folder / FOLDER).glob("sub-*.json")))
-    return [outcome for outcome in found if outcome is not None]
+def read_scan_results(folder: Path) -> list[ScanResult]:
+    """Return the results of all scans of a cohort, sorted by scan_id."""
+    results = (_read(path) for path in sorted((folder / FOLDER).glob("sub-*.json")))
+    return [result for result in results if result is not None]
 
 
-def relabel(folder: Path, outcome: ScanResult, scan: Scan) -> None:
-    """Bring an outcome up to date with the labels and the place that its source gives now."""
-    if outcome.scan != scan:
-        write_json(_path(folder, scan), to_json(_to_json(replace(outcome, scan=scan))))
+def relabel(folder: Path, result: ScanResult, scan: Scan) -> None:
+    """Bring a result up to date with the labels and the place that its source gives now."""
+    if result.scan != scan:
+        write_json(_path(folder, scan), _to_json(replace(result, scan=scan)))
 
 
-def failures(outcomes: Iterable[ScanResult]) -> list[tuple[str, str]]:
+def failures(results: Iterable[ScanResult]) -> list[tuple[str, str]]:
     """Return the scans that are not in the cohort: where, and the reasons."""
     return [
-        (str(outcome.scan.path), "; ".join(outcome.quality.reasons))
-        for outcome in outcomes
-        if outcome.quality.grade == "fail"
+        (str(result.scan.path), "; ".join(result.quality.reasons))
+        for result in results
+        if result.quality.grade == "fail"
     ]
 
 
@@ -130,36 +130,41 @@ def _path(folder: Path, scan: Scan) -> Path:
     return folder / FOLDER / f"{scan.scan_id}.json"
 
 
-def _to_json(outcome: ScanResult) -> dict[str, Any]:
-    scan, quality = outcome.scan, outcome.quality
-    return {
-        "Subject": scan.subject,
-        "Session": scan.session,
-        "Labels": dict(scan.labels),
-        "Source": str(scan.path),
-        "SourceStat": outcome.stat,
-        "Recipe": json.loads(outcome.recipe),
-        "Judged": outcome.judged,
-        "Quality": quality.to_json(),
-        "Trace": outcome.trace,
-        "PictureSize": outcome.size,
-        "Outline": outcome.outline,
-    }
+def _to_json(result: ScanResult) -> dict[str, Json]:
+    scan, quality = result.scan, result.quality
+    return to_json_object(
+        {
+            "Subject": scan.subject,
+            "Session": scan.session,
+            "Labels": dict(scan.labels),
+            "Source": str(scan.path),
+            "SourceStat": result.stat,
+            "Recipe": json.loads(result.recipe),
+            "Judged": result.judged,
+            "Quality": quality.to_json(),
+            "Trace": result.trace,
+            "PictureSize": result.size,
+            "Outline": result.outline,
+        }
+    )
 
 
 def _read(path: Path) -> ScanResult | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        quality = found["Quality"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        quality = content["Quality"]
+        measures = {name: nan if v is None else v for name, v in quality["Measures"].items()}
         return ScanResult(
-            scan=Scan(Path(found["Source"]), found["Subject"], found["Session"], found["Labels"]),
-            stat=(int(found["SourceStat"][0]), int(found["SourceStat"][1])),
-            recipe=canonical_json(found["Recipe"]),
-            quality=Quality(quality["Grade"], tuple(quality["Reasons"]), quality["Measures"]),
-            judged=bool(found["Judged"]),
-            trace=found["Trace"],
-            outline=found["Outline"],
-            size=(int(found["PictureSize"][0]), int(found["PictureSize"][1])),
+            scan=Scan(
+                Path(content["Source"]), content["Subject"], content["Session"], content["Labels"]
+            ),
+            stat=(int(content["SourceStat"][0]), int(content["SourceStat"][1])),
+            recipe=canonical_json(content["Recipe"]),
+            quality=Quality(quality["Grade"], tuple(quality["Reasons"]), measures),
+            judged=bool(content["Judged"]),
+            trace=content["Trace"],
+            outline=content["Outline"],
+            size=(int(content["PictureSize"][0]), int(content["PictureSize"][1])),
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None  # not there, or of another version: the scan is prepared again

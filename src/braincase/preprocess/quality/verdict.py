@@ -1,4 +1,4 @@
-"""The verdict on each scan: pass, look or fail, with reasons from measured quantities.
+"""Automatic quality control: pass, look or fail for each scan, with reasons from its measures.
 
 Each `Limit` says from which value on a person should look, and from which value on the scan is not
 used. The limits were set so that all heads of several real data sets pass or look, while simulated
@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any, Literal
+from typing import Literal
 
 from braincase.images.geometry import Grid
 from braincase.images.volume import Volume
+from braincase.json_values import Json, to_json_object
 from braincase.preprocess.prepare_volume import Prepared
 from braincase.preprocess.quality.contrast import kind_of_prepared, kind_of_raw
 from braincase.preprocess.quality.measures import cut_sides, measure_prepared, measure_raw, rounded
@@ -26,7 +27,7 @@ Grade = Literal["pass", "look", "fail"]
 
 @dataclass(frozen=True)
 class Quality:
-    """The verdict on one scan.
+    """The quality control verdict on one scan: grade, reasons and measures.
 
     Parameters
     ----------
@@ -53,18 +54,16 @@ class Quality:
         """Whether it was measured to be no T1-weighted human head: `reasons` say what it is."""
         return KIND_CONCERN <= self.concern < inf
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "Grade": self.grade,
-            "Reasons": list(self.reasons),
-            "Measures": dict(self.measures),
-        }
+    def to_json(self) -> dict[str, Json]:
+        """Return plain JSON values; what was measured as no number is null."""
+        return to_json_object(
+            {"Grade": self.grade, "Reasons": self.reasons, "Measures": self.measures}
+        )
 
 
 @dataclass(frozen=True)
 class Limit:
-    """From where on one measured quantity is unusual, and from where on it is unusable.
+    """Thresholds of one measure: from where on it is unusual, and from where on unusable.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason with its concern."""
+    """One reason of a verdict, with its concern (severity)."""
 
     concern: float
     says: str
@@ -181,10 +180,10 @@ def _verdict(measures: Mapping[str, float], findings: Sequence[Finding]) -> Qual
     grade: Grade = "fail" if worst >= 1 else "look" if worst >= 0 else "pass"
     # Of an image that is no T1w head no more need be said: it has neither noise nor motion.
     least = KIND_CONCERN if worst >= KIND_CONCERN else 0
-    said = sorted((f for f in findings if f.concern >= least), key=lambda f: -f.concern)
+    grave = sorted((f for f in findings if f.concern >= least), key=lambda f: -f.concern)
     return Quality(
         grade,
-        tuple(dict.fromkeys(finding.says for finding in said)),
+        tuple(dict.fromkeys(finding.says for finding in grave)),
         rounded({**measures, "concern": worst}),
     )
 

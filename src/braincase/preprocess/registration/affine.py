@@ -1,10 +1,10 @@
 """Affine registration of any T1-weighted head to MNI152, from any position.
 
-The steps: a pyramid of the scan at 8, 4 and 2 mm; many coarse starts (`coarse.search`) improved by
-Gauss-Newton; the one kept whose *brain* fits best; a wide search over every way up where none fits;
+The steps: a pyramid of the scan at 8, 4 and 2 mm; many starts (`coarse.search_rotations`) improved
+by Gauss-Newton; the one whose *brain* fits best; a wide search over every way up where none fits;
 then a robust fit at 4 and 2 mm.
 
-Left and right cannot be told apart by a symmetric template: they are the header's word.
+A symmetric template cannot tell left from right: that is the header's word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from braincase.images.geometry import STANDARD_GRID
 from braincase.preprocess.registration import coarse
-from braincase.preprocess.registration.coil import away_from_edge, smooth_bias
+from braincase.preprocess.registration.coil import smooth_bias
 from braincase.preprocess.registration.elastic import affine_part, displacement
 from braincase.preprocess.registration.gauss_newton import (
     Fit,
@@ -27,8 +27,11 @@ from braincase.preprocess.registration.gauss_newton import (
     target_at,
     voxels_of,
 )
+from braincase.preprocess.space.field_of_view import away_from_edge
 from braincase.preprocess.space.sampling import (
     Array,
+    Image,
+    Mask,
     Stack,
     apply_along,
     like,
@@ -49,9 +52,9 @@ FLATTEN_MM = 30.0
 
 @dataclass(frozen=True)
 class Starts:
-    """Coarse starts: by which of the template's weights, how many, and at what size of a head.
+    """Initial transforms of a search: by which weights, how many, and at what size of a head.
 
-    `cut` is for heads that the field of view may cut, see `coarse.search`.
+    `cut` is for heads that the field of view may cut, see `coarse.search_rotations`.
     """
 
     weight: str
@@ -86,7 +89,7 @@ SAME_MM = 8.0
 
 @dataclass(frozen=True)
 class Registration:
-    """Where the heads are.
+    """Affine transforms of several heads to the template, and how well each fits.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Several heads at 8, 4 and 2 mm, and flattened at 8 mm for the coarse search."""
+    """Multiresolution pyramid: several heads at 8, 4 and 2 mm, and flattened at 8 mm."""
 
     flat: Stack
     levels: dict[int, Stack]
@@ -121,7 +124,7 @@ class Pyramid:
 
 
 def build_pyramid(images: Sequence[Array], zooms: Sequence[Sequence[float]]) -> Pyramid:
-    """Reduce each head, of shape (x, y, z) and voxel edges in mm, to 2, 4 and 8 mm."""
+    """Build the pyramid: each head, of shape (x, y, z) and voxel edges in mm, at 2, 4 and 8 mm."""
     fine = [_limited(resample_cubic(image, z, 2.0)) for image, z in zip(images, zooms, strict=True)]
     middle = [resample_cubic(image, (2.0,) * 3, 4.0) for image in fine]
     low = [resample_cubic(image, (4.0,) * 3, 8.0) for image in middle]
@@ -133,13 +136,13 @@ def build_pyramid(images: Sequence[Array], zooms: Sequence[Sequence[float]]) -> 
 
 
 def register(pyramid: Pyramid) -> Registration:
-    """Find each head, whatever its position and orientation."""
+    """Register each head to the template, whatever its position and orientation."""
     best, searches = _best(pyramid, *SEARCHES[0]), np.ones(len(pyramid.flat.images), dtype=int)
     for further in SEARCHES[1:]:
         poor = np.flatnonzero(to_numpy(best.agreement) < GOOD_AGREEMENT)
         if len(poor):
-            found = _best(pyramid.only(poor), *further)
-            best = _replace_where_better(best, found, poor)
+            fit = _best(pyramid.only(poor), *further)
+            best = _replace_where_better(best, fit, poor)
             searches[poor] += 1
     model = best.transforms
     best = fit_affine(
@@ -159,7 +162,7 @@ def brain_agreement(pyramid: Pyramid, fit: Fit) -> Array:
 
 
 def warp(stack: Stack, transforms: Array) -> Array:
-    """Bring each head to the standard grid, shape (heads, *STANDARD_GRID.shape)."""
+    """Resample each head to the standard grid, shape (heads, *STANDARD_GRID.shape)."""
     xp = array_namespace(stack.images)
     points = like(load_template()[2].points_mm.reshape(3, -1), stack.images)
     heads = xp.arange(len(transforms), device=device(stack.images))
@@ -168,11 +171,11 @@ def warp(stack: Stack, transforms: Array) -> Array:
 
 
 def refine(
-    scans: NDArray[np.float32],
-    masks: Sequence[NDArray[np.bool_]],
-    seen: Sequence[NDArray[np.bool_]],
+    scans: Image,
+    masks: Sequence[Mask],
+    seen: Sequence[Mask],
 ) -> Registration:
-    """Register once more by the brain alone, which skull and scalp can no longer mislead.
+    """Refine a registration by the brain alone, which skull and scalp can no longer mislead.
 
     Parameters
     ----------
@@ -211,13 +214,13 @@ def refine(
     return Registration(fit.transforms, fit.agreement, fit.agreement, heads < 0)
 
 
-def _affine_when_bent(brain: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _affine_when_bent(brain: Image, seen: Mask) -> NDArray[np.float64]:
     """Return the affine part of what bends the template's brain into one that lies near it."""
     seen = away_from_edge(seen)
     return affine_part(displacement(brain, "brain", seen), seen)
 
 
-def _brain_alone(scan: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _brain_alone(scan: Image, mask: Mask) -> Image:
     """Return the bias-free brain with white matter at 0.8 and nothing around it."""
     level = load_template()[2]
     flat = scan / smooth_bias(scan, level)
@@ -243,7 +246,9 @@ def _best(
     overall = target_at(model, 8, every=2)
     fits = []
     for some in starts:
-        fit = coarse.search(pyramid.flat, turns, some.scale, some.weight, some.keep, some.cut)
+        fit = coarse.search_rotations(
+            pyramid.flat, turns, some.scale, some.weight, some.keep, some.cut
+        )
         target = target_at(model, 8, weight=some.weight, every=2)
         fit = fit_affine(
             pyramid.levels[8], fit, target, Schedule(8, similarity=True, tolerance_mm=0.3)
@@ -271,15 +276,15 @@ def _distinct(fit: Fit, keep: int) -> Fit:
     """Keep each head's best few problems that differ from one another, best first, head by head."""
     agreement, heads = to_numpy(fit.agreement), to_numpy(fit.heads)
     transforms = to_numpy(fit.transforms)
-    kept: list[int] = []
+    rows: list[int] = []
     for head in np.unique(heads):
         mine: list[int] = []
         for row in sorted(np.flatnonzero(heads == head), key=lambda r: -agreement[r]):
             apart = [_distance(transforms[row] - transforms[other]) for other in mine]
             if len(mine) < keep and all(distance > SAME_MM for distance in apart):
                 mine.append(int(row))
-        kept += mine
-    return fit.take(np.array(kept))
+        rows += mine
+    return fit.take(np.array(rows))
 
 
 def _distance(difference: NDArray[np.floating]) -> float:
@@ -306,10 +311,15 @@ def _limited(image: Array) -> Array:
     return array_namespace(image).clip(image / limit, 0.0, 1.0)
 
 
-def _between_dark_and_bright(values: NDArray[np.float32]) -> float:
-    """Return the level half way between the means below and above it (Ridler & Calvard 1978).
+def _between_dark_and_bright(values: Image) -> float:
+    """Return the isodata threshold: the level half way between the means below and above it.
 
     However little of the field of view the head fills: a quantile would lie in the air's noise.
+
+    References
+    ----------
+    Ridler & Calvard 1978, Picture thresholding using an iterative selection method,
+    doi:10.1109/TSMC.1978.4310039.
     """
     values = values[values < np.quantile(values, 0.9995)]
     level = float(values.mean()) if values.size else 0.0

@@ -1,8 +1,12 @@
-"""Where the head is and how it is turned, without any starting point: correlation by FFT at 8 mm.
+"""Global search for a head's position and rotation: template matching by FFT at 8 mm.
 
 For each of many rotations the template is turned, and its weighted correlation with the scan is
-computed at all shifts at once (Padfield 2012, doi:10.1109/TIP.2011.2181402: the masked normalised
-correlation is a few Fourier products). Where the field of view may cut the head, both are masked.
+computed at all shifts at once: the masked normalised cross-correlation is a few Fourier products.
+Where the field of view may cut the head, both are masked.
+
+References
+----------
+Padfield 2012, Masked object registration in the Fourier domain, doi:10.1109/TIP.2011.2181402.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ Rotation = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Turn:
-    """A way for a head to lie: tilted a little, then laid on one of its sides.
+    """A rotation of the search: tilted a little, then laid on one of its sides.
 
     Parameters
     ----------
@@ -49,7 +53,7 @@ class Turn:
 KERNEL = 30
 #: The weakest local contrast that counts, as a share of the whole scan's variance.
 CONTRAST_FLOOR = 0.15
-#: Where less than this share of the template's weight is in view, nothing is found.
+#: Where less than this share of the template's weight is in view, a match does not count.
 LEAST_SEEN = 0.5
 
 
@@ -91,10 +95,10 @@ ALL_TURNS = tuple(
 )
 
 
-def search(
+def search_rotations(
     stack: Stack, turns: Sequence[Turn], scale: float, weight: str, keep: int, cut: bool = False
 ) -> Fit:
-    """Find the best shift for each rotation, and keep the best rotations of each head.
+    """Find the best translation for each rotation, and keep the best rotations of each head.
 
     Parameters
     ----------
@@ -120,18 +124,22 @@ def search(
     xp = array_namespace(stack.images)
     images, shape = stack.images, stack.images.shape[1:]
     padded = tuple(_fast_length(n + KERNEL // 2 + 1) for n in shape)
-    scans = (images, images**2, *([_in_view(stack)] if cut else []))
+    scans = [images, images**2]
+    if cut:
+        scans.append(_in_view(stack))
     spectra = [xp.fft.rfftn(image, s=padded, axes=(1, 2, 3)) for image in scans]
     floor = CONTRAST_FLOOR * _variance(stack)[:, None, None, None]
     best, where = [], []
     for way in turns:
         *pair, total, spread = _tilted_template(way.tilt, scale, weight)
         pair = [_laid(array, axis_rotations()[way.side]) for array in pair]
-        squared = [pair[0] ** 2 / np.maximum(pair[1], 1e-6)] if cut else []
-        kernels = [like(array, images) for array in (*pair, *squared)]
+        kernels = [like(array, images) for array in pair]
+        if cut:
+            kernels.append(like(pair[0] ** 2 / np.maximum(pair[1], 1e-6), images))
         k, w, *kk = (xp.conj(xp.fft.rfftn(array, s=padded, axes=(0, 1, 2))) for array in kernels)
         products = [k * spectra[0], w * spectra[0], w * spectra[1]]
-        products += [w * spectra[2], k * spectra[2], kk[0] * spectra[2]] if cut else []
+        if cut:
+            products += [w * spectra[2], k * spectra[2], kk[0] * spectra[2]]
         sums = [
             _cut(xp.fft.irfftn(product, s=padded, axes=(1, 2, 3)), shape) for product in products
         ]

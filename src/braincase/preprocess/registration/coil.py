@@ -1,23 +1,19 @@
-"""Coil sensitivity (bias field) as a smooth polynomial, fitted to the template's tissues."""
+"""Coil sensitivity: a bias field as a cubic polynomial, fitted to the template's tissues.
+
+Quick and rough, for registration and brain extraction; `braincase.preprocess.bias` removes the
+field from the prepared volume.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from braincase.preprocess.registration.gauss_newton import polynomials
-from braincase.preprocess.space.template import Level
+from braincase.preprocess.space.sampling import Image
+from braincase.preprocess.space.template import SURE_MM, Level
 
-#: Tissue is only measured this deep, where no skull can be, mm.
-SURE_MM = -4.0
 #: Fewer voxels of a tissue than this say nothing about the bias field.
 FEW = 50
-#: What lies so near to the edge of the field of view is left out of local means.
-EDGE_VOXELS = 4
-FACES = ndimage.generate_binary_structure(3, 1)
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 def smooth_bias(scan: Image, level: Level, iterations: int = 3) -> Image:
@@ -44,10 +40,3 @@ def smooth_bias(scan: Image, level: Level, iterations: int = 3) -> Image:
         normal = (terms * trust) @ terms.T + 2e-5 * trust.sum() * np.eye(20)
         bias = np.linalg.solve(normal, terms @ wanted)
     return np.asarray(np.exp(bias.astype(np.float32) @ basis)).reshape(scan.shape)
-
-
-def away_from_edge(seen: Mask) -> Mask:
-    """Return the field of view without a rim, in which means would reach beyond it."""
-    if seen.all():
-        return seen
-    return np.asarray(ndimage.binary_erosion(seen, FACES, EDGE_VOXELS, border_value=1))

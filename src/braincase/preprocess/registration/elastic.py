@@ -1,9 +1,14 @@
-"""How a brain differs from the template beyond an affine: a smooth displacement, at 4 mm.
+"""Elastic registration (demons on local cross-correlation): a smooth displacement field at 4 mm.
 
 The displacement raises the local correlation of scan and template, voxel by voxel, and is smoothed
-at every step (the scheme of Thirion 1998, doi:10.1016/S1361-8415(98)80022-4, with the similarity of
-Avants et al. 2008, doi:10.1016/j.media.2007.06.004). It serves two ends: the template's surface
-carried over to the scan, and the affine that fits the whole brain and not only its edges.
+at every step. It serves two ends: the template's surface carried over to the scan, and the affine
+that fits the whole brain and not only its edges.
+
+References
+----------
+Thirion 1998, Image matching as a diffusion process, doi:10.1016/S1361-8415(98)80022-4: the scheme.
+Avants et al. 2008, Symmetric diffeomorphic image registration with cross-correlation,
+doi:10.1016/j.media.2007.06.004: the similarity.
 """
 
 from __future__ import annotations
@@ -15,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from braincase.preprocess.space.sampling import Image, Mask
 from braincase.preprocess.space.template import CENTRE_MM, FACE_HEIGHT_MM, load_template
 
-Image = NDArray[np.float32]
 Part = Literal["head", "brain"]
 
-#: Edge of the voxels that the displacement is found on.
+#: Edge of the voxels that the displacement is estimated on.
 STEP_MM = 4.0
 #: Correlation is taken over cubes of so many voxels a side.
 CUBE = 5
@@ -46,8 +51,8 @@ def _points_mm() -> Image:
     return np.stack([_halved(axis) for axis in load_template()[2].points_mm])
 
 
-def displacement(scan: Image, part: Part, seen: NDArray[np.bool_]) -> Image:
-    """Find where in the template each place of a scan on the standard grid lies.
+def displacement(scan: Image, part: Part, seen: Mask) -> Image:
+    """Estimate the displacement field from a scan on the standard grid to the template.
 
     Parameters
     ----------
@@ -90,7 +95,7 @@ def displacement(scan: Image, part: Part, seen: NDArray[np.bool_]) -> Image:
 
 
 def _pull(image: Image, spread: Image, there: Image, covariance: Image) -> Image:
-    """Return how the squared local correlation grows with the template's brightness there."""
+    """Return the gradient of the squared local correlation by the template's brightness there."""
     varies = _variance(there)
     centred = there - _mean(there)
     return np.asarray(
@@ -99,7 +104,7 @@ def _pull(image: Image, spread: Image, there: Image, covariance: Image) -> Image
 
 
 def depth_by(displaced: Image) -> Image:
-    """Return the distance to the brain's surface on the standard grid, mm, negative inside."""
+    """Warp the template's signed distance to the brain's surface: mm, negative inside."""
     depth = load_template()[2].depth_mm
     voxels = np.indices(depth.shape, np.float32)
     for axis, along in enumerate(displaced):
@@ -107,8 +112,8 @@ def depth_by(displaced: Image) -> Image:
     return _at(depth, voxels)
 
 
-def affine_part(displaced: Image, seen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Return the affine that comes nearest to a displacement over the brain.
+def affine_part(displaced: Image, seen: Mask | None = None) -> NDArray[np.float64]:
+    """Fit an affine to a displacement field over the brain, by least squares.
 
     Parameters
     ----------
@@ -148,5 +153,5 @@ def _variance(image: Image) -> Image:
 
 def _at(image: Image, voxels: Image) -> Image:
     """Interpolate linearly; outside, the edge goes on."""
-    found = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", prefilter=False)
-    return np.asarray(found, np.float32)
+    values = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", prefilter=False)
+    return np.asarray(values, np.float32)

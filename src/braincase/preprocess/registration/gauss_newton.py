@@ -1,4 +1,4 @@
-"""Robust Gauss-Newton: fit affine transforms so that a scan looks like the template.
+"""Affine registration by robust Gauss-Newton: least squares with a bias field fitted along.
 
 One problem is one transform of one head; many problems are solved side by side along the leading
 axis. What is minimised is
@@ -37,7 +37,7 @@ UNSEEN_POWER = 0.5
 
 @dataclass(frozen=True)
 class Target:
-    """What the scan should look like, at scattered points of the template.
+    """The fixed image of a registration: scattered points of the template.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Fit:
-    """Solved problems.
+    """Affine transforms with their similarity (agreement), several of each head.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to fit.
+    """Settings of one optimisation: iterations, degrees of freedom, robustness.
 
     Parameters
     ----------
@@ -150,13 +150,13 @@ def polynomials(points_mm: NDArray[np.floating], order: int) -> NDArray[np.float
 
 
 def fit_affine(stack: Stack, start: Fit, target: Target, schedule: Schedule) -> Fit:
-    """Improve each transform step by step, then measure its agreement without robust weights."""
+    """Optimise transforms by Gauss-Newton, then measure their agreement without robust weights."""
     xp = array_namespace(stack.images)
     transforms = start.transforms
     moving = xp.ones(transforms.shape[0], dtype=xp.bool, device=device(transforms))
     for iteration in range(schedule.iterations):
         step = _step(
-            stack, start.heads, transforms, target, schedule, schedule.robust and iteration
+            stack, start.heads, transforms, target, schedule, schedule.robust and iteration > 0
         )
         length = RADIUS_MM * _norm(step[:, :, :3]) + _norm(step[:, :, 3:])
         limit = 3 * stack.step_mm
@@ -221,7 +221,7 @@ def _step(
     transforms: Array,
     target: Target,
     schedule: Schedule,
-    robust: int | bool,
+    robust: bool,
 ) -> Array:
     """Return one Gauss-Newton step of each transform, shape (problems, 3, 4)."""
     xp = array_namespace(transforms)
@@ -256,7 +256,7 @@ def _factors(points: Array) -> tuple[Array, Array]:
 
 
 def _trust(residual: Array) -> Array:
-    """Return weights in (0, 1] that fall with the residual, measured against its median."""
+    """Return robust weights (M-estimator) in (0, 1] that fall with the residual over its median."""
     xp = array_namespace(residual)
     every = max(residual.shape[1] // 2000, 1)
     ordered = xp.sort(xp.abs(residual[:, ::every]), axis=1)
@@ -267,7 +267,7 @@ def _trust(residual: Array) -> Array:
 def _add_scale_prior(
     normal: Array, right: Array, transforms: Array, squared: Array
 ) -> tuple[Array, Array]:
-    """Pull the three scales (singular values) of each transform towards the usual one."""
+    """Regularise: pull the three scales (singular values) of each transform to the usual one."""
     xp = array_namespace(transforms)
     u, s, vh = xp.linalg.svd(transforms[:, :, :3])
     rows = xp.permute_dims(u, (0, 2, 1))[:, :, :, None] * vh[:, :, None, :]
@@ -319,12 +319,12 @@ def _similarity_directions(transforms: Array, n_unknowns: int) -> Array:
     turned = generators[None] @ transforms[:, None, :, :3]
     turned = xp.concat([turned, xp.zeros_like(turned[..., :1])], axis=3)
     turned = xp.matrix_transpose(xp.reshape(turned, (problems, 4, 12)))
-    kept = np.zeros((n_unknowns, n_unknowns - 9))  # the shifts and the bias terms
-    kept[(3, 7, 11), (0, 1, 2)] = 1
-    kept[np.arange(12, n_unknowns), np.arange(3, n_unknowns - 9)] = 1
-    kept = xp.broadcast_to(like(kept, transforms)[None], (problems, *kept.shape))
+    free = np.zeros((n_unknowns, n_unknowns - 9))  # the shifts and the bias terms
+    free[(3, 7, 11), (0, 1, 2)] = 1
+    free[np.arange(12, n_unknowns), np.arange(3, n_unknowns - 9)] = 1
+    free = xp.broadcast_to(like(free, transforms)[None], (problems, *free.shape))
     below = xp.zeros((problems, n_unknowns - 12, 4), dtype=turned.dtype, device=device(turned))
-    return xp.concat([xp.concat([turned, below], axis=1), kept], axis=2)
+    return xp.concat([xp.concat([turned, below], axis=1), free], axis=2)
 
 
 def _agreement(stack: Stack, heads: Array, transforms: Array, target: Target) -> Array:

@@ -1,1 +1,1 @@
-"""The standard space: template, grid and resampling."""
+"""MNI space: the template, the field of view and resampling to the standard grid."""

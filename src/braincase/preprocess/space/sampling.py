@@ -1,4 +1,6 @@
-"""Resampling: the only numerical kernels that touch many voxels, with a leading axis of heads.
+"""Resampling (linear interpolation, antialiasing) and the array types of all preprocessing.
+
+The only numerical kernels that touch many voxels, with a leading axis of heads.
 
 Written against the array API, so that the same lines run on NumPy arrays and on torch tensors (a
 GPU): the kind of array that goes in is the kind that comes out.
@@ -10,19 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-#: A NumPy array or a torch tensor.
-Array = Any
+#: A NumPy array or a torch tensor: the array API has no type that both share.
+Array: TypeAlias = Any
+#: Brightness (or another number) of voxels.
+Image: TypeAlias = NDArray[np.float32]
+#: Which voxels belong to something.
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of several heads on cubic voxels, each centred on the origin of its own frame.
+    """A batch of images on cubic voxels, each centred on the origin of its own frame.
 
     Parameters
     ----------
@@ -39,7 +45,7 @@ class Stack:
     centres: Array
 
 
-def like(array: Any, model: Array) -> Array:
+def like(array: ArrayLike, model: Array) -> Array:
     """Return a NumPy array as float32 of the same kind, and on the same device, as `model`."""
     xp = array_namespace(model)
     return xp.asarray(np.asarray(array, dtype=np.float32), device=device(model))
@@ -52,7 +58,7 @@ def to_numpy(array: Array) -> NDArray[Any]:
 
 @lru_cache(maxsize=64)
 def resampling_matrix(n: int, zoom: float, step: float) -> NDArray[np.float32]:
-    """Weights that bring `n` samples `zoom` mm apart to samples `step` mm apart, same centre.
+    """Return the weights that resample `n` samples `zoom` mm apart to `step` mm, same centre.
 
     A triangle as wide as the coarser of the two spacings: linear interpolation when refining, and
     an antialiased mean when coarsening. Rows sum to one.
@@ -79,7 +85,7 @@ def apply_along(matrix: Array, image: Array, axis: int) -> Array:
 
 
 def resample_cubic(image: Array, zooms: Sequence[float], step_mm: float) -> Array:
-    """Bring one image of shape (x, y, z) to cubic voxels, antialiased, with the same centre."""
+    """Resample an image of shape (x, y, z) to cubic voxels, antialiased, with the same centre."""
     axes = sorted(range(3), key=lambda axis: zooms[axis] - step_mm)  # the greatest reduction first
     for axis in axes:
         if abs(zooms[axis] - step_mm) > 1e-3:
@@ -89,7 +95,7 @@ def resample_cubic(image: Array, zooms: Sequence[float], step_mm: float) -> Arra
 
 
 def sample(images: Array, pick: Array, points: Array) -> Array:
-    """Interpolate linearly; zero outside.
+    """Interpolate trilinearly; zero outside.
 
     Parameters
     ----------
@@ -114,7 +120,7 @@ def sample(images: Array, pick: Array, points: Array) -> Array:
 
 
 def sample_with_gradient(images: Array, pick: Array, points: Array) -> tuple[Array, Array]:
-    """Interpolate linearly, as `sample`, and return the interpolant's own gradient too.
+    """Interpolate trilinearly, as `sample`, and return the interpolant's own gradient too.
 
     Returns
     -------

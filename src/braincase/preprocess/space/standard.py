@@ -1,4 +1,4 @@
-"""From native voxels to the standard grid in one interpolation."""
+"""Resample a scan to the standard MNI grid, in one interpolation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from braincase.images.geometry import STANDARD_GRID, Affine, Grid, Shape3, apply_affine
 from braincase.preprocess.space.sampling import Array, like, sample
-from braincase.preprocess.space.template import CENTRE_MM, load_template
+from braincase.preprocess.space.template import CENTRE_MM
 
 #: Variance of the blur along each axis, mm^2, whatever the native voxels (where they are finer than
 #: that): between a box (1/3) and a triangle (2/3) of the standard grid's 2 mm.
 BLUR_MM2 = 0.5
-#: Native voxels kept around the standard field when the scan is cut to it.
+#: Native voxels left around the standard field when the scan is cut to it.
 MARGIN = 4
 
 
@@ -43,7 +43,7 @@ def mni_to_voxel(transform: NDArray[np.floating], shape: Shape3, zooms_mm: Array
 
 
 def to_standard(image: Array, zooms_mm: Array, to_voxel: Affine) -> Array:
-    """Bring a native scan to the standard grid.
+    """Resample a native scan to the standard grid, antialiased.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _blur(image: Array, axis: int, variance: float) -> Array:
 
 
 def turned_degrees(affine: Affine) -> float:
-    """Return the angle by which an affine of shape (4, 4) turns."""
+    """Return the rotation angle of an affine of shape (4, 4), degrees."""
     u, _, vh = np.linalg.svd(affine[:3, :3])
     return float(np.degrees(np.arccos(np.clip((np.trace(u @ vh) - 1) / 2, -1, 1))))
 
@@ -121,31 +121,8 @@ def scales_of(affine: Affine) -> tuple[float, float, float]:
     return float(a), float(b), float(c)
 
 
-def covered(to_voxel: Affine, shape: Shape3) -> float:
-    """Return the share of the template's brain that lies in the scan's field of view."""
-    level = load_template()[2]
-    points = STANDARD_GRID.points_mm()[:, level.mask].T[::7]
-    voxels = apply_affine(to_voxel, points)
-    return float(((voxels > -0.5) & (voxels < np.array(shape) - 0.5)).all(axis=1).mean())
-
-
-def seen_on_grid(
-    to_voxel: Affine, shape: Shape3, grid: Grid = STANDARD_GRID, margin: float = 0.0
-) -> NDArray[np.bool_]:
-    """Return which voxels of a grid lie in a scan's field of view.
-
-    It ends at the centres of the outermost voxels, or `margin` voxels further out.
-    """
-    points = grid.points_mm()
-    seen = np.ones(grid.shape, bool)
-    for row, n in zip(to_voxel[:3], shape, strict=True):
-        voxel = np.tensordot(row[:3], points, 1) + row[3]
-        seen &= (voxel >= -margin) & (voxel <= n - 1 + margin)
-    return seen
-
-
 def to_grid(image: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-    """Reduce an image on the standard grid to a coarser one: means of blocks."""
+    """Downsample an image on the standard grid to a coarser one: means of blocks."""
     k = grid.resolution_mm // STANDARD_GRID.resolution_mm
     if k == 1:
         return image

@@ -1,10 +1,13 @@
-"""The template: ICBM152 2009a symmetric, as nilearn carries it, with an invented head around it.
+"""The MNI152 template (ICBM152 2009a symmetric, from nilearn) with an invented head around it.
 
 The open template holds the brain alone. A raw scan is a whole head, and what lies around the brain
 would pull a registration off. So the brain is surrounded by what a T1-weighted image shows there,
 as a function of the distance from the brain: dark fluid and bone, bright fat and skin, air.
 
-Source of the template: Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033.
+References
+----------
+Fonov et al. 2011, Unbiased average age-appropriate atlases for pediatric studies, NeuroImage,
+doi:10.1016/j.neuroimage.2010.07.033: the template.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -22,9 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from braincase.images.geometry import STANDARD_GRID
-from braincase.preprocess.space.sampling import apply_along
-
-Image = NDArray[np.float32]
+from braincase.preprocess.space.sampling import Image, Mask, apply_along
 
 #: World coordinates of the template's first voxel, MNI mm; its voxels are 1 mm.
 TEMPLATE_CORNER_MM = (-98.0, -134.0, -72.0)
@@ -43,11 +43,13 @@ HEAD_REACH_MM = 22.0
 FACE_HEIGHT_MM = -12.0
 #: The template is cut through the brain stem here, MNI mm.
 BOTTOM_MM = -72.0
+#: Depth in the template's brain from which on a scan, however badly it fits, shows no skull, mm.
+SURE_MM = -4.0
 
 
 @dataclass(frozen=True)
 class Level:
-    """The template on one voxel size.
+    """One level of the template's pyramid: brightness, tissues, signed distance and weights.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ class Level:
     weights: Mapping[str, Image]
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> Mask:
         """The template's brain."""
         return self.depth_mm < 0
 
@@ -125,16 +127,16 @@ def _read(name: str) -> Image:
     return np.asarray(image.dataobj, dtype=np.float32) / np.float32(255)
 
 
-def _to_head_grid(data: NDArray[Any]) -> Image:
+def _to_head_grid(data: NDArray[np.generic]) -> Image:
     """Bring an image on the template's own 1 mm voxels to 2 mm voxels over the head field."""
-    data = data.astype(np.float32)
+    image: Image = data.astype(np.float32)
     for axis in range(3):
-        source = TEMPLATE_CORNER_MM[axis] + np.arange(data.shape[axis])
+        source = TEMPLATE_CORNER_MM[axis] + np.arange(image.shape[axis])
         n = HEAD_FIELD_MM[axis] // 2
         target = CENTRE_MM[axis] + (np.arange(n) - (n - 1) / 2) * 2.0
         weights = np.clip(1 - np.abs(target[:, None] - source) / 2, 0, None) / 2
-        data = apply_along(weights.astype(np.float32), data, axis)
-    return data
+        image = apply_along(weights.astype(np.float32), image, axis)
+    return image
 
 
 def _points(step_mm: float) -> Image:
@@ -146,8 +148,8 @@ def _points(step_mm: float) -> Image:
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
 
-def _signed_distance(mask: NDArray[np.bool_]) -> Image:
-    """Return the distance in mm from the brain's surface, negative inside.
+def _signed_distance(mask: Mask) -> Image:
+    """Return the signed distance to the brain's surface, mm, negative inside.
 
     The brain stem goes on below the template's lower edge, so the cut is no surface.
     """
@@ -160,17 +162,17 @@ def _signed_distance(mask: NDArray[np.bool_]) -> Image:
     return np.asarray(np.where(mask, 1 - inside, outside - 1), np.float32)
 
 
-def _weights(mask: NDArray[np.bool_], depth: Image, points: Image) -> dict[str, Image]:
+def _weights(mask: Mask, depth: Image, points: Image) -> dict[str, Image]:
     """Return the weights by name, see `Level`."""
     height = points[2] + CENTRE_MM[2]
     above_face = 1 / (1 + np.exp(-(height - FACE_HEIGHT_MM) / 3))
-    known = (height > BOTTOM_MM) & (depth < HEAD_REACH_MM)
+    described = (height > BOTTOM_MM) & (depth < HEAD_REACH_MM)
 
     def around(scalp: float) -> Image:
-        surroundings = np.where(depth < 3, 0.5, scalp * above_face) * known
+        surroundings = np.where(depth < 3, 0.5, scalp * above_face) * described
         return np.where(mask, 1, surroundings).astype(np.float32)
 
-    rim = 0.6 * np.exp(-0.5 * (depth / 4) ** 2) * (depth < 9) * known
+    rim = 0.6 * np.exp(-0.5 * (depth / 4) ** 2) * (depth < 9) * described
     return {
         "head": around(0.6),
         "scalp": around(0.15),
