@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from scipy.ndimage import gaussian_filter
 
 from braincase.answer.maps import difference_map, write_map
 from braincase.answer.shares import explain
-from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.cohort.cohort import Cohort, PreparedScan, open_cohort, write_case
 from braincase.cohort.derivatives import image_path, sidecar_path
 from braincase.images.atlas import label_volume, load_regions
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid, apply_affine
@@ -247,9 +248,15 @@ def test_training_mirrors_half_of_the_scans_on_purpose(halves):
 
 
 @pytest.fixture(scope="module")
-def client(halves: Cohort, model: Path, tmp_path_factory) -> Iterator[httpx.Client]:
+def client(halves: Cohort, controls, model: Path, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A service over the marked heads and, so that a usual spread can be told, ten controls."""
     folder = tmp_path_factory.mktemp("web")
-    gallery = fill(folder / "gallery", halves, model)
+    cohort = folder / "cohort"
+    shutil.copytree(halves.folder, cohort)
+    for number, volume in enumerate(controls[:10]):
+        scan = Scan(cohort, f"control{number}")
+        write_case(cohort, HALF_GRID, PreparedScan(scan, volume, {"Recipe": dict(halves.recipe)}))
+    gallery = fill(folder / "gallery", open_cohort(cohort), model)
     with serving(settings_for(gallery, folder / "audit.jsonl", model)) as client:
         yield client
 
@@ -295,7 +302,7 @@ def test_the_service_shows_an_uploaded_zip_of_dicom_at_its_side(client, sources)
 
 
 def test_the_services_difference_map_tells_the_sides_apart(client):
-    found = client.post(f"{API}/searches", json={"case": "sub-right", "k": 2}).json()
+    found = client.post(f"{API}/searches", json={"case": "sub-right", "k": 12}).json()
     image = fetched(client, f"searches/{found['search']}/maps/sub-left/difference.nii.gz")
     values = np.asarray(image.dataobj)
     for darker, place in ((values, MARK), (-values, MIRRORED)):
