@@ -19,7 +19,7 @@ from braincase.cohort.derivatives import read_image
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
-from braincase.population.spread import Spread
+from braincase.population.spread import VoxelSpread
 from braincase.search.pipeline import FinishedSearch
 from braincase.web import schema
 from braincase.web.catalogue import Catalogue
@@ -71,7 +71,7 @@ class Learned:
     since_cases: int = 0
     cases: int = 0
     normal: ControlModel | None = None
-    spread: Spread | None = None
+    spread: VoxelSpread | None = None
 
 
 @dataclass(frozen=True, eq=False)

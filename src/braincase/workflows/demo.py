@@ -11,19 +11,18 @@ import numpy as np
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
 from braincase.evaluate import Study, open_study
-from braincase.gallery import SearchResult, open_gallery
+from braincase.gallery import SearchResult
 from braincase.models.embed import embedder
 from braincase.models.model import load_model
 from braincase.models.settings import PRESETS
-from braincase.report.evaluation import Picture, first_line, write_report
+from braincase.report.evaluation import ReportPicture, first_line, write_report
 from braincase.report.search_page import draw
 from braincase.search.options import SearchOptions
-from braincase.search.pipeline import FinishedSearch, search_by_volume
-from braincase.search.query_scan import read_query
 from braincase.simulate.cohort import simulate_cohort
 from braincase.sources.scan import Scan
 from braincase.workflows.experiment import model_fitter, run_protocols
 from braincase.workflows.index_cohort import index_cohort
+from braincase.workflows.searchable_gallery import open_gallery
 
 HITS = 5
 
@@ -61,30 +60,32 @@ def run_demo(
     results = run_protocols(study, fit, models, ["paper", "honest"], None)
     _say("3/4 indexing the training people; searching with one the model has never seen")
     model_folder = folder / "models" / f"{models[-1]}-fold0"
-    asked = _search_unseen(folder, model_folder, study)
     picture = folder / "search.png"
-    draw(asked, picture, folder / "search.html")
+    result = _search_unseen(folder, model_folder, study, picture)
     _say("4/4 writing the report")
     caption = "An unseen simulated person and the most similar cases of the gallery."
-    page = write_report(folder / "report", results, pictures=[Picture("Search", caption, picture)])
+    page = write_report(
+        folder / "report", results, pictures=[ReportPicture("Search", caption, picture)]
+    )
     minutes = (time.perf_counter() - started) / 60
-    print("\n".join(_summary(folder, page, first_line(results), asked, model_folder, minutes)))
+    print("\n".join(_summary(folder, page, first_line(results), result, model_folder, minutes)))
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _search_unseen(folder: Path, model_folder: Path, study: Study) -> FinishedSearch:
-    """Index the first fold's training people with its model; ask with a held-out person."""
+def _search_unseen(folder: Path, model_folder: Path, study: Study, picture: Path) -> SearchResult:
+    """Index the first fold's training people with its model; search with a held-out person."""
     model = load_model(model_folder)
     cohort, fold = study.cohort, study.folds[0]
     rows = np.sort(np.concatenate([fold.train, _rows_never_trained(study)]))
-    gallery = folder / "gallery"
-    index_cohort(gallery, cohort, embedder(model), model.fingerprint, rows=rows)
-    image = _typical_query(cohort, fold.test)
-    scan = read_query(image, cohort.grid, cohort.recipe)
-    return search_by_volume(open_gallery(gallery), model, scan, SearchOptions(HITS))
+    index_cohort(folder / "gallery", cohort, embedder(model), model.fingerprint, rows=rows)
+    with open_gallery(folder / "gallery", model) as gallery:
+        query = _typical_query(cohort, fold.test)
+        search = gallery.finished_search(query, SearchOptions(HITS))
+        draw(search, picture, folder / "search.html")
+    return search.result
 
 
 def _rows_never_trained(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -103,16 +104,15 @@ def _typical_query(cohort: Cohort, test: np.ndarray[tuple[int], np.dtype[np.intp
 
 
 def _summary(
-    folder: Path, page: Path, first: str, asked: FinishedSearch, model_folder: Path, minutes: float
+    folder: Path, page: Path, first: str, result: SearchResult, model_folder: Path, minutes: float
 ) -> Sequence[str]:
-    result = asked.result
     query = f"{result.query_id} ({result.query_labels.get('diagnosis')})"
-    found = ", ".join(f"{n} {name}" for name, n in count_labels(result, "diagnosis").items())
+    labels = ", ".join(f"{n} {name}" for name, n in count_labels(result, "diagnosis").items())
     return [
         "",
         f"Done in {minutes:.1f} minutes. All people are simulated; this is no diagnosis.",
         f"  {first}",
-        f"  The {HITS} cases most similar to the unseen {query}: {found}.",
+        f"  The {HITS} cases most similar to the unseen {query}: {labels}.",
         f"  report:   {page}",
         f"  search:   {folder / 'search.html'}  and  {folder / 'search.png'}",
         "Search yourself:",

@@ -15,9 +15,9 @@ from braincase.errors import BraincaseError
 from braincase.images.atlas import label_volume
 from braincase.images.volume import write_volume
 from braincase.labels import knows_age_and_sex
-from braincase.population.controls import ControlModel, normal_of
+from braincase.population.controls import ControlModel, control_model_of
 from braincase.population.normative import deviation_of
-from braincase.population.spread import Spread, usual_spread
+from braincase.population.spread import VoxelSpread, usual_spread
 from braincase.population.volumes import stored_volume
 from braincase.preprocess.space.standard import to_grid
 from braincase.preprocess.space.template import template_brain
@@ -60,7 +60,7 @@ def explaining_map(
     return _send(here, request, make, "explain", query.tobytes(), case.image_hash, scan_id, kind)
 
 
-def _spread(here: Service) -> Spread:
+def _spread(here: Service) -> VoxelSpread:
     """Return how much people usually differ: the controls, or where they are few, anybody."""
     normal = normal_here(here)
     if normal is not None:
@@ -115,7 +115,7 @@ def normal_here(here: Service) -> ControlModel | None:
         if abs(info.cases - learned.cases) > GROWTH * max(learned.cases, 1):
             learned.spread, learned.cases = None, info.cases
             try:
-                learned.normal = normal_of(here.gallery, info.version)
+                learned.normal = control_model_of(here.gallery, info.version)
             except BraincaseError:
                 learned.normal = None
         return learned.normal

@@ -22,7 +22,6 @@ from braincase.answer.compose import answer
 from braincase.errors import GalleryError, ParameterError
 from braincase.gallery import SearchResult
 from braincase.labels import Value
-from braincase.population.cache import knowing_since
 from braincase.report.search_page import draw
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
@@ -92,8 +91,8 @@ def _carry_out(
     here: Service, person: Person, wish: schema.SearchRequest, name: str | None
 ) -> Search:
     asked = _asked(here, person, wish)
-    with knowing_since(here.known_since(asked.result.gallery_version)):
-        answered = answer(asked, here.settings.label, normality=wish.normality)
+    learned_at = here.known_since(asked.result.gallery_version)
+    answered = answer(asked, here.settings.label, normality=wish.normality, learned_at=learned_at)
     name = name or _name_of(wish, asked.result)
     content = {**answered.to_json(), "search": name, "gallery": here.name, "request": wish}
     done = Search(wish, person.name, asked, answered, schema.Answer.model_validate(content))
