@@ -1,6 +1,6 @@
 """Search API: open a gallery and its model, and search with anything that names a scan.
 
-`braincase.open_gallery` gives a `SearchableGallery`, and so does the command line use it;
+`braincase.open_gallery` gives a `SearchableGallery`, for Python users and for the command line;
 everything it returns is a frozen record.
 """
 
