@@ -29,8 +29,8 @@ from braincase.population.similarity import disease_axes_of
 K = 10
 
 
-def nearest(asked: NDArray[np.float64], held: NDArray[np.float64]) -> NDArray[np.intp]:
-    squares = ((asked[:, None] - held[None]) ** 2).sum(axis=-1)
+def nearest(queries: NDArray[np.float64], cases: NDArray[np.float64]) -> NDArray[np.intp]:
+    squares = ((queries[:, None] - cases[None]) ** 2).sum(axis=-1)
     return np.argsort(squares, axis=1)[:, :K]
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     subjects, truth = (cohort.table[c].to_numpy(dtype=str) for c in ("subject", "diagnosis"))
     severity = cohort.table["true_severity"].to_numpy(float)
     labels = cohort.table[["diagnosis", "age", "sex"]].to_dict("records")
-    told: dict[str, list[NDArray[np.float64]]] = {}
+    scores: dict[str, list[NDArray[np.float64]]] = {}
     for number, fold in enumerate(study.folds):
         model = load_model(arguments.demo / "models" / f"{arguments.settings}-fold{number}")
         codes = embedder(model)(cohort.volumes[np.arange(len(cohort))])
@@ -61,22 +61,22 @@ def main() -> None:
                 for r in train
             ]
             gallery.add(cases, "model")
-            split = disease_axes_of(gallery)
+            axes = disease_axes_of(gallery)
             gallery.close()
-        build, illness = split.parts(codes, labels)
+        build, illness = axes.parts(codes, labels)
         rng = np.random.default_rng(0)
         chance = np.stack([rng.permutation(len(train))[:K] for _ in test])
-        for name, found in {
+        for name, places in {
             "code": nearest(codes[test].astype(float), codes[train].astype(float)),
             "normal anatomy": nearest(build[test], build[train]),
             "abnormality": nearest(illness[test], illness[train]),
             "chance": chance,
         }.items():
-            rows = train[found]
+            rows = train[places]
             same = (truth[rows] == truth[test][:, None]).mean(axis=1)
             apart = np.abs(severity[rows] - severity[test][:, None]).mean(axis=1)
-            told.setdefault(name, []).append(np.stack([same, apart]))
-    for name, parts in told.items():
+            scores.setdefault(name, []).append(np.stack([same, apart]))
+    for name, parts in scores.items():
         same, apart = np.concatenate(parts, axis=1).mean(axis=1)
         print(f"| {name} | {same:.3f} | {apart:.3f} |")
 

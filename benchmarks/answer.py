@@ -54,10 +54,10 @@ def main() -> None:
     gallery.add(cases, "model")
     print(f"| {gallery.info().cases} cases, 10 hits | ms |\n|---|---|")
     search_by_case(gallery, "sub-1_ses-0", SearchOptions())  # reads the record into memory
-    asked = timed("search", lambda: search_by_case(gallery, "sub-2_ses-0", SearchOptions()))
-    timed("answer, learning", lambda: answer(asked))
-    asked = search_by_case(gallery, "sub-3_ses-0", SearchOptions())
-    timed("answer, once learned", lambda: answer(asked))
+    first = timed("search", lambda: search_by_case(gallery, "sub-2_ses-0", SearchOptions()))
+    timed("answer, learning", lambda: answer(first))
+    second = search_by_case(gallery, "sub-3_ses-0", SearchOptions())
+    timed("answer, once learned", lambda: answer(second))
     timed(
         "search, 5 years older",
         lambda: search_by_case(gallery, "sub-3_ses-0", SearchOptions(older=5)),

@@ -73,9 +73,9 @@ def box(volume: Volume) -> Volume:
 
 def half(volume: Volume) -> Volume:
     """One hemisphere lost."""
-    kept = volume.copy()
-    kept[: volume.shape[0] // 2] = 0
-    return kept
+    one_side = volume.copy()
+    one_side[: volume.shape[0] // 2] = 0
+    return one_side
 
 
 ODD: dict[str, Callable[[Volume], Volume]] = {
@@ -123,8 +123,8 @@ def filled(
     labels = table[["diagnosis", "age", "sex"]].to_dict("records")
     gallery.add(
         [
-            NewCase(scan, subject, code, labels=known)
-            for scan, subject, code, known in zip(
+            NewCase(scan, subject, code, labels=own)
+            for scan, subject, code, own in zip(
                 table["scan_id"], table["subject"], codes[rows], labels, strict=True
             )
         ],
@@ -142,38 +142,41 @@ def folds_of(demo: Path, settings: str) -> Iterator[dict[str, NDArray]]:
     for number, fold in enumerate(study.folds):
         embed = embedder(load_model(demo / "models" / f"{settings}-fold{number}"))
         codes = embed(cohort.volumes[np.arange(len(cohort))])
-        asked = one_each(fold.test, subjects)
+        queries = one_each(fold.test, subjects)
         with tempfile.TemporaryDirectory() as folder:
             gallery = filled(Path(folder) / "g", cohort, codes, fold.train)
             null = nearest_distances(gallery, most_people=10_000)
-            told = {"p": p_values(gallery, codes[asked], null)}
-            volumes = cohort.volumes[asked[:TRIED]]
+            scores = {"p": p_values(gallery, codes[queries], null)}
+            volumes = cohort.volumes[queries[:TRIED]]
             for name, change in ODD.items():
                 changed = embed(np.stack([np.ascontiguousarray(change(v)) for v in volumes]))
-                told[name] = p_values(gallery, changed, null)
-            told |= believed(gallery, codes[asked], truth[asked])
-            told["stranger taken for somebody"] = np.array(
-                [search(gallery, Query(codes[row], "model", k=1)).subject_detected for row in asked]
+                scores[name] = p_values(gallery, changed, null)
+            scores |= believed(gallery, codes[queries], truth[queries])
+            scores["stranger taken for somebody"] = np.array(
+                [
+                    search(gallery, Query(codes[row], "model", k=1)).subject_detected
+                    for row in queries
+                ]
             )
-            known = one_each(fold.train, subjects)[:TRIED]
+            members = one_each(fold.train, subjects)[:TRIED]
             for name, change in SAME.items():
                 near = embed(
-                    np.stack([np.ascontiguousarray(change(v)) for v in cohort.volumes[known]])
+                    np.stack([np.ascontiguousarray(change(v)) for v in cohort.volumes[members]])
                 )
-                told[f"same: {name}"] = np.array(
+                scores[f"same: {name}"] = np.array(
                     [
                         search(gallery, Query(code, "model", k=1)).own_subject == subjects[row]
-                        for code, row in zip(near, known, strict=True)
+                        for code, row in zip(near, members, strict=True)
                     ]
                 )
             visits = [
                 row for row in fold.train if (subjects[fold.train] == subjects[row]).sum() > 1
             ]
-            told["same: the person's other visit"] = np.array(
+            scores["same: the person's other visit"] = np.array(
                 [rescanned(gallery, cohort, codes, row) for row in visits[:TRIED]]
             )
             gallery.close()
-        yield told
+        yield scores
 
 
 def p_values(
@@ -188,9 +191,9 @@ def rescanned(gallery: Gallery, cohort: Cohort, codes: NDArray[np.float32], row:
     scan_id, subject = cohort.table["scan_id"].iloc[row], cohort.table["subject"].iloc[row]
     case = gallery.get(scan_id)
     gallery.remove([scan_id])
-    found = search(gallery, Query(codes[row], "model", k=1)).own_subject == subject
+    recognised = search(gallery, Query(codes[row], "model", k=1)).own_subject == subject
     gallery.add([NewCase(scan_id, subject, case.code, labels=case.labels)], "model")
-    return found
+    return recognised
 
 
 def believed(
@@ -230,8 +233,8 @@ def main() -> None:
     parser.add_argument("demo", type=Path)
     parser.add_argument("--settings", default="braincase")
     arguments = parser.parse_args()
-    told = list(folds_of(arguments.demo, arguments.settings))
-    joined = {name: np.concatenate([fold[name] for fold in told]) for name in told[0]}
+    folds = list(folds_of(arguments.demo, arguments.settings))
+    joined = {name: np.concatenate([fold[name] for fold in folds]) for name in folds[0]}
     print(f"{arguments.settings}, {len(joined['p'])} held-out people (simulated)")
     for level in LEVELS:
         print(f"| held-out people with p < {level:.2f} | {(joined['p'] < level).mean():.3f} |")

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from braincase.answer.compose import answer
-from braincase.errors import GalleryError, UsageError
+from braincase.cohort.derivatives import write_image
+from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import NewCase, Query, create_gallery
-from braincase.population.cache import FOLDER
+from braincase.images.geometry import HALF_GRID
 from braincase.population.neighbour_labels import calibrate
 from braincase.population.similarity import disease_axes_of
 from braincase.population.typicality import nearest_distances
+from braincase.population.usual import FEWEST_PEOPLE, usual_of
 from braincase.search.nearest import search
 from braincase.search.pipeline import FinishedSearch
 from cells import MODEL, cell_means, gallery_of
-from gallery_cases import some_cases
+from gallery_cases import some_cases, some_codes
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def gallery(clinic, tmp_path_factory):
     opened.close()
 
 
-def asked_for(gallery, scan_id, **settings):
+def search_for(gallery, scan_id, **settings):
     case = gallery.get(scan_id)
     query = Query(
         case.code, MODEL, subject=case.subject, scan_id=scan_id, labels=case.labels, **settings
@@ -40,16 +42,16 @@ def patient(clinic):
 
 
 def test_an_answer_joins_what_the_parts_say(gallery, patient):
-    told = answer(asked_for(gallery, patient, k=5))
-    assert told.label == "diagnosis"
-    assert told.score == "true_severity"
-    assert told.calibration.to_json() == calibrate(gallery, "diagnosis", 5).to_json()
-    assert told.neighbours.people == len({hit.hit.subject for hit in told.hits})
-    assert sum(told.neighbours.probabilities.values()) == pytest.approx(1)
+    answered = answer(search_for(gallery, patient, k=5))
+    assert answered.label == "diagnosis"
+    assert answered.score == "true_severity"
+    assert answered.calibration.to_json() == calibrate(gallery, "diagnosis", 5).to_json()
+    assert answered.neighbours.people == len({hit.hit.subject for hit in answered.hits})
+    assert sum(answered.neighbours.probabilities.values()) == pytest.approx(1)
     null = nearest_distances(gallery)
-    as_far = (null >= told.hits[0].hit.distance).sum()
-    assert told.typicality.p_value == pytest.approx((1 + as_far) / (1 + len(null)))
-    for hit in told.hits:
+    as_far = (null >= answered.hits[0].hit.distance).sum()
+    assert answered.typicality.p_value == pytest.approx((1 + as_far) / (1 + len(null)))
+    for hit in answered.hits:
         shares = [share for _, share in hit.regions]
         assert len(shares) == 5
         assert shares == sorted(shares, reverse=True)
@@ -57,10 +59,12 @@ def test_an_answer_joins_what_the_parts_say(gallery, patient):
 
 
 def test_an_answer_is_plain_json(gallery, patient):
-    told = json.loads(json.dumps(answer(asked_for(gallery, patient, k=3)).to_json()))
-    assert {"hits", "same_subject", "neighbours", "typicality", "normality", "notes"} <= set(told)
-    assert told["typicality"]["unlike"] is False
-    assert told["neighbours"]["shares"][0].keys() == {
+    content = json.loads(json.dumps(answer(search_for(gallery, patient, k=3)).to_json()))
+    assert {"hits", "same_subject", "neighbours", "typicality", "normality", "notes"} <= set(
+        content
+    )
+    assert content["typicality"]["unlike"] is False
+    assert content["neighbours"]["shares"][0].keys() == {
         "value", "share", "low", "high", "probability"
     }  # fmt: skip
 
@@ -70,9 +74,9 @@ def test_what_became_of_each_hit_is_that_of_its_person(gallery, clinic):
     subject = str(visits[visits > 1].index[0])
     first, later = sorted(gallery.person(subject), key=lambda case: case.labels["age"])[:2]
     query = Query(first.code, MODEL, k=1, subject="somebody else")
-    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
-    assert told.hits[0].hit.scan_id == first.scan_id
-    outcome = told.hits[0].outcome[0]
+    answered = answer(FinishedSearch(gallery, query, search(gallery, query)))
+    assert answered.hits[0].hit.scan_id == first.scan_id
+    outcome = answered.hits[0].outcome[0]
     assert outcome.scan_id == later.scan_id
     assert outcome.age == later.labels["age"]
     assert outcome.years == pytest.approx(later.labels["age"] - first.labels["age"], abs=0.01)
@@ -84,32 +88,75 @@ def test_what_became_of_each_hit_is_that_of_its_person(gallery, clinic):
 def test_what_was_learned_is_kept_and_used_until_the_gallery_changes(clinic, tmp_path):
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
-    before = answer(asked_for(gallery, scan_id, k=4))
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "g" / FOLDER).iterdir()}
-    kinds = {path.name.split("-")[0] for path in kept}
+    before = answer(search_for(gallery, scan_id, k=4))
+    written = {path: path.stat().st_mtime_ns for path in gallery.cache_folder.iterdir()}
+    kinds = {path.name.split("-")[0] for path in written}
     assert kinds == {"calibration", "distances", "usual", "split"}
-    assert answer(asked_for(gallery, scan_id, k=4)).to_json() == before.to_json()
-    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert answer(search_for(gallery, scan_id, k=4)).to_json() == before.to_json()
+    assert written == {path: path.stat().st_mtime_ns for path in written}
     # One forged number shows that the file is what is read.
-    (distances,) = (path for path in kept if path.name.startswith("distances"))
+    (distances,) = (path for path in written if path.name.startswith("distances"))
     forged = json.loads(distances.read_text())
     forged["learned"] = [0.0] * 99
     distances.write_text(json.dumps(forged))
-    assert answer(asked_for(gallery, scan_id, k=4)).typicality.people == 99
+    assert answer(search_for(gallery, scan_id, k=4)).typicality.people == 99
     distances.write_text("{ damaged")
-    assert answer(asked_for(gallery, scan_id, k=4)).to_json() == before.to_json()
+    assert answer(search_for(gallery, scan_id, k=4)).to_json() == before.to_json()
     gallery.remove([str(clinic.table["scan_id"].iloc[-1])])
-    answer(asked_for(gallery, scan_id, k=4))
-    assert not any(path.exists() for path in kept)  # those of the version before are gone
+    answer(search_for(gallery, scan_id, k=4))
+    assert not any(path.exists() for path in written)  # those of the version before are gone
+    gallery.close()
+
+
+def test_what_was_learned_at_an_earlier_version_holds_where_that_is_said(clinic, tmp_path):
+    gallery = gallery_of(clinic, tmp_path / "g")
+    scan_id = str(clinic.table["scan_id"].iloc[0])
+    first = answer(search_for(gallery, scan_id, k=4), normality=True)
+    version = first.result.gallery_version
+    files = {path.name for path in gallery.cache_folder.iterdir()}
+    gallery.remove([str(clinic.table["scan_id"].iloc[-1])])
+    later = answer(search_for(gallery, scan_id, k=4), normality=True, learned_at=version)
+    assert {path.name for path in gallery.cache_folder.iterdir()} == files
+    assert later.result.gallery_version == version + 1
+    assert later.typicality.people == first.typicality.people
+    assert later.calibration.to_json() == first.calibration.to_json()
+    assert later.normality.by_region == first.normality.by_region
+    anew = answer(search_for(gallery, scan_id, k=4), normality=True)
+    assert anew.calibration.to_json() != first.calibration.to_json()
+    gone = {name for name in files if not (gallery.cache_folder / name).exists()}
+    assert gone == files - {"regions.npz"}
+    gallery.close()
+
+
+def test_too_few_images_for_a_spread_are_looked_for_again(tmp_path):
+    rng = np.random.default_rng(0)
+    cases = []
+    for n, code in enumerate(some_codes(FEWEST_PEOPLE)):
+        image = f"{n}.nii.gz"
+        volume = rng.integers(0, 256, HALF_GRID.shape).astype(np.uint8)
+        write_image(tmp_path / image, volume, HALF_GRID)
+        cases.append(NewCase(f"sub-{n}", str(n), code, cohort=tmp_path, image=image))
+    gallery = create_gallery(tmp_path / "g", MODEL, 4)
+    gallery.add(cases, MODEL)
+    (tmp_path / "0.nii.gz").rename(tmp_path / "away")
+    assert usual_of(gallery).spread is None
+    (tmp_path / "away").rename(tmp_path / "0.nii.gz")
+    usual = usual_of(gallery)
+    assert usual.controls is None
+    assert usual.spread.n == FEWEST_PEOPLE
+    for n in range(FEWEST_PEOPLE):
+        (tmp_path / f"{n}.nii.gz").unlink()
+    cached = usual_of(gallery).spread
+    np.testing.assert_array_equal(cached.deviation, usual.spread.deviation)
     gallery.close()
 
 
 def test_another_filter_or_weighting_is_learned_anew(gallery, patient):
-    plain = answer(asked_for(gallery, patient, k=4)).typicality.distance
-    women = answer(asked_for(gallery, patient, k=4, where="sex = 'F'"))
+    plain = answer(search_for(gallery, patient, k=4)).typicality.distance
+    women = answer(search_for(gallery, patient, k=4, where="sex = 'F'"))
     corner = np.zeros(150)
     corner[72] = 1.0
-    weighted = answer(asked_for(gallery, patient, k=4, weights=corner))
+    weighted = answer(search_for(gallery, patient, k=4, weights=corner))
     assert women.typicality.people == 56
     assert weighted.typicality.distance < plain
     assert weighted.typicality.p_value > 0.05
@@ -117,8 +164,8 @@ def test_another_filter_or_weighting_is_learned_anew(gallery, patient):
 
 def test_a_folder_that_cannot_be_written_costs_only_time(clinic, tmp_path):
     gallery = gallery_of(clinic, tmp_path / "g")
-    (tmp_path / "g" / FOLDER).write_text("in the way")
-    assert answer(asked_for(gallery, str(clinic.table["scan_id"].iloc[0]))).typicality
+    gallery.cache_folder.write_text("in the way")
+    assert answer(search_for(gallery, str(clinic.table["scan_id"].iloc[0]))).typicality
     gallery.close()
 
 
@@ -126,10 +173,10 @@ def test_a_small_gallery_gives_shares_without_calibration_or_p_value(tmp_path):
     gallery = create_gallery(tmp_path / "g", "a" * 64, 4)
     gallery.add(some_cases(10), "a" * 64)
     query = Query(some_cases(1)[0].code, "a" * 64, k=3, subject="x")
-    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
-    assert told.neighbours.shares
-    assert told.calibration is None
-    assert told.typicality is None
+    answered = answer(FinishedSearch(gallery, query, search(gallery, query)))
+    assert answered.neighbours.shares
+    assert answered.calibration is None
+    assert answered.typicality is None
     gallery.close()
 
 
@@ -137,38 +184,38 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
     gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
     gallery.add([NewCase("sub-a", "a", [0.0, 1.0]), NewCase("sub-b", "b", [1.0, 0.0])], "m")
     query = Query([0.0, 0.5], "m", k=1)
-    told = answer(FinishedSearch(gallery, query, search(gallery, query)))
-    assert told.hits[0].regions == ()
-    assert (told.label, told.neighbours) == (None, None)
+    answered = answer(FinishedSearch(gallery, query, search(gallery, query)))
+    assert answered.hits[0].regions == ()
+    assert (answered.label, answered.neighbours) == (None, None)
     gallery.close()
 
 
 def test_an_unknown_label_is_told(gallery, patient):
     with pytest.raises(UsageError, match=r"no column .diagnose..*Did you mean diagnosis"):
-        answer(asked_for(gallery, patient), "diagnose")
+        answer(search_for(gallery, patient), "diagnose")
 
 
 def test_normality_is_told_for_query_and_hits(gallery, patient):
-    told = answer(asked_for(gallery, patient, k=5), normality=True)
-    assert told.normality.controls == 32
-    for hit in told.hits:
-        assert set(hit.normality.by_region) == set(told.normality.by_region)
+    answered = answer(search_for(gallery, patient, k=5), normality=True)
+    assert answered.normality.controls == 32
+    for hit in answered.hits:
+        assert set(hit.normality.by_region) == set(answered.normality.by_region)
         assert hit.alike.normal_anatomy > 0
         assert hit.alike.abnormality >= 0
-    again = answer(asked_for(gallery, patient, k=5), normality=True)
-    assert again.to_json() == told.to_json()
+    again = answer(search_for(gallery, patient, k=5), normality=True)
+    assert again.to_json() == answered.to_json()
 
 
 def test_damaged_files_are_learned_again(clinic, tmp_path):
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
-    before = answer(asked_for(gallery, scan_id, k=4), normality=True).to_json()
-    files = list((tmp_path / "g" / FOLDER).iterdir())
+    before = answer(search_for(gallery, scan_id, k=4), normality=True).to_json()
+    files = list(gallery.cache_folder.iterdir())
     assert {path.suffix for path in files} == {".json", ".npz"}
     for keep in (0, 100, 3000):
         for path in files:
             path.write_bytes(path.read_bytes()[:keep])
-        assert answer(asked_for(gallery, scan_id, k=4), normality=True).to_json() == before
+        assert answer(search_for(gallery, scan_id, k=4), normality=True).to_json() == before
     gallery.close()
 
 
@@ -190,7 +237,7 @@ def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
         chosen = clinic.table[clinic.table["diagnosis"] == diagnosis].drop_duplicates("subject")
         values = []
         for scan_id in chosen["scan_id"]:
-            own = answer(asked_for(gallery, str(scan_id), k=1), normality=True).normality
+            own = answer(search_for(gallery, str(scan_id), k=1), normality=True).normality
             values.append(own.by_region["right-lateral-ventricle"])
         return np.array(values)
 
@@ -200,17 +247,17 @@ def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
 
 
 def test_patients_are_told_apart_by_abnormality_and_not_by_normal_anatomy(gallery, clinic):
-    split = disease_axes_of(gallery)
-    assert (split.controls, split.kinds) == (32, ("AD",))
+    axes = disease_axes_of(gallery)
+    assert (axes.controls, axes.kinds) == (32, ("AD",))
     cases = gallery.one_scan_each(1000)
-    build, illness = split.parts([c.code for c in cases], [c.labels for c in cases])
+    build, illness = axes.parts([c.code for c in cases], [c.labels for c in cases])
     ill = np.array([case.labels["diagnosis"] == "AD" for case in cases])
     np.testing.assert_allclose(illness[~ill].mean(), 0, atol=1e-6)
     assert abs(illness[ill].mean()) > 3 * illness[~ill].std()
     # Nothing that the direction knows is left in the rest.
-    np.testing.assert_allclose(build @ split.directions, 0, atol=1e-6)
+    np.testing.assert_allclose(build @ axes.directions, 0, atol=1e-6)
     older = [{**case.labels, "age": case.labels["age"] + 20} for case in cases]
-    assert not np.allclose(split.parts([c.code for c in cases], older)[1], illness)
+    assert not np.allclose(axes.parts([c.code for c in cases], older)[1], illness)
 
 
 def test_a_unit_of_abnormality_is_the_spread_of_controls_never_seen(tmp_path):
@@ -230,11 +277,10 @@ def test_a_unit_of_abnormality_is_the_spread_of_controls_never_seen(tmp_path):
     for n in (60, 300):
         gallery = create_gallery(tmp_path / str(n), "m", 4)
         gallery.add([*people(n, "CN", 1), *people(n, "AD", 2)], "m")
-        split = disease_axes_of(gallery)
+        axes = disease_axes_of(gallery)
         new = [list(people(500, kind, 9)) for kind in ("CN", "AD")]
         well, ill = (
-            split.parts([c.code for c in cases], [c.labels for c in cases])[1][:, 0]
-            for cases in new
+            axes.parts([c.code for c in cases], [c.labels for c in cases])[1][:, 0] for cases in new
         )
         # Few controls: the direction is drawn to where the patients happened to be.
         assert well.mean() == pytest.approx(0, abs=0.6 if n == 60 else 0.2)
@@ -245,10 +291,10 @@ def test_a_unit_of_abnormality_is_the_spread_of_controls_never_seen(tmp_path):
         gallery.close()
 
 
-def test_without_enough_patients_there_is_no_split(tiny, tmp_path):
+def test_without_enough_patients_there_are_no_disease_axes(tiny, tmp_path):
     gallery = gallery_of(tiny, tmp_path / "g")
     for _ in range(2):  # learned, then read again
-        with pytest.raises(GalleryError, match="12 controls with age and sex"):
+        with pytest.raises(TooFewPeopleError, match="12 controls with age and sex"):
             disease_axes_of(gallery)
     gallery.close()
 
@@ -256,16 +302,16 @@ def test_without_enough_patients_there_is_no_split(tiny, tmp_path):
 def test_erasing_a_person_erases_what_was_learned_from_them(clinic, tmp_path):
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
-    answer(asked_for(gallery, scan_id, k=4), normality=True)
-    assert (tmp_path / "g" / FOLDER / "regions.npz").exists()
+    answer(search_for(gallery, scan_id, k=4), normality=True)
+    assert (gallery.cache_folder / "regions.npz").exists()
     gallery.remove([scan_id], erase=True)
-    assert not (tmp_path / "g" / FOLDER).exists()
+    assert not gallery.cache_folder.exists()
     gallery.close()
 
 
 def test_too_few_controls_are_a_note_and_no_error(tiny, tmp_path):
     gallery = gallery_of(tiny, tmp_path / "g")
-    told = answer(asked_for(gallery, str(tiny.table["scan_id"].iloc[0])), normality=True)
-    assert told.normality is None
-    assert any("12 controls" in note for note in told.notes)
+    answered = answer(search_for(gallery, str(tiny.table["scan_id"].iloc[0])), normality=True)
+    assert answered.normality is None
+    assert any("12 controls" in note for note in answered.notes)
     gallery.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from braincase.cli.arguments import with_options
 from braincase.cli.main import app, main
 from braincase.cohort.cohort import Cohort, PreparedScan, write_case
 from braincase.images.geometry import HALF_GRID
@@ -330,6 +331,12 @@ def test_ctrl_c_is_one_line_and_leaves_whole_files(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "goes on where it was" in only_line(err)
     assert not list(folder.rglob(".writing-*"))
+
+
+def test_an_advice_of_the_library_names_options() -> None:
+    assert with_options("Tell them with `age` and `sex`.") == "Tell them with --age and --sex."
+    assert with_options("Use `k` or `regions`.") == "Use -k or --region."
+    assert with_options("pip install 'x'") == "pip install 'x'"
 
 
 def test_help_answers_at_once() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from braincase.answer.follow_up import follow_ups
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Hit, NewCase, Query, create_gallery
 from braincase.population.neighbour_labels import calibrate, neighbour_labels
 from braincase.population.typicality import nearest_distances, typicality
@@ -58,9 +58,9 @@ def gallery(tmp_path_factory):
 
 def test_many_scans_of_one_person_are_one_voice():
     hits = [hit(i, "one", "AD", session=str(i)) for i in range(9)] + [hit(10, "two", "CN")]
-    told = neighbour_labels(hits, "diagnosis")
-    assert told.people == 2
-    assert {share.label: share.share for share in told.shares} == {"AD": 0.5, "CN": 0.5}
+    labels = neighbour_labels(hits, "diagnosis")
+    assert labels.people == 2
+    assert {share.label: share.share for share in labels.shares} == {"AD": 0.5, "CN": 0.5}
 
 
 def test_intervals_are_wilsons_for_the_number_of_people():
@@ -75,8 +75,8 @@ def test_intervals_are_wilsons_for_the_number_of_people():
 
 
 def test_people_without_the_label_are_counted_apart():
-    told = neighbour_labels([hit(1, "a", "AD"), hit(2, "b"), hit(3, "c")], "diagnosis")
-    assert (told.people, told.unknown) == (1, 2)
+    labels = neighbour_labels([hit(1, "a", "AD"), hit(2, "b"), hit(3, "c")], "diagnosis")
+    assert (labels.people, labels.unknown) == (1, 2)
     nobody = neighbour_labels([hit(1, "a")], "diagnosis")
     assert (nobody.people, nobody.unknown, nobody.shares) == (0, 1, ())
 
@@ -86,26 +86,26 @@ def test_calibrated_probabilities_are_right_about_people_never_seen(gallery):
     assert calibration.classes == ("AD", "CN")
     assert calibration.brier_after <= calibration.brier_before + 0.01
     probabilities, ill = [], []
-    asked = [case for case in population(300, seed=5) if case.session == "0"]
-    for case in asked:
+    queries = [case for case in population(300, seed=5) if case.session == "0"]
+    for case in queries:
         result = search(gallery, Query(case.code, MODEL, k=10, subject=case.subject))
-        told = neighbour_labels(result.hits, "diagnosis", calibration)
-        assert sum(told.probabilities.values()) == pytest.approx(1.0)
-        probabilities.append(told.probabilities["AD"])
+        labels = neighbour_labels(result.hits, "diagnosis", calibration)
+        assert sum(labels.probabilities.values()) == pytest.approx(1.0)
+        probabilities.append(labels.probabilities["AD"])
         ill.append(case.labels["diagnosis"] == "AD")
     probabilities, ill = np.array(probabilities), np.array(ill)
     for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.01)):
         inside = (probabilities >= low) & (probabilities < high)
         if inside.sum() >= 20:
             assert abs(probabilities[inside].mean() - ill[inside].mean()) < 0.15
-    json.dumps(told.to_json())
-    assert "calibrated on this gallery" in told.lines()[-1]
+    json.dumps(labels.to_json())
+    assert "calibrated on this gallery" in labels.lines()[-1]
 
 
 def test_a_calibration_needs_two_labels_with_people(gallery):
     with pytest.raises(UsageError, match="no case has this label"):
         calibrate(gallery, "height", 5)
-    with pytest.raises(GalleryError, match="two labels of 10 people or more"):
+    with pytest.raises(TooFewPeopleError, match="two labels of 10 people or more"):
         calibrate(gallery, "diagnosis", 5, most_people=6)
 
 
@@ -137,15 +137,15 @@ def test_something_else_than_a_brain_has_no_similar_case(gallery):
 def test_too_few_people_give_no_p_value(tmp_path):
     small = create_gallery(tmp_path / "g", MODEL, 4)
     small.add(population(10), MODEL)
-    with pytest.raises(GalleryError, match="10 people; expected 20 or more"):
+    with pytest.raises(TooFewPeopleError, match="10 people; expected 20 or more"):
         nearest_distances(small)
     small.close()
 
 
 def test_one_scan_each_is_one_scan_of_every_person(gallery):
-    asked = gallery.one_scan_each(1000)
-    assert len(asked) == len({case.subject for case in asked}) == 300
-    assert {case.session for case in asked} == {"0", "1"}
+    people = gallery.one_scan_each(1000)
+    assert len(people) == len({case.subject for case in people}) == 300
+    assert {case.session for case in people} == {"0", "1"}
     few = gallery.one_scan_each(7, seed=1)
     assert len(few) == 7
     assert [case.scan_id for case in few] == [c.scan_id for c in gallery.one_scan_each(7, seed=1)]
@@ -222,7 +222,7 @@ def test_the_same_but_older_finds_older_people(gallery):
 def test_a_direction_needs_numbers_and_people(gallery):
     with pytest.raises(UsageError, match="no case has a number there"):
         learn_direction(gallery, "diagnosis")
-    with pytest.raises(GalleryError):
+    with pytest.raises(TooFewPeopleError):
         learn_direction(gallery, "age", most_people=6)
 
 

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 
 from braincase.cohort.derivatives import write_image
-from braincase.errors import GalleryError, ModelError, UsageError
+from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import NewCase, create_gallery
 from braincase.images.atlas import label_volume
 from braincase.images.geometry import HALF_GRID
-from braincase.population.controls import normal_of
+from braincase.population.cache import read_arrays, write_arrays
+from braincase.population.controls import control_model_of
 from braincase.population.normative import (
     deviation_of,
     fit_normative,
-    load_normative,
-    save_normative,
+    normative_arrays,
+    normative_of_arrays,
     terms_of,
 )
 from braincase.population.spread import smoothed
@@ -73,16 +74,17 @@ def test_a_shrunken_hippocampus_is_where_the_deviation_is(model):
 
 
 def test_a_model_is_saved_and_read_again(model, tmp_path):
-    save_normative(model, tmp_path / "normal.npz")
-    again = load_normative(tmp_path / "normal.npz")
+    write_arrays(tmp_path / "normal.npz", normative_arrays(model))
+    arrays = read_arrays(tmp_path / "normal.npz")
+    assert arrays is not None
+    again = normative_of_arrays(arrays)
     volume = person(np.random.default_rng(4), 70, "F")
     assert deviation_of(again, volume, 70, "F").by_region == (
         deviation_of(model, volume, 70, "F").by_region
     )
     (tmp_path / "broken.npz").write_bytes(b"broken")
     for name in ("broken.npz", "absent.npz"):
-        with pytest.raises(ModelError, match="no normative model"):
-            load_normative(tmp_path / name)
+        assert read_arrays(tmp_path / name) is None
 
 
 def test_only_controls_with_age_sex_and_image_are_normal_and_each_person_once(tmp_path):
@@ -101,11 +103,11 @@ def test_only_controls_with_age_sex_and_image_are_normal_and_each_person_once(tm
         cases.append(case)
     gallery = create_gallery(tmp_path / "gallery", MODEL, 4)
     gallery.add(cases, MODEL)
-    assert normal_of(gallery).model.voxels.people == 26 - 4  # person 0 came twice
-    with pytest.raises(GalleryError, match="1 controls with age, sex and image; expected 20"):
-        normal_of(gallery, controls="diagnosis = 'AD'")
+    assert control_model_of(gallery).model.voxels.people == 26 - 4  # person 0 came twice
+    with pytest.raises(TooFewPeopleError, match="1 controls with age, sex and image; expected 20"):
+        control_model_of(gallery, controls="diagnosis = 'AD'")
     with pytest.raises(UsageError):
-        normal_of(gallery, controls="diagnosis ==")
+        control_model_of(gallery, controls="diagnosis ==")
 
 
 @pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (float("nan"), "F"), (70, "X")])

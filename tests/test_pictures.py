@@ -9,7 +9,10 @@ from braincase.gallery import NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.images.volume import write_volume
-from braincase.report.search_page import draw_search, hit_picture, query_picture, write_search_html
+from braincase.population.volumes import stored_volume
+from braincase.report.case_picture import hit_picture, query_picture
+from braincase.report.search_figure import draw_search
+from braincase.report.search_page import write_search_html
 from braincase.search.nearest import search
 from gallery_cases import MODEL, some_codes
 
@@ -82,6 +85,29 @@ def test_a_hit_is_drawn_from_its_volume_or_its_thumbnail(shown):
     notes = {case.heading.split()[1]: case.note for case in shown[1]}
     assert notes == {"sub-a": "", "sub-b": "thumbnail", "sub-c": "no image"}
     assert shown[1][0].details.endswith("<b>AD</b> · 71.3 y · F")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "another grid", "not 8 bit"])
+def test_an_image_that_cannot_be_used_leaves_the_thumbnail(tmp_path, damage):
+    volume = marked(HALF_GRID, -26, -20, 12)
+    path = tmp_path / "a.nii.gz"
+    if damage == "another grid":
+        write_volume(path, marked(STANDARD_GRID, -26, -20, 12), STANDARD_GRID.affine)
+    elif damage == "not 8 bit":
+        write_volume(path, volume.astype(np.float32) + 0.5, HALF_GRID.affine)
+    else:
+        write_volume(path, volume, HALF_GRID.affine)
+        path.write_bytes(path.read_bytes()[:-20])
+    gallery = create_gallery(tmp_path / "g", MODEL, 4)
+    thumbnail = thumbnail_of(volume, HALF_GRID)
+    case = NewCase(
+        "sub-a", "a", some_codes(1)[0], cohort=tmp_path, image="a.nii.gz", thumbnail=thumbnail
+    )
+    gallery.add([case], MODEL)
+    assert stored_volume(gallery.get("sub-a"), HALF_GRID) is None
+    result = search(gallery, Query(some_codes(1)[0], MODEL, k=1, subject="x"))
+    assert hit_picture(gallery, result.hits[0]).note == "thumbnail"
+    gallery.close()
 
 
 def test_a_hit_of_an_old_version_is_still_drawn(tmp_path):

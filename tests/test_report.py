@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from braincase.evaluate import open_study, remember, run_confound, run_honest, run_paper
-from braincase.report.evaluation import Picture, first_line, write_report
+from braincase.report.evaluation import ReportPicture, first_line, write_report
 from braincase.report.figures import VARIABLES, slice_url
 from pca import fit_pca
 
@@ -28,7 +28,7 @@ def results(tiny):
 def folder(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     Image.fromarray(np.full((20, 30), 90, np.uint8)).save(folder / "hits.png")
-    picture = Picture("Similar cases", "The query and its hits.", folder / "hits.png")
+    picture = ReportPicture("Similar cases", "The query and its hits.", folder / "hits.png")
     write_report(folder, results, pictures=[picture])
     return folder
 
@@ -162,7 +162,7 @@ def test_names_from_outside_cannot_write_html(results, tmp_path):
 
 
 def test_a_failing_report_leaves_no_half_files(results, tmp_path):
-    missing = Picture("Gone", "", tmp_path / "no.png")
+    missing = ReportPicture("Gone", "", tmp_path / "no.png")
     with pytest.raises(FileNotFoundError):
         write_report(tmp_path / "out", results, pictures=[missing])
     assert not list((tmp_path / "out").glob("*"))

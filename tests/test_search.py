@@ -65,6 +65,23 @@ def test_a_stranger_is_not_taken_for_anyone(gallery):
     assert result.same_subject == ()
 
 
+@pytest.mark.parametrize("settings", [{}, {"where": "sex = 'F'"}, {"weights": np.arange(N_CELLS)}])
+def test_looking_for_the_person_of_a_stranger_changes_no_hit(gallery, settings):
+    stranger = search(gallery, query(subject="nobody", **settings))
+    unnamed = search(gallery, query(**settings))
+    assert unnamed.own_subject is None
+    assert unnamed.hits == stranger.hits
+    assert (unnamed.n_selected, unnamed.n_searched) == (stranger.n_selected, stranger.n_searched)
+
+
+def test_a_moved_query_belongs_to_the_person_of_its_own_code(gallery):
+    own = gallery.get("sub-004_ses-1").code + np.float32(0.01)
+    far = some_codes(1, seed=5)[0]
+    result = search(gallery, query(code=far, own_code=own))
+    assert result.own_subject == "004"
+    assert result.hits == search(gallery, query(code=far, subject="004")).hits
+
+
 def test_the_very_same_image_is_recognised_in_a_small_gallery_too(tmp_path):
     small = filled_gallery(tmp_path / "gallery", n_people=5)
     case = small.get("sub-002_ses-1")
@@ -108,17 +125,17 @@ def test_the_answer_is_plain_json_and_a_table(gallery):
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ({"k": 0}, UsageError, "-k: 0; expected at least 1"),
-        ({"k": 121}, UsageError, "-k: 121; expected at most the 120 cases"),
+        ({"k": 0}, UsageError, "k: 0; expected at least 1"),
+        ({"k": 121}, UsageError, "k: 121; expected at most the 120 cases"),
         ({"where": "height > 2"}, UsageError, "no column 'height'"),
-        ({"where": "age >"}, UsageError, "--where: the end"),
+        ({"where": "age >"}, UsageError, "where: the end"),
         ({"fingerprint": "b" * 64}, FingerprintError, "Codes of two models"),
         ({"code": np.zeros(7)}, UsageError, "a code of 7; expected 150 numbers"),
         ({"code": np.full(N_CELLS, np.nan)}, UsageError, "not finite"),
         ({"weights": np.zeros(N_CELLS)}, UsageError, "weights"),
         ({"weights": -np.ones(N_CELLS)}, UsageError, "weights"),
         ({"weights": np.ones(3)}, UsageError, "3 numbers; expected 150, one a cell"),
-        ({"as_of": 99}, UsageError, "--as-of: version 99"),
+        ({"as_of": 99}, UsageError, "as_of: version 99"),
     ],
 )
 def test_what_cannot_be_asked_is_told_in_one_line(gallery, settings, error, said):

@@ -49,8 +49,16 @@ def test_a_code_finds_what_its_case_finds(clinic, tmp_path):
     with braincase.open_gallery(tmp_path / "g") as gallery:
         case = gallery.gallery.get(str(clinic.table["scan_id"].iloc[0]))
         by_name = gallery.search(case.scan_id, k=5)
-        assert gallery.search(case.code, k=5, subject=case.subject) == by_name
+        assert (
+            gallery.search(case.code, k=5, options=braincase.SearchOptions(subject=case.subject))
+            == by_name
+        )
         assert gallery.ask(case.code).typicality.p_value > 0.05
+        women = braincase.SearchOptions(k=2, where="sex = 'F'")
+        assert {hit.labels["sex"] for hit in gallery.search(case.scan_id, options=women)} == {"F"}
+        # What stands beside the options is meant more than what stands in them.
+        men = gallery.search(case.scan_id, k=3, where="sex = 'M'", options=women)
+        assert [hit.labels["sex"] for hit in men] == ["M"] * 3
         with pytest.raises(UsageError, match="the model of the gallery"):
             gallery.search(clinic.volumes[np.array([0])][0])
     assert open_gallery(tmp_path / "g").fingerprint == MODEL

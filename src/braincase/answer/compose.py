@@ -1,4 +1,4 @@
-"""The whole answer to a search: the hits, and how far and why they can be believed.
+"""Answer to a search: the hits with explanations, calibration and typicality.
 
 A `SearchResult` says which cases are nearest. An `Answer` adds what a reader needs to judge them:
 the regions in which each hit differs, what became of it, what the neighbours' labels say and how
@@ -8,32 +8,33 @@ far that holds, and whether the gallery has any similar case at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.answer.answer_json import neighbours_json, normality_json, rounded
 from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import explain, likeness
-from braincase.errors import GalleryError, ParameterError
+from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
 from braincase.images.atlas import N_CELLS, load_regions
+from braincase.json_values import Json, to_json
 from braincase.labels import Value, knows_age_and_sex
-from braincase.population.controls import ControlModel, Normality, normal_of
+from braincase.population.controls import ControlModel, RegionZScores, control_model_of
 from braincase.population.neighbour_labels import (
     Calibration,
     NeighbourLabels,
     learned_calibration,
     neighbour_labels,
 )
-from braincase.population.similarity import AxesDistances, DiseaseAxes, disease_axes_of
+from braincase.population.similarity import AxesDistances, disease_axes_of
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
 from braincase.search.pipeline import FinishedSearch
 
-#: Regions told for each hit.
+#: Regions named for each hit.
 TOP_REGIONS = 5
 #: The label that is shown when none is named, and the scores that are followed over time; the last
 #: is the truth of simulated people.
@@ -42,8 +43,8 @@ SCORES = ("mmse", "moca", "cdr", "true_severity")
 
 
 @dataclass(frozen=True)
-class Later:
-    """A later visit of a hit's person: `years` after the hit's scan, None where ages are unknown.
+class OutcomeVisit:
+    """Follow-up visit of a hit's person, `years` after the hit's scan, None where ages are unknown.
 
     `label` and `score` are the values of the answer's label and score columns.
     """
@@ -58,7 +59,7 @@ class Later:
 
 @dataclass(frozen=True)
 class AnsweredHit:
-    """A hit and what is known of it.
+    """A hit with its explanation, follow-up and z-scores.
 
     Parameters
     ----------
@@ -81,24 +82,24 @@ class AnsweredHit:
     hit: Hit
     regions: tuple[tuple[str, float], ...] = ()
     likeness: tuple[tuple[str, float], ...] = ()
-    outcome: tuple[Later, ...] = ()
+    outcome: tuple[OutcomeVisit, ...] = ()
     alike: AxesDistances | None = None
-    normality: Normality | None = None
+    normality: RegionZScores | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
         return {
             **self.hit.to_json(),
-            "regions": [[name, round(share, 4)] for name, share in self.regions],
-            "likeness": [[name, round(ratio, 4)] for name, ratio in self.likeness],
-            "outcome": [later.__dict__ for later in self.outcome],
-            "normality": _normality_json(self.normality, self.alike),
+            "regions": rounded(self.regions, 4),
+            "likeness": rounded(self.likeness, 4),
+            "outcome": to_json(self.outcome),
+            "normality": normality_json(self.normality, self.alike),
         }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Everything a search says.
+    """Answer to a search: everything it says.
 
     Parameters
     ----------
@@ -127,64 +128,75 @@ class Answer:
     neighbours: NeighbourLabels | None = None
     calibration: Calibration | None = None
     typicality: Typicality | None = None
-    normality: Normality | None = None
+    normality: RegionZScores | None = None
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; docs/search-reference.md explains them."""
         return {
             **self.result.to_json(),
             "hits": [hit.to_json() for hit in self.hits],
             "label": self.label,
             "score": self.score,
-            "neighbours": _neighbours_json(self.neighbours, self.calibration),
+            "neighbours": neighbours_json(self.neighbours, self.calibration),
             "typicality": self.typicality.to_json() if self.typicality else None,
-            "normality": _normality_json(self.normality, None),
+            "normality": normality_json(self.normality, None),
             "notes": list(self.notes),
         }
 
 
-def answer(asked: FinishedSearch, label: str | None = None, *, normality: bool = False) -> Answer:
-    """Add to a finished search all that helps to judge it.
+def answer(
+    search: FinishedSearch,
+    label: str | None = None,
+    *,
+    normality: bool = False,
+    learned_at: int | None = None,
+) -> Answer:
+    """Compose the answer to a finished search: all that helps to judge its hits.
 
-    What is learned from the whole gallery is kept in its folder, so only the first search after a
+    What is learned from the whole gallery is cached in its folder, so only the first search after a
     change of the gallery, or with a new filter, waits for it.
 
     Parameters
     ----------
-    asked
-        From `braincase.search.pipeline.ask`.
+    search
+        From `braincase.search.pipeline`.
     label
         The column whose values the neighbours vote on; None for ``diagnosis`` if there is one.
     normality
         Whether to say how far query and hits are from normal for their age and sex; this reads
         their volumes, and once those of the gallery's controls.
+    learned_at
+        The version of the gallery whose lessons hold, as in `braincase.population.cache`; None for
+        the version that was searched.
 
     Raises
     ------
     UsageError
         If there is no such column.
     """
-    gallery, query, result = asked.gallery, asked.query, asked.result
+    gallery, query, result = search.gallery, search.query, search.result
     info = gallery.info(result.gallery_version)
     column = _label_column(label, info.columns)
     score = next((name for name in SCORES if name in info.columns and name != column), None)
     weights = checked_weights(query.weights, info.n_dimensions)
-    by_code = asked.similar_by == "code"
     calibration = None
-    if column and by_code:  # what was learned of nearest codes says nothing of other neighbours
-        calibration = learned_calibration(gallery, result, column, weights)
-    own, others, notes = _normalities(asked) if normality else (None, {}, [])
+    # What was learned of nearest codes says nothing of neighbours by another similarity.
+    if column and search.similar_by == "code":
+        calibration = learned_calibration(gallery, result, column, weights, learned_at=learned_at)
+    scores = _Scores()
+    if normality:
+        scores = _scores(search, learned_at)
     return Answer(
         result=result,
-        hits=tuple(_answered_hits(asked, weights, column, score, others)),
+        hits=tuple(_answered_hits(search, weights, column, score, scores.hits, learned_at)),
         label=column,
         score=score,
         neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
         calibration=calibration,
-        typicality=_typicality(asked, weights),
-        normality=own,
-        notes=(*asked.notes, *notes),
+        typicality=_typicality(search, weights, learned_at),
+        normality=scores.query,
+        notes=(*search.notes, *scores.notes),
     )
 
 
@@ -200,17 +212,19 @@ def _label_column(wanted: str | None, columns: Sequence[str]) -> str | None:
     return wanted
 
 
-def _typicality(asked: FinishedSearch, weights: Weights | None) -> Typicality | None:
+def _typicality(
+    search: FinishedSearch, weights: Weights | None, learned_at: int | None
+) -> Typicality | None:
     """Judge the query's own code, whatever the hits are ranked by."""
-    gallery, query, result = asked.gallery, asked.query, asked.result
+    gallery, query, result = search.gallery, search.query, search.result
     if not result.hits:
         return None
-    distances = learned_distances(gallery, result, weights)
+    distances = learned_distances(gallery, result, weights, learned_at=learned_at)
     if distances is None:
         return None
-    nearest = result.hits[0].distance
-    if query.own_code is not None or asked.similar_by != "code":
-        found = gallery.nearest(
+    distance = result.hits[0].distance
+    if query.own_code is not None or search.similar_by != "code":
+        nearest = gallery.nearest(
             np.asarray(query.code if query.own_code is None else query.own_code, np.float32),
             1,
             where=result.where,
@@ -218,66 +232,81 @@ def _typicality(asked: FinishedSearch, weights: Weights | None) -> Typicality | 
             weights=weights,
             as_of=result.gallery_version,
         )
-        nearest = float(found.distances[0])
-    return typicality(nearest, distances)
+        distance = float(nearest.distances[0])
+    return typicality(distance, distances)
 
 
-def _alike(asked: FinishedSearch, cases: Sequence[StoredCase]) -> dict[str, AxesDistances]:
-    if not knows_age_and_sex(asked.query.labels):
+def _axes_distances(
+    search: FinishedSearch, cases: Sequence[StoredCase], learned_at: int | None
+) -> dict[str, AxesDistances]:
+    if not knows_age_and_sex(search.query.labels):
         return {}
     try:
-        split: DiseaseAxes = disease_axes_of(asked.gallery, asked.result.gallery_version)
-    except GalleryError:
+        axes = disease_axes_of(search.gallery, search.result.gallery_version, learned_at=learned_at)
+    except TooFewPeopleError:
         return {}
-    return split.between(np.asarray(asked.query.code), asked.query.labels, cases)
+    return axes.between(np.asarray(search.query.code), search.query.labels, cases)
 
 
-def _normalities(asked: FinishedSearch) -> tuple[Normality | None, dict[str, Normality], list[str]]:
-    """Return the query's distance from normal, that of the hits, and what stood in the way."""
-    gallery, version = asked.gallery, asked.result.gallery_version
+@dataclass(frozen=True)
+class _Scores:
+    """Z-scores of the query and of the hits by scan_id, and what stood in the way."""
+
+    query: RegionZScores | None = None
+    hits: Mapping[str, RegionZScores] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _scores(search: FinishedSearch, learned_at: int | None) -> _Scores:
+    gallery, version = search.gallery, search.result.gallery_version
     try:
-        normal = normal_of(gallery, version)
-    except GalleryError as error:
-        return None, {}, [f"What is normal is not known: {error.found}."]
-    own = _own_normality(asked, normal)
-    found = gallery.find([hit.scan_id for hit in asked.result.hits], version)
-    missing = "The query's distance from normal is not known: it takes its image, age and sex."
-    return own, normal.of_cases(list(found.values())), [missing] if own is None else []
+        controls = control_model_of(gallery, version, learned_at=learned_at)
+    except TooFewPeopleError as error:
+        return _Scores(notes=(f"What is normal is not known: {error.found}.",))
+    cases = gallery.find([hit.scan_id for hit in search.result.hits], version)
+    of_hits = controls.of_cases(list(cases.values()))
+    of_query = _query_scores(search, controls)
+    if of_query is None:
+        note = "The query's distance from normal is not known: it takes its image, age and sex."
+        return _Scores(None, of_hits, (note,))
+    return _Scores(of_query, of_hits)
 
 
-def _own_normality(asked: FinishedSearch, normal: ControlModel) -> Normality | None:
-    volume = asked.volume()
-    if volume is None or not knows_age_and_sex(asked.query.labels):
+def _query_scores(search: FinishedSearch, controls: ControlModel) -> RegionZScores | None:
+    volume = search.volume()
+    if volume is None or not knows_age_and_sex(search.query.labels):
         return None
-    return normal.of_volume(volume, asked.query.labels)
+    return controls.of_volume(volume, search.query.labels)
 
 
 def _answered_hits(
-    asked: FinishedSearch,
+    search: FinishedSearch,
     weights: Weights | None,
     column: str | None,
     score: str | None,
-    others: Mapping[str, Normality],
+    scores: Mapping[str, RegionZScores],
+    learned_at: int | None,
 ) -> list[AnsweredHit]:
-    gallery, result = asked.gallery, asked.result
+    gallery, result = search.gallery, search.result
     version = result.gallery_version
     cases = gallery.find([hit.scan_id for hit in result.hits], version)
-    code = np.asarray(asked.query.code, np.float32)
-    usual, alike = learned_usual(gallery, version), _alike(asked, list(cases.values()))
+    code = np.asarray(search.query.code, np.float32)
+    usual = learned_usual(gallery, version, learned_at=learned_at)
+    distances = _axes_distances(search, list(cases.values()), learned_at)
     return [
         AnsweredHit(
             hit,
-            regions_of(code, cases[hit.scan_id].code, weights),
-            likeness_of(code, cases[hit.scan_id].code, usual, weights),
+            _regions(code, cases[hit.scan_id].code, weights),
+            _likeness(code, cases[hit.scan_id].code, usual, weights),
             _outcome(gallery, hit, version, column, score),
-            alike.get(hit.scan_id),
-            others.get(hit.scan_id),
+            distances.get(hit.scan_id),
+            scores.get(hit.scan_id),
         )
         for hit in result.hits
     ]
 
 
-def regions_of(
+def _regions(
     query: Code, hit: Code, weights: Weights | None, most: int = TOP_REGIONS
 ) -> tuple[tuple[str, float], ...]:
     """Return the regions with the largest shares of the squared distance of two codes.
@@ -289,7 +318,7 @@ def regions_of(
     return tuple(explain(query, hit, load_regions(), weights).shares(most))
 
 
-def likeness_of(
+def _likeness(
     query: Code, hit: Code, usual: NDArray[np.float64] | None, weights: Weights | None
 ) -> tuple[tuple[str, float], ...]:
     """Return in which parts of the brain two codes are alike, as `shares.likeness` does."""
@@ -300,10 +329,10 @@ def likeness_of(
 
 def _outcome(
     gallery: Gallery, hit: Hit, version: int, column: str | None, score: str | None
-) -> tuple[Later, ...]:
-    (found,) = follow_ups(gallery, [hit], version)
+) -> tuple[OutcomeVisit, ...]:
+    (follow_up,) = follow_ups(gallery, [hit], version)
     return tuple(
-        Later(
+        OutcomeVisit(
             visit.scan_id,
             visit.session,
             visit.years,
@@ -311,59 +340,10 @@ def _outcome(
             visit.labels.get(column) if column else None,
             visit.labels.get(score) if score else None,
         )
-        for visit in found.visits
+        for visit in follow_up.visits
     )
 
 
 def _number(labels: Mapping[str, Value], name: str) -> float | None:
     value = labels.get(name)
     return float(value) if isinstance(value, int | float) else None
-
-
-def _normality_json(
-    normality: Normality | None, alike: AxesDistances | None
-) -> dict[str, Any] | None:
-    """Join both; `abnormal` is None where it was not asked for."""
-    if normality is None and alike is None:
-        return None
-    return {
-        "normal_anatomy": alike.normal_anatomy if alike else None,
-        "abnormality": alike.abnormality if alike else None,
-        "controls": normality.controls if normality else None,
-        "abnormal": [[name, round(z, 2)] for name, z in normality.abnormal()]
-        if normality
-        else None,
-    }
-
-
-def _neighbours_json(
-    told: NeighbourLabels | None, calibration: Calibration | None
-) -> dict[str, Any] | None:
-    if told is None:
-        return None
-    probabilities = told.probabilities or {}
-    return {
-        "label": told.column,
-        "people": told.people,
-        "unknown": told.unknown,
-        "shares": [
-            {
-                "value": share.label,
-                "share": share.share,
-                "low": share.low,
-                "high": share.high,
-                "probability": probabilities.get(share.label),
-            }
-            for share in told.shares
-        ],
-        "probabilities": dict(probabilities) or None,
-        "calibration": None
-        if calibration is None
-        else {
-            "people": calibration.people,
-            "classes": list(calibration.classes),
-            "brier_before": calibration.brier_before,
-            "brier_after": calibration.brier_after,
-        },
-        "text": told.lines(),
-    }

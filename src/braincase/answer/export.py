@@ -1,4 +1,4 @@
-"""Why each hit is similar, as files: difference and agreement maps, deviations, numbers, pictures.
+"""Export of the explanations of an answer: NIfTI maps, JSON numbers and PNG figures of each hit.
 
 ::
 
@@ -16,8 +16,9 @@ All maps are NIfTI in MNI152 space on the gallery's grid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,9 @@ from braincase.files import write_json
 from braincase.gallery import StoredCase, checked_weights
 from braincase.images.atlas import N_CELLS, load_regions
 from braincase.images.geometry import CELLS
-from braincase.labels import knows_age_and_sex
-from braincase.population.controls import Normality
+from braincase.json_values import Json, to_json, to_json_object
+from braincase.labels import Value, knows_age_and_sex
+from braincase.population.controls import RegionZScores
 from braincase.population.normative import deviation_of
 from braincase.population.usual import FEWEST_PEOPLE, Usual, usual_of
 from braincase.population.volumes import stored_volume
@@ -39,125 +41,140 @@ from braincase.progress import progress_if_slow
 from braincase.search.pipeline import FinishedSearch
 
 
-def write_explanations(asked: FinishedSearch, answer: Answer, folder: Path) -> tuple[str, ...]:
-    """Write why each hit is similar into a folder; return what could not be shown, a line each.
+@dataclass(frozen=True, eq=False)
+class _Export:
+    """What the files of all hits are made of."""
+
+    search: FinishedSearch
+    answer: Answer
+    usual: Usual
+    volume: NDArray[np.uint8] | None
+
+
+def write_explanations(search: FinishedSearch, answer: Answer, folder: Path) -> tuple[str, ...]:
+    """Export why each hit is similar to a folder; return what could not be shown, a line each.
 
     Parameters
     ----------
-    asked, answer
+    search, answer
         The search, and what `braincase.answer.compose.answer` made of it.
     folder
         Gets the files named above; ``answer.json`` comes last and makes it whole.
     """
-    usual = usual_of(asked.gallery, asked.result.gallery_version)
-    volume = asked.volume()
-    notes = _notes(asked, usual, volume)
-    if volume is not None:
-        _write_deviation(folder / "query", usual, volume, asked.query.labels)
-    found = asked.gallery.find(
-        [hit.hit.scan_id for hit in answer.hits], answer.result.gallery_version
-    )
+    usual = usual_of(search.gallery, search.result.gallery_version)
+    export = _Export(search, answer, usual, search.volume())
+    notes = _notes(export)
+    if export.volume is not None:
+        _write_deviation(folder / "query", usual, export.volume, search.query.labels)
+    scan_ids = [hit.hit.scan_id for hit in answer.hits]
+    cases = search.gallery.find(scan_ids, answer.result.gallery_version)
     with progress_if_slow("explaining", len(answer.hits)) as advance:
         for hit in answer.hits:
-            case = found[hit.hit.scan_id]
             into = folder / f"{hit.hit.rank:02}_{hit.hit.scan_id}"
-            notes += _write_hit(asked, answer, hit, case, usual, volume, into)
+            notes += _write_hit(export, hit, cases[hit.hit.scan_id], into)
             advance()
     write_json(folder / "answer.json", answer.to_json())
     return tuple(notes)
 
 
-def _notes(asked: FinishedSearch, usual: Usual, volume: NDArray[np.uint8] | None) -> list[str]:
+def _notes(export: _Export) -> list[str]:
     notes = []
-    if volume is None:
+    if export.volume is None:
         notes.append("no maps: the query's image is not at hand")
-    elif usual.spread is None:
+    elif export.usual.spread is None:
         notes.append(f"no maps: fewer than {FEWEST_PEOPLE} images of the gallery are at hand")
-    if usual.normal is None:
+    if export.usual.controls is None:
         notes.append("no deviation from normal: the gallery has too few controls with images")
-    elif not knows_age_and_sex(asked.query.labels):
+    elif not knows_age_and_sex(export.search.query.labels):
         notes.append("no deviation of the query: its age and sex are not known")
     return notes
 
 
-def explanation_of(asked: FinishedSearch, case: StoredCase) -> Explanation | None:
+def explanation_of(search: FinishedSearch, case: StoredCase) -> Explanation | None:
     """Return how the squared distance of query and hit divides, where codes are maps of cells."""
-    code = np.asarray(asked.query.code, np.float64)
+    code = np.asarray(search.query.code, np.float64)
     if code.size != N_CELLS:
         return None
-    weights = checked_weights(asked.query.weights, N_CELLS)
+    weights = checked_weights(search.query.weights, N_CELLS)
     return explain(code, case.code, load_regions(), weights)
 
 
-def _write_hit(
-    asked: FinishedSearch,
-    answer: Answer,
-    hit: AnsweredHit,
-    case: StoredCase,
-    usual: Usual,
-    volume: NDArray[np.uint8] | None,
-    folder: Path,
-) -> list[str]:
+def _write_hit(export: _Export, hit: AnsweredHit, case: StoredCase, folder: Path) -> list[str]:
     """Write one hit's files; return what is missing."""
-    told, other = explanation_of(asked, case), stored_volume(case, usual.grid)
-    seen = _seen(asked, volume, other)
-    numbers = _numbers(answer, hit, told)
+    grid = export.usual.grid
+    explanation, volume = explanation_of(export.search, case), stored_volume(case, grid)
+    numbers = _numbers(export.answer, hit, explanation)
+    seen = _seen(export, volume)
     if seen is not None:
-        numbers["seen"] = {"sum": float(seen.sum()), "by_region": region_sums(seen, usual.grid)}
-        write_map(folder / "seen.nii.gz", seen, usual.grid)
+        numbers["seen"] = to_json({"sum": float(seen.sum()), "by_region": region_sums(seen, grid)})
+        write_map(folder / "seen.nii.gz", seen, grid)
     write_json(folder / "numbers.json", numbers)
-    if other is None:
+    if volume is None:
         return [f"{case.scan_id}: no maps, its image is not at hand"]
-    _write_deviation(folder, usual, other, case.labels)
-    if volume is None or usual.spread is None:
-        return []
-    difference = difference_map(volume, other, usual.grid, usual.spread)
-    agreement = agreement_map(difference)
-    write_map(folder / "difference.nii.gz", difference, usual.grid)
-    write_map(folder / "agreement.nii.gz", agreement, usual.grid)
-    if told is not None:
-        title = f"{asked.query.scan_id or 'query'} and {case.scan_id}"
-        draw_explanation(
-            volume, other, difference, agreement, told, usual.grid, folder / "why.png", title
-        )
+    _write_deviation(folder, export.usual, volume, case.labels)
+    _write_maps(export, case, volume, explanation, folder)
     return []
 
 
-def _seen(
-    asked: FinishedSearch, volume: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None
-) -> NDArray[np.float32] | None:
+def _write_maps(
+    export: _Export,
+    case: StoredCase,
+    volume: NDArray[np.uint8],
+    explanation: Explanation | None,
+    folder: Path,
+) -> None:
+    """Write difference, agreement and figure, where there are a query's image and a spread."""
+    usual, query = export.usual, export.volume
+    if query is None or usual.spread is None:
+        return
+    difference = difference_map(query, volume, usual.grid, usual.spread)
+    agreement = agreement_map(difference)
+    write_map(folder / "difference.nii.gz", difference, usual.grid)
+    write_map(folder / "agreement.nii.gz", agreement, usual.grid)
+    if explanation is None:
+        return
+    title = f"{export.search.query.scan_id or 'query'} and {case.scan_id}"
+    png = folder / "why.png"
+    draw_explanation(query, volume, difference, agreement, explanation, usual.grid, png, title)
+
+
+def _seen(export: _Export, volume: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:
     """Return where the model saw the difference; not where the query's code was moved."""
-    if asked.model is None or volume is None or other is None or asked.query.own_code is not None:
+    model, query = export.search.model, export.search.query
+    if model is None or export.volume is None or volume is None or query.own_code is not None:
         return None
-    from braincase.models.attribution import (
-        integrated_gradients,  # torch is here already: the model is
-    )
+    from braincase.models.attribution import integrated_gradients  # torch is there: the model is
 
-    weights = checked_weights(asked.query.weights, N_CELLS)
-    return integrated_gradients(asked.model, volume, other, weights)
+    weights = checked_weights(query.weights, N_CELLS)
+    return integrated_gradients(model, export.volume, volume, weights)
 
 
-def _numbers(answer: Answer, hit: AnsweredHit, told: Explanation | None) -> dict[str, Any]:
-    shares = None if told is None else dict(told.shares(len(told.by_region)))
+def _numbers(answer: Answer, hit: AnsweredHit, explanation: Explanation | None) -> dict[str, Json]:
     return {
         **hit.to_json(),
-        "explanation": None
-        if told is None
-        else {**told.to_json(), "cells": list(CELLS), "shares": shares},
-        "z_of_query": _z(answer.normality),
-        "z_of_hit": _z(hit.normality),
+        "explanation": _explanation_json(explanation),
+        "z_of_query": _z_json(answer.normality),
+        "z_of_hit": _z_json(hit.normality),
     }
 
 
-def _z(normality: Normality | None) -> dict[str, float] | None:
-    return None if normality is None else dict(normality.by_region)
+def _explanation_json(explanation: Explanation | None) -> Json:
+    if explanation is None:
+        return None
+    shares = dict(explanation.shares(len(explanation.by_region)))
+    return {**explanation.to_json(), **to_json_object({"cells": CELLS, "shares": shares})}
+
+
+def _z_json(scores: RegionZScores | None) -> Json:
+    return None if scores is None else to_json(scores.by_region)
 
 
 def _write_deviation(
-    folder: Path, usual: Usual, volume: NDArray[np.uint8], labels: Any
-) -> Path | None:
+    folder: Path, usual: Usual, volume: NDArray[np.uint8], labels: Mapping[str, Value]
+) -> None:
     """Write the z map of a volume whose age and sex are known."""
-    if usual.normal is None or not knows_age_and_sex(labels):
-        return None
-    z = deviation_of(usual.normal.model, volume, float(labels["age"]), str(labels["sex"])).z_map
-    return write_map(folder / "deviation.nii.gz", z, usual.grid)
+    if usual.controls is None or not knows_age_and_sex(labels):
+        return
+    age, sex = float(labels["age"] or 0), str(labels["sex"])
+    z_map = deviation_of(usual.controls.model, volume, age, sex).z_map
+    write_map(folder / "deviation.nii.gz", z_map, usual.grid)

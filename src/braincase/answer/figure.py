@@ -1,4 +1,4 @@
-"""The answer to 'why similar' as one picture: query, hit, difference, agreement, and shares."""
+"""Figure that explains one hit: query, hit, difference and agreement maps, and region shares."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw_explanation(
     hit: NDArray[np.uint8],
     difference: NDArray[np.float32],
     agreement: NDArray[np.float32],
-    told: Explanation,
+    explanation: Explanation,
     grid: Grid,
     path: Path,
     title: str = "",
@@ -38,7 +38,7 @@ def draw_explanation(
         Standard volumes, uint8 of shape `grid.shape`.
     difference, agreement
         From `braincase.answer.maps.difference_map` (with a spread) and `agreement_map`.
-    told
+    explanation
         From `braincase.answer.shares.explain`.
     grid
         The grid of all four.
@@ -64,7 +64,7 @@ def draw_explanation(
             _write_sides(axis, *EDGES[column])
     for row, name in enumerate(_ROWS):
         axes[row, 0].set_ylabel(name, fontsize=9)
-    _draw_shares(figure, axes[:, 3], told)
+    _draw_shares(figure, axes[:, 3], explanation)
     figure.suptitle(title, fontsize=10, x=0.07, ha="left")
     key = f"Red: query brighter, blue: darker, full colour at {MOST_SPREADS:g} usual spreads."
     figure.text(0.07, 0.015, f"{key} {CONVENTION}", fontsize=7, color="0.35")
@@ -95,13 +95,13 @@ def _write_sides(axis: Axes, first: str, last: str) -> None:
         axis.text(x, 0.5, letter, transform=axis.transAxes, fontsize=7, color="gold", ha=side)
 
 
-def _draw_shares(figure: Figure, column: NDArray[np.object_], told: Explanation) -> None:
+def _draw_shares(figure: Figure, column: NDArray[np.object_], explanation: Explanation) -> None:
     """Draw the largest shares as bars in the place of the last column."""
     for axis in column:
         axis.set_axis_off()
     top, bottom = column[0].get_position(), column[-1].get_position()
     axis = figure.add_axes((top.x0 + 0.13, bottom.y0, top.width - 0.13, top.y1 - bottom.y0))
-    shares = told.shares(14)[::-1]
+    shares = explanation.shares(14)[::-1]
     axis.barh([name for name, _ in shares], [100 * share for _, share in shares], color="#2a6fbb")
     axis.tick_params(labelsize=7)
     axis.set_xlabel("% of the squared distance", fontsize=7.5, loc="right")

@@ -1,19 +1,19 @@
-"""What became of the neighbours: their later visits in the same gallery."""
+"""Follow-up of the neighbours: their later visits in the same gallery."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from braincase.gallery import Gallery, Hit, StoredCase
+from braincase.json_values import Json, to_json
 from braincase.labels import Value
 
 
 @dataclass(frozen=True)
-class Visit:
-    """One later visit: `years` after the hit's scan, or None where ages are not known."""
+class LaterVisit:
+    """Follow-up visit `years` after the hit's scan, or None where ages are not known."""
 
     scan_id: str
     session: str | None
@@ -23,19 +23,18 @@ class Visit:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """A hit and what followed, in the order of time."""
+    """Follow-up of a hit: the person's later visits, in the order of time."""
 
     hit: Hit
-    visits: tuple[Visit, ...]
+    visits: tuple[LaterVisit, ...]
 
     def course(self, column: str) -> list[Value]:
         """Return one label over time, from the hit's own scan on."""
         return [self.hit.labels.get(column), *(visit.labels.get(column) for visit in self.visits)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
-        visits = [{**visit.__dict__, "labels": dict(visit.labels)} for visit in self.visits]
-        return {"scan_id": self.hit.scan_id, "visits": visits}
+        return {"scan_id": self.hit.scan_id, "visits": to_json(self.visits)}
 
 
 def follow_ups(gallery: Gallery, hits: Sequence[Hit], as_of: int | None = None) -> list[FollowUp]:
@@ -61,36 +60,29 @@ def follow_ups(gallery: Gallery, hits: Sequence[Hit], as_of: int | None = None) 
     ]
 
 
-def _later(hit: Hit, scans: Sequence[StoredCase]) -> tuple[Visit, ...]:
-    ages = {case.scan_id: case.labels.get("age") for case in scans}
-    start = hit.labels.get("age")
-    timed = isinstance(start, int | float) and all(
-        isinstance(a, int | float) for a in ages.values()
-    )
-    if timed:
-        later = [case for case in scans if _number(ages[case.scan_id]) > _number(start)]
-        later.sort(key=lambda case: _number(ages[case.scan_id]))
-    else:
-        own = _natural(hit.session)
-        later = [case for case in scans if _natural(case.session) > own]
+def _later(hit: Hit, scans: Sequence[StoredCase]) -> tuple[LaterVisit, ...]:
+    ages = {case.scan_id: _age(case.labels) for case in scans}
+    start = _age(hit.labels)
+    if start is None or None in ages.values():
+        session = _natural(hit.session)
+        later = [case for case in scans if _natural(case.session) > session]
         later.sort(key=lambda case: _natural(case.session))
+        return tuple(LaterVisit(case.scan_id, case.session, None, case.labels) for case in later)
+    years = {scan_id: age - start for scan_id, age in ages.items() if age is not None}
+    later = [case for case in scans if years[case.scan_id] > 0]
+    later.sort(key=lambda case: years[case.scan_id])
     return tuple(
-        Visit(
-            case.scan_id,
-            case.session,
-            round(_number(ages[case.scan_id]) - _number(start), 2) if timed else None,
-            case.labels,
-        )
+        LaterVisit(case.scan_id, case.session, round(years[case.scan_id], 2), case.labels)
         for case in later
     )
 
 
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return float(value)
+def _age(labels: Mapping[str, Value]) -> float | None:
+    age = labels.get("age")
+    return float(age) if isinstance(age, int | float) else None
 
 
 def _natural(session: str | None) -> list[tuple[int, str]]:
-    """Return a key that sorts the numbers inside a name as numbers."""
+    """Return a natural sort key: numbers inside a name count as numbers."""
     parts = re.findall(r"\d+|\D+", session or "")
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

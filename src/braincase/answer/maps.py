@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from braincase.images.atlas import OUTSIDE, label_volume
 from braincase.images.geometry import Grid
 from braincase.images.volume import write_volume
-from braincase.population.spread import Spread, smoothed
+from braincase.population.spread import VoxelSpread, smoothed
 
 
 def difference_map(
-    query: NDArray[np.uint8], hit: NDArray[np.uint8], grid: Grid, spread: Spread | None = None
+    query: NDArray[np.uint8], hit: NDArray[np.uint8], grid: Grid, spread: VoxelSpread | None = None
 ) -> NDArray[np.float32]:
-    """Return query minus hit, smoothed, in units of the usual spread where that is given.
+    """Compute the difference map, query minus hit, smoothed, in usual spreads where given.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def difference_map(
     if spread is None:
         return difference
     floor = max(0.1 * float(spread.deviation.max()), 1e-6)
-    known = spread.deviation >= floor
+    varies = spread.deviation >= floor
     # Two independent people differ by sqrt(2) standard deviations.
     scaled = difference / (np.sqrt(2.0) * np.maximum(spread.deviation, floor))
-    return np.where(known, scaled, 0.0).astype(np.float32)
+    return np.where(varies, scaled, 0.0).astype(np.float32)
 
 
 def agreement_map(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn a difference map in units of the usual spread into agreement: 1 alike, 0 far apart."""
+    """Turn a difference map in usual spreads into agreement by a Gaussian: 1 alike, 0 far apart."""
     return np.exp(-0.5 * difference.astype(np.float64) ** 2).astype(np.float32)
 
 
@@ -55,8 +55,8 @@ def region_sums(values: NDArray[np.floating], grid: Grid) -> dict[str, float]:
     """
     labels, names = label_volume(grid)
     sums = np.bincount(labels.ravel() + 1, values.ravel().astype(np.float64), len(names) + 1)
-    told = dict(zip((OUTSIDE, *names), map(float, sums), strict=True))
-    return dict(sorted(told.items(), key=lambda item: -item[1]))
+    by_region = dict(zip((OUTSIDE, *names), map(float, sums), strict=True))
+    return dict(sorted(by_region.items(), key=lambda item: -item[1]))
 
 
 def write_map(path: Path, data: NDArray[np.float32], grid: Grid) -> Path:

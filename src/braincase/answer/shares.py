@@ -1,4 +1,4 @@
-"""Shares of the squared distance: how it divides among cells and regions of the brain.
+"""Attribution of the squared distance to cells and regions of the brain: their shares of it.
 
 Each number of a code belongs to one 32 mm cell of MNI space, so the squared distance is exactly the
 sum of what the cells contribute; a cell's contribution is divided among the regions in it by the
@@ -9,18 +9,18 @@ docs/search-explained.md), so the shares say where the model saw a difference, n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.images.atlas import Regions
 from braincase.images.geometry import CELLS
+from braincase.json_values import Json, to_json_object
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What the squared distance between a query and a hit is made of.
+    """Attribution of the squared distance between a query and a hit.
 
     Parameters
     ----------
@@ -41,13 +41,9 @@ class Explanation:
         whole = self.squared_distance or 1.0
         return [(name, part / whole) for name, part in list(self.by_region.items())[:most]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
-        return {
-            "squared_distance": self.squared_distance,
-            "by_cell": self.by_cell.tolist(),
-            "by_region": self.by_region,
-        }
+        return to_json_object(self)
 
 
 def explain(
@@ -95,10 +91,10 @@ def likeness(
     regions: Regions,
     weights: ArrayLike | None = None,
 ) -> list[tuple[str, float]]:
-    """Return how far two codes differ in each of `PARTS`, as part of what two people usually do.
+    """Compute the ratio of two codes' difference in each of `PARTS` to that of two people usually.
 
     Below 1 they are more alike there than two people of the gallery; most alike first. Parts that
-    the weights leave out are not told.
+    the weights leave out are not listed.
 
     Parameters
     ----------
@@ -113,11 +109,12 @@ def likeness(
     """
     difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
     factor = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
-    found, expected = difference**2 * factor @ regions.shares, usual * factor @ regions.shares
-    told = []
+    by_region = difference**2 * factor @ regions.shares
+    usual_by_region = usual * factor @ regions.shares
+    ratios = []
     for part in PARTS:
         members = regions.members(part)
-        whole = float(expected[members].sum())
+        whole = float(usual_by_region[members].sum())
         if whole > 0:
-            told.append((part, float(found[members].sum()) / whole))
-    return sorted(told, key=lambda item: item[1])
+            ratios.append((part, float(by_region[members].sum()) / whole))
+    return sorted(ratios, key=lambda item: item[1])

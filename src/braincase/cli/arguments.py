@@ -1,13 +1,14 @@
-"""What the commands have in common: options that mean the same everywhere, lists, JSON."""
+"""Options that the commands have in common, comma lists, JSON output, and names of options."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import re
+from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
 Force = Annotated[bool, typer.Option(help="Write over what is there.")]
 
@@ -17,7 +18,7 @@ def comma_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def print_json(content: Any) -> None:
+def print_json(content: object) -> None:
     """Print plain JSON values for people and programs."""
     print(json.dumps(content, indent=2, ensure_ascii=False))
 
@@ -37,3 +38,8 @@ def options_of(parameters: str) -> str:
     """Return the command line's words for parameters of the library, given with commas."""
     names = [name.strip() for name in parameters.split(",")]
     return ", ".join(_CALLED.get(name, f"--{name.replace('_', '-')}") for name in names)
+
+
+def with_options(advice: str) -> str:
+    """Return an advice of the library with ``--option`` for each `parameter` in backticks."""
+    return re.sub(r"`(\w+)`", lambda match: options_of(match[1]), advice)

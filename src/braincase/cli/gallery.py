@@ -1,17 +1,17 @@
-"""The commands of a gallery: `index` fills it, `gallery` looks after it."""
+"""Gallery commands: `index` fills a gallery, `gallery` shows and changes it."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import Json, Workers, print_json
+from braincase.cli.arguments import AsJson, Workers, print_json
 from braincase.errors import UsageError
+from braincase.json_values import to_json, to_json_object
 
 if TYPE_CHECKING:
     from braincase.workflows.index_cohort import Indexed
@@ -47,7 +47,7 @@ def index(
     ] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
     workers: Workers = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
     from braincase.cohort.cohort import open_cohort
@@ -71,7 +71,7 @@ def index(
 
 def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
     if as_json:
-        print_json({**asdict(indexed), "notes": list(notes)})
+        print_json({**to_json_object(indexed), "notes": list(notes)})
     else:
         print("\n".join([*indexed.lines(), *(f"note: {note}" for note in notes)]))
 
@@ -80,34 +80,35 @@ def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> No
 def info(
     url: Url,
     as_of: Annotated[int | None, typer.Option(help="As it was at an earlier version.")] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a gallery holds."""
     from braincase.gallery import open_gallery
 
     with closing(open_gallery(url)) as gallery:
-        known = gallery.info(as_of)
+        content = gallery.info(as_of)
     if as_json:
-        print_json(known.to_json())
+        print_json(content.to_json())
         return
-    print(f"{known.url} ({known.engine}), version {known.version} of {known.changed}")
-    print(f"{known.cases} scans of {known.people} people")
-    print(f"model {known.fingerprint[:12]}: {known.n_dimensions} numbers a scan,", end=" ")
-    print(f"volumes at {known.resolution_mm} mm")
-    print(f"columns: {', '.join(known.columns) or 'none'}")
+    print(f"{content.url} ({content.engine}), version {content.version} of {content.changed}")
+    print(f"{content.cases} scans of {content.people} people")
+    print(f"model {content.fingerprint[:12]}: {content.n_dimensions} numbers a scan,", end=" ")
+    print(f"volumes at {content.resolution_mm} mm")
+    print(f"columns: {', '.join(content.columns) or 'none'}")
 
 
 @gallery_app.command()
-def versions(url: Url, as_json: Json = False) -> None:
+def versions(url: Url, as_json: AsJson = False) -> None:
     """List a gallery's versions, oldest first."""
     from braincase.gallery import open_gallery
 
     with closing(open_gallery(url)) as gallery:
         history = gallery.versions()
     if as_json:
-        print_json([asdict(version) for version in history])
+        print_json(to_json(history))
     else:
-        print("\n".join(f"{one.version}\t{one.at}\t{one.what}" for one in history))
+        lines = [f"{version.version}\t{version.at}\t{version.what}" for version in history]
+        print("\n".join(lines))
 
 
 @gallery_app.command()
@@ -119,7 +120,7 @@ def remove(
         bool, typer.Option("--erase", help="From earlier versions and the disk too; for good.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take scans out of a gallery; earlier versions keep them unless erased."""
     from braincase.gallery import open_gallery
@@ -155,9 +156,12 @@ def _confirm(question: str) -> None:
 
 
 @gallery_app.command()
-def sync(url: Url, as_json: Json = False) -> None:
+def sync(url: Url, as_json: AsJson = False) -> None:
     """Make a Milvus collection what its record says; a missing one is made."""
     from braincase.gallery import sync_gallery
 
     done = sync_gallery(url)
-    print_json(asdict(done)) if as_json else print(done.line())
+    if as_json:
+        print_json(to_json(done))
+    else:
+        print(done.line())

@@ -1,4 +1,4 @@
-"""The command line; the only file that knows all the others.
+"""Command-line interface (typer): all commands, and one line for every error.
 
 Heavy imports stand inside the commands, so that ``--help`` answers at once. Every error a user can
 meet is caught in `main`, in one line.
@@ -9,13 +9,21 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from braincase.cli import gallery as cli_gallery
 from braincase.cli import serve as cli_web
-from braincase.cli.arguments import Force, Json, Workers, comma_list, options_of, print_json
+from braincase.cli.arguments import (
+    AsJson,
+    Force,
+    Workers,
+    comma_list,
+    options_of,
+    print_json,
+    with_options,
+)
 from braincase.cli.search import search
 from braincase.errors import BraincaseError, CohortError, ParameterError, UsageError
 from braincase.json_values import to_json
@@ -46,10 +54,8 @@ def main() -> None:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
             raise KeyboardInterrupt
-    except ParameterError as error:
-        _stop(str(ParameterError(options_of(error.where), *error.args[1:])), error.exit_code)
     except BraincaseError as error:
-        _stop(str(error), error.exit_code)
+        _stop(_line_of(error), error.exit_code)
     except KeyboardInterrupt:
         _stop("stopped; the same command goes on where it was", STOPPED)
     except OSError as error:
@@ -64,13 +70,20 @@ def main() -> None:
         _stop(str(error), int(error.exit_code))
 
 
-def _stop(line: str, exit_code: int) -> None:
+def _line_of(error: BraincaseError) -> str:
+    """Return an error in the command line's words: options instead of the library's parameters."""
+    where = options_of(error.where) if isinstance(error, ParameterError) else error.where
+    advice = with_options(error.advice)
+    return str(BraincaseError(where, error.found, error.expected, advice))
+
+
+def _stop(line: str, exit_code: int) -> NoReturn:
     print(f"braincase: {line}", file=sys.stderr)
     sys.exit(exit_code)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(f"braincase {__version__}")
         raise typer.Exit
 
@@ -99,7 +112,7 @@ def simulate(
     ] = 0.0,
     raw: Annotated[int, typer.Option(help="Raw heads instead, this many, to try prepare.")] = 0,
     workers: Workers = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate a cohort with known truth; an interrupted run goes on where it was."""
     if raw:
@@ -130,7 +143,7 @@ def _show_census(folder: Path, as_json: bool) -> None:
 
 @app.command()
 def census(
-    cohort: Annotated[Path, typer.Argument(help="A cohort.")], as_json: Json = False
+    cohort: Annotated[Path, typer.Argument(help="A cohort.")], as_json: AsJson = False
 ) -> None:
     """Count people, scans and labels of a cohort; list what was dropped, and why."""
     _show_census(cohort, as_json)
@@ -142,7 +155,7 @@ def calibrate(
     figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
     seed: Seed = 0,
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a simulated cohort's effect sizes with the published ones."""
     from braincase.cohort.cohort import open_cohort
@@ -160,7 +173,10 @@ def calibrate(
     effects = measure_effects(opened, seed)
     if figure:
         draw_groups(opened, figure)
-    print_json(effects_json(effects)) if as_json else print(effects_table(effects))
+    if as_json:
+        print_json(effects_json(effects))
+    else:
+        print(effects_table(effects))
 
 
 @app.command()
@@ -183,7 +199,7 @@ def prepare(
     partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
     account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
     workers: Workers = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prepare raw scans: brain extraction, bias field, affine to MNI152, quality page."""
     from braincase.images.geometry import grid_of_resolution
@@ -195,24 +211,24 @@ def prepare(
         raise UsageError("--launcher", launcher, "here, local or slurm")
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
-    scans, found = find_scans(source, kind, label, subject, series)
+    scans, census = find_scans(source, kind, label, subject, series)
     if not as_json:
-        print("\n".join([f"{source}:", *found.lines()]))
+        print("\n".join([f"{source}:", *census.lines()]))
     if not scans:
         raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
     plan = Plan(
-        out, grid, intensity, brain_extraction, None, found.dropped, label or found.label_column
+        out, grid, intensity, brain_extraction, None, census.dropped, label or census.label_column
     )
     if launcher == "here":
         summary = prepare_cohort(scans, plan, part, workers)
     else:
         where: Literal["slurm", "local"] = "slurm" if launcher == "slurm" else "local"
-        asked = Jobs(
+        batch = Jobs(
             where, jobs, workers or 2, minutes=minutes, partition=partition, account=account
         )
-        summary = launch(scans, plan, asked)
+        summary = launch(scans, plan, batch)
     if as_json:
-        print_json({"cohort": str(out), "source": found.to_json(), **summary.to_json()})
+        print_json({"cohort": str(out), "source": census.to_json(), **summary.to_json()})
     else:
         print("\n".join(summary.lines()))
 
@@ -227,7 +243,7 @@ def train(
     label: Label = "diagnosis",
     classes: Classes = "",
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model on a cohort; an interrupted run goes on from its last whole epoch."""
     from braincase.cohort.cohort import open_cohort
@@ -266,7 +282,7 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate models by cross-validation and write a report."""
     from braincase.cohort.cohort import open_cohort

@@ -1,17 +1,20 @@
-"""The command `braincase search`: what it takes, and how it tells the answer."""
+"""Search command: `braincase search`, its options, and the answer as text or JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import Force, Json, comma_list, print_json
+from braincase.cli.arguments import AsJson, Force, comma_list, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
-    from braincase.answer.compose import Answer
+    from braincase.answer.compose import Answer, AnsweredHit
+    from braincase.labels import Value
+    from braincase.search.options import SearchOptions
 
 
 def search(
@@ -57,7 +60,7 @@ def search(
     picture: Annotated[Path | None, typer.Option(help="Draw query and hits as PNG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write query and hits as HTML.")] = None,
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the cases most similar to a scan, with reasons and doubts."""
     from braincase.answer.compose import answer
@@ -66,83 +69,121 @@ def search(
     from braincase.report.hits_table import write_hits
     from braincase.report.search_page import draw
     from braincase.report.wording import sections_of, warning_of
-    from braincase.search.options import SearchOptions
-    from braincase.search.pipeline import ask
+    from braincase.workflows.searchable_gallery import open_gallery
 
-    for path in (picture, html, explain, save_hits):
-        if path:
-            refuse_overwrite(path, force)
-    wish = SearchOptions(
+    outputs = [path for path in (explain, save_hits, picture, html) if path]
+    for path in outputs:
+        refuse_overwrite(path, force)
+    options = _options(
+        k=k, where=where, subject=subject, as_of=as_of, region=region, mask=region_mask, plus=plus,
+        minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
+    )  # fmt: skip
+    needed = model if Path(scan).exists() else None  # a case is there with its code
+    with open_gallery(gallery, needed) as opened:
+        finished = opened.finished_search(scan, options)
+        composed = answer(finished, label, normality=normality or bool(explain))
+        missing = write_explanations(finished, composed, explain) if explain else ()
+        if save_hits:
+            write_hits(finished.result, finished.gallery, save_hits)
+        draw(finished, picture, html, sections_of(composed, why=True), warning_of(composed))
+    if as_json:
+        print_json({**composed.to_json(), "missing": missing})
+    else:
+        print_answer(composed, why or bool(explain))
+        _print_written(missing, outputs)
+
+
+def _options(
+    *,
+    k: int,
+    where: str,
+    subject: str | None,
+    as_of: int | None,
+    region: str,
+    mask: Path | None,
+    plus: str,
+    minus: str,
+    older: float | None,
+    similar_by: str,
+    known: dict[str, Value],
+    series: int | None,
+) -> SearchOptions:
+    """Return the library's options; lists are given with commas."""
+    from braincase.search.options import SearchOptions
+
+    return SearchOptions(
         k=k,
         where=where,
         subject=subject,
         as_of=as_of,
         regions=tuple(comma_list(region)),
-        mask=region_mask,
+        mask=mask,
         plus=tuple(comma_list(plus)),
         minus=tuple(comma_list(minus)),
         older=older,
         similar_by=similar_by,
-        known=_known(age, sex),
+        known=known,
         series=series,
     )
-    asked = ask(scan, gallery, model, wish)
-    told = answer(asked, label, normality=normality or bool(explain))
-    missing = write_explanations(asked, told, explain) if explain else ()
-    if save_hits:
-        write_hits(asked.result, asked.gallery, save_hits)
-    draw(asked, picture, html, sections_of(told, why=True), warning_of(told))
-    if as_json:
-        print_json({**told.to_json(), "missing": missing})
-    else:
-        print_answer(told, why or bool(explain))
-        _print_written(missing, [p for p in (explain, save_hits, picture, html) if p])
 
 
-def _known(age: float | None, sex: str | None) -> dict[str, Any]:
-    if age is not None and not 0 <= age <= 130:
-        raise UsageError("--age", f"{age:g}", "years, 0 to 130")
-    if sex is not None and sex not in ("F", "M"):
-        raise UsageError("--sex", f"'{sex}'", "F or M")
-    return {name: value for name, value in (("age", age), ("sex", sex)) if value is not None}
+def _labels_of(age: float | None, sex: str | None) -> dict[str, Value]:
+    """Return the labels that were given, checked."""
+    labels: dict[str, Value] = {}
+    if age is not None:
+        if not 0 <= age <= 130:
+            raise UsageError("--age", f"{age:g}", "years, 0 to 130")
+        labels["age"] = age
+    if sex is not None:
+        if sex not in ("F", "M"):
+            raise UsageError("--sex", f"'{sex}'", "F or M")
+        labels["sex"] = sex
+    return labels
 
 
-def print_answer(told: Answer, why: bool = False) -> None:
+def print_answer(answer: Answer, why: bool = False) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
     from braincase.report.wording import sections_of, warning_of
 
-    if warning := warning_of(told):
+    if warning := warning_of(answer):
         print(f"WARNING: {warning}")
-    _print_table(told)
-    for heading, lines in sections_of(told, why):
+    _print_table(answer)
+    for heading, lines in sections_of(answer, why):
         print(f"{heading}:")
         print("\n".join(f"  {line}" for line in lines))
 
 
-def _print_table(told: Answer) -> None:
+def _print_table(answer: Answer) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    result = told.result
+    result = answer.result
     header, rows = result.rows()
-    both = any(hit.alike for hit in told.hits)
+    by_axes = any(hit.alike for hit in answer.hits)
+    if by_axes:
+        header = [*header, "built", "ill"]
+        rows = [[*row, *_axes_cells(hit)] for row, hit in zip(rows, answer.hits, strict=True)]
     title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
-    title += f", compared by {result.weights_name}" if result.weights_name else ""
+    if result.weights_name:
+        title += f", compared by {result.weights_name}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in [*header, *(["built", "ill"] if both else [])]:
+    for name in header:
         table.add_column(name, no_wrap=True)
-    for row, hit in zip(rows, told.hits, strict=True):
-        one = hit.alike
-        more = [f"{one.normal_anatomy:.2f}", f"{one.abnormality:.2f}"] if one else ["", ""]
-        table.add_row(*row, *(more if both else []))
-    console = Console(highlight=False)
-    console.print(table)
-    if both:
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+    if by_axes:
         print("built, ill: how differently built and ill than the query, in deviations of controls")
 
 
-def _print_written(missing: tuple[str, ...], paths: list[Path]) -> None:
+def _axes_cells(hit: AnsweredHit) -> tuple[str, str]:
+    if hit.alike is None:
+        return "", ""
+    return f"{hit.alike.normal_anatomy:.2f}", f"{hit.alike.abnormality:.2f}"
+
+
+def _print_written(missing: Iterable[str], paths: Iterable[Path]) -> None:
     for line in missing:
         print(f"note: {line}")
     for path in paths:

@@ -1,4 +1,4 @@
-"""The commands of the reading room: `serve`, and `user` for who may come in."""
+"""Web service commands: `serve` starts it, `user` says who may come in."""
 
 from __future__ import annotations
 

@@ -1,8 +1,13 @@
-"""What a gallery teaches about itself, computed once for each of its versions and kept beside it.
+"""Cache on disk of what a gallery teaches, computed once for each of its versions.
 
-Calibrations and the distances between people cost hundreds of searches. They are kept in the folder
-``learned`` of the gallery, in files named by everything they depend on: the gallery's version and
-model, and the filter, weights and number of hits of the search. Deleting the folder loses nothing.
+Calibrations and the distances between people cost hundreds of searches, and what is normal a pass
+over hundreds of images. They lie in the cache folder of the gallery, in files named by everything
+they depend on: the gallery's version and model, and the filter, weights and number of hits of the
+search. Numbers and texts are JSON, arrays ``.npz``. Deleting the folder loses nothing.
+
+Every learner takes `learned_at`: the version whose lesson holds for the version that is searched.
+It is for a gallery that grows case by case while it is searched, where one case more changes
+nothing that can be seen. None learns for each version.
 """
 
 from __future__ import annotations
@@ -10,47 +15,41 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+import zlib
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from braincase.files import write_json
+from braincase.files import atomic_write, write_json
 from braincase.gallery import Gallery, SearchResult, Weights
+from braincase.json_values import Json, JsonObject
 
-_SINCE: ContextVar[int | None] = ContextVar("since", default=None)
+#: What is cached as JSON: plain JSON values, which are the same after writing and reading.
+Lesson = TypeVar("Lesson")
+#: What is cached as ``.npz``, by name.
+Arrays = Mapping[str, NDArray[np.generic]]
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
 _LEARNING = tuple(threading.RLock() for _ in range(64))
-#: Part of every name; raised when what is kept changes its meaning.
+#: Part of every name; raised when what is cached changes its meaning.
 FORMAT = 1
-
-
-@contextmanager
-def knowing_since(version: int | None) -> Iterator[None]:
-    """Within the block, let what was learned at `version` hold for the version that is asked about.
-
-    For a gallery that grows case by case while it is searched: one case more changes nothing that
-    can be seen, and learning takes hundreds of searches. None learns for each version.
-    """
-    token = _SINCE.set(version)
-    try:
-        yield
-    finally:
-        _SINCE.reset(token)
+#: What reading a missing or damaged ``.npz`` file may raise.
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 
 
 def cached(
     gallery: Gallery,
     version: int,
     kind: str,
-    asked: Mapping[str, Any],
-    learn: Callable[[], Any],
-) -> Any:
-    """Return what was learned before, or learn it and keep it where the folder can be written.
+    depends_on: JsonObject,
+    learn: Callable[[], Lesson],
+    learned_at: int | None = None,
+) -> Lesson:
+    """Return a JSON value from the cache, or learn it and cache it where the folder is writable.
 
     Parameters
     ----------
@@ -58,44 +57,91 @@ def cached(
         Of which it is true.
     kind
         What it is, a plain word.
-    asked
-        All else it depends on, plain JSON values.
+    depends_on
+        All else it depends on.
     learn
         Returns it, as plain JSON values.
+    learned_at
+        The version whose lesson holds; None for `version` itself.
     """
-    since = _SINCE.get()
-    version = version if since is None else since
-    path = gallery.cache_folder / f"{cache_name(gallery, version, kind, asked)}.json"
-    with _LEARNING[hash(path) % len(_LEARNING)]:
+    learned_at = version if learned_at is None else learned_at
+    path = gallery.cache_folder / f"{_file_name(gallery, learned_at, kind, depends_on)}.json"
+    with _lock_of(path):
         # A damaged file is learned again: it is a copy of what the gallery itself can tell.
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads(path.read_text(encoding="utf-8"))["learned"]
-        learned = learn()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            stored: Lesson = json.loads(path.read_text(encoding="utf-8"))["learned"]
+            return stored
+        lesson = learn()
+        content = {"kind": kind, "version": learned_at, **depends_on, "learned": lesson}
         with contextlib.suppress(OSError):
-            write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
-            drop_older(path, version)
-        return learned
+            write_json(path, content)
+            _drop_older(path, learned_at)
+        return lesson
 
 
-def cache_name(gallery: Gallery, version: int, kind: str, asked: Mapping[str, Any]) -> str:
-    """Return a file name, without ending, that differs whenever an answer could differ."""
-    told = {"format": FORMAT, "fingerprint": gallery.fingerprint, **asked}
-    digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    # A gallery made anew in the same folder has the same versions at other times.
-    at = sha256(gallery.info(version).changed.encode()).hexdigest()
-    return f"{kind}-{digest[:16]}-{at[:8]}-v{version}"
+def cached_arrays(
+    gallery: Gallery,
+    version: int,
+    kind: str,
+    depends_on: JsonObject,
+    learn: Callable[[], Arrays | None],
+    learned_at: int | None = None,
+) -> Arrays | None:
+    """Return arrays from the cache, or learn and cache them, as `cached` does with JSON.
+
+    `learn` returns None where the gallery has too little to teach; that is not cached, for a moved
+    image may come back.
+    """
+    learned_at = version if learned_at is None else learned_at
+    path = gallery.cache_folder / f"{_file_name(gallery, learned_at, kind, depends_on)}.npz"
+    with _lock_of(path):
+        stored = read_arrays(path)
+        if stored is not None:
+            return stored
+        arrays = learn()
+        if arrays is not None:
+            with contextlib.suppress(OSError):
+                write_arrays(path, arrays)
+                _drop_older(path, learned_at)
+        return arrays
 
 
-def drop_older(path: Path, version: int) -> None:
-    """Remove what the same question had as answer in earlier versions of the gallery."""
-    question = "-".join(path.name.split("-")[:2])
-    for other in path.parent.glob(f"{question}-*-v*{path.suffix}"):
-        number = other.stem.rpartition("-v")[2]
-        if number.isdigit() and int(number) < version:
-            other.unlink(missing_ok=True)
+def read_arrays(path: Path) -> Arrays | None:
+    """Read a whole ``.npz`` file; None if it is missing or damaged."""
+    with contextlib.suppress(*_DAMAGED), open(path, "rb") as file, np.load(file) as archive:
+        return {name: archive[name] for name in archive.files}
+    return None
 
 
-def search_of(result: SearchResult, weights: Weights | None) -> dict[str, Any]:
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write a whole ``.npz`` file, not compressed: it is read at every search."""
+    with atomic_write(path) as aside, open(aside, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def search_identity(result: SearchResult, weights: Weights | None) -> dict[str, Json]:
     """Return what a search's lessons depend on: its filter, and a hash of its weights."""
     name = None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
     return {"where": result.where.strip(), "weights": name}
+
+
+def _lock_of(path: Path) -> threading.RLock:
+    return _LEARNING[hash(path) % len(_LEARNING)]
+
+
+def _file_name(gallery: Gallery, version: int, kind: str, depends_on: JsonObject) -> str:
+    """Return a file name, without ending, that differs whenever an answer could differ."""
+    content = {"format": FORMAT, "fingerprint": gallery.fingerprint, **depends_on}
+    digest = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    # A gallery made anew in the same folder has the same versions at other times.
+    changed = sha256(gallery.info(version).changed.encode()).hexdigest()
+    return f"{kind}-{digest[:16]}-{changed[:8]}-v{version}"
+
+
+def _drop_older(path: Path, version: int) -> None:
+    """Remove what the same question had as answer in earlier versions of the gallery."""
+    question = "-".join(path.name.split("-")[:2])
+    for older in path.parent.glob(f"{question}-*-v*{path.suffix}"):
+        number = older.stem.rpartition("-v")[2]
+        if number.isdigit() and int(number) < version:
+            older.unlink(missing_ok=True)

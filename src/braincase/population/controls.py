@@ -1,41 +1,37 @@
-"""Normal or not, for the cases of a gallery: its controls, and every case's distance from them.
+"""Normative model of a gallery's controls, and z-scores of its cases against them.
 
-The normative model is fitted once to the gallery's controls and kept beside the gallery, and so are
-the mean grey levels of the atlas regions of every case that was looked at.
+The model is fitted once to the controls of a version and cached beside the gallery.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import read_image
-from braincase.errors import BraincaseError, TooFewPeopleError, UsageError
-from braincase.files import atomic_write
+from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import columns_of_labels
 from braincase.gallery.filter import parse_where, select
 from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.json_values import Json
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex
-from braincase.population.cache import cache_name, drop_older
+from braincase.population.cache import Arrays, cached_arrays
 from braincase.population.normative import (
-    DAMAGED,
     FEWEST_CONTROLS,
-    NORMAL_Z,
     Normative,
+    beyond_normal,
     fit_normative,
-    load_normative,
+    normative_arrays,
+    normative_of_arrays,
     region_means,
-    save_normative,
     terms_of,
 )
-from braincase.population.spread import Spread
-from braincase.population.volumes import stored_volume
+from braincase.population.region_means import means_of_cases
+from braincase.population.spread import VoxelSpread
 from braincase.progress import progress_if_slow
 
 #: Controls the model is fitted to at most; more change the spread by less than 5 %.
@@ -43,27 +39,23 @@ MOST_CONTROLS = 300
 #: People looked through for controls.
 MOST_PEOPLE = 20_000
 USUAL_CONTROLS = f"diagnosis in ({', '.join(repr(name) for name in CONTROL_NAMES)})"
-#: Measurements written at a time, so that an interrupted run goes on where it was.
-KEPT_AT_A_TIME = 500
-_REGIONS_FILE = "regions.npz"
 
 
 @dataclass(frozen=True, eq=False)
-class Normality:
-    """How far one person is from normal for age and sex: z by region, against `controls` people."""
+class RegionZScores:
+    """One person's z-scores for age and sex, by region, against `controls` people."""
 
     by_region: Mapping[str, float]
     controls: int
 
     def abnormal(self) -> list[tuple[str, float]]:
         """Return the regions beyond the normal range, farthest first."""
-        beyond = [(name, z) for name, z in self.by_region.items() if abs(z) > NORMAL_Z]
-        return sorted(beyond, key=lambda item: -abs(item[1]))
+        return beyond_normal(self.by_region)
 
 
 @dataclass(frozen=True, eq=False)
 class ControlModel:
-    """What is normal in one version of a gallery, ready to judge its cases."""
+    """Normative model of one version of a gallery, ready to score its cases."""
 
     gallery: Gallery
     model: Normative
@@ -73,17 +65,17 @@ class ControlModel:
         """The grid of the gallery's volumes."""
         return self.model.grid
 
-    def spread(self) -> Spread:
-        """Return the usual spread of smoothed volumes, for difference maps."""
+    def spread(self) -> VoxelSpread:
+        """Return the voxelwise spread of controls about what is normal, for difference maps."""
         voxels, shape = self.model.voxels, self.grid.shape
-        return Spread(
+        return VoxelSpread(
             voxels.coefficients[0].reshape(shape).astype(np.float32),
             voxels.deviation.reshape(shape).astype(np.float32),
             voxels.people,
         )
 
-    def of_volume(self, volume: NDArray[np.uint8], labels: Mapping[str, Value]) -> Normality:
-        """Judge a volume whose age and sex are in `labels`.
+    def of_volume(self, volume: NDArray[np.uint8], labels: Mapping[str, Value]) -> RegionZScores:
+        """Score a volume whose age and sex are in `labels`.
 
         Raises
         ------
@@ -91,29 +83,33 @@ class ControlModel:
             If they are not.
         """
         means = region_means(volume, self.grid, len(self.model.names))
-        return self._judged(means, labels)
+        return self._scored(means, labels)
 
-    def of_cases(self, cases: Sequence[StoredCase]) -> dict[str, Normality]:
-        """Judge cases of the gallery; those without an image, age or sex are left out."""
-        means = _means_of_cases(self.gallery, cases, self.grid, len(self.model.names))
+    def of_cases(self, cases: Sequence[StoredCase]) -> dict[str, RegionZScores]:
+        """Score cases of the gallery, by scan_id; those without image, age or sex are left out."""
+        means = means_of_cases(self.gallery, cases, self.grid, len(self.model.names))
         return {
-            case.scan_id: self._judged(means[case.scan_id], case.labels)
+            case.scan_id: self._scored(means[case.scan_id], case.labels)
             for case in cases
             if case.scan_id in means and knows_age_and_sex(case.labels)
         }
 
-    def _judged(self, means: NDArray[np.float64], labels: Mapping[str, Value]) -> Normality:
+    def _scored(self, means: NDArray[np.float64], labels: Mapping[str, Value]) -> RegionZScores:
         if not knows_age_and_sex(labels):
             raise UsageError("query", "no age and sex known", "both, to say what is normal")
         z = self.model.regions.z(means, terms_of_labels(labels))
         by_region = dict(zip(self.model.names, z.tolist(), strict=True))
-        return Normality(by_region, self.model.voxels.people)
+        return RegionZScores(by_region, self.model.voxels.people)
 
 
-def normal_of(
-    gallery: Gallery, as_of: int | None = None, controls: str = USUAL_CONTROLS
+def control_model_of(
+    gallery: Gallery,
+    as_of: int | None = None,
+    controls: str = USUAL_CONTROLS,
+    *,
+    learned_at: int | None = None,
 ) -> ControlModel:
-    """Return what is normal among the controls of a gallery, fitted once for each version.
+    """Return the normative model of a gallery's controls, fitted once for each version.
 
     Parameters
     ----------
@@ -123,6 +119,8 @@ def normal_of(
         The version; None for the newest.
     controls
         Who is a control, in the language of `braincase.gallery.filter`.
+    learned_at
+        As in `braincase.population.cache`.
 
     Raises
     ------
@@ -130,18 +128,15 @@ def normal_of(
         If there are too few controls.
     """
     info = gallery.info(as_of)
-    folder = gallery.cache_folder
-    asked = {"controls": controls, "most": MOST_CONTROLS}
-    name = f"{cache_name(gallery, info.version, 'normative', asked)}.npz"
-    if folder is not None:
-        with contextlib.suppress(BraincaseError):
-            return ControlModel(gallery, load_normative(folder / name))
-    model = _fitted(gallery, info.version, controls, grid_of_resolution(info.resolution_mm))
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            save_normative(model, folder / name)
-            drop_older(folder / name, info.version)
-    return ControlModel(gallery, model)
+
+    def learn() -> Arrays:
+        grid = grid_of_resolution(info.resolution_mm)
+        return normative_arrays(_fitted(gallery, info.version, controls, grid))
+
+    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
+    arrays = cached_arrays(gallery, info.version, "normative", depends_on, learn, learned_at)
+    assert arrays is not None  # too few controls are an error
+    return ControlModel(gallery, normative_of_arrays(arrays))
 
 
 def terms_of_labels(labels: Mapping[str, Value]) -> NDArray[np.float64]:
@@ -162,9 +157,8 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
     cases = [people[i] for i in np.flatnonzero(chosen)[:MOST_CONTROLS]]
     if len(cases) < FEWEST_CONTROLS:
         found = f"{len(cases)} controls with age, sex and image"
-        raise TooFewPeopleError(
-            gallery.info(version).url, found, f"{FEWEST_CONTROLS} to say what is normal"
-        )
+        expected = f"{FEWEST_CONTROLS} to say what is normal"
+        raise TooFewPeopleError(gallery.info(version).url, found, expected)
     with progress_if_slow("learning what is normal", len(cases)) as advance:
 
         def volumes() -> Iterator[NDArray[np.uint8]]:
@@ -175,42 +169,3 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
 
         ages = [float(case.labels["age"] or 0) for case in cases]
         return fit_normative(volumes(), ages, [str(case.labels["sex"]) for case in cases], grid)
-
-
-def _means_of_cases(
-    gallery: Gallery, cases: Sequence[StoredCase], grid: Grid, n_regions: int
-) -> dict[str, NDArray[np.float64]]:
-    """Return the region means of cases by scan_id; what was measured once is kept by image."""
-    folder = gallery.cache_folder
-    path = folder / _REGIONS_FILE if folder is not None else None
-    kept: dict[str, NDArray[np.float64]] = {}
-    if path is not None:
-        with contextlib.suppress(*DAMAGED), open(path, "rb") as file, np.load(file) as held:
-            if held["means"].shape[1] == n_regions:
-                kept = dict(zip(held["images"].tolist(), held["means"], strict=True))
-    known, found = len(kept), {}
-    missing = sum(case.image_hash not in kept for case in cases)
-    with progress_if_slow("measuring regions of the cases", missing) as advance:
-        for case in cases:
-            if len(kept) >= known + KEPT_AT_A_TIME:
-                _keep(path, kept)
-                known = len(kept)
-            if case.image_hash in kept:
-                found[case.scan_id] = kept[str(case.image_hash)]
-                continue
-            volume = stored_volume(case, grid)
-            advance()
-            if volume is None:
-                continue
-            found[case.scan_id] = region_means(volume, grid, n_regions)
-            if case.image_hash is not None:
-                kept[case.image_hash] = found[case.scan_id]
-    if len(kept) > known:
-        _keep(path, kept)
-    return found
-
-
-def _keep(path: Path | None, kept: Mapping[str, NDArray[np.float64]]) -> None:
-    if path is not None:
-        with contextlib.suppress(OSError), atomic_write(path) as aside, open(aside, "wb") as file:
-            np.savez(file, images=np.array(list(kept)), means=np.stack(list(kept.values())))

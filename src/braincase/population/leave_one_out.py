@@ -1,4 +1,4 @@
-"""Leave-one-out searches: what a gallery answers about its own people, each left out in turn."""
+"""Leave-one-out searches among a gallery's own people, each left out in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def neighbours_of_others(
     weights: Weights | None = None,
     as_of: int | None = None,
 ) -> Iterator[Neighbours]:
-    """Yield, for each of many people, the k nearest cases of the others.
+    """Yield the k nearest neighbours of each of many people among the others (leave-one-out).
 
     What a gallery would answer about its own people if each were new to it. `doing` stands beside
     the progress bar, which is shown where it takes long.

@@ -1,4 +1,4 @@
-"""What the neighbours say: shares of a label among them, with doubt, calibrated on the gallery.
+"""Label shares among the neighbours, with confidence intervals, calibrated on the gallery.
 
 The unit is the person. Several scans of one person are one voice, divided among them, so that ten
 scans of one patient do not look like ten patients.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
-from braincase.errors import GalleryError, UsageError
+from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, Hit, SearchResult, StoredCase, Weights
-from braincase.labels import value_text
-from braincase.population.cache import cached, search_of
+from braincase.json_values import Json, to_json_object
+from braincase.labels import Value, value_text
+from braincase.population.cache import cached, search_identity
 from braincase.population.leave_one_out import neighbours_of_others
 
 #: People asked when a gallery is calibrated; more make it slower and hardly better.
@@ -30,7 +31,7 @@ FEWEST_OF_A_CLASS = 10
 
 @dataclass(frozen=True)
 class LabelShare:
-    """How many of the neighbours have a label: share in [0, 1] and its 95 % interval."""
+    """Share of the neighbours that have a label, in [0, 1], and its 95 % confidence interval."""
 
     label: str
     share: float
@@ -40,7 +41,7 @@ class LabelShare:
 
 @dataclass(frozen=True)
 class NeighbourLabels:
-    """The labels of a result's people in one column, most frequent first.
+    """Label shares of a result's people in one column, most frequent first.
 
     `people` is the number of people with a known label, on which the intervals rest; `unknown`
     those without; `probabilities` are the calibrated ones, where a calibration was given.
@@ -52,26 +53,39 @@ class NeighbourLabels:
     shares: tuple[LabelShare, ...]
     probabilities: Mapping[str, float] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
-        return {**self.__dict__, "shares": [share.__dict__ for share in self.shares]}
+        return to_json_object(self)
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
-        told = [
+        lines = [
             f"{share.label}: {share.share:.0%} of {self.people} people"
             f" (95 % interval {share.low:.0%} to {share.high:.0%})"
             for share in self.shares
         ]
         if self.probabilities:
             calibrated = ", ".join(f"{k} {v:.0%}" for k, v in self.probabilities.items())
-            told.append(f"calibrated on this gallery: {calibrated}")
-        return told
+            lines.append(f"calibrated on this gallery: {calibrated}")
+        return lines
+
+
+class CalibrationJson(TypedDict):
+    """A `Calibration` as it is cached."""
+
+    column: str
+    classes: list[str]
+    k: int
+    slopes: list[list[float]]
+    offsets: list[float]
+    people: int
+    brier_before: float
+    brier_after: float
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How shares among neighbours turn into probabilities, learned from the gallery itself.
+    """Probability calibration of the neighbours' shares, learned from the gallery itself.
 
     Parameters
     ----------
@@ -95,13 +109,17 @@ class Calibration:
     brier_before: float
     brier_after: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, from which `calibration_from_json` makes it again."""
+    def to_json(self) -> CalibrationJson:
+        """Return plain JSON values, from which `calibration_of_json` makes it again."""
         return {
-            **self.__dict__,
+            "column": self.column,
             "classes": list(self.classes),
+            "k": self.k,
             "slopes": self.slopes.tolist(),
             "offsets": self.offsets.tolist(),
+            "people": self.people,
+            "brier_before": self.brier_before,
+            "brier_after": self.brier_after,
         }
 
     def probabilities(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -110,18 +128,26 @@ class Calibration:
         return np.asarray(softmax(logits, axis=1))
 
 
-def calibration_from_json(content: Mapping[str, Any]) -> Calibration:
+def calibration_of_json(content: CalibrationJson) -> Calibration:
     """Return the calibration that `Calibration.to_json` described."""
-    arrays = {name: np.array(content[name], dtype=np.float64) for name in ("slopes", "offsets")}
-    return Calibration(**{**content, **arrays, "classes": tuple(content["classes"])})
+    return Calibration(
+        column=content["column"],
+        classes=tuple(content["classes"]),
+        k=content["k"],
+        slopes=np.array(content["slopes"], dtype=np.float64),
+        offsets=np.array(content["offsets"], dtype=np.float64),
+        people=content["people"],
+        brier_before=content["brier_before"],
+        brier_after=content["brier_after"],
+    )
 
 
 def neighbour_labels(
     hits: Sequence[Hit], column: str, calibration: Calibration | None = None
 ) -> NeighbourLabels:
-    """Return how the people among the hits are labelled.
+    """Count a label among the people of the hits, with Wilson's score interval.
 
-    Each person counts once. The interval is Wilson's for that many people; a person whose scans
+    Each person counts once. The interval is for that many people; a person whose scans
     disagree counts in part for each label, which makes the interval a little wider than needed.
 
     Parameters
@@ -163,7 +189,7 @@ def calibrate(
     seed: int = 0,
     as_of: int | None = None,
 ) -> Calibration:
-    """Learn from the gallery how far the neighbours' shares can be believed.
+    """Calibrate the neighbours' shares on the gallery, by leave-one-out searches.
 
     Each of many people is taken out of the gallery in turn and searched for among the others; a
     logistic regression then tells which shares came with which true label.
@@ -185,36 +211,32 @@ def calibrate(
     ------
     UsageError
         If no label of the column is known.
-    GalleryError
+    TooFewPeopleError
         If there are not two labels with enough people each.
     """
-    asked = gallery.one_scan_each(most_people, seed, as_of)
-    known = [case for case in asked if case.labels.get(column) is not None]
-    if not known:
+    people = gallery.one_scan_each(most_people, seed, as_of)
+    labelled = [case for case in people if case.labels.get(column) is not None]
+    if not labelled:
         raise UsageError(column, "no case has this label", "a label of the gallery")
-    truth = [value_text(case.labels[column]) for case in known]
+    truth = [value_text(case.labels[column]) for case in labelled]
     counts = {label: truth.count(label) for label in sorted(set(truth))}
     classes = tuple(label for label, count in counts.items() if count >= FEWEST_OF_A_CLASS)
     if len(classes) < 2:
         found = ", ".join(f"{count} {label}" for label, count in counts.items())
-        raise GalleryError(column, found, f"two labels of {FEWEST_OF_A_CLASS} people or more")
+        expected = f"two labels of {FEWEST_OF_A_CLASS} people or more"
+        raise TooFewPeopleError(column, found, expected)
     doing = "learning how far neighbours can be believed"
     nearest = neighbours_of_others(
-        gallery, known, k, doing, where=where, weights=weights, as_of=as_of
+        gallery, labelled, k, doing, where=where, weights=weights, as_of=as_of
     )
     shares = [_shares_of(near.cases, column, classes) for near in nearest]
-    kept = [i for i, label in enumerate(truth) if label in classes]
-    return _fitted(
-        column,
-        classes,
-        k,
-        np.array(shares)[kept],
-        np.array([classes.index(truth[i]) for i in kept]),
-    )
+    rows = [i for i, label in enumerate(truth) if label in classes]
+    classes_of_rows = np.array([classes.index(truth[i]) for i in rows])
+    return _fitted(column, classes, k, np.array(shares)[rows], classes_of_rows)
 
 
-def _shares_of(found: Sequence[StoredCase], column: str, classes: Sequence[str]) -> list[float]:
-    votes = _votes([(other.subject, other.labels.get(column)) for other in found])
+def _shares_of(cases: Sequence[StoredCase], column: str, classes: Sequence[str]) -> list[float]:
+    votes = _votes([(case.subject, case.labels.get(column)) for case in cases])
     people = max(len(votes), 1)
     return [sum(vote.get(label, 0.0) for vote in votes.values()) / people for label in classes]
 
@@ -226,17 +248,17 @@ def _fitted(
     shares: NDArray[np.float64],
     truth: NDArray[np.int64],
 ) -> Calibration:
-    held_out = np.empty_like(shares)
+    out_of_fold = np.empty_like(shares)
     folds = np.arange(len(truth)) % 5
     for fold in range(5):
         model = _regression(shares[folds != fold], truth[folds != fold], len(classes), k)
-        held_out[folds == fold] = softmax(
+        out_of_fold[folds == fold] = softmax(
             _features(shares[folds == fold], k) @ model[0].T + model[1], axis=1
         )
     slopes, offsets = _regression(shares, truth, len(classes), k)
     return Calibration(
         column, classes, k, slopes, offsets, len(truth),
-        _brier(shares, truth), _brier(held_out, truth),
+        _brier(shares, truth), _brier(out_of_fold, truth),
     )  # fmt: skip
 
 
@@ -267,7 +289,7 @@ def _brier(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> floa
     return float(((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1).mean())
 
 
-def _votes(labelled: Sequence[tuple[str, Any]]) -> dict[str, dict[str, float]]:
+def _votes(labelled: Sequence[tuple[str, Value]]) -> dict[str, dict[str, float]]:
     """Return for each person with a known label the part of their scans that has each label."""
     scans: dict[str, list[str]] = {}
     for subject, value in labelled:
@@ -280,7 +302,13 @@ def _votes(labelled: Sequence[tuple[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval (Wilson 1927) of a share of n."""
+    """Return Wilson's score interval of a share of n.
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
+    Journal of the American Statistical Association 22(158), 209-212.
+    """
     z = float(norm.ppf(0.5 + confidence / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -288,9 +316,14 @@ def _wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, floa
 
 
 def learned_calibration(
-    gallery: Gallery, result: SearchResult, column: str, weights: Weights | None = None
+    gallery: Gallery,
+    result: SearchResult,
+    column: str,
+    weights: Weights | None = None,
+    *,
+    learned_at: int | None = None,
 ) -> Calibration | None:
-    """Return how far the shares of a label among a result's hits can be believed.
+    """Return the calibration of a label's shares among a result's hits, from the cache if there.
 
     None if the gallery has too few people with two labels to tell.
 
@@ -304,9 +337,11 @@ def learned_calibration(
         The label.
     weights
         The cell weights of the search, shape (n_cells,), if it had any.
+    learned_at
+        As in `braincase.population.cache`.
     """
 
-    def learn() -> dict[str, Any] | None:
+    def learn() -> CalibrationJson | None:
         try:
             return calibrate(
                 gallery,
@@ -316,9 +351,10 @@ def learned_calibration(
                 weights=weights,
                 as_of=result.gallery_version,
             ).to_json()
-        except GalleryError:
+        except TooFewPeopleError:
             return None
 
-    asked = {"column": column, "k": result.k, **search_of(result, weights)}
-    known = cached(gallery, result.gallery_version, "calibration", asked, learn)
-    return None if known is None else calibration_from_json(known)
+    version = result.gallery_version
+    depends_on = {"column": column, "k": result.k, **search_identity(result, weights)}
+    content = cached(gallery, version, "calibration", depends_on, learn, learned_at)
+    return None if content is None else calibration_of_json(content)

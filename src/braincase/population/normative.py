@@ -1,30 +1,30 @@
-"""How far a brain is from normal for its age and sex: a normative model of a cohort's controls.
+"""Normative model of a cohort's controls: z-scores for age and sex, by voxel and by region.
 
 For every voxel and every atlas region a linear regression on age and sex is fitted to smoothed
 standard volumes of controls, one scan a person, in one pass that holds one volume at a time. A
 person's deviation is z = (value - predicted) / standard error of a new observation, so that z
-follows about a standard normal distribution in controls (Marquand et al. 2016 on normative models).
+follows about a standard normal distribution in controls.
+
+References
+----------
+Marquand, A. F. et al. (2016). Understanding heterogeneity in clinical cohorts using normative
+models: beyond case-control studies. Biological Psychiatry 80(7), 552-561.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import CohortError, ModelError, UsageError
-from braincase.files import atomic_write
+from braincase.errors import CohortError, UsageError
 from braincase.images.atlas import label_volume
 from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.population.cache import Arrays
 from braincase.population.spread import smoothed
 
-#: What reading a missing or damaged ``.npz`` file may raise.
-DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 #: Fewer controls than this leave the spread unknown.
 FEWEST_CONTROLS = 20
 #: Terms of the regression: 1, age in decades from 70, and +0.5 for M or -0.5 for F.
@@ -37,7 +37,7 @@ _LEAST_SPREAD = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Regressions of many values on age and sex.
+    """Linear regressions of many values on age and sex.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Regression:
 
 @dataclass(frozen=True, eq=False)
 class Normative:
-    """What is normal: one regression of all voxels, one of all regions, on one grid."""
+    """Normative model: one regression of all voxels, one of all regions, on one grid."""
 
     voxels: Regression
     regions: Regression
@@ -78,15 +78,20 @@ class Normative:
 
 @dataclass(frozen=True, eq=False)
 class Deviation:
-    """One person's distance from normal: z maps of shape `grid.shape`, and z by region."""
+    """One person's z map, shape `grid.shape`, and z by region."""
 
     z_map: NDArray[np.float32]
     by_region: Mapping[str, float]
 
     def abnormal(self) -> list[tuple[str, float]]:
         """Return the regions beyond the normal range, farthest first."""
-        beyond = [(name, z) for name, z in self.by_region.items() if abs(z) > NORMAL_Z]
-        return sorted(beyond, key=lambda item: -abs(item[1]))
+        return beyond_normal(self.by_region)
+
+
+def beyond_normal(by_region: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the regions whose z is beyond the normal range, farthest first."""
+    beyond = [(name, z) for name, z in by_region.items() if abs(z) > NORMAL_Z]
+    return sorted(beyond, key=lambda item: -abs(item[1]))
 
 
 def fit_normative(
@@ -95,7 +100,7 @@ def fit_normative(
     sexes: Sequence[str],
     grid: Grid,
 ) -> Normative:
-    """Fit the model to controls, one volume in memory at a time.
+    """Fit the normative model to controls, one volume in memory at a time.
 
     Parameters
     ----------
@@ -126,7 +131,7 @@ def fit_normative(
 
 
 def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: str) -> Deviation:
-    """Return how far a person is from normal for that age and sex."""
+    """Compute the z-scores of a person's volume for that age and sex."""
     terms = terms_of(age, sex)
     blurred = smoothed(volume, model.grid).ravel()
     means = _region_means(blurred, model.grid, len(model.names))
@@ -150,46 +155,34 @@ def terms_of(age: float, sex: str) -> NDArray[np.float64]:
     return np.array([1.0, (age - 70) / 10, 0.5 if sex == "M" else -0.5])
 
 
-def save_normative(model: Normative, path: Path) -> None:
-    """Write a model as one ``.npz`` file of plain arrays."""
+def normative_arrays(model: Normative) -> Arrays:
+    """Return a model as plain arrays, from which `normative_of_arrays` makes it again."""
     arrays = {
-        f"{part}_{name}": getattr(regression, name)
+        f"{part}_{name}": np.asarray(getattr(regression, name))
         for part, regression in (("voxels", model.voxels), ("regions", model.regions))
         for name in ("coefficients", "deviation", "covariance", "people")
     }
-    with atomic_write(path) as aside, open(aside, "wb") as file:
-        np.savez(  # not compressed: it is read at every search
-            file, names=np.array(model.names), resolution_mm=model.grid.resolution_mm, **arrays
+    resolution = np.asarray(model.grid.resolution_mm)
+    return {"names": np.array(model.names), "resolution_mm": resolution, **arrays}
+
+
+def normative_of_arrays(arrays: Arrays) -> Normative:
+    """Return the model that `normative_arrays` wrote down."""
+    voxels, regions = (
+        Regression(
+            np.asarray(arrays[f"{part}_coefficients"], np.float64),
+            np.asarray(arrays[f"{part}_deviation"], np.float64),
+            np.asarray(arrays[f"{part}_covariance"], np.float64),
+            int(arrays[f"{part}_people"]),
         )
-
-
-def load_normative(path: Path) -> Normative:
-    """Read what `save_normative` wrote.
-
-    Raises
-    ------
-    ModelError
-        If there is no such file or it is no normative model.
-    """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            voxels, regions = (
-                Regression(
-                    held[f"{part}_coefficients"],
-                    held[f"{part}_deviation"],
-                    held[f"{part}_covariance"],
-                    int(held[f"{part}_people"]),
-                )
-                for part in ("voxels", "regions")
-            )
-            grid = grid_of_resolution(int(held["resolution_mm"]))
-            return Normative(voxels, regions, tuple(held["names"].tolist()), grid)
-    except DAMAGED as error:
-        raise ModelError(path, f"no normative model ({error})", "a file of fit_normative") from None
+        for part in ("voxels", "regions")
+    )
+    grid = grid_of_resolution(int(arrays["resolution_mm"]))
+    return Normative(voxels, regions, tuple(arrays["names"].tolist()), grid)
 
 
 class _Sums:
-    """The sums a regression needs, taken one person at a time."""
+    """Sufficient statistics of a regression, taken one person at a time."""
 
     def __init__(self, n_values: int) -> None:
         self.first: NDArray[np.float64] | None = None

@@ -1,23 +1,30 @@
-"""Two more ways to be similar: built alike whatever the disease, and ill alike whatever the build.
+"""Similarity by disease axes (Fisher's discriminant): abnormality, and normal anatomy without it.
 
 A gallery's codes are adjusted for age and sex as its controls depend on them, and scaled by what
 remains of the controls' spread. In that space the directions in which patients differ from controls
 (Fisher's discriminant, with a shrunken covariance) are the *abnormality*; what is left when these
-are taken out is the *normal anatomy*.
+are taken out is the *normal anatomy*. So people can be built alike whatever the disease, and ill
+alike whatever the build.
+
+References
+----------
+Fisher, R. A. (1936). The use of multiple measurements in taxonomic problems. Annals of Eugenics
+7(2), 179-188.
+Ledoit, O. & Wolf, M. (2004). Honey, I shrunk the sample covariance matrix. The Journal of Portfolio
+Management 30(4), 110-119.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import MissingLabelsError, TooFewPeopleError
-from braincase.gallery import Query, SearchResult, StoredCase, hit_of
-from braincase.gallery.interface import Gallery
+from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
 from braincase.population.cache import cached
 from braincase.population.controls import terms_of_labels
@@ -32,21 +39,43 @@ MOST_PEOPLE, FEWEST_PATIENTS = 5000, 20
 N_FOLDS = 5
 #: Cells that vary less than this part of the most variable one are not scaled up.
 LEAST_SPREAD = 0.05
-#: Part of the covariance that is replaced by its mean diagonal (Ledoit & Wolf 2004 on why).
+#: Part of the covariance that is replaced by its mean diagonal (Ledoit & Wolf).
 SHRINKAGE = 0.3
 
 
 @dataclass(frozen=True)
 class AxesDistances:
-    """How differently two people are built, and how differently ill; in controls' deviations."""
+    """Distances of two people along and across the disease axes, in controls' deviations.
+
+    `normal_anatomy` says how differently they are built, `abnormality` how differently ill.
+    """
 
     normal_anatomy: float
     abnormality: float
 
 
+@final
+class _AxesJson(TypedDict):
+    """`DiseaseAxes` as they are cached."""
+
+    coefficients: list[list[float]]
+    deviation: list[float]
+    directions: list[list[float]]
+    patterns: list[list[float]]
+    kinds: list[str]
+    controls: int
+
+
+@final
+class _MissingJson(TypedDict):
+    """What is cached of a gallery with too few people: what it has of them."""
+
+    missing: str
+
+
 @dataclass(frozen=True, eq=False)
 class DiseaseAxes:
-    """How codes divide into normal anatomy and abnormality, learned from one gallery.
+    """Disease axes of one gallery's codes: they divide a code into abnormality and normal anatomy.
 
     Parameters
     ----------
@@ -75,7 +104,7 @@ class DiseaseAxes:
         self, codes: ArrayLike, labels: Sequence[Mapping[str, Value]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return normal anatomy, shape (n, n_cells), and abnormality, shape (n, n_kinds)."""
-        terms = np.array([terms_of_labels(one) for one in labels]).reshape(-1, N_TERMS)
+        terms = np.array([terms_of_labels(person) for person in labels]).reshape(-1, N_TERMS)
         adjusted = (np.asarray(codes, np.float64) - terms @ self.coefficients) / self.deviation
         abnormality = adjusted @ self.directions
         return adjusted - abnormality @ self.patterns, abnormality
@@ -84,23 +113,29 @@ class DiseaseAxes:
         self, code: ArrayLike, labels: Mapping[str, Value], cases: Sequence[StoredCase]
     ) -> dict[str, AxesDistances]:
         """Compare one scan with cases, by scan_id; cases without age or sex are left out."""
-        known = [case for case in cases if knows_age_and_sex(case.labels)]
-        if not known:
+        comparable = [case for case in cases if knows_age_and_sex(case.labels)]
+        if not comparable:
             return {}
         own_build, own_illness = self.parts(np.asarray(code)[None], [labels])
-        build, illness = self.parts([case.code for case in known], [case.labels for case in known])
-        far = np.sqrt(((build - own_build) ** 2).mean(axis=1))
-        ill = np.sqrt(((illness - own_illness) ** 2).sum(axis=1))
+        build, illness = self.parts(
+            [case.code for case in comparable], [case.labels for case in comparable]
+        )
+        built_apart = np.sqrt(((build - own_build) ** 2).mean(axis=1))
+        ill_apart = np.sqrt(((illness - own_illness) ** 2).sum(axis=1))
         return {
-            case.scan_id: AxesDistances(float(one), float(other))
-            for case, one, other in zip(known, far, ill, strict=True)
+            case.scan_id: AxesDistances(float(built), float(ill))
+            for case, built, ill in zip(comparable, built_apart, ill_apart, strict=True)
         }
 
 
 def disease_axes_of(
-    gallery: Gallery, as_of: int | None = None, column: str = "diagnosis"
+    gallery: Gallery,
+    as_of: int | None = None,
+    column: str = "diagnosis",
+    *,
+    learned_at: int | None = None,
 ) -> DiseaseAxes:
-    """Learn how a gallery's codes divide, once for each of its versions.
+    """Learn the disease axes of a gallery's codes, once for each of its versions.
 
     Parameters
     ----------
@@ -110,6 +145,8 @@ def disease_axes_of(
         The version; None for the newest.
     column
         The label that tells controls (`CONTROL_NAMES`) from patients.
+    learned_at
+        As in `braincase.population.cache`.
 
     Raises
     ------
@@ -118,34 +155,35 @@ def disease_axes_of(
     """
     version = gallery.info(as_of).version
 
-    def learn() -> dict[str, Any]:
-        people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
-        try:
-            return _learned(people, column)
-        except TooFewPeopleError as error:
-            return {"missing": error.found}
+    def learn() -> _AxesJson | _MissingJson:
+        return _learned(gallery.one_scan_each(MOST_PEOPLE, as_of=version), column)
 
-    told = cached(gallery, version, "split", {"column": column}, learn)
-    if "missing" in told:
+    lesson = cached(gallery, version, "split", {"column": column}, learn, learned_at)
+    if "missing" in lesson:
         expected = f"{FEWEST_CONTROLS} controls and {FEWEST_PATIENTS} patients of one kind"
-        raise TooFewPeopleError(gallery.info(version).url, told["missing"], expected)
-    names = ("coefficients", "deviation", "directions", "patterns")
-    arrays = {name: np.array(told[name], np.float64) for name in names}
-    return DiseaseAxes(**arrays, kinds=tuple(told["kinds"]), controls=told["controls"])
+        raise TooFewPeopleError(gallery.info(version).url, lesson["missing"], expected)
+    return DiseaseAxes(
+        coefficients=np.array(lesson["coefficients"], np.float64),
+        deviation=np.array(lesson["deviation"], np.float64),
+        directions=np.array(lesson["directions"], np.float64),
+        patterns=np.array(lesson["patterns"], np.float64),
+        kinds=tuple(lesson["kinds"]),
+        controls=lesson["controls"],
+    )
 
 
-def _learned(people: Sequence[StoredCase], column: str) -> dict[str, Any]:
-    known = [case for case in people if knows_age_and_sex(case.labels)]
-    labels = np.array([value_text(case.labels.get(column)) for case in known], dtype=np.str_)
+def _learned(people: Sequence[StoredCase], column: str) -> _AxesJson | _MissingJson:
+    usable = [case for case in people if knows_age_and_sex(case.labels)]
+    labels = np.array([value_text(case.labels.get(column)) for case in usable], dtype=np.str_)
     normal = np.isin(labels, CONTROL_NAMES)
-    others, counts = np.unique(labels[~normal], return_counts=True)
-    kinds = [str(one) for one in others[(counts >= FEWEST_PATIENTS) & (others != "")]]
+    patients, counts = np.unique(labels[~normal], return_counts=True)
+    kinds = [str(kind) for kind in patients[(counts >= FEWEST_PATIENTS) & (patients != "")]]
     if normal.sum() < FEWEST_CONTROLS or not kinds:
-        most = int(counts.max(initial=0))
-        found = f"{int(normal.sum())} controls with age and sex, at most {most} patients of a kind"
-        raise TooFewPeopleError(column, found)
-    codes = np.stack([case.code for case in known]).astype(np.float64)
-    terms = np.array([terms_of_labels(case.labels) for case in known])
+        n_controls, most = int(normal.sum()), int(counts.max(initial=0))
+        missing = f"{n_controls} controls with age and sex, at most {most} patients of a kind"
+        return {"missing": missing}
+    codes = np.stack([case.code for case in usable]).astype(np.float64)
+    terms = np.array([terms_of_labels(case.labels) for case in usable])
     coefficients = np.linalg.lstsq(terms[normal], codes[normal], rcond=None)[0]
     residual = codes - terms @ coefficients
     deviation = residual[normal].std(axis=0)
@@ -153,7 +191,7 @@ def _learned(people: Sequence[StoredCase], column: str) -> dict[str, Any]:
     deviation = np.maximum(deviation, LEAST_SPREAD * max(float(deviation.max()), 1e-12))
     adjusted = residual / deviation
     directions, patterns = _directions(adjusted, labels, normal, kinds)
-    scale = _held_out_spread(adjusted, labels, normal, kinds)
+    scale = _out_of_fold_spread(adjusted, labels, normal, kinds)
     return {
         "coefficients": coefficients.tolist(),
         "deviation": deviation.tolist(),
@@ -180,7 +218,7 @@ def _directions(
     return directions, (covariance @ directions).T
 
 
-def _held_out_spread(
+def _out_of_fold_spread(
     adjusted: NDArray[np.float64],
     labels: NDArray[np.str_],
     normal: NDArray[np.bool_],
@@ -223,9 +261,9 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
         If the gallery has too few controls or patients.
     """
     if not knows_age_and_sex(query.labels):
-        advice = "Tell them with --age and --sex."
+        advice = "Tell them with `age` and `sex`."
         raise MissingLabelsError("similar_by", "age or sex of the query unknown", "both", advice)
-    split = disease_axes_of(gallery, result.gallery_version)
+    axes = disease_axes_of(gallery, result.gallery_version)
     code = np.asarray(query.code, np.float32)
     everyone = gallery.nearest(
         code,
@@ -233,25 +271,30 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
         where=query.where,
         without_subject=result.own_subject,
         as_of=result.gallery_version,
+    ).cases
+    distances = {
+        scan_id: pair.normal_anatomy if kind == "normal" else pair.abnormality
+        for scan_id, pair in axes.between(code, query.labels, everyone).items()
+    }
+    ranked = [case for case in everyone if case.scan_id in distances]
+    ranked.sort(key=lambda case: distances[case.scan_id])
+    hits = tuple(
+        hit_of(rank, case, distances[case.scan_id])
+        for rank, case in enumerate(ranked[: query.k], start=1)
     )
-    compared = split.between(code, query.labels, everyone.cases)
-    field = "normal_anatomy" if kind == "normal" else "abnormality"
-    distances = {name: float(getattr(alike, field)) for name, alike in compared.items()}
-    cases = [case for case in everyone.cases if case.scan_id in distances]
-    cases.sort(key=lambda case: distances[case.scan_id])
-    notes = [
-        f"Ranked by {_CALLED[kind]}, learned from {split.controls} controls and patients with"
-        f" {', '.join(split.kinds)}; the distance is in standard deviations of controls."
-    ]
-    if len(cases) < len(everyone.cases):
-        notes.append(f"{len(everyone.cases) - len(cases)} cases without age or sex were left out.")
     return replace(
         result,
-        hits=tuple(
-            hit_of(rank, case, distances[case.scan_id])
-            for rank, case in enumerate(cases[: query.k], start=1)
-        ),
+        hits=hits,
         weights_name=_CALLED[kind],
-        n_searched=len(cases),
-        notes=(*result.notes, *notes),
+        n_searched=len(ranked),
+        notes=(*result.notes, *_ranking_notes(axes, kind, len(everyone) - len(ranked))),
     )
+
+
+def _ranking_notes(axes: DiseaseAxes, kind: str, n_left_out: int) -> Iterator[str]:
+    yield (
+        f"Ranked by {_CALLED[kind]}, learned from {axes.controls} controls and patients with"
+        f" {', '.join(axes.kinds)}; the distance is in standard deviations of controls."
+    )
+    if n_left_out:
+        yield f"{n_left_out} cases without age or sex were left out."

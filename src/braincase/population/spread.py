@@ -19,14 +19,14 @@ _SIGMA_PER_FWHM = 1 / 2.3548
 def smoothed(
     volume: NDArray[np.generic], grid: Grid, fwhm_mm: float = FWHM_MM
 ) -> NDArray[np.float32]:
-    """Return a volume blurred by a Gaussian of this full width at half maximum."""
+    """Return a volume blurred by a Gaussian filter of this full width at half maximum."""
     sigma = fwhm_mm * _SIGMA_PER_FWHM / grid.resolution_mm
     return np.asarray(gaussian_filter(volume.astype(np.float32), sigma), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
-    """How much smoothed volumes usually differ: voxelwise mean and standard deviation.
+class VoxelSpread:
+    """Voxelwise mean and standard deviation of smoothed volumes: how much they usually differ.
 
     `mean` and `deviation` have the grid's shape; `n` volumes were used.
     """
@@ -36,8 +36,8 @@ class Spread:
     n: int
 
 
-def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> Spread:
-    """Measure the spread of volumes, one at a time in memory (Welford 1962).
+def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> VoxelSpread:
+    """Compute mean and standard deviation of volumes online, one at a time in memory.
 
     Parameters
     ----------
@@ -45,6 +45,11 @@ def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> Spread:
         uint8 arrays of shape `grid.shape`, at best one of each person, of controls.
     grid
         Their grid.
+
+    References
+    ----------
+    Welford, B. P. (1962). Note on a method for calculating corrected sums of squares and products.
+    Technometrics 4(3), 419-420.
     """
     mean = np.zeros(grid.shape, np.float64)
     squares = np.zeros(grid.shape, np.float64)
@@ -56,4 +61,4 @@ def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> Spread:
         mean += step / n
         squares += step * (blurred - mean)
     deviation = np.sqrt(squares / max(n - 1, 1))
-    return Spread(mean.astype(np.float32), deviation.astype(np.float32), n)
+    return VoxelSpread(mean.astype(np.float32), deviation.astype(np.float32), n)

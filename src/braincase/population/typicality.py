@@ -1,34 +1,40 @@
-"""Whether a gallery holds any case similar to the query: a conformal p-value.
+"""Conformal p-value: whether a gallery holds any case similar to the query.
 
 Each of many people is taken out of the gallery, and the distance to the nearest case of the others
 is noted. If the query came from the same population, its own nearest distance would be
 exchangeable with these, so the share of people who lie at least as far from everyone is a p-value
-that is right for any distribution (Vovk, Gammerman & Shafer 2005): below 5 %, at most 5 % of such
-queries fall. A small p-value says: no similar case here.
+that is right for any distribution: below 5 %, at most 5 % of such queries fall. A small p-value
+says: no similar case here.
+
+References
+----------
+Vovk, V., Gammerman, A. & Shafer, G. (2005). Algorithmic Learning in a Random World. Springer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import GalleryError
+from braincase.errors import TooFewPeopleError
 from braincase.gallery import Gallery, SearchResult, Weights
-from braincase.population.cache import cached, search_of
+from braincase.json_values import Json, to_json_object
+from braincase.population.cache import cached, search_identity
 from braincase.population.leave_one_out import neighbours_of_others
 
 #: People taken out in turn.
 MOST_PEOPLE = 500
+#: Fewer people than this give no p-value below `ALPHA`.
+FEWEST_PEOPLE = 20
 #: Below this p-value the gallery has no similar case.
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Typicality:
-    """How usual it is to lie this far from the nearest case; `people` were compared."""
+    """Conformal p-value of a distance to the nearest case; `people` were compared."""
 
     p_value: float
     distance: float
@@ -39,9 +45,9 @@ class Typicality:
         """Whether the nearest case can be called similar."""
         return self.p_value >= ALPHA
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; `unlike` is true where the gallery holds no similar case."""
-        return {**self.__dict__, "unlike": not self.similar, "text": self.line()}
+        return {**to_json_object(self), "unlike": not self.similar, "text": self.line()}
 
     def line(self) -> str:
         """Return one sentence for the user."""
@@ -65,7 +71,7 @@ def nearest_distances(
     seed: int = 0,
     as_of: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the distance of each of many people to the nearest case of the others.
+    """Compute the distance of each of many people to the nearest case of the others.
 
     Parameters
     ----------
@@ -83,8 +89,8 @@ def nearest_distances(
 
     Raises
     ------
-    GalleryError
-        If there are fewer than 20 people: then no p-value is below 5 %.
+    TooFewPeopleError
+        If there are fewer than `FEWEST_PEOPLE`.
     """
     people = gallery.one_scan_each(most_people, seed, as_of)
     doing = "learning how far apart people lie"
@@ -92,30 +98,33 @@ def nearest_distances(
         gallery, people, 1, doing, where=where, weights=weights, as_of=as_of
     )
     distances = [distance for near in nearest for distance in near.distances.tolist()]
-    if len(distances) < 20:
-        raise GalleryError(
-            gallery.info(as_of).url, f"{len(distances)} people", "20 or more to judge similarity"
-        )
+    if len(distances) < FEWEST_PEOPLE:
+        expected = f"{FEWEST_PEOPLE} or more to judge similarity"
+        raise TooFewPeopleError(gallery.info(as_of).url, f"{len(distances)} people", expected)
     return np.sort(distances)
 
 
 def typicality(distance: float, distances: NDArray[np.float64]) -> Typicality:
-    """Judge a query's distance to its nearest hit against those of `nearest_distances`."""
+    """Compute the p-value of a query's distance to its nearest hit among `nearest_distances`."""
     as_far = len(distances) - int(np.searchsorted(distances, distance, side="left"))
     return Typicality((1 + as_far) / (1 + len(distances)), distance, len(distances))
 
 
 def learned_distances(
-    gallery: Gallery, result: SearchResult, weights: Weights | None = None
+    gallery: Gallery,
+    result: SearchResult,
+    weights: Weights | None = None,
+    *,
+    learned_at: int | None = None,
 ) -> NDArray[np.float64] | None:
-    """Return how far people of the gallery lie from each other, as `nearest_distances` does.
+    """Return the `nearest_distances` of a gallery's people, from the cache if they are there.
 
     None if the gallery has too few people to tell.
 
     Parameters
     ----------
-    gallery, result, weights
-        As in `learned_calibration`.
+    gallery, result, weights, learned_at
+        As in `braincase.population.neighbour_labels.learned_calibration`.
     """
 
     def learn() -> list[float] | None:
@@ -124,9 +133,9 @@ def learned_distances(
                 gallery, where=result.where, weights=weights, as_of=result.gallery_version
             )
             return [float(distance) for distance in distances]
-        except GalleryError:
+        except TooFewPeopleError:
             return None
 
-    asked = search_of(result, weights)
-    known = cached(gallery, result.gallery_version, "distances", asked, learn)
-    return None if known is None else np.array(known, dtype=np.float64)
+    version, depends_on = result.gallery_version, search_identity(result, weights)
+    distances = cached(gallery, version, "distances", depends_on, learn, learned_at)
+    return None if distances is None else np.array(distances, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What two people of a gallery usually differ by: in their codes, and voxel by voxel."""
+"""Usual difference of two people of a gallery: in their codes, and voxel by voxel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import GalleryError
-from braincase.files import atomic_write
-from braincase.gallery.interface import Gallery
+from braincase.errors import TooFewPeopleError
+from braincase.gallery import Gallery
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.population.cache import cache_name, cached, drop_older
-from braincase.population.controls import ControlModel, normal_of
-from braincase.population.normative import DAMAGED
-from braincase.population.spread import Spread, usual_spread
+from braincase.population.cache import Arrays, cached, cached_arrays
+from braincase.population.controls import ControlModel, control_model_of
+from braincase.population.spread import VoxelSpread, usual_spread
 from braincase.population.volumes import stored_volume
 from braincase.progress import progress_if_slow
 
@@ -24,14 +22,17 @@ from braincase.progress import progress_if_slow
 MOST_CODES = 2000
 #: People whose volumes tell the usual spread where there are too few controls.
 MOST_PEOPLE = 100
-#: Fewer people than this tell nothing usual.
+#: Fewer people than this tell nothing usual; the command line and the web show no map then.
 FEWEST_PEOPLE = 10
 
 
-def learned_usual(gallery: Gallery, version: int) -> NDArray[np.float64] | None:
+def learned_usual(
+    gallery: Gallery, version: int, *, learned_at: int | None = None
+) -> NDArray[np.float64] | None:
     """Return the mean squared difference of two people in each number of the code.
 
-    Shape (n_dimensions,); None if the gallery has fewer than `FEWEST_PEOPLE`.
+    Shape (n_dimensions,); None if the gallery has fewer than `FEWEST_PEOPLE`. `learned_at` is that
+    of `braincase.population.cache`.
     """
 
     def learn() -> list[float] | None:
@@ -41,43 +42,62 @@ def learned_usual(gallery: Gallery, version: int) -> NDArray[np.float64] | None:
         codes = np.stack([case.code for case in people]).astype(np.float64)
         return [float(value) for value in 2 * codes.var(axis=0, ddof=1)]
 
-    known = cached(gallery, version, "usual", {}, learn)
-    return None if known is None else np.array(known, dtype=np.float64)
+    differences = cached(gallery, version, "usual", {}, learn, learned_at)
+    return None if differences is None else np.array(differences, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Usual:
-    """What a gallery's images usually look like: spread, and what is normal where that is known."""
+    """Usual spread of a gallery's images, and their normative model.
+
+    Parameters
+    ----------
+    grid
+        The grid of the images.
+    spread
+        How much they usually differ; None where fewer than `FEWEST_PEOPLE` have images.
+    controls
+        What is normal for age and sex; None where there are too few controls.
+    """
 
     grid: Grid
-    spread: Spread | None
-    normal: ControlModel | None
+    spread: VoxelSpread | None
+    controls: ControlModel | None
 
 
-def usual_of(gallery: Gallery, as_of: int | None = None) -> Usual:
+def usual_of(gallery: Gallery, as_of: int | None = None, *, learned_at: int | None = None) -> Usual:
     """Return what a gallery's images usually look like, learned once for each version.
 
     The spread is that of the controls about what is normal for their age and sex; with too few
-    controls it is that of all people, and with too few images None.
+    controls it is that of all people, and with too few images None. `learned_at` is that of
+    `braincase.population.cache`.
     """
-    grid = grid_of_resolution(gallery.info(as_of).resolution_mm)
-    with contextlib.suppress(GalleryError):
-        normal = normal_of(gallery, as_of)
-        return Usual(grid, normal.spread(), normal)
-    return Usual(grid, _spread_of_all(gallery, as_of, grid), None)
+    info = gallery.info(as_of)
+    grid = grid_of_resolution(info.resolution_mm)
+    with contextlib.suppress(TooFewPeopleError):
+        controls = control_model_of(gallery, info.version, learned_at=learned_at)
+        return Usual(grid, controls.spread(), controls)
+    return Usual(grid, _spread_of_all(gallery, info.version, grid, learned_at), None)
 
 
-def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | None:
-    version = gallery.info(as_of).version
-    folder = gallery.cache_folder
-    name = f"{cache_name(gallery, version, 'spread', {'most': MOST_PEOPLE})}.npz"
-    if folder is not None:
-        with (
-            contextlib.suppress(*DAMAGED),
-            open(folder / name, "rb") as stored,
-            np.load(stored) as held,
-        ):
-            return Spread(held["mean"], held["deviation"], int(held["n"]))
+def _spread_of_all(
+    gallery: Gallery, version: int, grid: Grid, learned_at: int | None
+) -> VoxelSpread | None:
+    def learn() -> Arrays | None:
+        spread = _measured(gallery, version, grid)
+        if spread.n < FEWEST_PEOPLE:
+            return None
+        return {"mean": spread.mean, "deviation": spread.deviation, "n": np.asarray(spread.n)}
+
+    depends_on = {"most": MOST_PEOPLE}
+    arrays = cached_arrays(gallery, version, "spread", depends_on, learn, learned_at)
+    if arrays is None:
+        return None
+    mean, deviation = (np.asarray(arrays[name], np.float32) for name in ("mean", "deviation"))
+    return VoxelSpread(mean, deviation, int(arrays["n"]))
+
+
+def _measured(gallery: Gallery, version: int, grid: Grid) -> VoxelSpread:
     people = gallery.one_scan_each(MOST_PEOPLE, as_of=version)
     with progress_if_slow("learning the usual spread", len(people)) as advance:
 
@@ -88,15 +108,4 @@ def _spread_of_all(gallery: Gallery, as_of: int | None, grid: Grid) -> Spread | 
                 if volume is not None:
                     yield volume
 
-        spread = usual_spread(volumes(), grid)
-    if spread.n < FEWEST_PEOPLE:
-        return None
-    if folder is not None:
-        with (
-            contextlib.suppress(OSError),
-            atomic_write(folder / name) as aside,
-            open(aside, "wb") as file,
-        ):
-            np.savez(file, mean=spread.mean, deviation=spread.deviation, n=spread.n)
-            drop_older(folder / name, version)
-    return spread
+        return usual_spread(volumes(), grid)

@@ -1,4 +1,4 @@
-"""Results as one HTML file with pictures, one JSON file, and CSV files.
+"""Evaluation report: results as one HTML file with pictures, one JSON file, and CSV files.
 
 Every number in the page is in ``results.json``; ``scores.csv`` has one line a number for
 spreadsheets, ``queries.csv`` one line a query and method of the honest protocol.
@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -20,6 +19,7 @@ from braincase.evaluate.honest import HonestResult
 from braincase.evaluate.paper import PaperResult
 from braincase.evaluate.results import Estimate, title_of
 from braincase.files import write_json, write_text
+from braincase.labels import Value
 from braincase.purpose import PURPOSE
 from braincase.report.figures import png_url
 from braincase.report.page import Pictures, Section, render_page
@@ -35,8 +35,8 @@ SCORE_COLUMNS = ("protocol", "data", "method", "score", "fold", "value", "low", 
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture file to be shown in the report, for example a search result.
+class ReportPicture:
+    """Picture file shown in an evaluation report, for example a search result.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Picture:
 
 
 def write_report(
-    folder: Path, results: Sequence[Result], title: str = "", pictures: Sequence[Picture] = ()
+    folder: Path, results: Sequence[Result], title: str = "", pictures: Sequence[ReportPicture] = ()
 ) -> Path:
     """Write ``report.html``, ``results.json``, ``scores.csv`` and, if any, ``queries.csv``.
 
@@ -128,13 +128,13 @@ def _section(result: Result) -> Section:
     return confound_section(result)
 
 
-def _picture_section(picture: Picture) -> Section:
+def _picture_section(picture: ReportPicture) -> Section:
     with Image.open(picture.path) as image:
         url = png_url(image.convert("RGB"))
     return Section(picture.title, blocks=[Pictures([("", [url])], [], picture.caption)])
 
 
-def _scores(result: Result) -> Iterator[Mapping[str, Any]]:
+def _scores(result: Result) -> Iterator[Mapping[str, Value]]:
     if isinstance(result, PaperResult):
         yield from _paper_scores(result)
     elif isinstance(result, HonestResult):
@@ -143,7 +143,7 @@ def _scores(result: Result) -> Iterator[Mapping[str, Any]]:
         yield from _confound_scores(result)
 
 
-def _paper_scores(result: PaperResult) -> Iterator[Mapping[str, Any]]:
+def _paper_scores(result: PaperResult) -> Iterator[Mapping[str, Value]]:
     for score in result.scores:
         for name in ("kmeans", "rmse_percent"):
             spread = getattr(score, name)
@@ -153,7 +153,7 @@ def _paper_scores(result: PaperResult) -> Iterator[Mapping[str, Any]]:
                 yield {**line, "score": name, "fold": fold + 1, "value": round(value, 6)}
 
 
-def _honest_scores(result: HonestResult) -> Iterator[Mapping[str, Any]]:
+def _honest_scores(result: HonestResult) -> Iterator[Mapping[str, Value]]:
     tables = [(result.material.data, result.methods)]
     if result.unseen:
         tables.append((f"unseen: {result.unseen.data}", result.unseen.methods))
@@ -171,7 +171,7 @@ def _honest_scores(result: HonestResult) -> Iterator[Mapping[str, Any]]:
             yield {**line, "score": f"position {group.name}", **_numbers(group.mean)}
 
 
-def _confound_scores(result: ConfoundResult) -> Iterator[Mapping[str, Any]]:
+def _confound_scores(result: ConfoundResult) -> Iterator[Mapping[str, Value]]:
     for model in result.models:
         line = {"protocol": "confound", "data": result.material.data, "method": model.model}
         for sharing in model.sharing:
@@ -187,7 +187,7 @@ def _numbers(estimate: Estimate) -> Mapping[str, float | None]:
     return {name: None if n is None or n != n else round(n, 6) for name, n in numbers.items()}
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Value]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

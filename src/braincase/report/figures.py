@@ -1,4 +1,4 @@
-"""The few figures of a report, as SVG that follows the page's light or dark colours.
+"""Figures of an evaluation report, as SVG that follows the page's light or dark colours.
 
 Matplotlib knows no style sheets, so each role is drawn in a colour of its own that stands for a CSS
 variable and is exchanged for it in the SVG text. Classes differ by colour and by marker, in colours

@@ -1,4 +1,4 @@
-"""A report as data: sections of tables and figures, rendered into one HTML file."""
+"""Report page: sections of tables and figures as data, rendered into one HTML file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""From results to the sections of a report: which numbers stand where, and what is said of them."""
+"""Sections of an evaluation report: which numbers stand where, and what is said of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
@@ -14,6 +13,7 @@ from braincase.evaluate.results import Estimate, Material, Provenance, Training,
 from braincase.evaluate.scores import MethodScore
 from braincase.evaluate.shared_attributes import Chance
 from braincase.evaluate.staging import Staging
+from braincase.json_values import JsonObject
 from braincase.report import figures
 from braincase.report.page import Cell, Drawing, Pictures, Section, Table
 
@@ -193,9 +193,9 @@ def _staging_table(stagings: Sequence[Staging]) -> Table:
     for staging in stagings:
         means = [_estimate_cell(group.mean, 2) for group in staging.groups]
         rho = staging.rho_never_trained or staging.rho
-        known = {True: "yes", False: "no", None: "-"}[staging.in_order]
+        in_order = {True: "yes", False: "no", None: "-"}[staging.in_order]
         last = _estimate_cell(rho, 2) if rho else Cell("-")
-        rows.append([Cell(title_of(staging.method)), *means, Cell(known), last])
+        rows.append([Cell(title_of(staging.method)), *means, Cell(in_order), last])
     low, high = stagings[0].ends
     caption = (
         f"Mean position of each group between held-out {low} (0) and held-out {high} (1), whether "
@@ -246,8 +246,8 @@ def _readable_table(model: ModelConfounds) -> Table:
         plain = _estimate_cell(entry.accuracy, 3) if entry.accuracy else Cell("-")
         majority = Cell(_number(entry.majority, 3) if entry.majority is not None else "-")
         score = _estimate_cell(entry.score, 3)
-        rows.append([Cell(entry.attribute), Cell(what), score, Cell(f"{entry.chance:.3f}")])
-        rows[-1] += [plain, majority]
+        chance = Cell(f"{entry.chance:.3f}")
+        rows.append([Cell(entry.attribute), Cell(what), score, chance, plain, majority])
     caption = (
         f"{title_of(model.model)}: name that scanner. A linear model learns each attribute from "
         "the codes of training people and names it for people never seen."
@@ -287,14 +287,19 @@ def _training_row(training: Training) -> list[Cell]:
     ]
 
 
-def _census_line(census: Mapping[str, Any]) -> str:
+def _census_line(census: JsonObject) -> str:
     if not census:
         return "none beside the cohort"
-    dropped, conflicts = len(census.get("dropped", ())), len(census.get("conflicts", ()))
     return (
-        f"{census.get('people', '?')} people, {census.get('scans', '?')} scans; {dropped} dropped, "
-        f"{conflicts} label conflicts, {len(census.get('duplicates', ()))} duplicate images"
+        f"{census.get('people', '?')} people, {census.get('scans', '?')} scans;"
+        f" {_length(census, 'dropped')} dropped, {_length(census, 'conflicts')} label conflicts,"
+        f" {_length(census, 'duplicates')} duplicate images"
     )
+
+
+def _length(census: JsonObject, name: str) -> int:
+    items = census.get(name)
+    return len(items) if isinstance(items, Sequence) else 0
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""From a query to its similar cases: filter first, then exact, the query's own person set apart."""
+"""Exact k-nearest-neighbour search: filter first, the query's own person set apart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from braincase.errors import GalleryError, ParameterError
 from braincase.gallery import (
+    Code,
     Gallery,
+    GalleryInfo,
     Hit,
     Neighbours,
     Query,
     SearchResult,
+    Weights,
     checked_code,
     checked_weights,
     hit_of,
@@ -25,22 +28,57 @@ MOST_EARLIER = 20
 FEWEST_PEOPLE = 39
 
 
-@dataclass(frozen=True)
-class Person:
-    """Whose scan the query is: told with the query, concluded from the distance, or unknown."""
+@dataclass(frozen=True, eq=False)
+class QueryPerson:
+    """Identity of the query's person: named with the query, detected by distance, or unknown.
+
+    Parameters
+    ----------
+    subject
+        The person; None if unknown.
+    detected
+        Whether that was concluded from the distance.
+    note
+        What the user should know of it.
+    nearest
+        The nearest cases of others, where looking for the person has found them already.
+    """
 
     subject: str | None
     detected: bool = False
     note: str = ""
+    nearest: Neighbours | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _CheckedQuery:
+    """A query whose numbers fit a gallery, and the one version that all its steps look at."""
+
+    gallery: Gallery
+    query: Query
+    info: GalleryInfo
+    code: Code
+    own_code: Code
+    weights: Weights | None
+
+    @property
+    def as_of(self) -> int:
+        return self.info.version
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is asked but the nearest: no filter, no weights, no moved code."""
+        query = self.query
+        return query.own_code is None and not query.where.strip() and self.weights is None
 
 
 def search(gallery: Gallery, query: Query) -> SearchResult:
-    """Return the k cases of other people nearest to the query.
+    """Find the k nearest neighbours of a query among the cases of other people.
 
     The filter is applied before any distance, and the hits are exactly the nearest of what it
     leaves. Scans of the query's own person are never hits; they are listed apart, whether the
-    filter would pass them or not. If the person is not told, the nearest case counts as theirs when
-    it is the very same image, or closer than any two different people in the gallery are.
+    filter would pass them or not. If the person is not named, the nearest case counts as theirs
+    when it is the very same image, or closer than any two different people in the gallery are.
 
     Parameters
     ----------
@@ -75,56 +113,41 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
     [(1, 'sub-b', 4.24)]
     >>> gallery.close()
     """
-    refuse_other_model("query", gallery.fingerprint, query.fingerprint)
-    info = gallery.info(query.as_of)
-    code = checked_code(query.code, info.n_dimensions, query.scan_id or "query")
-    weights = checked_weights(query.weights, info.n_dimensions)
-    _check_counts(query.k, info.cases, info.url)
-    as_of = info.version  # one version throughout, whatever is written meanwhile
-    own = (
-        code if query.own_code is None else checked_code(query.own_code, info.n_dimensions, "query")
-    )
-    alone = query.own_code is None and not query.where.strip() and weights is None
-    near = None  # one pass serves both questions if nothing is asked but the nearest
-    if query.subject is None:
-        near = gallery.nearest(own, query.k if alone else 1, as_of=as_of)
-    person = _person_of(gallery, query, near, info.people, as_of)
-    if alone and near is not None and person.subject is None:
-        found = near
-    else:
-        found = gallery.nearest(
-            code,
-            query.k,
-            where=query.where,
-            without_subject=person.subject,
-            weights=weights,
-            as_of=as_of,
-        )
-    earlier: tuple[Hit, ...] = ()
-    if person.subject is not None:
-        theirs = gallery.nearest(
-            code, MOST_EARLIER, only_subject=person.subject, weights=weights, as_of=as_of
-        )
-        earlier = _hits(theirs)
+    checked = _check(gallery, query)
+    person = _identify(checked)
+    nearest = _nearest_of_others(checked, person)
+    info = checked.info
     return SearchResult(
-        hits=_hits(found),
-        same_subject=earlier,
+        hits=_hits(nearest),
+        same_subject=_earlier_scans(checked, person),
         own_subject=person.subject,
         subject_detected=person.detected,
         gallery=info.url,
-        gallery_version=as_of,
+        gallery_version=info.version,
         fingerprint=gallery.fingerprint,
-        n_cases=found.n_cases,
-        n_selected=found.n_selected,
-        n_searched=found.n_searched,
+        n_cases=nearest.n_cases,
+        n_selected=nearest.n_selected,
+        n_searched=nearest.n_searched,
         k=query.k,
         where=query.where,
         weights_name=query.weights_name,
         query_id=query.scan_id,
         query_labels=dict(query.labels),
-        exact=found.exact,
-        notes=tuple(_notes(query, found, person)),
+        exact=nearest.exact,
+        notes=tuple(_notes(query, nearest, person)),
     )
+
+
+def _check(gallery: Gallery, query: Query) -> _CheckedQuery:
+    refuse_other_model("query", gallery.fingerprint, query.fingerprint)
+    info = gallery.info(query.as_of)
+    code = checked_code(query.code, info.n_dimensions, query.scan_id or "query")
+    weights = checked_weights(query.weights, info.n_dimensions)
+    _check_counts(query.k, info.cases, info.url)
+    own_code = code
+    if query.own_code is not None:
+        own_code = checked_code(query.own_code, info.n_dimensions, "query")
+    return _CheckedQuery(gallery, query, info, code, own_code, weights)
 
 
 def _check_counts(k: int, n_cases: int, url: str) -> None:
@@ -137,36 +160,79 @@ def _check_counts(k: int, n_cases: int, url: str) -> None:
         raise ParameterError("k", str(k), f"at most the {n_cases} cases of the gallery")
 
 
-def _person_of(
-    gallery: Gallery, query: Query, near: Neighbours | None, n_people: int, as_of: int
-) -> Person:
-    if near is None:
-        return Person(query.subject)
-    case, distance = near.cases[0], float(near.distances[0])
+def _identify(checked: _CheckedQuery) -> QueryPerson:
+    """Return whose scan the query is: as it says, or else by its distance to the nearest case.
+
+    One pass serves two questions where nothing is asked but the nearest: if the person stays
+    unknown, nobody is set apart, and the cases looked at are the hits.
+    """
+    query = checked.query
+    if query.subject is not None:
+        return QueryPerson(query.subject)
+    k = query.k if checked.is_plain else 1
+    nearest = checked.gallery.nearest(checked.own_code, k, as_of=checked.as_of)
+    person = _detected(checked, nearest)
+    if person is not None:
+        return person
+    return QueryPerson(None, nearest=nearest if checked.is_plain else None)
+
+
+def _detected(checked: _CheckedQuery, nearest: Neighbours) -> QueryPerson | None:
+    """Return the person of the nearest case if it is too close to be another's."""
+    query, n_people = checked.query, checked.info.people
+    case, distance = nearest.cases[0], float(nearest.distances[0])
     same_image = query.image_hash is not None and query.image_hash == case.image_hash
     if same_image or distance == 0.0:
-        return Person(case.subject, True, f"The query is the same image as {case.scan_id}.")
-    if n_people < FEWEST_PEOPLE or distance >= gallery.closest_people(as_of):
-        return Person(None)
+        return QueryPerson(case.subject, True, f"The query is the same image as {case.scan_id}.")
+    if n_people < FEWEST_PEOPLE or distance >= checked.gallery.closest_people(checked.as_of):
+        return None
     note = (
         f"{case.scan_id} is closer to the query than any two people in the gallery are to each"
         f" other, so {case.subject} is taken for the query's person (a new person would be, with"
         f" probability {2 / (n_people + 1):.3f}); name the subject to decide it."
     )
-    return Person(case.subject, True, note)
+    return QueryPerson(case.subject, True, note)
 
 
-def _hits(found: Neighbours) -> tuple[Hit, ...]:
-    pairs = zip(found.cases, found.distances.tolist(), strict=True)
+def _nearest_of_others(checked: _CheckedQuery, person: QueryPerson) -> Neighbours:
+    """Return the nearest cases that the filter leaves, without the query's person."""
+    if person.nearest is not None:
+        return person.nearest
+    return checked.gallery.nearest(
+        checked.code,
+        checked.query.k,
+        where=checked.query.where,
+        without_subject=person.subject,
+        weights=checked.weights,
+        as_of=checked.as_of,
+    )
+
+
+def _earlier_scans(checked: _CheckedQuery, person: QueryPerson) -> tuple[Hit, ...]:
+    """Return the other scans of the query's person, nearest first; no filter applies to them."""
+    if person.subject is None:
+        return ()
+    scans = checked.gallery.nearest(
+        checked.code,
+        MOST_EARLIER,
+        only_subject=person.subject,
+        weights=checked.weights,
+        as_of=checked.as_of,
+    )
+    return _hits(scans)
+
+
+def _hits(nearest: Neighbours) -> tuple[Hit, ...]:
+    pairs = zip(nearest.cases, nearest.distances.tolist(), strict=True)
     return tuple(hit_of(rank, *pair) for rank, pair in enumerate(pairs, start=1))
 
 
-def _notes(query: Query, found: Neighbours, person: Person) -> Iterable[str]:
+def _notes(query: Query, nearest: Neighbours, person: QueryPerson) -> Iterable[str]:
     if person.note:
         yield person.note
-    if len(found.cases) < query.k:
+    if len(nearest.cases) < query.k:
         left = "the filter and the person leave" if query.where else "the person leaves"
-        yield f"{len(found.cases)} of {query.k} hits: {left} {found.n_searched} cases."
-    if not found.exact:
+        yield f"{len(nearest.cases)} of {query.k} hits: {left} {nearest.n_searched} cases."
+    if not nearest.exact:
         yield "The search was approximate: nearer cases may have been missed."
-    yield from found.notes
+    yield from nearest.notes

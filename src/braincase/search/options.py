@@ -11,7 +11,7 @@ from braincase.labels import Value
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What to look for.
+    """Options of a search: what to look for, where, and by which similarity.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SearchOptions:
         younger.
     similar_by
         ``code`` (the model's distance), ``normal`` (built alike whatever the disease) or
-        ``abnormality`` (ill alike whatever the build).
+        ``abnormality`` (ill alike whatever the build); see `braincase.population.similarity`.
     known
         What is known of the query's person beyond the scan: age, sex, ...
     series

@@ -1,4 +1,4 @@
-"""From whatever a user names as a query to a standard volume: a raw or a prepared scan."""
+"""Query scan: a raw or prepared scan read into a standard volume to search with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,13 @@ from braincase.cohort.derivatives import (
 )
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
-from braincase.json_values import canonical_json
+from braincase.json_values import JsonObject, canonical_json
 from braincase.labels import Value
 
 
 @dataclass(frozen=True)
 class QueryScan:
-    """A scan to search with.
+    """A scan to search with: its standard volume and what is known of it.
 
     Parameters
     ----------
@@ -57,13 +56,13 @@ STEPS = ("reading", "looking", "preparing", "judging")
 
 
 def _say_nothing(step: str) -> None:
-    """Keep quiet about progress."""
+    """Report no progress."""
 
 
 def read_query(
     path: Path,
     grid: Grid,
-    recipe: Mapping[str, Any],
+    recipe: JsonObject,
     tell: Callable[[str], None] = _say_nothing,
     *,
     series: int | None = None,
@@ -96,7 +95,7 @@ def read_query(
     return _read_raw(path, grid, recipe, tell, series)
 
 
-def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QueryScan:
+def _read_prepared(path: Path, grid: Grid, recipe: JsonObject) -> QueryScan:
     if resolution_of(path.name) != grid.resolution_mm:
         found = f"prepared at {resolution_of(path.name)} mm"
         raise ScanError(path, found, f"{grid.resolution_mm} mm, the model's grid")
@@ -109,7 +108,7 @@ def _read_prepared(path: Path, grid: Grid, recipe: Mapping[str, Any]) -> QuerySc
 def _read_raw(
     path: Path,
     grid: Grid,
-    recipe: Mapping[str, Any],
+    recipe: JsonObject,
     tell: Callable[[str], None],
     series: int | None,
 ) -> QueryScan:
@@ -122,7 +121,7 @@ def _read_raw(
     scans, census = find_scans(path, series=series)
     if len(scans) != 1:
         reasons = "; ".join(why for _, why in census.dropped[:3])
-        advice = "Name one scan, or choose one with --series." if scans else reasons
+        advice = "Name one scan, or choose one with `series`." if scans else reasons
         which = "" if series is None else f" in series {series}"
         raise UsageError(path, f"{len(scans)} T1-weighted scans{which}", "one", advice)
     volume = read_scan(scans[0])
@@ -141,9 +140,9 @@ def _read_raw(
     return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes)
 
 
-def _recipe_notes(found: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
+def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:
     """Warn where query and model were prepared differently."""
-    if found == canonical_json(recipe):
+    if query_recipe == canonical_json(recipe):
         return ()
     made_by = recipe.get("Name", "another recipe")
     return (

@@ -1,4 +1,4 @@
-"""Search again: with more examples, marked hits, or 'the same but older'."""
+"""Relevance feedback (Rocchio) and attribute directions: a query code moved to search again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import TooFewPeopleError, UsageError
-from braincase.gallery import Code, StoredCase
-from braincase.gallery.interface import Gallery
+from braincase.gallery import Code, Gallery, StoredCase
 from braincase.labels import value_text
 
-#: How far marked examples pull the query towards them, and push it away (Rocchio 1971).
+#: How far marked examples pull the query towards them, and push it away.
 TOWARDS, AWAY = 0.75, 0.25
 #: People from whom a direction is learned.
 MOST_PEOPLE = 5000
@@ -26,7 +25,7 @@ def refined_code(
     towards: float = TOWARDS,
     away: float = AWAY,
 ) -> Code:
-    """Return a query code made of several scans and of good and bad examples.
+    """Move a query code by relevance feedback, with good and bad examples.
 
     The mean q of the query scans becomes q + towards (mean(plus) - q) - away (mean(minus) - q).
 
@@ -43,6 +42,11 @@ def refined_code(
     ------
     UsageError
         If there is no query.
+
+    References
+    ----------
+    Rocchio, J. J. (1971). Relevance feedback in information retrieval. In: The SMART Retrieval
+    System, Prentice-Hall, 313-323.
     """
     if not len(queries):
         raise UsageError("refine", "no query scan", "at least one")
@@ -57,7 +61,7 @@ def refined_code(
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """How codes change with a number: `slope` a unit, shape (n_cells,), learned from `people`."""
+    """Regression slope of codes on a number: `slope` a unit, shape (n_cells,), from `people`."""
 
     column: str
     slope: NDArray[np.float64]
@@ -77,7 +81,7 @@ def learn_direction(
     seed: int = 0,
     as_of: int | None = None,
 ) -> Direction:
-    """Learn by linear regression how codes change with a number, other labels held fixed.
+    """Learn by linear regression how codes change with a number, adjusted for other labels.
 
     One scan a person is used, so this is a difference between people, not the course of one.
 
@@ -88,7 +92,7 @@ def learn_direction(
     column
         A label that is a number.
     adjust
-        Labels to hold fixed; those that no case has are left out.
+        Labels to adjust for; those that no case has are left out.
     most_people, seed
         How many people at most, and their choice.
 

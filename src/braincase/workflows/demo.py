@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +11,18 @@ import numpy as np
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
 from braincase.evaluate import Study, open_study
-from braincase.gallery import SearchResult, open_gallery
+from braincase.gallery import SearchResult
 from braincase.models.embed import encoder_of
-from braincase.models.model import Model, load_model
+from braincase.models.model import load_model
 from braincase.models.settings import PRESETS
-from braincase.report.evaluation import Picture, first_line, write_report
+from braincase.report.evaluation import ReportPicture, first_line, write_report
 from braincase.report.search_page import draw
 from braincase.search.options import SearchOptions
-from braincase.search.pipeline import search_by_volume
-from braincase.search.query_scan import QueryScan, read_query
 from braincase.simulate.cohort import simulate_cohort
 from braincase.sources.scan import Scan
 from braincase.workflows.experiment import model_fitter, run_protocols
 from braincase.workflows.index_cohort import index_cohort
+from braincase.workflows.searchable_gallery import open_gallery
 
 HITS = 5
 
@@ -62,35 +60,32 @@ def run_demo(
     results = run_protocols(study, fit, models, ["paper", "honest"], None)
     _say("3/4 indexing the training people; searching with one the model has never seen")
     model_folder = folder / "models" / f"{models[-1]}-fold0"
-    model = load_model(model_folder)
-    _index_training_people(folder / "gallery", model, study)
     picture = folder / "search.png"
-    with closing(open_gallery(folder / "gallery", model.fingerprint)) as gallery:
-        search = search_by_volume(gallery, model, _unseen_scan(study), SearchOptions(HITS))
-        draw(search, picture, folder / "search.html")
+    result = _search_unseen(folder, model_folder, study, picture)
     _say("4/4 writing the report")
     caption = "An unseen simulated person and the most similar cases of the gallery."
-    page = write_report(folder / "report", results, pictures=[Picture("Search", caption, picture)])
-    minutes = (time.perf_counter() - started) / 60
-    print(
-        "\n".join(_summary(folder, page, first_line(results), search.result, model_folder, minutes))
+    page = write_report(
+        folder / "report", results, pictures=[ReportPicture("Search", caption, picture)]
     )
+    minutes = (time.perf_counter() - started) / 60
+    print("\n".join(_summary(folder, page, first_line(results), result, model_folder, minutes)))
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _index_training_people(gallery: Path, model: Model, study: Study) -> None:
-    """Index the first fold's training people, and the groups that no model was trained on."""
-    rows = np.sort(np.concatenate([study.folds[0].train, _rows_never_trained(study)]))
-    index_cohort(gallery, study.cohort, encoder_of(model), rows=rows)
-
-
-def _unseen_scan(study: Study) -> QueryScan:
-    """Return a typical scan of a person whom the first fold's model has never seen."""
-    image = _typical_query(study.cohort, study.folds[0].test)
-    return read_query(image, study.cohort.grid, study.cohort.recipe)
+def _search_unseen(folder: Path, model_folder: Path, study: Study, picture: Path) -> SearchResult:
+    """Index the first fold's training people with its model; search with a held-out person."""
+    model = load_model(model_folder)
+    cohort, fold = study.cohort, study.folds[0]
+    rows = np.sort(np.concatenate([fold.train, _rows_never_trained(study)]))
+    index_cohort(folder / "gallery", cohort, encoder_of(model), rows=rows)
+    with open_gallery(folder / "gallery", model) as gallery:
+        query = _typical_query(cohort, fold.test)
+        search = gallery.finished_search(query, SearchOptions(HITS))
+        draw(search, picture, folder / "search.html")
+    return search.result
 
 
 def _rows_never_trained(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -112,12 +107,12 @@ def _summary(
     folder: Path, page: Path, first: str, result: SearchResult, model_folder: Path, minutes: float
 ) -> Sequence[str]:
     query = f"{result.query_id} ({result.query_labels.get('diagnosis')})"
-    counts = ", ".join(f"{n} {name}" for name, n in _count_labels(result, "diagnosis").items())
+    labels = ", ".join(f"{n} {name}" for name, n in _count_labels(result, "diagnosis").items())
     return [
         "",
         f"Done in {minutes:.1f} minutes. All people are simulated; this is no diagnosis.",
         f"  {first}",
-        f"  The {HITS} cases most similar to the unseen {query}: {counts}.",
+        f"  The {HITS} cases most similar to the unseen {query}: {labels}.",
         f"  report:   {page}",
         f"  search:   {folder / 'search.html'}  and  {folder / 'search.png'}",
         "Search yourself:",

@@ -1,12 +1,12 @@
-"""The door for Python users: open a gallery, search it with anything that names a scan.
+"""Search API: open a gallery and its model, and search with anything that names a scan.
 
-`braincase.open_gallery` gives an `SearchableGallery`; everything it returns is a frozen record.
+`braincase.open_gallery` gives a `SearchableGallery`, for Python users and for the command line;
+everything it returns is a frozen record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer, answer
 from braincase.answer.export import write_explanations
-from braincase.errors import UsageError
+from braincase.errors import ParameterError, UsageError
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
 from braincase.search.options import SearchOptions
@@ -38,7 +38,7 @@ ScanLike = str | Path | NDArray[np.uint8] | NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class SearchableGallery:
-    """A gallery to search in, and the model that embeds new scans for it.
+    """Gallery to search in, with the model that embeds new scans for it.
 
     Parameters
     ----------
@@ -74,21 +74,21 @@ class SearchableGallery:
     def search(
         self,
         scan: ScanLike,
-        k: int = 10,
-        where: str = "",
+        k: int | None = None,
+        where: str | None = None,
         *,
-        subject: str | None = None,
-        as_of: int | None = None,
-        regions: Sequence[str] = (),
-        mask: Path | None = None,
-        plus: Sequence[str] = (),
-        minus: Sequence[str] = (),
-        older: float | None = None,
-        similar_by: str = "code",
+        options: SearchOptions | None = None,
     ) -> list[Hit]:
-        """Return the k most similar cases of other people, nearest first.
+        """Search for the k most similar cases of other people, nearest first.
 
-        All parameters are those of `braincase.search.options.SearchOptions`.
+        Parameters
+        ----------
+        scan
+            What to search with.
+        k, where
+            Number of hits and filter; they stand above those of `options`.
+        options
+            All else that a search can be asked for.
 
         Raises
         ------
@@ -99,36 +99,29 @@ class SearchableGallery:
         GalleryError
             If the gallery is empty.
         """
-        wish = SearchOptions(
-            k=k,
-            where=where,
-            subject=subject,
-            as_of=as_of,
-            regions=tuple(regions),
-            mask=mask,
-            plus=tuple(plus),
-            minus=tuple(minus),
-            older=older,
-            similar_by=similar_by,
-        )
-        return list(self.asked(scan, wish).result.hits)
+        options = options or SearchOptions()
+        if k is not None:
+            options = replace(options, k=k)
+        if where is not None:
+            options = replace(options, where=where)
+        return list(self.finished_search(scan, options).result.hits)
 
     def ask(
         self,
         scan: ScanLike,
-        wish: SearchOptions | None = None,
+        options: SearchOptions | None = None,
         *,
         label: str | None = None,
         normality: bool = False,
         explain: Path | None = None,
     ) -> Answer:
-        """Return the whole answer: hits with reasons and outcome, neighbours, typicality.
+        """Search, and return the whole answer: hits with reasons, follow-up, calibration, doubts.
 
         Parameters
         ----------
         scan
             What to search with.
-        wish
+        options
             What to look for; by default ten cases of the whole gallery.
         label, normality
             As in `braincase.answer.compose.answer`.
@@ -136,36 +129,40 @@ class SearchableGallery:
             A folder that gets maps, numbers and pictures of each hit; see
             `braincase.answer.export`.
         """
-        asked = self.asked(scan, wish or SearchOptions())
-        told = answer(asked, label, normality=normality)
+        search = self.finished_search(scan, options)
+        composed = answer(search, label, normality=normality)
         if explain is not None:
-            write_explanations(asked, told, explain)
-        return told
+            write_explanations(search, composed, explain)
+        return composed
 
-    def asked(self, scan: ScanLike, wish: SearchOptions) -> FinishedSearch:
-        """Return the finished search behind `search` and `ask`."""
+    def finished_search(
+        self, scan: ScanLike, options: SearchOptions | None = None
+    ) -> FinishedSearch:
+        """Search, and return what `search` and `ask` are made of; it is used while this is open."""
+        options = options or SearchOptions()
         if isinstance(scan, np.ndarray) and scan.ndim == 1:
-            return search_by_code(self.gallery, scan, wish)
+            return search_by_code(self.gallery, scan, options)
         if isinstance(scan, np.ndarray):
             model = self._model()
             if scan.dtype != np.uint8 or scan.shape != model.grid.shape:
                 found = f"{scan.dtype} of shape {scan.shape}"
                 raise UsageError("scan", found, f"uint8 of shape {model.grid.shape}, or a code")
             volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
-            return search_by_volume(self.gallery, model, volume, wish)
+            return search_by_volume(self.gallery, model, volume, options)
         if not Path(scan).exists():
-            return search_by_case(self.gallery, str(scan), wish)
+            return search_by_case(self.gallery, str(scan), options)
         model = self._model()
-        read = read_query(Path(scan), model.grid, model.recipe, series=wish.series)
-        return search_by_volume(self.gallery, model, read, wish)
+        query_scan = read_query(Path(scan), model.grid, model.recipe, series=options.series)
+        return search_by_volume(self.gallery, model, query_scan, options)
 
     def _model(self) -> Model:
         if self.model is None:
-            raise UsageError("model", "none given", "the model of the gallery, to embed the scan")
+            expected = "the model of the gallery, to embed the scan"
+            raise ParameterError("model", "none given", expected)
         return self.model
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close the gallery's files and connections."""
         self.gallery.close()
 
     def __enter__(self) -> SearchableGallery:

@@ -16,9 +16,9 @@ from braincase.gallery import StoredCase
 from braincase.images.atlas import label_volume
 from braincase.images.volume import write_volume
 from braincase.labels import knows_age_and_sex
-from braincase.population.controls import ControlModel, normal_of
+from braincase.population.controls import ControlModel, control_model_of
 from braincase.population.normative import deviation_of
-from braincase.population.spread import Spread
+from braincase.population.spread import VoxelSpread
 from braincase.population.usual import usual_of
 from braincase.preprocess.space.standard import to_grid
 from braincase.preprocess.space.template import template_brain
@@ -57,7 +57,7 @@ def explaining_map(
     return _send(service, request, make, "explain", query.tobytes(), case.image_hash, scan_id, kind)
 
 
-def _spread(service: Service) -> Spread:
+def _spread(service: Service) -> VoxelSpread:
     """Return the usual spread, by the library's own rules for too few people."""
     with service.lock:
         learned = _learned(service)
@@ -76,7 +76,7 @@ def _controls(service: Service) -> ControlModel | None:
         learned = _learned(service)
         if learned.controls is None and not learned.without_controls:
             try:
-                learned.controls = normal_of(service.gallery)
+                learned.controls = control_model_of(service.gallery)
             except BraincaseError:
                 learned.without_controls = True
         return learned.controls

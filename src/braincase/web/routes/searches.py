@@ -21,7 +21,6 @@ from pydantic import ValidationError
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
 from braincase.labels import Value
-from braincase.population.cache import knowing_since
 from braincase.report.search_page import draw
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
@@ -93,8 +92,12 @@ def _carry_out(
     service: Service, principal: Principal, request: schema.SearchRequest, name: str | None
 ) -> AnsweredSearch:
     finished = _search(service, principal, request)
-    with knowing_since(service.known_since(finished.result.gallery_version)):
-        answered = answer(finished, service.settings.label, normality=request.normality)
+    answered = answer(
+        finished,
+        service.settings.label,
+        normality=request.normality,
+        learned_at=service.known_since(finished.result.gallery_version),
+    )
     name = name or _name_of(request, finished.result)
     content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
     body = schema.AnswerBody.model_validate(content)
