@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from braincase.cohort.cohort import Cohort
@@ -85,6 +86,14 @@ def test_the_printed_answer_tells_hits_neighbours_outcome_and_doubt(
     assert "What became of them:" in out
     assert f"{followed[0]['scan_id']}: " in out
     assert "after 1.0 y" in out
+
+
+def test_a_search_closes_the_gallery_it_opened(
+    gallery: Path, patient: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found(capsys, gallery, patient)
+    opened = [Path(file.path) for file in psutil.Process().open_files()]
+    assert not [path for path in opened if path.is_relative_to(gallery)]
 
 
 def test_something_that_is_like_no_case_is_warned_of(
