@@ -72,4 +72,4 @@ def refuse_overwrite(path: Path, force: bool) -> None:
     """
     taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     if taken and not force:
-        raise UsageError(path, "exists already", "a new place", "Use --force to write over it.")
+        raise UsageError(path, "exists already", "a new place", "Use `force` to write over it.")
