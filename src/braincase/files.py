@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braincase.errors import BraincaseError, UsageError
@@ -73,3 +73,10 @@ def refuse_overwrite(path: Path, force: bool) -> None:
     taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     if taken and not force:
         raise UsageError(path, "exists already", "a new place", "Use --force to write over it.")
+
+
+def is_plain_relative(name: str) -> bool:
+    """Return whether a name leads from a folder to something inside it: relative, no ``..``."""
+    path = PurePosixPath(name)
+    plain = name.isprintable() and bool(path.parts) and not path.is_absolute()
+    return plain and ".." not in path.parts

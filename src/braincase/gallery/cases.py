@@ -95,7 +95,7 @@ class Version:
 
 @dataclass(frozen=True)
 class GalleryInfo:
-    """What a gallery holds at one version."""
+    """What a gallery holds at one version; `notes` says what cannot be read or is erased."""
 
     url: str
     engine: str
@@ -107,6 +107,7 @@ class GalleryInfo:
     people: int
     columns: tuple[str, ...]
     changed: str
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""
@@ -121,7 +122,11 @@ def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
     UsageError
         If the shape is another or a number is not finite.
     """
-    array = np.ascontiguousarray(code, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(code, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise UsageError(where, "a code that is no array of numbers", "numbers") from None
     if array.shape != (n_dimensions,):
         shape = "x".join(map(str, array.shape)) or "one number"
         raise UsageError(where, f"a code of {shape}", f"{n_dimensions} numbers")

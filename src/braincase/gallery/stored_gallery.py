@@ -84,9 +84,12 @@ class StoredGallery:
         ------
         UnknownCaseError
             If the scan is not in the gallery.
+        GalleryError
+            If it is there, but cannot be read.
         """
         cases = self.find([scan_id], as_of)
         if scan_id not in cases:
+            self._record.refuse_unreadable(scan_id, as_of)
             raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {self._url}")
         return cases[scan_id]
 
@@ -186,6 +189,7 @@ class StoredGallery:
             people=snapshot.live.n_people,
             columns=tuple(snapshot.memory.columns),
             changed=self._record.time_of(snapshot.version),
+            notes=snapshot.notes,
         )
 
     def versions(self) -> tuple[Version, ...]:

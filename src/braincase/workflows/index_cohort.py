@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import FingerprintError
+from braincase.errors import FingerprintError, UsageError
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
+from braincase.gallery.record.content import checked_case
 from braincase.images.planes import thumbnail_of
 from braincase.models.encoder import Embed
 from braincase.progress import progress
@@ -128,7 +129,13 @@ def _index_rows(
             failed.append((scan_id, "the model gave numbers that are not finite"))
             continue
         picture = pictures[row] if row in pictures else gallery.thumbnail(scan_id)
-        cases.append(NewCase(code=code, cohort=cohort.folder, thumbnail=picture, **record))
+        case = NewCase(code=code, cohort=cohort.folder, thumbnail=picture, **record)
+        try:
+            checked_case(case, len(code))
+        except UsageError as error:  # one scan never stops a cohort
+            failed.append((scan_id, f"{error.found}; expected {error.expected}"))
+            continue
+        cases.append(case)
     return gallery.update(cases, fingerprint), failed
 
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -113,6 +114,8 @@ def connect(folder: Path) -> sqlite3.Connection:
         raise GalleryError(folder, "no gallery here", f"a folder with {FILE_NAME}", advice)
     with gallery_errors(folder):
         connection = _connect(path)
+        # Text that is no UTF-8 makes one row unreadable, not the whole query.
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # erased means overwritten
         row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import GalleryError
+from braincase.files import is_plain_relative
 from braincase.gallery.cases import StoredCase, Version
+from braincase.gallery.record.content import read_labels
 from braincase.gallery.record.database import FILE_NAME, SqlRow, checksum_of
 
 Item = TypeVar("Item")
@@ -53,9 +54,9 @@ def cases_of(
 
 
 def cases_named(
-    connection: sqlite3.Connection, scan_ids: Sequence[str], version: int
+    connection: sqlite3.Connection, scan_ids: Sequence[str], version: int, bad: Collection[int] = ()
 ) -> dict[str, StoredCase]:
-    """Return those of the named cases that were live at `version`, by scan_id."""
+    """Return those of the named cases that were live at `version`, by scan_id, but no bad rows."""
     cases: dict[str, StoredCase] = {}
     for part in in_parts(scan_ids):
         rows = connection.execute(
@@ -63,7 +64,7 @@ def cases_named(
             " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
             (*part, version, version),
         )
-        cases |= {case.scan_id: case for case in map(_stored, rows)}
+        cases |= {row[1]: _stored(row) for row in rows if row[0] not in bad}
     return cases
 
 
@@ -112,7 +113,7 @@ def thumbnail_of_case(connection: sqlite3.Connection, scan_id: str, version: int
         " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
         (scan_id, version, version),
     ).fetchone()
-    return bytes(row[0]) if row else None
+    return row[0] if row and isinstance(row[0], bytes) else None
 
 
 def history(connection: sqlite3.Connection) -> tuple[Version, ...]:
@@ -143,14 +144,21 @@ def placeholders(values: Sequence[object]) -> str:
 
 
 def _stored(row: SqlRow) -> StoredCase:
+    """Return a row that can be read as a case."""
     _, scan_id, subject, session, labels, code, cohort, image, image_hash, since = row
     return StoredCase(
         scan_id,
         subject,
         session,
-        json.loads(labels),
+        read_labels(labels),
         np.frombuffer(code, "<f4"),
-        Path(cohort or ".", image) if image else None,
-        image_hash,
+        Path(cohort or ".", image) if _is_image(cohort, image) else None,
+        image_hash if isinstance(image_hash, str) else None,
         since,
     )
+
+
+def _is_image(cohort: object, image: object) -> bool:
+    """Return whether a row names an image in a cohort; another name leads to no file."""
+    there = isinstance(image, str) and is_plain_relative(image)
+    return there and (cohort is None or (isinstance(cohort, str) and cohort.isprintable()))

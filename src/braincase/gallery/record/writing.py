@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from braincase.errors import GalleryError, UnknownCaseError, UsageError
-from braincase.gallery.cases import Change, NewCase, checked_code
+from braincase.gallery.cases import Change, NewCase
+from braincase.gallery.record.content import CheckedCase, checked_case
 from braincase.gallery.record.database import SqlRow, checksum_of, now
 from braincase.gallery.record.reading import newest_version
-from braincase.labels import Value
 
 
 def put_cases(
@@ -32,15 +28,15 @@ def put_cases(
     GalleryError
         If a scan_id is there with other content and `replace_changed` is false.
     UsageError
-        If a code has a wrong shape or is not finite, or a scan_id comes twice.
+        If a case could not be read again (see `checked_case`), or a scan_id comes twice.
     """
     version = newest_version(connection)
     added: list[str] = []
     updated: list[str] = []
     unchanged: list[str] = []
     duplicates: list[tuple[str, str]] = []
-    for case, code in _checked(cases, n_dimensions):
-        text = _labels_text(case.labels)
+    for checked in _checked(cases, n_dimensions):
+        case, text, code = checked.case, checked.labels, checked.code
         live = connection.execute(
             "SELECT row, subject, session, labels, code, image_hash FROM cases"
             " WHERE scan_id = ? AND removed_in IS NULL",
@@ -101,15 +97,14 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
     return Change(version, removed=tuple(scan_ids))
 
 
-def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[tuple[NewCase, bytes]]:
+def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[CheckedCase]:
     seen: set[str] = set()
     checked = []
     for case in cases:
+        checked.append(checked_case(case, n_dimensions))
         if case.scan_id in seen:
             raise UsageError(case.scan_id, "the scan comes twice", "each scan once")
         seen.add(case.scan_id)
-        code = checked_code(case.code, n_dimensions, case.scan_id)
-        checked.append((case, code.astype("<f4").tobytes()))
     return checked
 
 
@@ -178,22 +173,3 @@ def _live_row(connection: sqlite3.Connection, folder: Path, scan_id: str) -> int
 
 def _note_version(connection: sqlite3.Connection, version: int, what: str) -> None:
     connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, now(), what))
-
-
-def _labels_text(labels: Mapping[str, Value]) -> str:
-    return json.dumps(
-        {name: _plain(value) for name, value in labels.items()},
-        ensure_ascii=False,
-        allow_nan=False,
-    )
-
-
-def _plain(value: object) -> Value:
-    """Return a label as JSON writes it; NumPy's numbers as Python's, NaN as missing."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, int | float) else str(value)
