@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -80,3 +81,33 @@ def is_plain_relative(name: str) -> bool:
     path = PurePosixPath(name)
     plain = name.isprintable() and bool(path.parts) and not path.is_absolute()
     return plain and ".." not in path.parts
+
+
+def read_regular(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """Read a regular file whole; a pipe or device is never opened for long, nor waited for.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        The most bytes it may have.
+    folder
+        Descriptor of an open folder that `path` is a name in; then it may be no symbolic link.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    ValueError
+        If it is no regular file, or has more bytes.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= 0 if folder is None else os.O_NOFOLLOW
+    with open(os.open(path, flags, dir_fd=folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most} bytes")
+    return content

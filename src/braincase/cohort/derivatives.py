@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.files import atomic_write, read_json, write_json, write_text
+from braincase.files import atomic_write, read_json, read_regular, write_json, write_text
 from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json, to_json
 from braincase.labels import Value
@@ -46,6 +47,10 @@ SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
 LONGEST_NAME = 150
+#: Bytes of NIfTI's header; the most that it and what may follow it have; the most of one voxel.
+HEADER_SIZE, MOST_HEADER, MOST_BYTES_A_VOXEL = 348, 2**20, 16
+#: Bytes after the voxels that another program may have added.
+MOST_PADDING = 4096
 #: Relative path, size in bytes, and modification time in ns of a file.
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
@@ -112,12 +117,33 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
         If it is missing, unreadable, of another shape or place, not finite, not 8 bit or constant.
     """
     try:
-        # Unpacked whole, which checks gzip's checksum; nibabel's lazy reading stops before it.
-        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
-        voxels = np.asanyarray(image.dataobj)
+        packed = read_regular(path, most_packed_bytes(grid))
     except FileNotFoundError:
         raise ScanError(path, "the image is missing") from None
-    except Exception as error:  # nibabel, gzip, zlib and the system each have their own
+    except (OSError, ValueError) as error:
+        raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
+    return decode_image(packed, path, grid)
+
+
+def most_packed_bytes(grid: Grid) -> int:
+    """Return the most bytes that the file of a prepared image has; gzip packs noise badly."""
+    return int(np.prod(grid.shape)) * MOST_BYTES_A_VOXEL + MOST_HEADER
+
+
+def decode_image(packed: bytes, path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """Return the volume in the bytes of a prepared image; never unpacks more than an image has.
+
+    Raises
+    ------
+    ScanError
+        As `read_image`.
+    """
+    try:
+        image = nibabel.Nifti1Image.from_bytes(_unpacked(packed, path, grid))
+        voxels = np.asanyarray(image.dataobj)
+    except ScanError:
+        raise
+    except Exception as error:  # nibabel, gzip and zlib each have their own
         raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
     if voxels.shape != grid.shape:
         raise ScanError(path, f"shape {voxels.shape}", f"{grid.shape}")
@@ -131,6 +157,21 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
     if volume.min() == volume.max():
         raise ScanError(path, f"a constant volume (all {volume.flat[0]})", "an image")
     return volume
+
+
+def _unpacked(packed: bytes, path: Path, grid: Grid) -> bytes:
+    """Unpack an image to its end, where gzip's checksum is compared, or until it is too long."""
+    with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+        start = file.read(HEADER_SIZE)
+        header = nibabel.Nifti1Header.from_fileobj(BytesIO(start))
+        if header.get_data_shape() != grid.shape:
+            raise ScanError(path, f"shape {header.get_data_shape()}", f"{grid.shape}")
+        size = int(np.prod(grid.shape)) * header.get_data_dtype().itemsize
+        most = min(header.get_data_offset(), MOST_HEADER) + size + MOST_PADDING
+        content = start + file.read(most - len(start) + 1)
+    if len(content) > most:
+        raise ScanError(path, "more bytes than the image has", f"{most} bytes")
+    return content
 
 
 def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, Any]) -> None:

@@ -56,7 +56,9 @@ class StoredCase:
     """One case as the gallery holds it.
 
     `code` has shape (n_cells,); `image` is the standard volume's absolute path, which may have
-    moved since; `since` is the gallery version that brought this state of the case.
+    moved since; `since` is the gallery version that brought this state of the case. `cohort` is
+    the folder that the image lies in. Both are what the gallery says, to be read by way of
+    `braincase.cohort.stored_image` only.
     """
 
     scan_id: str
@@ -67,6 +69,7 @@ class StoredCase:
     image: Path | None
     image_hash: str | None
     since: int
+    cohort: Path | None = None
 
 
 @dataclass(frozen=True)

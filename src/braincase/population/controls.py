@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import read_image
 from braincase.errors import BraincaseError, GalleryError, UsageError
 from braincase.files import atomic_write
 from braincase.gallery import Gallery, StoredCase
@@ -35,7 +34,7 @@ from braincase.population.normative import (
     terms_of,
 )
 from braincase.population.spread import Spread
-from braincase.population.volumes import stored_volume
+from braincase.population.volumes import image_of_case, stored_volume
 from braincase.progress import progress_if_slow
 
 #: Controls the model is fitted to at most; more change the spread by less than 5 %.
@@ -169,8 +168,7 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
 
         def volumes() -> Iterator[NDArray[np.uint8]]:
             for case in cases:
-                assert case.image is not None
-                yield read_image(case.image, grid)
+                yield image_of_case(case, grid).volume
                 advance()
 
         ages = [float(case.labels["age"] or 0) for case in cases]

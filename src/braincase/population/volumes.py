@@ -5,17 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import read_image
+from braincase.cohort.stored_image import StoredImage, read_stored_image
 from braincase.errors import BraincaseError
 from braincase.gallery import StoredCase
 from braincase.images.geometry import Grid
 
 
+def image_of_case(case: StoredCase, grid: Grid) -> StoredImage:
+    """Return the image of a case, if it is what the gallery says.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, or is no such image.
+    """
+    return read_stored_image(case.cohort, case.image, case.image_hash, grid)
+
+
 def stored_volume(case: StoredCase, grid: Grid) -> NDArray[np.uint8] | None:
     """Return the standard volume of a case, uint8 of shape `grid.shape`, if it is still there."""
-    if case.image is None or not case.image.is_file():
-        return None
     try:
-        return read_image(case.image, grid)
+        return image_of_case(case, grid).volume
     except BraincaseError:
         return None

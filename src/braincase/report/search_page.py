@@ -20,13 +20,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from braincase.errors import BraincaseError
 from braincase.files import atomic_write, write_text
 from braincase.gallery import Gallery, Hit, SearchResult, hit_of
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.images.planes import CONVENTION, EDGES, Plane, Planes, planes_of, planes_of_thumbnail
-from braincase.images.volume import read_volume
 from braincase.labels import USUAL_COLUMNS, Value, value_text
+from braincase.population.volumes import stored_volume
 from braincase.purpose import PURPOSE
 from braincase.search.pipeline import FinishedSearch, _case_of
 
@@ -60,16 +59,10 @@ def hit_picture(gallery: Gallery, hit: Hit, as_of: int | None = None) -> CasePic
     """
     heading = f"{hit.rank}. {hit.scan_id}"
     details = f"distance {hit.distance:.3f}  {details_of(hit.labels)}".rstrip()
-    path = gallery.get(hit.scan_id, as_of).image
-    if path is not None and path.is_file():
-        try:
-            grid = grid_of_resolution(gallery.info().resolution_mm)
-            data = read_volume(path).data
-            if data.shape == grid.shape:
-                volume = np.clip(np.rint(data), 0, 255).astype(np.uint8)
-                return CasePicture(heading, details, planes_of(volume, grid))
-        except BraincaseError:
-            pass  # a damaged image is no reason to show no result: the thumbnail remains
+    grid = grid_of_resolution(gallery.info().resolution_mm)
+    volume = stored_volume(gallery.get(hit.scan_id, as_of), grid)
+    if volume is not None:  # a damaged image is no reason to show no result
+        return CasePicture(heading, details, planes_of(volume, grid))
     thumbnail = gallery.thumbnail(hit.scan_id, as_of)
     if thumbnail is None:
         return CasePicture(heading, details, _NO_PLANES, "no image")

@@ -15,11 +15,12 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer
-from braincase.cohort.derivatives import read_image
+from braincase.cohort.stored_image import StoredImage
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
 from braincase.population.spread import Spread
+from braincase.population.volumes import image_of_case
 from braincase.search.pipeline import FinishedSearch
 from braincase.web import schema
 from braincase.web.catalogue import Catalogue
@@ -171,17 +172,25 @@ class Service:
         ScanError
             If it is damaged.
         """
-        if case.image is None or not case.image.is_file():
-            raise not_found("image of this case; perhaps its cohort has been moved")
-        return self.read(case.image)
-
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Return a prepared volume from disk or from those kept in memory."""
-        key = f"{path}:{path.stat().st_mtime_ns}"
+        key = f"{case.image}:{case.image_hash}"
         held = self.volumes.get(key)
         if held is None:
-            held = self.volumes.put(key, read_image(path, self.grid))
+            held = self.volumes.put(key, self.image_of(case).volume)
         return held
+
+    def image_of(self, case: StoredCase) -> StoredImage:
+        """Return a case's image, its file and its volume, if it is what the gallery says.
+
+        Raises
+        ------
+        Problem
+            If its image is not there.
+        ScanError
+            If it is another.
+        """
+        if case.image is None or not case.image.is_file():
+            raise not_found("image of this case; perhaps its cohort has been moved")
+        return image_of_case(case, self.grid)
 
 
 def open_service(settings: ServiceSettings) -> Service:

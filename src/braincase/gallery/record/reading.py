@@ -155,6 +155,7 @@ def _stored(row: SqlRow) -> StoredCase:
         Path(cohort or ".", image) if _is_image(cohort, image) else None,
         image_hash if isinstance(image_hash, str) else None,
         since,
+        Path(cohort) if isinstance(cohort, str) and cohort.isprintable() else None,
     )
 
 

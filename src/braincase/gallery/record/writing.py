@@ -152,7 +152,7 @@ def _insert(
 def _cohort_number(connection: sqlite3.Connection, cohort: Path | None) -> int | None:
     if cohort is None:
         return None
-    folder = str(cohort.absolute())
+    folder = str(Path(cohort).absolute())
     connection.execute("INSERT OR IGNORE INTO cohorts (folder) VALUES (?)", (folder,))
     row = connection.execute("SELECT cohort FROM cohorts WHERE folder = ?", (folder,)).fetchone()
     return int(row[0])

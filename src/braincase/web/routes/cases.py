@@ -19,7 +19,7 @@ from braincase.web import schema
 from braincase.web.catalogue import case_record, describe_columns
 from braincase.web.image_responses import (
     PlaneName,
-    file_response,
+    bytes_response,
     planes_png,
     png_response,
     slice_png,
@@ -90,9 +90,7 @@ def volume(
 ) -> Response:
     """Send a case's standard volume as NIfTI."""
     case = stored(here, scan_id, as_of)
-    if case.image is None:
-        raise not_found("image of this case")
-    return file_response(request, case.image)
+    return bytes_response(request, here.image_of(case).packed)
 
 
 def thumbnail(
