@@ -1,7 +1,8 @@
-"""Whole files only: write aside, then rename."""
+"""Atomic, durable, private files: write aside, sync, then rename."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -14,30 +15,107 @@ from braincase.errors import BraincaseError, UsageError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it to `path` when the block ends well.
 
     The temporary name keeps all suffixes (``.nii.gz``), since writers choose the format by them. On
     any failure, Ctrl-C included, the temporary file is removed and `path` is as it was before.
+
+    Parameters
+    ----------
+    path
+        The file. A new one is its owner's alone (see `private_mode`), one that is there keeps its
+        mode.
+    durable
+        Whether the file outlasts a power cut once the block has ended: its bytes are on the disk
+        (fsync) before it gets its name, and the name after. False for what can be made again.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, durable)
     aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
+        mode = create_file(aside, path)
         yield aside
+        if stat.S_IMODE(aside.stat().st_mode) & ~mode:  # a writer that made a file of its own
+            aside.chmod(mode)
+        if durable:
+            sync_to_disk(aside)
         os.replace(aside, path)
+        if durable:
+            sync_to_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 text file."""
-    with atomic_write(path) as aside:
+def create_file(path: Path, like: Path | None = None) -> int:
+    """Make an empty file with the mode of another that is there, or else a private one.
+
+    Returns the mode.
+    """
+    try:
+        mode = stat.S_IMODE((like or path).stat().st_mode) | 0o600
+    except FileNotFoundError:
+        mode = private_mode(path.parent) & 0o666
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(file, mode)
+    finally:
+        os.close(file)
+    return mode
+
+
+def private_mode(folder: Path) -> int:
+    """Return the mode of a new folder inside another: patients' data are their owner's alone.
+
+    A folder that is shared with its group on purpose, that is which has the set-group-ID bit
+    (``chmod g+s``) or which its group and not everybody may write to, passes the group's rights on.
+    """
+    mode = folder.stat().st_mode
+    writable = bool(mode & stat.S_IWGRP) and not mode & stat.S_IWOTH
+    shared = bool(mode & stat.S_ISGID) or writable
+    return 0o700 | (mode & 0o070 if shared else 0)
+
+
+def make_folder(folder: Path, durable: bool = True) -> None:
+    """Make a folder and those above it that are missing, each private (see `private_mode`)."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, durable)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return  # another process was quicker
+    mode = private_mode(folder.parent)
+    if mode != 0o700:  # chmod would take the set-group-ID bit away
+        folder.chmod(mode | (folder.stat().st_mode & stat.S_ISGID))
+    if durable:
+        sync_to_disk(folder.parent)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Have the system write a file's bytes, or a folder's names, to the disk (fsync)."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    file = os.open(path, flags)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        # A file system that cannot sync a folder says so by one of these; it has no names to lose.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or not path.is_dir():
+            raise
+    finally:
+        os.close(file)
+
+
+def write_text(path: Path, text: str, durable: bool = True) -> None:
+    """Write a whole UTF-8 text file; see `atomic_write`."""
+    with atomic_write(path, durable) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, durable: bool = True) -> None:
     """Write a whole JSON file, keys in the order given, two blanks of indentation."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable)
 
 
 def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict[str, Any]:

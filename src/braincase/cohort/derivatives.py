@@ -347,7 +347,7 @@ def _write_sessions(folder: Path, visits: Sequence[Scan], changing: list[str]) -
 
 def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value]]) -> None:
     lines = ["\t".join(_cell(value) for value in row) for row in (columns, *rows)]
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n", durable=False)  # made again from the sidecars
 
 
 def _cell(value: Value) -> str:

@@ -35,7 +35,7 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import read_json, write_json, write_text
+from braincase.files import make_folder, read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.progress import progress
 
@@ -137,7 +137,7 @@ def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
 @contextmanager
 def packing_alone(folder: Path) -> Iterator[None]:
     """Let one process of this machine pack at a time; without flock (Windows) trust the user."""
-    (folder / "packed").mkdir(exist_ok=True)
+    make_folder(folder / "packed")
     with (folder / "packed" / ".lock").open("w") as lock:
         try:
             import fcntl

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ _SINCE: ContextVar[int | None] = ContextVar("since", default=None)
 _LEARNING = tuple(threading.RLock() for _ in range(64))
 #: Part of every name; raised when what is kept changes its meaning.
 FORMAT = 1
+#: Files that are kept in the folder; one is a few kilobytes, a normative model a few megabytes.
+MOST_FILES = 200
 
 
 @contextmanager
@@ -69,10 +72,14 @@ def cached(
     with _LEARNING[hash(path) % len(_LEARNING)]:
         # A damaged file is learned again: it is a copy of what the gallery itself can tell.
         with contextlib.suppress(OSError, ValueError):
-            return json.loads(path.read_text(encoding="utf-8"))["learned"]
+            learned = json.loads(path.read_text(encoding="utf-8"))["learned"]
+            with contextlib.suppress(OSError):
+                os.utime(path)  # used now: the last to be evicted
+            return learned
         learned = learn()
         with contextlib.suppress(OSError):
-            write_json(path, {"kind": kind, "version": version, **asked, "learned": learned})
+            content = {"kind": kind, "version": version, **asked, "learned": learned}
+            write_json(path, content, durable=False)
             drop_older(path, version)
         return learned
 
@@ -93,6 +100,14 @@ def drop_older(path: Path, version: int) -> None:
         number = other.stem.rpartition("-v")[2]
         if number.isdigit() and int(number) < version:
             other.unlink(missing_ok=True)
+    evict(path.parent)
+
+
+def evict(folder: Path) -> None:
+    """Remove the least recently used files beyond `MOST_FILES`: everybody can ask new questions."""
+    files = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(folder)]
+    for _, file in sorted(files)[: max(len(files) - MOST_FILES, 0)]:
+        Path(file).unlink(missing_ok=True)
 
 
 def search_of(result: SearchResult, weights: Weights | None) -> dict[str, Any]:

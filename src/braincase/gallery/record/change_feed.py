@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from braincase.gallery.record.connection import Database
 from braincase.gallery.record.content import readable_rows
-from braincase.gallery.record.database import Database
 from braincase.gallery.record.reading import in_parts, newest_version, placeholders, verify
 
 

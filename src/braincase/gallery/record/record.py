@@ -14,7 +14,8 @@ from braincase.errors import GalleryError, UsageError
 from braincase.gallery.cases import Change, NewCase, StoredCase, Version
 from braincase.gallery.exact import Rows
 from braincase.gallery.record import reading
-from braincase.gallery.record.database import Database, create_database
+from braincase.gallery.record.connection import Database
+from braincase.gallery.record.database import create_database
 from braincase.gallery.record.reading import newest_version
 from braincase.gallery.record.selection import Selection, Snapshot
 from braincase.gallery.record.snapshot_cache import SnapshotCache, version_as_of

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from braincase.errors import ParameterError
+from braincase.gallery.record.connection import Database
 from braincase.gallery.record.content import unreadable_note
-from braincase.gallery.record.database import Database
 from braincase.gallery.record.memory import Live, Memory, empty_memory, refresh
 from braincase.gallery.record.reading import erased_note, newest_version
 from braincase.gallery.record.selection import FilterCache, Selection, Snapshot, choose
