@@ -95,6 +95,7 @@ def info(
     print(f"model {known.fingerprint[:12]}: {known.n_dimensions} numbers a scan,", end=" ")
     print(f"volumes at {known.resolution_mm} mm")
     print(f"columns: {', '.join(known.columns) or 'none'}")
+    print("".join(f"note: {note}\n" for note in known.notes), end="")
 
 
 @gallery_app.command()
@@ -137,10 +138,12 @@ def remove(
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
         change = gallery.remove(wanted, erase)
     if as_json:
-        print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
+        told = {"version": change.version, "removed": list(change.removed), "erased": erase}
+        print_json({**told, "notes": list(change.notes)})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
+        print("".join(f"note: {note}\n" for note in change.notes), end="")
 
 
 def _confirm(question: str) -> None:
@@ -161,3 +164,51 @@ def sync(url: Url, as_json: Json = False) -> None:
 
     done = sync_gallery(url)
     print_json(asdict(done)) if as_json else print(done.line())
+
+
+@gallery_app.command()
+def verify(
+    url: Url,
+    images: Annotated[bool, typer.Option(help="Read every image and compare its hash.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Check every row's checksum, every image, and who may read the gallery's files."""
+    from braincase.errors import GalleryError
+    from braincase.gallery.upkeep import verify_gallery
+
+    done = verify_gallery(url, images)
+    if as_json:
+        print_json({key: list(v) if isinstance(v, tuple) else v for key, v in asdict(done).items()})
+    else:
+        print("".join(f"problem: {line}\n" for line in done.problems), end="")
+        print("".join(f"warning: {line}\n" for line in done.warnings), end="")
+        print(f"{done.rows} rows and {done.images} images looked at: {len(done.problems)} problems")
+    if done.problems:
+        advice = "Restore it from a backup, or index the scans named again."
+        raise GalleryError(url, f"{len(done.problems)} problems", "none", advice)
+
+
+@gallery_app.command()
+def backup(
+    url: Url,
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    as_json: Json = False,
+) -> None:
+    """Copy a gallery, also while it is used; images stay with their cohorts."""
+    from braincase.gallery.upkeep import backup_gallery
+
+    version = backup_gallery(url, folder)
+    told = f"version {version} is in {folder}; the images of its cases stay in their cohorts"
+    print_json({"version": version, "folder": str(folder)}) if as_json else print(told)
+
+
+@gallery_app.command()
+def readmit(
+    url: Url, scans: Annotated[list[str], typer.Argument(help="Scan_ids that were erased.")]
+) -> None:
+    """Let erased scans be added to a gallery again."""
+    from braincase.gallery import open_gallery
+
+    with closing(open_gallery(url)) as gallery:
+        gallery.readmit(scans)
+    print(f"{len(scans)} may be added again")

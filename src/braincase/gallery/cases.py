@@ -76,7 +76,9 @@ class StoredCase:
 class Change:
     """A change log entry: what one call did; `version` names the gallery after it.
 
-    `duplicates` holds pairs (scan put in, scan with the same image under another identity).
+    `duplicates` holds pairs (scan put in, scan with the same image under another identity);
+    `erased_before` the scans that were left out because they, or their images, had been erased;
+    `notes` what is not finished.
     """
 
     version: int
@@ -85,6 +87,8 @@ class Change:
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
+    erased_before: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

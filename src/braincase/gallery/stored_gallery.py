@@ -77,6 +77,16 @@ class StoredGallery:
         self._engine.follow_write(erased=erase)
         return change
 
+    def readmit(self, scan_ids: Sequence[str]) -> None:
+        """Let scans that were erased be added again.
+
+        Raises
+        ------
+        UnknownCaseError
+            If one was never erased; nothing is changed then.
+        """
+        self._record.readmit(scan_ids)
+
     def get(self, scan_id: str, as_of: int | None = None) -> StoredCase:
         """Return one case.
 

@@ -31,7 +31,7 @@ IDENTITY = ("scan_id", "subject", "session", "image", "image_hash")
 
 @dataclass(frozen=True)
 class Indexed:
-    """What indexing did; `failed` holds pairs (scan_id, reason)."""
+    """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids."""
 
     version: int
     added: int = 0
@@ -39,6 +39,7 @@ class Indexed:
     unchanged: int = 0
     duplicates: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    erased_before: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
@@ -47,6 +48,10 @@ class Indexed:
             f" {len(self.failed)} failed; the gallery is at version {self.version}"
         ]
         told += [f"same image: {one} and {other}" for one, other in self.duplicates]
+        told += [
+            f"erased before, left out: {scan} (braincase gallery readmit lets it in again)"
+            for scan in self.erased_before
+        ]
         return told + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
 
 
@@ -173,4 +178,5 @@ def _add(total: Indexed, change: Change, failed: Sequence[tuple[str, str]]) -> I
         total.unchanged + len(change.unchanged),
         total.duplicates + change.duplicates,
         total.failed + tuple(failed),
+        total.erased_before + change.erased_before,
     )

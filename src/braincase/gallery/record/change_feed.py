@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from braincase.gallery.record.connection import Database
 from braincase.gallery.record.content import readable_rows
+from braincase.gallery.record.database import checked_columns
 from braincase.gallery.record.reading import in_parts, newest_version, placeholders, verify
 
 
@@ -65,12 +66,12 @@ class ChangeFeed:
         with self._database.reading() as connection:
             for part in in_parts(record_rows):
                 rows = connection.execute(
-                    "SELECT row, scan_id, subject, session, labels, code, added_in, removed_in,"
-                    f" checksum FROM cases WHERE row IN ({placeholders(part)})",
+                    f"SELECT {checked_columns(connection)} FROM cases"
+                    f" WHERE row IN ({placeholders(part)})",
                     part,
                 ).fetchall()
                 for row in readable_rows(rows, self._n_dimensions)[0]:
-                    number, scan_id, _, _, labels, code, added_in, removed_in, checksum = row
-                    verify(self._database.folder, scan_id, labels, code, checksum)
+                    verify(self._database.folder, row)
+                    number, _, _, _, labels, code, added_in, removed_in, checksum = row[:9]
                     states.append(CaseState(number, added_in, removed_in, labels, code, checksum))
         return states

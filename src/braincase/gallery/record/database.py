@@ -43,7 +43,8 @@ CREATE TABLE cases (
     image_hash TEXT,
     content TEXT NOT NULL,
     added_in INTEGER NOT NULL REFERENCES versions,
-    removed_in INTEGER REFERENCES versions
+    removed_in INTEGER REFERENCES versions,
+    full_checksum INTEGER
 );
 CREATE UNIQUE INDEX one_live_case_a_scan ON cases (scan_id) WHERE removed_in IS NULL;
 CREATE INDEX by_scan ON cases (scan_id, added_in);
@@ -168,5 +169,38 @@ def _gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
 
 
 def checksum_of(scan_id: str, labels: str, code: bytes) -> int:
-    """Return the CRC-32 of a row; SQLite itself does not notice a changed byte."""
+    """Return the first CRC-32 of a row, of what a search shows."""
     return zlib.crc32(code, zlib.crc32(f"{scan_id}\n{labels}\n".encode()))
+
+
+def full_checksum_of(row: SqlRow) -> int:
+    """Return the CRC-32 of all that a row of `checked_columns` says; SQLite itself has none."""
+    _, scan_id, subject, session, labels, code, added_in, removed_in, _, _, *more = row
+    told = repr((scan_id, subject, session, labels, added_in, removed_in, *more))
+    return zlib.crc32(code, zlib.crc32(told.encode("utf-8", "surrogatepass")))
+
+
+def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
+    """Return the columns of `cases` that `is_whole` asks for; older records have no full checksum.
+
+    `code` may be NULL where codes are not wanted.
+    """
+    full = "full_checksum" if has_full_checksum(connection) else "NULL"
+    return (
+        f"row, scan_id, subject, session, labels, {code}, added_in, removed_in, checksum, {full},"
+        " cohort, image, image_hash, content"
+    )
+
+
+def has_full_checksum(connection: sqlite3.Connection) -> bool:
+    """Return whether a record has checksums of whole rows, for those written since it has."""
+    wanted = "SELECT 1 FROM pragma_table_info('cases') WHERE name = 'full_checksum'"
+    return connection.execute(wanted).fetchone() is not None
+
+
+def is_whole(row: SqlRow) -> bool:
+    """Return whether a row of `checked_columns` adds up to its checksum."""
+    _, scan_id, _, _, labels, code, _, _, checksum, full, *_ = row
+    if full is not None:
+        return bool(full == full_checksum_of(row))
+    return bool(checksum == checksum_of(scan_id, labels, code))

@@ -23,7 +23,7 @@ from braincase.gallery.columns import (
 from braincase.gallery.exact import Rows, squared_lengths
 from braincase.gallery.groups import coarse_text
 from braincase.gallery.record.content import BadRow, readable_rows
-from braincase.gallery.record.database import SqlRow
+from braincase.gallery.record.database import SqlRow, checked_columns
 from braincase.gallery.record.reading import newest_version, verify
 from braincase.labels import Value
 
@@ -154,8 +154,7 @@ def _new_parts(memory: Memory, connection: sqlite3.Connection, folder: Path) -> 
     buffer = _with_room(memory.buffer, filled, count)
     code = "code" if buffer.shape[1] else "NULL"
     rows = connection.execute(
-        f"SELECT row, scan_id, subject, session, labels, {code}, added_in, removed_in, checksum"
-        " FROM cases WHERE added_in > ? ORDER BY row",
+        f"SELECT {checked_columns(connection, code)} FROM cases WHERE added_in > ? ORDER BY row",
         after,
     )
     while batch := rows.fetchmany(BATCH):
@@ -174,14 +173,13 @@ def _part(
     filled: int,
     folder: Path,
 ) -> Memory:
-    record_rows, scan_ids, subjects, sessions, texts, blobs, added, removed, checksums = zip(
-        *batch, strict=True
-    )
+    columns = zip(*(row[:8] for row in batch), strict=True)
+    record_rows, _, subjects, sessions, _, blobs, added, removed = columns
     codes = buffer[filled : filled + len(batch)]
     coarse = None
     if codes.shape[1]:
-        for row in zip(scan_ids, texts, blobs, checksums, strict=True):
-            verify(folder, *row)
+        for row in batch:
+            verify(folder, row)
         codes[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(codes.shape)
     else:
         coarse = text_column([coarse_text(row) for row in labels])

@@ -14,7 +14,7 @@ from braincase.errors import GalleryError
 from braincase.files import is_plain_relative
 from braincase.gallery.cases import StoredCase, Version
 from braincase.gallery.record.content import read_labels
-from braincase.gallery.record.database import FILE_NAME, SqlRow, checksum_of
+from braincase.gallery.record.database import FILE_NAME, SqlRow, checked_columns, is_whole
 
 Item = TypeVar("Item")
 
@@ -81,29 +81,28 @@ def codes_of(
     blobs: dict[int, bytes] = {}
     for part in in_parts(record_rows):
         rows = connection.execute(
-            "SELECT row, scan_id, labels, code, checksum FROM cases"
-            f" WHERE row IN ({placeholders(part)})",
+            f"SELECT {checked_columns(connection)} FROM cases WHERE row IN ({placeholders(part)})",
             part,
         )
-        for row, scan_id, labels, code, checksum in rows:
-            verify(folder, scan_id, labels, code, checksum)
-            blobs[row] = code
+        for row in rows:
+            verify(folder, row)
+            blobs[row[0]] = row[5]
     there = [row for row in record_rows if row in blobs]
     codes = np.frombuffer(b"".join(blobs[row] for row in there), "<f4")
     return there, codes.reshape(len(there), n_dimensions)
 
 
-def verify(folder: Path, scan_id: str, labels: str, code: bytes, checksum: int) -> None:
-    """Compare a row with its checksum.
+def verify(folder: Path, row: SqlRow) -> None:
+    """Compare a row of `checked_columns` with its checksum.
 
     Raises
     ------
     GalleryError
         If it does not add up.
     """
-    if checksum_of(scan_id, labels, code) != checksum:
-        advice = "Restore the gallery from a copy, or remove and index this scan again."
-        raise GalleryError(folder / FILE_NAME, f"{scan_id} is damaged", "a whole row", advice)
+    if not is_whole(row):
+        advice = "Restore the gallery from a backup, or erase and index this scan again."
+        raise GalleryError(folder / FILE_NAME, f"{row[1]} is damaged", "a whole row", advice)
 
 
 def thumbnail_of_case(connection: sqlite3.Connection, scan_id: str, version: int) -> bytes | None:

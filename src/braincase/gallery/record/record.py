@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -16,16 +17,25 @@ from braincase.gallery.exact import Rows
 from braincase.gallery.record import reading
 from braincase.gallery.record.connection import Database
 from braincase.gallery.record.database import create_database
+from braincase.gallery.record.erasure import finish_erasure
 from braincase.gallery.record.reading import newest_version
 from braincase.gallery.record.selection import Selection, Snapshot
 from braincase.gallery.record.snapshot_cache import SnapshotCache, version_as_of
-from braincase.gallery.record.writing import erase_cases, put_cases, remove_cases
+from braincase.gallery.record.writing import (
+    ERASING,
+    erase_cases,
+    put_cases,
+    readmit_cases,
+    remove_cases,
+)
 
 #: What is learned from the cases lies in this folder of the record.
 CACHE = "learned"
 #: More than any model has; a gallery that claims more would have memory for it set aside.
 MOST_DIMENSIONS = 100_000
 MOST_RESOLUTION_MM = 100
+#: Seconds to wait for readers that keep erased bytes in the files: when erasing, and when opening.
+ERASE_WAIT_S, OPEN_WAIT_S = 5.0, 0.2
 
 
 def create_record(folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int) -> None:
@@ -101,6 +111,8 @@ class Record:
         except BaseException:
             self.database.close()
             raise
+        if ERASING in meta:
+            finish_erasure(self.database, OPEN_WAIT_S)
         self._snapshots = SnapshotCache(self.database, self.n_dimensions, keep_codes)
 
     def put(self, cases: Sequence[NewCase], replace_changed: bool) -> Change:
@@ -119,9 +131,12 @@ class Record:
             change = erase_cases(connection, self.folder, scan_ids)
         # What was learned from the erased scans goes too; see `braincase.population.cache`.
         shutil.rmtree(self.cache_folder, ignore_errors=True)
-        with self.database.querying() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return change
+        return replace(change, notes=finish_erasure(self.database, ERASE_WAIT_S))
+
+    def readmit(self, scan_ids: Sequence[str]) -> None:
+        """Let erased scans be added again, in one transaction."""
+        with self.database.writing() as connection:
+            readmit_cases(connection, self.folder, scan_ids)
 
     def find(self, scan_ids: Sequence[str], as_of: int | None = None) -> dict[str, StoredCase]:
         """Return those of the named cases that are there, by scan_id."""

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
-from braincase.cohort.derivatives import image_path, read_image
+from braincase.cohort.derivatives import image_path, read_image, sidecar_path
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
@@ -170,6 +170,11 @@ def add_case(wish: schema.NewCaseRequest, here: Here, person: Curator) -> schema
         ],
         here.gallery.fingerprint,
     )
+    if change.erased_before:
+        image.unlink(missing_ok=True)
+        sidecar_path(image).unlink(missing_ok=True)
+        text = f"{wish.scan_id} or its image was erased from this gallery; nothing was added."
+        raise Problem(409, "exists", text)
     here.audit.write(person.name, "add", scan_id=wish.scan_id, version=change.version)
     return schema.Changed(
         version=change.version,
