@@ -112,9 +112,10 @@ def test_a_change_of_any_column_is_noticed(gallery, column):
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(statement, (SCAN,))
         connection.commit()
-    with contextlib.closing(open_gallery(gallery.folder)) as opened:
-        with pytest.raises(GalleryError, match="is damaged"):
-            opened.info()
+    opened = open_gallery(gallery.folder)
+    with pytest.raises(GalleryError, match="is damaged"):
+        opened.info()
+    opened.close()
     assert any("damaged (checksum)" in line for line in verify_gallery(gallery.folder).problems)
 
 
@@ -206,10 +207,10 @@ def test_a_backup_is_whole_while_the_gallery_is_written(gallery, tmp_path):
 
 @pytest.mark.parametrize("host", ["milvus.example.org", "10.0.0.5", "[2001:db8::1]"])
 def test_a_password_is_not_sent_unencrypted_to_another_machine(host, tmp_path, monkeypatch):
-    monkeypatch.setenv(TOKEN, "user:password")
+    monkeypatch.setenv(TOKEN, "user:hunter2")
     with pytest.raises(UsageError, match="unencrypted") as error:
         Collection(parse_url(f"milvus://{host}:19530/brains?record={tmp_path}"))
-    assert "password" not in str(error.value)
+    assert "hunter2" not in str(error.value)
     url = parse_url(f"milvus://{host}:19530/brains?record={tmp_path}&tls=yes")
     assert (url.tls, url.is_local, parse_url(str(url)) == url) == (True, False, True)
     for local in ("localhost", "127.0.0.5", "[::1]"):

@@ -11,7 +11,10 @@ from braincase.errors import UsageError
 
 #: How a collection may be searched: exactly, or approximately by a graph.
 INDEXES = ("flat", "hnsw")
-FORM = "milvus://HOST:PORT/COLLECTION?record=FOLDER, and &tls=yes, &index=hnsw or &replicas=2 if wanted"
+FORM = (
+    "milvus://HOST:PORT/COLLECTION?record=FOLDER,"
+    " and &tls=yes, &index=hnsw or &replicas=2 if wanted"
+)
 PARAMETERS = ("record", "index", "replicas", "tls")
 
 
