@@ -113,6 +113,19 @@ def test_one_scan_the_model_fails_on_does_not_stop_the_others(tmp_path):
     assert "failed: sub-3: the model gave" in done.lines()[1]
 
 
+def test_one_scan_with_a_label_that_cannot_be_kept_does_not_stop_the_others(tmp_path):
+    cohort = some_cohort(tmp_path / "c")
+    cohort.table["age"] = cohort.table["age"].astype(object)
+    cohort.table.loc[2, "age"] = 10**400
+    done = index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    assert done.added == 6
+    assert done.failed[0][0] == "sub-2"
+    assert "label 'age': a number of 401 digits" in done.failed[0][1]
+    gallery = open_gallery(tmp_path / "g")
+    assert gallery.info().cases == 6
+    gallery.close()
+
+
 def test_another_model_or_another_grid_is_refused(tmp_path):
     index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model())
     with pytest.raises(FingerprintError, match="two models"):

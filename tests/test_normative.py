@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -95,11 +97,12 @@ def test_only_controls_with_age_sex_and_image_are_normal_and_each_person_once(tm
     labels[1]["age"], labels[2]["sex"], labels[3]["diagnosis"] = None, None, "AD"
     cases = []
     for i, (volume, known) in enumerate(zip(volumes, labels, strict=True)):
-        image, code = f"{i}.nii.gz", np.full(150, i, np.float32)
+        image, code = f"{i}_desc-brain_T1w.nii.gz", np.full(150, i, np.float32)
         if i != 4:
             write_image(tmp_path / image, volume, HALF_GRID)
         subject = "0" if i == 26 else str(i)
-        case = NewCase(f"scan-{i}", subject, code, str(i), known, tmp_path, image, f"hash-{i}")
+        image_hash = sha256(volume.tobytes()).hexdigest()
+        case = NewCase(f"scan-{i}", subject, code, str(i), known, tmp_path, image, image_hash)
         cases.append(case)
     gallery = create_gallery(tmp_path / "gallery", MODEL, 4)
     gallery.add(cases, MODEL)

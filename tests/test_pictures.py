@@ -1,9 +1,11 @@
 import re
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from braincase.cohort.derivatives import write_image
 from braincase.errors import GalleryError
 from braincase.gallery import NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
@@ -65,12 +67,22 @@ def shown(tmp_path):
     volume = marked(HALF_GRID, 40, -20, 12)
     codes = some_codes(4)
     gallery = create_gallery(tmp_path / "g", MODEL, HALF_GRID.resolution_mm)
-    write_volume(tmp_path / "c" / "a.nii.gz", volume, HALF_GRID.affine)
+    here, gone = ("sub-a_desc-brain_T1w.nii.gz", "sub-c_desc-brain_T1w.nii.gz")
+    write_image(tmp_path / "c" / here, volume, HALF_GRID)
+    image_hash = sha256(volume.tobytes()).hexdigest()
     labels = {"diagnosis": "<b>AD</b>", "age": 71.26, "sex": "F"}
     cases = [
-        NewCase("sub-a", "a", codes[0], labels=labels, cohort=tmp_path / "c", image="a.nii.gz"),
+        NewCase(
+            "sub-a",
+            "a",
+            codes[0],
+            labels=labels,
+            cohort=tmp_path / "c",
+            image=here,
+            image_hash=image_hash,
+        ),
         NewCase("sub-b", "b", codes[1], thumbnail=thumbnail_of(volume, HALF_GRID)),
-        NewCase("sub-c", "c", codes[2], cohort=tmp_path / "c", image="gone.nii.gz"),
+        NewCase("sub-c", "c", codes[2], cohort=tmp_path / "c", image=gone),
         NewCase("sub-d", "d", codes[3]),
     ]
     gallery.add(cases, MODEL)

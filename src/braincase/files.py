@@ -1,42 +1,121 @@
-"""Atomic file writing (write aside, then rename), JSON files, and the guard against overwriting."""
+"""Atomic, durable, private file writing (write aside, sync, rename), JSON, and safe reading."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braincase.errors import BraincaseError, UsageError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it to `path` when the block ends well.
 
     The temporary name keeps all suffixes (``.nii.gz``), since writers choose the format by them. On
     any failure, Ctrl-C included, the temporary file is removed and `path` is as it was before.
+
+    Parameters
+    ----------
+    path
+        The file. A new one is its owner's alone (see `private_mode`), one that is there keeps its
+        mode.
+    durable
+        Whether the file outlasts a power cut once the block has ended: its bytes are on the disk
+        (fsync) before it gets its name, and the name after. False for what can be made again.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, durable)
     aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
+        mode = create_file(aside, path)
         yield aside
+        if stat.S_IMODE(aside.stat().st_mode) & ~mode:  # a writer that made a file of its own
+            aside.chmod(mode)
+        if durable:
+            sync_to_disk(aside)
         os.replace(aside, path)
+        if durable:
+            sync_to_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 text file."""
-    with atomic_write(path) as aside:
+def create_file(path: Path, like: Path | None = None) -> int:
+    """Make an empty file with the mode of another that is there, or else a private one.
+
+    Returns the mode.
+    """
+    try:
+        mode = stat.S_IMODE((like or path).stat().st_mode) | 0o600
+    except FileNotFoundError:
+        mode = private_mode(path.parent) & 0o666
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(file, mode)
+    finally:
+        os.close(file)
+    return mode
+
+
+def private_mode(folder: Path) -> int:
+    """Return the mode of a new folder inside another: patients' data are their owner's alone.
+
+    A folder that is shared with its group on purpose, that is which has the set-group-ID bit
+    (``chmod g+s``) or which its group and not everybody may write to, passes the group's rights on.
+    """
+    mode = folder.stat().st_mode
+    writable = bool(mode & stat.S_IWGRP) and not mode & stat.S_IWOTH
+    shared = bool(mode & stat.S_ISGID) or writable
+    return 0o700 | (mode & 0o070 if shared else 0)
+
+
+def make_folder(folder: Path, durable: bool = True) -> None:
+    """Make a folder and those above it that are missing, each private (see `private_mode`)."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, durable)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return  # another process was quicker
+    mode = private_mode(folder.parent)
+    if mode != 0o700:  # chmod would take the set-group-ID bit away
+        folder.chmod(mode | (folder.stat().st_mode & stat.S_ISGID))
+    if durable:
+        sync_to_disk(folder.parent)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Have the system write a file's bytes, or a folder's names, to the disk (fsync)."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    file = os.open(path, flags)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        # A file system that cannot sync a folder says so by one of these; it has no names to lose.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or not path.is_dir():
+            raise
+    finally:
+        os.close(file)
+
+
+def write_text(path: Path, text: str, durable: bool = True) -> None:
+    """Write a whole UTF-8 text file; see `atomic_write`."""
+    with atomic_write(path, durable) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, durable: bool = True) -> None:
     """Write a whole JSON file, keys in the order given, two blanks of indentation."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable)
 
 
 def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict[str, Any]:
@@ -73,3 +152,40 @@ def refuse_overwrite(path: Path, force: bool) -> None:
     taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     if taken and not force:
         raise UsageError(path, "exists already", "a new place", "Use `force` to write over it.")
+
+
+def is_plain_relative(name: str) -> bool:
+    """Return whether a name leads from a folder to something inside it: relative, no ``..``."""
+    path = PurePosixPath(name)
+    plain = name.isprintable() and bool(path.parts) and not path.is_absolute()
+    return plain and ".." not in path.parts
+
+
+def read_regular(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """Read a regular file whole; a pipe or device is never opened for long, nor waited for.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        The most bytes it may have.
+    folder
+        Descriptor of an open folder that `path` is a name in; then it may be no symbolic link.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    ValueError
+        If it is no regular file, or has more bytes.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= 0 if folder is None else os.O_NOFOLLOW
+    with open(os.open(path, flags, dir_fd=folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most} bytes")
+    return content

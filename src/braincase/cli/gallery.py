@@ -95,6 +95,8 @@ def info(
     print(f"model {content.fingerprint[:12]}: {content.n_dimensions} numbers a scan,", end=" ")
     print(f"volumes at {content.resolution_mm} mm")
     print(f"columns: {', '.join(content.columns) or 'none'}")
+    for note in content.notes:
+        print(f"note: {note}")
 
 
 @gallery_app.command()
@@ -138,10 +140,12 @@ def remove(
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
         change = gallery.remove(wanted, erase)
     if as_json:
-        print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
+        told = {"version": change.version, "removed": list(change.removed), "erased": erase}
+        print_json({**told, "notes": list(change.notes)})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
+        print("".join(f"note: {note}\n" for note in change.notes), end="")
 
 
 def _confirm(question: str) -> None:
@@ -165,3 +169,55 @@ def sync(url: Url, as_json: AsJson = False) -> None:
         print_json(to_json(done))
     else:
         print(done.line())
+
+
+@gallery_app.command()
+def verify(
+    url: Url,
+    images: Annotated[bool, typer.Option(help="Read every image and compare its hash.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Check every row's checksum, every image, and who may read the gallery's files."""
+    from braincase.errors import GalleryError
+    from braincase.gallery.upkeep import verify_gallery
+
+    done = verify_gallery(url, images)
+    if as_json:
+        print_json(to_json(done))
+    else:
+        for line in done.problems:
+            print(f"problem: {line}")
+        for line in done.warnings:
+            print(f"warning: {line}")
+        print(f"{done.rows} rows and {done.images} images looked at: {len(done.problems)} problems")
+    if done.problems:
+        advice = "Restore it from a backup, or index the scans named again."
+        raise GalleryError(url, f"{len(done.problems)} problems", "none", advice)
+
+
+@gallery_app.command()
+def backup(
+    url: Url,
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy a gallery, also while it is used; images stay with their cohorts."""
+    from braincase.gallery.upkeep import backup_gallery
+
+    version = backup_gallery(url, folder)
+    if as_json:
+        print_json({"version": version, "folder": str(folder)})
+    else:
+        print(f"version {version} is in {folder}; the images of its cases stay in their cohorts")
+
+
+@gallery_app.command()
+def readmit(
+    url: Url, scans: Annotated[list[str], typer.Argument(help="Scan_ids that were erased.")]
+) -> None:
+    """Let erased scans be added to a gallery again."""
+    from braincase.gallery import open_gallery
+
+    with closing(open_gallery(url)) as gallery:
+        gallery.readmit(scans)
+    print(f"{len(scans)} may be added again")

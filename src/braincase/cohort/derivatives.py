@@ -20,6 +20,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.files import atomic_write, read_json, write_json, write_text
+from braincase.files import atomic_write, read_json, read_regular, write_json, write_text
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json, to_json
 from braincase.labels import Value
@@ -50,6 +51,10 @@ IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 LONGEST_NAME = 150
 #: A preprocessing recipe: all that decides what the voxels of a standard volume are.
 Recipe: TypeAlias = JsonObject
+#: Bytes of NIfTI's header; the most that it and what may follow it have; the most of one voxel.
+HEADER_SIZE, MOST_HEADER, MOST_BYTES_A_VOXEL = 348, 2**20, 16
+#: Bytes after the voxels that another program may have added.
+MOST_PADDING = 4096
 #: Relative path, size in bytes, and modification time in ns of a file.
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
@@ -118,12 +123,33 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
         If it is missing, unreadable, of another shape or place, not finite, not 8 bit or constant.
     """
     try:
-        # Unpacked whole, which checks gzip's checksum; nibabel's lazy reading stops before it.
-        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
-        voxels = np.asanyarray(image.dataobj)
+        packed = read_regular(path, most_packed_bytes(grid))
     except FileNotFoundError:
         raise ScanError(path, "the image is missing") from None
-    except Exception as error:  # nibabel, gzip, zlib and the system each have their own
+    except (OSError, ValueError) as error:
+        raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
+    return decode_image(packed, path, grid)
+
+
+def most_packed_bytes(grid: Grid) -> int:
+    """Return the most bytes that the file of a prepared image has; gzip packs noise badly."""
+    return int(np.prod(grid.shape)) * MOST_BYTES_A_VOXEL + MOST_HEADER
+
+
+def decode_image(packed: bytes, path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """Return the volume in the bytes of a prepared image; never unpacks more than an image has.
+
+    Raises
+    ------
+    ScanError
+        As `read_image`.
+    """
+    try:
+        image = nibabel.Nifti1Image.from_bytes(_unpacked(packed, path, grid))
+        voxels = np.asanyarray(image.dataobj)
+    except ScanError:
+        raise
+    except Exception as error:  # nibabel, gzip and zlib each have their own
         raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
     if voxels.shape != grid.shape:
         raise ScanError(path, f"shape {voxels.shape}", f"{grid.shape}")
@@ -137,6 +163,21 @@ def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:
     if volume.min() == volume.max():
         raise ScanError(path, f"a constant volume (all {volume.flat[0]})", "an image")
     return volume
+
+
+def _unpacked(packed: bytes, path: Path, grid: Grid) -> bytes:
+    """Unpack an image to its end, where gzip's checksum is compared, or until it is too long."""
+    with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+        start = file.read(HEADER_SIZE)
+        header = nibabel.Nifti1Header.from_fileobj(BytesIO(start))
+        if header.get_data_shape() != grid.shape:
+            raise ScanError(path, f"shape {header.get_data_shape()}", f"{grid.shape}")
+        size = int(np.prod(grid.shape)) * header.get_data_dtype().itemsize
+        most = min(header.get_data_offset(), MOST_HEADER) + size + MOST_PADDING
+        content = start + file.read(most - len(start) + 1)
+    if len(content) > most:
+        raise ScanError(path, "more bytes than the image has", f"{most} bytes")
+    return content
 
 
 def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object]) -> None:
@@ -314,7 +355,7 @@ def _write_sessions(folder: Path, visits: Sequence[Scan], changing: list[str]) -
 
 def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value]]) -> None:
     lines = ["\t".join(_cell(value) for value in row) for row in (columns, *rows)]
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n", durable=False)  # made again from the sidecars
 
 
 def _cell(value: Value) -> str:

@@ -36,7 +36,7 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import read_json, write_json, write_text
+from braincase.files import make_folder, read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.labels import Value
 from braincase.progress import progress
@@ -153,7 +153,7 @@ def packing_lock(folder: Path) -> Iterator[None]:
 
     Without flock (Windows) the user is trusted.
     """
-    (folder / "packed").mkdir(exist_ok=True)
+    make_folder(folder / "packed")
     with (folder / "packed" / ".lock").open("w") as lock:
         try:
             import fcntl

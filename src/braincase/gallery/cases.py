@@ -56,7 +56,9 @@ class StoredCase:
     """One case as the gallery holds it.
 
     `code` has shape (n_cells,); `image` is the standard volume's absolute path, which may have
-    moved since; `since` is the gallery version that brought this state of the case.
+    moved since; `since` is the gallery version that brought this state of the case. `cohort` is
+    the folder that the image lies in. Both are what the gallery says, to be read by way of
+    `braincase.cohort.stored_image` only.
     """
 
     scan_id: str
@@ -67,13 +69,16 @@ class StoredCase:
     image: Path | None
     image_hash: str | None
     since: int
+    cohort: Path | None = None
 
 
 @dataclass(frozen=True)
 class Change:
     """A change log entry: what one call did; `version` names the gallery after it.
 
-    `duplicates` holds pairs (scan put in, scan with the same image under another identity).
+    `duplicates` holds pairs (scan put in, scan with the same image under another identity);
+    `erased_before` the scans that were left out because they, or their images, had been erased;
+    `notes` what is not finished.
     """
 
     version: int
@@ -82,6 +87,8 @@ class Change:
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
+    erased_before: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Version:
 
 @dataclass(frozen=True)
 class GalleryInfo:
-    """What a gallery holds at one version."""
+    """What a gallery holds at one version; `notes` says what cannot be read or is erased."""
 
     url: str
     engine: str
@@ -107,6 +114,7 @@ class GalleryInfo:
     people: int
     columns: tuple[str, ...]
     changed: str
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""
@@ -121,7 +129,11 @@ def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
     UsageError
         If the shape is another or a number is not finite.
     """
-    array = np.ascontiguousarray(code, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(code, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise UsageError(where, "a code that is no array of numbers", "numbers") from None
     if array.shape != (n_dimensions,):
         shape = "x".join(map(str, array.shape)) or "one number"
         raise UsageError(where, f"a code of {shape}", f"{n_dimensions} numbers")

@@ -58,6 +58,10 @@ class Gallery(Protocol):
         """Take cases out; with `erase`, from the earlier versions and from the disk too."""
         ...
 
+    def readmit(self, scan_ids: Sequence[str]) -> None:
+        """Let scans that were erased be added again."""
+        ...
+
     def get(self, scan_id: str, as_of: int | None = None) -> StoredCase:
         """Return one case."""
         ...

@@ -9,7 +9,7 @@ from braincase.gallery.embedded import create_embedded, open_embedded
 from braincase.gallery.interface import Gallery, refuse_other_model
 from braincase.gallery.milvus.lifecycle import create_milvus, open_milvus, sync_milvus
 from braincase.gallery.milvus.sync import SyncResult
-from braincase.gallery.record.database import FILE_NAME
+from braincase.gallery.record.connection import is_made
 from braincase.gallery.url import MilvusUrl, parse_url, record_folder
 
 
@@ -76,7 +76,7 @@ def create_gallery(
 
 def exists(url: str | Path) -> bool:
     """Return whether there is a gallery at `url`."""
-    return (record_folder(url) / FILE_NAME).is_file()
+    return is_made(record_folder(url))
 
 
 def sync_gallery(url: str | Path) -> SyncResult:

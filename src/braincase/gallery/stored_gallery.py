@@ -77,6 +77,16 @@ class StoredGallery:
         self._engine.follow_write(erased=erase)
         return change
 
+    def readmit(self, scan_ids: Sequence[str]) -> None:
+        """Let scans that were erased be added again.
+
+        Raises
+        ------
+        UnknownCaseError
+            If one was never erased; nothing is changed then.
+        """
+        self._record.readmit(scan_ids)
+
     def get(self, scan_id: str, as_of: int | None = None) -> StoredCase:
         """Return one case.
 
@@ -84,9 +94,12 @@ class StoredGallery:
         ------
         UnknownCaseError
             If the scan is not in the gallery.
+        GalleryError
+            If it is there, but cannot be read.
         """
         cases = self.find([scan_id], as_of)
         if scan_id not in cases:
+            self._record.refuse_unreadable(scan_id, as_of)
             raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {self._url}")
         return cases[scan_id]
 
@@ -186,6 +199,7 @@ class StoredGallery:
             people=snapshot.live.n_people,
             columns=tuple(snapshot.memory.columns),
             changed=self._record.time_of(snapshot.version),
+            notes=snapshot.notes,
         )
 
     def versions(self) -> tuple[Version, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -10,8 +11,11 @@ from braincase.errors import UsageError
 
 #: How a collection may be searched: exactly, or approximately by a graph.
 INDEXES = ("flat", "hnsw")
-FORM = "milvus://HOST:PORT/COLLECTION?record=FOLDER, and &index=hnsw or &replicas=2 if wanted"
-PARAMETERS = ("record", "index", "replicas")
+FORM = (
+    "milvus://HOST:PORT/COLLECTION?record=FOLDER,"
+    " and &tls=yes, &index=hnsw or &replicas=2 if wanted"
+)
+PARAMETERS = ("record", "index", "replicas", "tls")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class MilvusUrl:
         ``flat``, ``hnsw``, or None for what the collection has (``flat`` if it is new).
     replicas
         Query nodes that each hold all of it; for a new collection.
+    tls
+        Whether the connection is encrypted (https).
     """
 
     server: str
@@ -39,10 +45,21 @@ class MilvusUrl:
     record: Path
     index: str | None = None
     replicas: int = 1
+    tls: bool = False
 
     def __str__(self) -> str:
         record = quote(str(self.record), safe="/")
-        return f"milvus://{self.server}/{self.collection}?record={record}"
+        tls = "&tls=yes" if self.tls else ""
+        return f"milvus://{self.server}/{self.collection}?record={record}{tls}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is this machine (a loopback address)."""
+        host = self.server.rpartition(":")[0].strip("[]")
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
 
 def parse_url(url: str | Path) -> Path | MilvusUrl:
@@ -52,7 +69,7 @@ def parse_url(url: str | Path) -> Path | MilvusUrl:
     ----------
     url
         A folder, ``sqlite:///folder``, or
-        ``milvus://host:port/collection?record=folder[&index=hnsw][&replicas=2]``.
+        ``milvus://host:port/collection?record=folder[&tls=yes][&index=hnsw][&replicas=2]``.
 
     Raises
     ------
@@ -91,8 +108,12 @@ def _milvus_url(text: str) -> MilvusUrl:
         raise UsageError(text, f"index={index}", "flat (exact) or hnsw (approximate)")
     if not replicas.isdigit() or replicas == "0":
         raise UsageError(text, f"replicas={replicas}", "a number of query nodes")
-    server = f"{parts.hostname}:{parts.port}"
-    return MilvusUrl(server, collection, Path(parameters["record"]), index, int(replicas))
+    tls = parameters.get("tls", "no")
+    if tls not in ("yes", "no"):
+        raise UsageError(text, f"tls={tls}", "yes (https) or no")
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    record = Path(parameters["record"])
+    return MilvusUrl(f"{host}:{parts.port}", collection, record, index, int(replicas), tls == "yes")
 
 
 def record_folder(url: str | Path) -> Path:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ _LEARNING = tuple(threading.RLock() for _ in range(64))
 FORMAT = 1
 #: What reading a missing or damaged ``.npz`` file may raise.
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+#: Files that are cached; one is a few kilobytes, a normative model a few megabytes.
+MOST_FILES = 200
 
 
 def cached(
@@ -70,11 +73,12 @@ def cached(
         # A damaged file is learned again: it is a copy of what the gallery itself can tell.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stored: Lesson = json.loads(path.read_text(encoding="utf-8"))["learned"]
+            _touch(path)
             return stored
         lesson = learn()
         content = {"kind": kind, "version": learned_at, **depends_on, "learned": lesson}
         with contextlib.suppress(OSError):
-            write_json(path, content)
+            write_json(path, content, durable=False)
             _drop_older(path, learned_at)
         return lesson
 
@@ -97,6 +101,7 @@ def cached_arrays(
     with _lock_of(path):
         stored = read_arrays(path)
         if stored is not None:
+            _touch(path)
             return stored
         arrays = learn()
         if arrays is not None:
@@ -115,7 +120,7 @@ def read_arrays(path: Path) -> Arrays | None:
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write a whole ``.npz`` file, not compressed: it is read at every search."""
-    with atomic_write(path) as aside, open(aside, "wb") as file:
+    with atomic_write(path, durable=False) as aside, open(aside, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -123,6 +128,19 @@ def search_identity(result: SearchResult, weights: Weights | None) -> dict[str, 
     """Return what a search's lessons depend on: its filter, and a hash of its weights."""
     name = None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
     return {"where": result.where.strip(), "weights": name}
+
+
+def _touch(path: Path) -> None:
+    """Mark a file as used now, the last to be evicted; a cache that is only read stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _evict(folder: Path) -> None:
+    """Remove the least recently used files beyond `MOST_FILES`: everybody can ask new questions."""
+    files = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(folder)]
+    for _, file in sorted(files)[: max(len(files) - MOST_FILES, 0)]:
+        Path(file).unlink(missing_ok=True)
 
 
 def _lock_of(path: Path) -> threading.RLock:
@@ -145,3 +163,4 @@ def _drop_older(path: Path, version: int) -> None:
         number = older.stem.rpartition("-v")[2]
         if number.isdigit() and int(number) < version:
             older.unlink(missing_ok=True)
+    _evict(path.parent)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import read_image
 from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import columns_of_labels
@@ -32,6 +31,7 @@ from braincase.population.normative import (
 )
 from braincase.population.region_means import means_of_cases
 from braincase.population.spread import VoxelSpread
+from braincase.population.volumes import image_of_case
 from braincase.progress import progress_if_slow
 
 #: Controls the model is fitted to at most; more change the spread by less than 5 %.
@@ -163,8 +163,7 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
 
         def volumes() -> Iterator[NDArray[np.uint8]]:
             for case in cases:
-                assert case.image is not None
-                yield read_image(case.image, grid)
+                yield image_of_case(case, grid).volume
                 advance()
 
         ages = [float(case.labels["age"] or 0) for case in cases]

@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import read_image
+from braincase.cohort.stored_image import StoredImage, read_stored_image
 from braincase.errors import ScanError
 from braincase.gallery import StoredCase
 from braincase.images.geometry import Grid
+
+
+def image_of_case(case: StoredCase, grid: Grid) -> StoredImage:
+    """Return the image of a case, if it is what the gallery says.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, or is no such image.
+    """
+    return read_stored_image(case.cohort, case.image, case.image_hash, grid)
 
 
 def stored_volume(case: StoredCase, grid: Grid) -> NDArray[np.uint8] | None:
@@ -17,9 +28,7 @@ def stored_volume(case: StoredCase, grid: Grid) -> NDArray[np.uint8] | None:
     A cohort may have been moved, and an image damaged, after its case was put into the gallery. The
     case is still found by its code and shown by its thumbnail, so either is no error here.
     """
-    if case.image is None or not case.image.is_file():
-        return None
     try:
-        return read_image(case.image, grid)
+        return image_of_case(case, grid).volume
     except ScanError:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,24 @@ def file_response(request: Request, path: Path, media_type: str = NIFTI) -> Resp
     if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
     return FileResponse(path, headers=headers, media_type=media_type, stat_result=stat)
+
+
+def bytes_response(request: Request, content: bytes, media_type: str = NIFTI) -> Response:
+    """Answer with bytes or the range of them that was asked for; several ranges get all of them."""
+    tag = tag_of(hashlib.sha256(content).hexdigest())
+    headers = {"ETag": tag, "Cache-Control": CACHING, "Accept-Ranges": "bytes"}
+    if not_modified(request, tag):
+        return Response(status_code=304, headers=headers)
+    wanted = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", ""))
+    if wanted is None or not any(wanted.groups()) or request.headers.get("if-range", tag) != tag:
+        return Response(content, headers=headers, media_type=media_type)
+    first, last = wanted.groups()
+    start = int(first) if first else max(len(content) - int(last), 0)
+    stop = min(int(last) + 1, len(content)) if first and last else len(content)
+    if start >= stop:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(content)}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+    return Response(content[start:stop], 206, headers, media_type)
 
 
 def png_response(request: Request, tag: str, picture: bytes) -> Response:

@@ -15,11 +15,13 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer
+from braincase.cohort.stored_image import StoredImage
+from braincase.errors import ScanError
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
-from braincase.population.volumes import stored_volume
+from braincase.population.volumes import image_of_case
 from braincase.search.pipeline import FinishedSearch
 from braincase.web import schema
 from braincase.web.catalogue import Catalogue
@@ -178,22 +180,26 @@ class Service:
         Problem
             If its image is not there, or cannot be read.
         """
-        key = f"{case.image}:{_modified(case.image)}"
+        key = f"{case.image}:{case.image_hash}"
         volume = self.volumes.get(key)
         if volume is None:
-            volume = stored_volume(case, self.grid)
-            if volume is None:
-                raise not_found("image of this case; perhaps its cohort has been moved")
+            volume = self.image_of(case).volume
             self.volumes.put(key, volume)
         return volume
 
+    def image_of(self, case: StoredCase) -> StoredImage:
+        """Return a case's image, its file and its volume, if it is what the gallery says.
 
-def _modified(path: Path | None) -> int:
-    """Return when a file was last written, in nanoseconds; 0 if it is not there."""
-    try:
-        return path.stat().st_mtime_ns if path is not None else 0
-    except OSError:
-        return 0
+        Raises
+        ------
+        Problem
+            If its image is not there, damaged, or another.
+        """
+        try:
+            return image_of_case(case, self.grid)
+        except ScanError:
+            text = "image of this case; perhaps its cohort has been moved"
+            raise not_found(text) from None
 
 
 def open_service(settings: ServiceSettings) -> Service:

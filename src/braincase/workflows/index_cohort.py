@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
-from braincase.errors import FingerprintError
+from braincase.errors import FingerprintError, UsageError
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
+from braincase.gallery.record.content import checked_case
 from braincase.images.planes import thumbnail_of
 from braincase.labels import Value
 from braincase.models.encoder import Embed, Encoder
@@ -26,7 +27,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Indexed:
-    """What indexing did; `failed` holds pairs (scan_id, reason)."""
+    """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids."""
 
     version: int
     added: int = 0
@@ -34,6 +35,7 @@ class Indexed:
     unchanged: int = 0
     duplicates: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    erased_before: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
@@ -42,6 +44,10 @@ class Indexed:
             f" {len(self.failed)} failed; the gallery is at version {self.version}"
         ]
         lines += [f"same image: {first} and {second}" for first, second in self.duplicates]
+        lines += [
+            f"erased before, left out: {scan} (braincase gallery readmit lets it in again)"
+            for scan in self.erased_before
+        ]
         return lines + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
 
 
@@ -119,7 +125,13 @@ def _index_rows(
             failed.append((scan.scan_id, "the model gave numbers that are not finite"))
             continue
         picture = pictures[row] if row in pictures else gallery.thumbnail(scan.scan_id)
-        cases.append(replace(scan, code=code, thumbnail=picture))
+        case = replace(scan, code=code, thumbnail=picture)
+        try:
+            checked_case(case, len(code))
+        except UsageError as error:  # one scan never stops a cohort
+            failed.append((scan.scan_id, f"{error.found}; expected {error.expected}"))
+            continue
+        cases.append(case)
     return gallery.update(cases, encoder.fingerprint), failed
 
 
@@ -170,4 +182,5 @@ def _add(total: Indexed, change: Change, failed: Sequence[tuple[str, str]]) -> I
         total.unchanged + len(change.unchanged),
         total.duplicates + change.duplicates,
         total.failed + tuple(failed),
+        total.erased_before + change.erased_before,
     )

@@ -86,8 +86,13 @@ class Collection:
         GalleryError
             If the server does not answer.
         UsageError
-            If `pymilvus` is not installed.
+            If `pymilvus` is not installed, or a password would be sent unencrypted.
         """
+        token = os.environ.get(TOKEN, "")
+        if token and not url.tls and not url.is_local:
+            found = f"{TOKEN} would be sent unencrypted to another machine"
+            advice = "Add &tls=yes to the URL, or unset the variable."
+            raise UsageError(str(url), found, "an encrypted connection", advice)
         try:
             import pymilvus
         except ImportError:
@@ -98,7 +103,9 @@ class Collection:
         self._index: str | None = None
         try:
             self._client = pymilvus.MilvusClient(
-                uri=f"http://{url.server}", token=os.environ.get(TOKEN, ""), timeout=TIMEOUT_S
+                uri=f"{'https' if url.tls else 'http'}://{url.server}",
+                token=token,
+                timeout=TIMEOUT_S,
             )
         except pymilvus.MilvusException as error:
             raise self._gallery_error(error) from None

@@ -54,7 +54,7 @@ class CollectionSync:
 
     def __init__(self, record: Record, collection: Collection, state: SyncState) -> None:
         self._record, self._collection, self._state = record, collection, state
-        self._changes = ChangeFeed(record.database)
+        self._changes = ChangeFeed(record.database, record.n_dimensions)
         #: What the newest run did.
         self.newest = SyncResult(UNKNOWN)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from braincase.gallery.record.database import Database
+from braincase.gallery.record.connection import Database
+from braincase.gallery.record.content import readable_rows
+from braincase.gallery.record.database import checked_columns
 from braincase.gallery.record.reading import in_parts, newest_version, placeholders, verify
 
 
@@ -27,8 +29,8 @@ class CaseState:
 class ChangeFeed:
     """Change data capture: the changes of a record, each call in one read transaction."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, n_dimensions: int) -> None:
+        self._database, self._n_dimensions = database, n_dimensions
 
     def changed_rows(self, after: int) -> tuple[int, list[int]]:
         """Return the newest version, and the rows that began, ended or were erased after `after`.
@@ -53,7 +55,7 @@ class ChangeFeed:
             return [row for (row,) in rows]
 
     def states_of(self, record_rows: Sequence[int]) -> list[CaseState]:
-        """Return the states of those rows that are not erased.
+        """Return the states of those rows that are not erased and can be read.
 
         Raises
         ------
@@ -64,12 +66,12 @@ class ChangeFeed:
         with self._database.reading() as connection:
             for part in in_parts(record_rows):
                 rows = connection.execute(
-                    "SELECT row, added_in, removed_in, labels, code, checksum, scan_id FROM cases"
+                    f"SELECT {checked_columns(connection)} FROM cases"
                     f" WHERE row IN ({placeholders(part)})",
                     part,
-                )
-                for *values, scan_id in rows:
-                    state = CaseState(*values)
-                    verify(self._database.folder, scan_id, state.labels, state.code, state.checksum)
-                    states.append(state)
+                ).fetchall()
+                for row in readable_rows(rows, self._n_dimensions)[0]:
+                    verify(self._database.folder, row)
+                    number, _, _, _, labels, code, added_in, removed_in, checksum = row[:9]
+                    states.append(CaseState(number, added_in, removed_in, labels, code, checksum))
         return states

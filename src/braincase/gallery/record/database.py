@@ -8,15 +8,15 @@ version of the gallery can be read again.
 from __future__ import annotations
 
 import sqlite3
-import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from braincase.errors import GalleryError
+from braincase.files import create_file, make_folder
 
 #: A row that a query gives; sqlite3 does not type its columns.
 SqlRow: TypeAlias = tuple[Any, ...]
@@ -43,7 +43,8 @@ CREATE TABLE cases (
     image_hash TEXT,
     content TEXT NOT NULL,
     added_in INTEGER NOT NULL REFERENCES versions,
-    removed_in INTEGER REFERENCES versions
+    removed_in INTEGER REFERENCES versions,
+    full_checksum INTEGER
 );
 CREATE UNIQUE INDEX one_live_case_a_scan ON cases (scan_id) WHERE removed_in IS NULL;
 CREATE INDEX by_scan ON cases (scan_id, added_in);
@@ -69,7 +70,8 @@ def create_database(folder: Path, meta: Mapping[str, str]) -> None:
         If the folder holds a gallery already, or cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        create_file(folder / FILE_NAME)
     except OSError as error:
         raise GalleryError(folder, str(error.strerror), "a folder that can be written") from None
     with gallery_errors(folder):
@@ -86,8 +88,10 @@ def create_database(folder: Path, meta: Mapping[str, str]) -> None:
 def _create_tables(connection: sqlite3.Connection, folder: Path, meta: Mapping[str, str]) -> None:
     # Inside the transaction, so that of two processes that create the same gallery one wins, and a
     # file left empty by a killed process is no obstacle.
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+    if has_tables(connection):
         raise GalleryError(folder, "a gallery is here already", "a new place")
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise GalleryError(folder / FILE_NAME, "a database of another program", "a new place")
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
@@ -99,48 +103,26 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def connect(folder: Path) -> sqlite3.Connection:
-    """Open a connection to an existing record, read-only where the folder cannot be written.
-
-    Raises
-    ------
-    GalleryError
-        If there is no gallery, or the file is damaged or of another format.
-    """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        advice = "Make one with: braincase index COHORT --gallery GALLERY --model MODEL"
-        raise GalleryError(folder, "no gallery here", f"a folder with {FILE_NAME}", advice)
-    with gallery_errors(folder):
-        connection = _connect(path)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")  # erased means overwritten
-        row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    if row != (str(FORMAT),):
-        found = f"format {row[0]}" if row else "no format number"
-        raise GalleryError(folder, found, f"format {FORMAT}", "Index the cohort anew.")
-    return connection
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Return whether a gallery was made in a database: a killed process may leave an empty one."""
+    meta = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
+    return connection.execute(meta).fetchone() is not None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    options = {"timeout": PATIENCE_S, "isolation_level": None, "check_same_thread": False}
-    quoted = path.absolute().as_uri()
-    try:
-        connection = sqlite3.connect(f"{quoted}?mode=rw", uri=True, **options)  # type: ignore[call-overload]
-        connection.execute("SELECT count(*) FROM meta")
-    except sqlite3.OperationalError as error:
-        if "readonly" not in str(error) and "unable to open" not in str(error):
-            raise
-        # A write-ahead log needs a writable folder even to read; a file nobody can write is whole.
-        connection = sqlite3.connect(f"{quoted}?mode=ro&immutable=1", uri=True, **options)  # type: ignore[call-overload]
-    return connection  # type: ignore[no-any-return]
+def begin(connection: sqlite3.Connection, folder: Path) -> None:
+    """Begin a write transaction; whoever waits for it is not in any order."""
+    connection.execute("BEGIN IMMEDIATE")
 
 
 @contextmanager
-def writing(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
+def writing(
+    connection: sqlite3.Connection,
+    folder: Path,
+    begin: Callable[[sqlite3.Connection, Path], None] = begin,
+) -> Iterator[None]:
     """Run a block as one write transaction: all of it is on the disk afterwards, or nothing."""
     with gallery_errors(folder):
-        connection.execute("BEGIN IMMEDIATE")
+        begin(connection, folder)
         try:
             yield
             connection.execute("COMMIT")
@@ -187,38 +169,38 @@ def _gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
 
 
 def checksum_of(scan_id: str, labels: str, code: bytes) -> int:
-    """Return the CRC-32 of a row; SQLite itself does not notice a changed byte."""
+    """Return the first CRC-32 of a row, of what a search shows."""
     return zlib.crc32(code, zlib.crc32(f"{scan_id}\n{labels}\n".encode()))
 
 
-class Database:
-    """A SQLite connection that threads share: they take turns by a reentrant lock."""
+def full_checksum_of(row: SqlRow) -> int:
+    """Return the CRC-32 of all that a row of `checked_columns` says; SQLite itself has none."""
+    _, scan_id, subject, session, labels, code, added_in, removed_in, _, _, *more = row
+    told = repr((scan_id, subject, session, labels, added_in, removed_in, *more))
+    return zlib.crc32(code, zlib.crc32(told.encode("utf-8", "surrogatepass")))
 
-    def __init__(self, folder: Path) -> None:
-        """Open the record in a folder; see `connect`."""
-        self.folder = folder
-        self.connection = connect(folder)
-        self.lock = threading.RLock()
 
-    @contextmanager
-    def querying(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection for single statements, without a transaction."""
-        with self.lock, gallery_errors(self.folder):
-            yield self.connection
+def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
+    """Return the columns of `cases` that `is_whole` asks for; older records have no full checksum.
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection inside one read transaction."""
-        with self.lock, reading(self.connection, self.folder):
-            yield self.connection
+    `code` may be NULL where codes are not wanted.
+    """
+    full = "full_checksum" if has_full_checksum(connection) else "NULL"
+    return (
+        f"row, scan_id, subject, session, labels, {code}, added_in, removed_in, checksum, {full},"
+        " cohort, image, image_hash, content"
+    )
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection inside one write transaction."""
-        with self.lock, writing(self.connection, self.folder):
-            yield self.connection
 
-    def close(self) -> None:
-        """Close the connection."""
-        with self.lock:
-            self.connection.close()
+def has_full_checksum(connection: sqlite3.Connection) -> bool:
+    """Return whether a record has checksums of whole rows, for those written since it has."""
+    wanted = "SELECT 1 FROM pragma_table_info('cases') WHERE name = 'full_checksum'"
+    return connection.execute(wanted).fetchone() is not None
+
+
+def is_whole(row: SqlRow) -> bool:
+    """Return whether a row of `checked_columns` adds up to its checksum."""
+    _, scan_id, _, _, labels, code, _, _, checksum, full, *_ = row
+    if full is not None:
+        return bool(full == full_checksum_of(row))
+    return bool(checksum == checksum_of(scan_id, labels, code))

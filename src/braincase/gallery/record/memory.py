@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,8 +22,10 @@ from braincase.gallery.columns import (
 )
 from braincase.gallery.exact import Rows, squared_lengths
 from braincase.gallery.groups import coarse_text
-from braincase.gallery.record.database import SqlRow
+from braincase.gallery.record.content import BadRow, readable_rows
+from braincase.gallery.record.database import SqlRow, checked_columns
 from braincase.gallery.record.reading import newest_version, verify
+from braincase.labels import Value
 
 #: Rows read from the record at a time.
 BATCH = 20_000
@@ -55,6 +56,8 @@ class Memory:
         ``subject``, ``session`` and the labels, each of n rows.
     coarse
         The coarse group of each row (`braincase.gallery.groups`), where the codes stay outside.
+    bad
+        Rows of the record that cannot be read; they are none of the n.
     """
 
     version: int
@@ -65,6 +68,7 @@ class Memory:
     removed_in: Rows
     columns: Mapping[str, Column] = field(default_factory=dict)
     coarse: TextColumn | None = None
+    bad: tuple[BadRow, ...] = ()
 
     @property
     def codes(self) -> NDArray[np.float32]:
@@ -133,7 +137,10 @@ def refresh(memory: Memory, connection: sqlite3.Connection, folder: Path) -> Mem
         return memory
     after = (memory.version,)
     parts = list(_new_parts(memory, connection, folder))
-    ended = connection.execute("SELECT row, removed_in FROM cases WHERE removed_in > ?", after)
+    ended = connection.execute(
+        "SELECT row, removed_in FROM cases WHERE removed_in > ? AND typeof(removed_in) = 'integer'",
+        after,
+    )
     erased = connection.execute("SELECT row, -1 FROM erased WHERE erased_in > ?", after)
     memory = _note_ends(_joined([memory, *parts]), dict(ended))
     return replace(_note_ends(memory, dict(erased)), version=version)
@@ -147,31 +154,36 @@ def _new_parts(memory: Memory, connection: sqlite3.Connection, folder: Path) -> 
     buffer = _with_room(memory.buffer, filled, count)
     code = "code" if buffer.shape[1] else "NULL"
     rows = connection.execute(
-        f"SELECT row, scan_id, subject, session, labels, {code}, checksum, added_in, removed_in"
-        " FROM cases WHERE added_in > ? ORDER BY row",
+        f"SELECT {checked_columns(connection, code)} FROM cases WHERE added_in > ? ORDER BY row",
         after,
     )
     while batch := rows.fetchmany(BATCH):
-        yield _part(batch, buffer, filled, folder)
-        filled += len(batch)
+        good, labels, bad = readable_rows(batch, buffer.shape[1])
+        if good:
+            yield _part(good, labels, buffer, filled, folder)
+        if bad:
+            yield replace(empty_memory(buffer.shape[1]), buffer=buffer, bad=tuple(bad))
+        filled += len(good)
 
 
 def _part(
-    batch: Sequence[SqlRow], buffer: NDArray[np.float32], filled: int, folder: Path
+    batch: Sequence[SqlRow],
+    labels: Sequence[Mapping[str, Value]],
+    buffer: NDArray[np.float32],
+    filled: int,
+    folder: Path,
 ) -> Memory:
-    record_rows, scan_ids, subjects, sessions, labels, blobs, checksums, added, removed = zip(
-        *batch, strict=True
-    )
+    columns = zip(*(row[:8] for row in batch), strict=True)
+    record_rows, _, subjects, sessions, _, blobs, added, removed = columns
     codes = buffer[filled : filled + len(batch)]
-    written = json.loads(f"[{','.join(labels)}]")
     coarse = None
     if codes.shape[1]:
-        for row in zip(scan_ids, labels, blobs, checksums, strict=True):
-            verify(folder, *row)
+        for row in batch:
+            verify(folder, row)
         codes[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(codes.shape)
     else:
-        coarse = text_column([coarse_text(row) for row in written])
-    table = columns_of_labels(written)
+        coarse = text_column([coarse_text(row) for row in labels])
+    table = columns_of_labels(labels)
     identity = {"subject": column_of(subjects), "session": column_of(sessions)}
     return Memory(
         -1,
@@ -198,6 +210,7 @@ def _joined(parts: Sequence[Memory]) -> Memory:
         np.concatenate([part.removed_in for part in parts]),
         join_tables([(part.columns, len(part.record_rows)) for part in parts]),
         join_texts(coarse) if coarse else None,
+        tuple(row for part in parts for row in part.bad),
     )
 
 
@@ -212,9 +225,10 @@ def _with_room(buffer: NDArray[np.float32], filled: int, count: int) -> NDArray[
 
 
 def _note_ends(memory: Memory, ends: Mapping[int, int]) -> Memory:
-    """Return `memory` with the version at which some record rows ended."""
+    """Return `memory` with the version at which some record rows ended; -1: they are erased."""
     if not ends:
         return memory
+    memory = replace(memory, bad=tuple(_bad_ended(memory.bad, ends)))
     rows = np.array(list(ends), np.int64)
     places = np.searchsorted(memory.record_rows, rows)
     present = places < len(memory.record_rows)
@@ -222,3 +236,10 @@ def _note_ends(memory: Memory, ends: Mapping[int, int]) -> Memory:
     removed_in = memory.removed_in.copy()
     removed_in[places[present]] = np.array(list(ends.values()), np.int64)[present]
     return replace(memory, removed_in=removed_in)
+
+
+def _bad_ended(bad: Sequence[BadRow], ends: Mapping[int, int]) -> Iterator[BadRow]:
+    for row in bad:
+        end = ends.get(row.row, row.removed_in)
+        if end != -1:
+            yield replace(row, removed_in=end)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import GalleryError
+from braincase.files import is_plain_relative
 from braincase.gallery.cases import StoredCase, Version
-from braincase.gallery.record.database import FILE_NAME, SqlRow, checksum_of
+from braincase.gallery.record.content import read_labels
+from braincase.gallery.record.database import FILE_NAME, SqlRow, checked_columns, is_whole
 
 Item = TypeVar("Item")
 
@@ -53,9 +54,9 @@ def cases_of(
 
 
 def cases_named(
-    connection: sqlite3.Connection, scan_ids: Sequence[str], version: int
+    connection: sqlite3.Connection, scan_ids: Sequence[str], version: int, bad: Collection[int] = ()
 ) -> dict[str, StoredCase]:
-    """Return those of the named cases that were live at `version`, by scan_id."""
+    """Return those of the named cases that were live at `version`, by scan_id, but no bad rows."""
     cases: dict[str, StoredCase] = {}
     for part in in_parts(scan_ids):
         rows = connection.execute(
@@ -63,7 +64,7 @@ def cases_named(
             " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
             (*part, version, version),
         )
-        cases |= {case.scan_id: case for case in map(_stored, rows)}
+        cases |= {row[1]: _stored(row) for row in rows if row[0] not in bad}
     return cases
 
 
@@ -80,29 +81,28 @@ def codes_of(
     blobs: dict[int, bytes] = {}
     for part in in_parts(record_rows):
         rows = connection.execute(
-            "SELECT row, scan_id, labels, code, checksum FROM cases"
-            f" WHERE row IN ({placeholders(part)})",
+            f"SELECT {checked_columns(connection)} FROM cases WHERE row IN ({placeholders(part)})",
             part,
         )
-        for row, scan_id, labels, code, checksum in rows:
-            verify(folder, scan_id, labels, code, checksum)
-            blobs[row] = code
+        for row in rows:
+            verify(folder, row)
+            blobs[row[0]] = row[5]
     there = [row for row in record_rows if row in blobs]
     codes = np.frombuffer(b"".join(blobs[row] for row in there), "<f4")
     return there, codes.reshape(len(there), n_dimensions)
 
 
-def verify(folder: Path, scan_id: str, labels: str, code: bytes, checksum: int) -> None:
-    """Compare a row with its checksum.
+def verify(folder: Path, row: SqlRow) -> None:
+    """Compare a row of `checked_columns` with its checksum.
 
     Raises
     ------
     GalleryError
         If it does not add up.
     """
-    if checksum_of(scan_id, labels, code) != checksum:
-        advice = "Restore the gallery from a copy, or remove and index this scan again."
-        raise GalleryError(folder / FILE_NAME, f"{scan_id} is damaged", "a whole row", advice)
+    if not is_whole(row):
+        advice = "Restore the gallery from a backup, or erase and index this scan again."
+        raise GalleryError(folder / FILE_NAME, f"{row[1]} is damaged", "a whole row", advice)
 
 
 def thumbnail_of_case(connection: sqlite3.Connection, scan_id: str, version: int) -> bytes | None:
@@ -112,7 +112,7 @@ def thumbnail_of_case(connection: sqlite3.Connection, scan_id: str, version: int
         " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
         (scan_id, version, version),
     ).fetchone()
-    return bytes(row[0]) if row else None
+    return row[0] if row and isinstance(row[0], bytes) else None
 
 
 def history(connection: sqlite3.Connection) -> tuple[Version, ...]:
@@ -143,14 +143,22 @@ def placeholders(values: Sequence[object]) -> str:
 
 
 def _stored(row: SqlRow) -> StoredCase:
+    """Return a row that can be read as a case."""
     _, scan_id, subject, session, labels, code, cohort, image, image_hash, since = row
     return StoredCase(
         scan_id,
         subject,
         session,
-        json.loads(labels),
+        read_labels(labels),
         np.frombuffer(code, "<f4"),
-        Path(cohort or ".", image) if image else None,
-        image_hash,
+        Path(cohort or ".", image) if _is_image(cohort, image) else None,
+        image_hash if isinstance(image_hash, str) else None,
         since,
+        Path(cohort) if isinstance(cohort, str) and cohort.isprintable() else None,
     )
+
+
+def _is_image(cohort: object, image: object) -> bool:
+    """Return whether a row names an image in a cohort; another name leads to no file."""
+    there = isinstance(image, str) and is_plain_relative(image)
+    return there and (cohort is None or (isinstance(cohort, str) and cohort.isprintable()))

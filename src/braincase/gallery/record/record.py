@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import GalleryError
+from braincase.errors import GalleryError, UsageError
 from braincase.gallery.cases import Change, NewCase, StoredCase, Version
 from braincase.gallery.exact import Rows
 from braincase.gallery.record import reading
-from braincase.gallery.record.database import Database, create_database
+from braincase.gallery.record.connection import Database
+from braincase.gallery.record.database import create_database
+from braincase.gallery.record.erasure import finish_erasure
+from braincase.gallery.record.reading import newest_version
 from braincase.gallery.record.selection import Selection, Snapshot
 from braincase.gallery.record.snapshot_cache import SnapshotCache, version_as_of
-from braincase.gallery.record.writing import erase_cases, put_cases, remove_cases
+from braincase.gallery.record.writing import (
+    ERASING,
+    erase_cases,
+    put_cases,
+    readmit_cases,
+    remove_cases,
+)
 
 #: What is learned from the cases lies in this folder of the record.
 CACHE = "learned"
+#: More than any model has; a gallery that claims more would have memory for it set aside.
+MOST_DIMENSIONS = 100_000
+MOST_RESOLUTION_MM = 100
+#: Seconds to wait for readers that keep erased bytes in the files: when erasing, and when opening.
+ERASE_WAIT_S, OPEN_WAIT_S = 5.0, 0.2
 
 
 def create_record(folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int) -> None:
@@ -31,12 +46,30 @@ def create_record(folder: Path, fingerprint: str, resolution_mm: int, n_dimensio
     GalleryError
         If the folder holds a gallery already, or cannot be written.
     """
+    try:
+        in_range(n_dimensions, MOST_DIMENSIONS)
+        in_range(resolution_mm, MOST_RESOLUTION_MM)
+    except ValueError as error:
+        raise UsageError(folder, f"dimensions or resolution {error}", "those of a model") from None
     meta = {
         "fingerprint": fingerprint,
         "resolution_mm": str(resolution_mm),
         "n_dimensions": str(n_dimensions),
     }
     create_database(folder, meta)
+
+
+def in_range(number: str | int, most: int) -> int:
+    """Return a number of the description of a gallery.
+
+    Raises
+    ------
+    ValueError
+        If it is none from 1 to `most`.
+    """
+    if not 1 <= int(number) <= most:
+        raise ValueError(f"{str(number)[:20]}, which is not from 1 to {most}")
+    return int(number)
 
 
 @final
@@ -68,12 +101,18 @@ class Record:
         try:
             with self.database.querying() as connection:
                 meta = dict(connection.execute("SELECT key, value FROM meta"))
+                newest_version(connection)
             self.fingerprint: str = meta["fingerprint"]
-            self.resolution_mm = int(meta["resolution_mm"])
-            self.n_dimensions = int(meta["n_dimensions"])
-        except (KeyError, ValueError) as error:
+            self.resolution_mm = in_range(meta["resolution_mm"], MOST_RESOLUTION_MM)
+            self.n_dimensions = in_range(meta["n_dimensions"], MOST_DIMENSIONS)
+        except (KeyError, ValueError, TypeError) as error:
             self.database.close()
             raise GalleryError(folder, f"damaged (meta: {error})", "a whole gallery") from None
+        except BaseException:
+            self.database.close()
+            raise
+        if ERASING in meta:
+            finish_erasure(self.database, OPEN_WAIT_S)
         self._snapshots = SnapshotCache(self.database, self.n_dimensions, keep_codes)
 
     def put(self, cases: Sequence[NewCase], replace_changed: bool) -> Change:
@@ -92,14 +131,33 @@ class Record:
             change = erase_cases(connection, self.folder, scan_ids)
         # What was learned from the erased scans goes too; see `braincase.population.cache`.
         shutil.rmtree(self.cache_folder, ignore_errors=True)
-        with self.database.querying() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return change
+        return replace(change, notes=finish_erasure(self.database, ERASE_WAIT_S))
+
+    def readmit(self, scan_ids: Sequence[str]) -> None:
+        """Let erased scans be added again, in one transaction."""
+        with self.database.writing() as connection:
+            readmit_cases(connection, self.folder, scan_ids)
 
     def find(self, scan_ids: Sequence[str], as_of: int | None = None) -> dict[str, StoredCase]:
         """Return those of the named cases that are there, by scan_id."""
         with self._snapshots.reading() as (connection, memory):
-            return reading.cases_named(connection, scan_ids, version_as_of(as_of, memory))
+            bad = {row.row for row in memory.bad}
+            return reading.cases_named(connection, scan_ids, version_as_of(as_of, memory), bad)
+
+    def refuse_unreadable(self, scan_id: str, as_of: int | None = None) -> None:
+        """Stop if a scan is there, but cannot be read.
+
+        Raises
+        ------
+        GalleryError
+            If so; it says why.
+        """
+        snapshot = self.snapshot(as_of)
+        for row in snapshot.memory.bad:
+            if row.scan_id == scan_id and row.is_live(snapshot.version):
+                advice = "Remove it from the gallery, or index it again."
+                found = f"{scan_id} cannot be read ({row.reason})"
+                raise GalleryError(self.folder, found, "", advice)
 
     def person(
         self, subject: str, as_of: int | None = None, ever: bool = False

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from braincase.errors import GalleryError, UnknownCaseError, UsageError
-from braincase.gallery.cases import Change, NewCase, checked_code
-from braincase.gallery.record.database import SqlRow, checksum_of, now
+from braincase.gallery.cases import Change, NewCase
+from braincase.gallery.record.content import CheckedCase, checked_case
+from braincase.gallery.record.database import (
+    SqlRow,
+    checked_columns,
+    checksum_of,
+    full_checksum_of,
+    has_full_checksum,
+    is_whole,
+    now,
+)
 from braincase.gallery.record.reading import newest_version
-from braincase.labels import Value
+from braincase.gallery.record.tombstones import Tombstones
+
+#: In the record's description while bytes of erased cases may still be in its files.
+ERASING = "erasing"
 
 
 def put_cases(
@@ -32,15 +40,18 @@ def put_cases(
     GalleryError
         If a scan_id is there with other content and `replace_changed` is false.
     UsageError
-        If a code has a wrong shape or is not finite, or a scan_id comes twice.
+        If a case could not be read again (see `checked_case`), or a scan_id comes twice.
     """
+    add_full_checksum(connection)
     version = newest_version(connection)
+    tombstones = Tombstones(connection, folder)
     added: list[str] = []
     updated: list[str] = []
     unchanged: list[str] = []
+    erased_before: list[str] = []
     duplicates: list[tuple[str, str]] = []
-    for case, code in _checked(cases, n_dimensions):
-        text = _labels_text(case.labels)
+    for checked in _checked(cases, n_dimensions):
+        case, text, code = checked.case, checked.labels, checked.code
         live = connection.execute(
             "SELECT row, subject, session, labels, code, image_hash FROM cases"
             " WHERE scan_id = ? AND removed_in IS NULL",
@@ -52,17 +63,25 @@ def put_cases(
         if live and not replace_changed:
             advice = "Use update to put the new one in its place."
             raise GalleryError(folder, f"{case.scan_id} is there, but differs", "", advice)
+        if tombstones.has(case.scan_id, _content(case, code)):
+            erased_before.append(case.scan_id)
+            continue
         if live:
-            connection.execute(
-                "UPDATE cases SET removed_in = ? WHERE row = ?", (version + 1, live[0])
-            )
+            _end_row(connection, live[0], version + 1)
         duplicates += _duplicates(connection, case, code)
         _insert(connection, case, text, code, version + 1)
         (updated if live else added).append(case.scan_id)
     if added or updated:
         version += 1
         _note_version(connection, version, f"{len(added)} added, {len(updated)} updated")
-    return Change(version, tuple(added), tuple(updated), tuple(unchanged), (), tuple(duplicates))
+    return Change(
+        version,
+        tuple(added),
+        tuple(updated),
+        tuple(unchanged),
+        duplicates=tuple(duplicates),
+        erased_before=tuple(erased_before),
+    )
 
 
 def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
@@ -71,9 +90,9 @@ def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequenc
     if not rows:
         return Change(newest_version(connection))
     version = newest_version(connection) + 1
-    connection.executemany(
-        "UPDATE cases SET removed_in = ? WHERE row = ?", [(version, row) for row in rows]
-    )
+    add_full_checksum(connection)
+    for row in rows:
+        _end_row(connection, row, version)
     _note_version(connection, version, f"{len(rows)} removed")
     return Change(version, removed=tuple(scan_ids))
 
@@ -81,15 +100,18 @@ def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequenc
 def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
     """Delete every state that these scans ever had, so that nothing of them stays in the file."""
     rows: list[int] = []
-    for scan_id in scan_ids:
-        states = connection.execute("SELECT row FROM cases WHERE scan_id = ?", (scan_id,))
-        rows_of_scan = [row for (row,) in states]
-        if not rows_of_scan:
+    version = newest_version(connection) + 1
+    tombstones = Tombstones(connection, folder)
+    for scan_id in dict.fromkeys(scan_ids):
+        states = connection.execute(
+            "SELECT row, content FROM cases WHERE scan_id = ?", (scan_id,)
+        ).fetchall()
+        if not states:
             raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
-        rows += rows_of_scan
+        rows += [row for row, _ in states]
+        tombstones.add(scan_id, [str(content) for _, content in states], version)
     if not rows:
         return Change(newest_version(connection))
-    version = newest_version(connection) + 1
     for row in rows:
         connection.execute(
             "INSERT INTO erased SELECT row, added_in, removed_in, ? FROM cases WHERE row = ?",
@@ -97,19 +119,19 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
         )
         connection.execute("DELETE FROM thumbnails WHERE row = ?", (row,))
         connection.execute("DELETE FROM cases WHERE row = ?", (row,))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ERASING, str(version)))
     _note_version(connection, version, f"{len(scan_ids)} erased")
     return Change(version, removed=tuple(scan_ids))
 
 
-def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[tuple[NewCase, bytes]]:
+def _checked(cases: Sequence[NewCase], n_dimensions: int) -> list[CheckedCase]:
     seen: set[str] = set()
     checked = []
     for case in cases:
+        checked.append(checked_case(case, n_dimensions))
         if case.scan_id in seen:
             raise UsageError(case.scan_id, "the scan comes twice", "each scan once")
         seen.add(case.scan_id)
-        code = checked_code(case.code, n_dimensions, case.scan_id)
-        checked.append((case, code.astype("<f4").tobytes()))
     return checked
 
 
@@ -150,14 +172,63 @@ def _insert(
             version,
         ),
     ).lastrowid
+    assert row is not None
+    _stamp(connection, _row(connection, row))
     if case.thumbnail is not None:
         connection.execute("INSERT INTO thumbnails VALUES (?, ?)", (row, case.thumbnail))
+
+
+def add_full_checksum(connection: sqlite3.Connection) -> None:
+    """Give an older record the column for checksums of whole rows; its rows stay without."""
+    if not has_full_checksum(connection):
+        connection.execute("ALTER TABLE cases ADD COLUMN full_checksum INTEGER")
+
+
+def _row(connection: sqlite3.Connection, row: int) -> SqlRow:
+    columns = checked_columns(connection)
+    found: SqlRow = connection.execute(
+        f"SELECT {columns} FROM cases WHERE row = ?", (row,)
+    ).fetchone()
+    return found
+
+
+def _stamp(connection: sqlite3.Connection, row: SqlRow) -> None:
+    """Write the checksum of a whole row."""
+    values = (full_checksum_of(row), row[0])
+    connection.execute("UPDATE cases SET full_checksum = ? WHERE row = ?", values)
+
+
+def _end_row(connection: sqlite3.Connection, row: int, version: int) -> None:
+    """End a state of a case; its checksum follows, unless it was damaged or has none."""
+    try:
+        before = _row(connection, row)
+        whole = before[9] is not None and is_whole(before)
+    except (TypeError, ValueError):  # a row that cannot be read can be ended nevertheless
+        whole = False
+    connection.execute("UPDATE cases SET removed_in = ? WHERE row = ?", (version, row))
+    if whole:
+        _stamp(connection, _row(connection, row))
+
+
+def readmit_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> None:
+    """Lift the tombstones of erased scans, so that they may be added again.
+
+    Raises
+    ------
+    UnknownCaseError
+        If one was never erased.
+    """
+    tombstones = Tombstones(connection, folder)
+    for scan_id in scan_ids:
+        if not tombstones.lift(scan_id):
+            found = f"no scan '{scan_id}' was erased"
+            raise UnknownCaseError("scan_id", found, f"an erased scan of {folder}")
 
 
 def _cohort_number(connection: sqlite3.Connection, cohort: Path | None) -> int | None:
     if cohort is None:
         return None
-    folder = str(cohort.absolute())
+    folder = str(Path(cohort).absolute())
     connection.execute("INSERT OR IGNORE INTO cohorts (folder) VALUES (?)", (folder,))
     row = connection.execute("SELECT cohort FROM cohorts WHERE folder = ?", (folder,)).fetchone()
     return int(row[0])
@@ -178,22 +249,3 @@ def _live_row(connection: sqlite3.Connection, folder: Path, scan_id: str) -> int
 
 def _note_version(connection: sqlite3.Connection, version: int, what: str) -> None:
     connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, now(), what))
-
-
-def _labels_text(labels: Mapping[str, Value]) -> str:
-    return json.dumps(
-        {name: _plain(value) for name, value in labels.items()},
-        ensure_ascii=False,
-        allow_nan=False,
-    )
-
-
-def _plain(value: object) -> Value:
-    """Return a label as JSON writes it; NumPy's numbers as Python's, NaN as missing."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, int | float) else str(value)

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
-from braincase.cohort.derivatives import image_path, read_image
+from braincase.cohort.derivatives import image_path, read_image, sidecar_path
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
@@ -19,7 +19,7 @@ from braincase.web import schema
 from braincase.web.catalogue import case_body, describe_columns
 from braincase.web.image_responses import (
     PlaneName,
-    file_response,
+    bytes_response,
     planes_png,
     png_response,
     slice_png,
@@ -92,9 +92,7 @@ def volume(
 ) -> Response:
     """Send a case's standard volume as NIfTI."""
     case = stored(service, scan_id, as_of)
-    if case.image is None:
-        raise not_found("image of this case")
-    return file_response(request, case.image)
+    return bytes_response(request, service.image_of(case).packed)
 
 
 def thumbnail(
@@ -176,6 +174,11 @@ def add_case(
         ],
         service.gallery.fingerprint,
     )
+    if change.erased_before:
+        image.unlink(missing_ok=True)
+        sidecar_path(image).unlink(missing_ok=True)
+        text = f"{request.scan_id} or its image was erased from this gallery; nothing was added."
+        raise Problem(409, "exists", text)
     service.audit.write(principal.name, "add", scan_id=request.scan_id, version=change.version)
     return schema.ChangeBody(
         version=change.version,

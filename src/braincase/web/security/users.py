@@ -115,7 +115,7 @@ def _nobody() -> str:
 def _write(path: Path, users: dict[str, User]) -> None:
     content = {n: {"role": u.role, "password": u.hashed} for n, u in sorted(users.items())}
     with atomic_write(path) as aside:
-        aside.touch(mode=0o600)
+        aside.chmod(0o600)
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,110 @@
+"""Untrusted paths: the one way to the image that a gallery's case names.
+
+A gallery is data, and may have been made by somebody else: the folder and the name of an image in
+it are a claim. The claim is believed only if all of this holds:
+
+- the name is relative, without ``..``, and ends as the images of a cohort do;
+- it leads, symbolic links resolved, to a regular file inside the folder;
+- that file is a standard volume: gzip, NIfTI, 8 bit, exactly on the grid, and no longer than that;
+- the SHA-256 of its voxels is the one that the gallery holds for the case.
+
+So a gallery can name any folder, and shows nothing but images whose voxels its maker had already.
+Nothing else that the account can read (a key, a device, another person's image) is opened, waited
+for, or sent.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase.cohort.derivatives import IMAGE_ENDING, decode_image, most_packed_bytes
+from braincase.errors import ScanError
+from braincase.files import is_plain_relative, read_regular
+from braincase.images.geometry import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An image that is what its gallery says: the file's bytes, and the uint8 volume in them."""
+
+    packed: bytes
+    volume: NDArray[np.uint8]
+
+
+def read_stored_image(
+    folder: Path | None, image: Path | None, image_hash: str | None, grid: Grid
+) -> StoredImage:
+    """Read the image of a gallery's case.
+
+    Parameters
+    ----------
+    folder
+        The cohort that the case names.
+    image
+        The image's path: the folder and the name in it.
+    image_hash
+        SHA-256 of the voxels, as the gallery holds it.
+    grid
+        What the gallery's volumes lie on.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, or not what the gallery says.
+    """
+    if folder is None or image is None or not image.is_relative_to(folder):
+        raise ScanError(image or "image", "no image inside a cohort", "a cohort and a name in it")
+    if image_hash is None:
+        raise ScanError(image, "no hash in the gallery to know the image by", "its SHA-256")
+    packed = read_inside(folder, str(image.relative_to(folder)), most_packed_bytes(grid))
+    volume = decode_image(packed, image, grid)
+    if sha256(volume.tobytes()).hexdigest() != image_hash:
+        advice = "Index the cohort again, if it was prepared anew."
+        raise ScanError(image, "another image than the gallery holds", "the same voxels", advice)
+    return StoredImage(packed, volume)
+
+
+def read_inside(folder: Path, name: str, most: int) -> bytes:
+    """Read a regular file that a plain relative name leads to, inside a folder.
+
+    Raises
+    ------
+    ScanError
+        If the name leads elsewhere, the file is no regular one, missing, or larger than `most`.
+    """
+    path = folder / name
+    if not is_plain_relative(name) or not name.endswith(IMAGE_ENDING) or not folder.is_absolute():
+        raise ScanError(path, "a name that no image of a cohort has", f"...{IMAGE_ENDING}")
+    try:
+        root, target = folder.resolve(strict=True), path.resolve(strict=True)
+        if not target.is_relative_to(root):
+            raise ScanError(path, "a link out of the cohort", "a file inside it")
+        place = _open_folder(root, target.relative_to(root).parent.parts)
+        try:
+            return read_regular(target.name, most, place)
+        finally:
+            os.close(place)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ScanError(path, "the image is missing") from None
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise ScanError(path, f"cannot be read ({error})", "a regular file") from None
+
+
+def _open_folder(root: Path, parts: tuple[str, ...]) -> int:
+    """Open a folder below another step by step, so that no link made meanwhile leads away."""
+    flags = getattr(os, "O_PATH", os.O_RDONLY)  # a folder may be passed through, but not listed
+    flags |= os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    place = os.open(root, flags)
+    for part in parts:
+        try:
+            inner = os.open(part, flags, dir_fd=place)
+        finally:
+            os.close(place)
+        place = inner
+    return place
