@@ -29,16 +29,16 @@ SHORTEST_STUDY = 3
 NO_BIRTH_DATES = {date(1900, 1, 1), date(1901, 1, 1), date(1970, 1, 1), date(1111, 11, 11)}
 #: Words, letters only and small ones, that stand for a missing name or number.
 _WORDS = """
-    anonymous anonymus anonymized anonymised anonymize anonymise anonym anonyme anonymisiert
-    anonymise anonymisee anonimo anonima anonimizado anonimizzato anoniem anonymousid anon
-    anonpatient anonymouspatient anonymized patient anonymizedpatient unknown unknownid unknownpatient unk
-    unbekannt inconnu desconocido sconosciuto onbekend none null nil nan na nd notavailable
-    notapplicable notprovided missing undefined unspecified unnamed empty blank default dummy fake
-    test tester testpatient patienttest testid testing demo example sample phantom patient
-    patientid patientname patientsname id name noid noname nobody nn subject subjectid person case
-    deidentified deident deid dicom dicomanonymized removed deleted redacted cleared hidden masked private
-    confidential secret pseudonym pseudonymized pseudonymised doe johndoe janedoe doejohn doejane
-    mustermann maxmustermann mustermannmax xnat research volunteer
+    " anonymous anonymus anonymized anonymised anonymize anonymise anonym anonyme anonymisiert
+    anonymisee anonimo anonima anonimizado anonimizzato anoniem anonymousid anon anonpatient
+    anonymouspatient patient anonymizedpatient unknown unknownid unknownpatient unk unbekannt
+    inconnu desconocido sconosciuto onbekend none null nil nan na nd notavailable notapplicable
+    notprovided missing undefined unspecified unnamed empty blank default dummy fake test tester
+    testpatient patienttest testid testing demo example sample phantom patientid patientname
+    patientsname id name noid noname nobody nn subject subjectid person case deidentified
+    deident deid dicom dicomanonymized removed deleted redacted cleared hidden masked private
+    confidential secret pseudonym pseudonymized pseudonymised doe johndoe janedoe doejohn
+    doejane mustermann maxmustermann mustermannmax xnat research volunteer
     匿名 匿名化 匿名患者 不明 削除 テスト 患者 無名 未知 匿名化済 익명 аноним неизвестно"""
 
 
