@@ -29,9 +29,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 text file."""
+    """Write a whole UTF-8 text file.
+
+    The bytes of a file name that are no UTF-8 are written as ``\\udcXX``: in JSON they come back as
+    they were.
+    """
     with atomic_write(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: object) -> None:

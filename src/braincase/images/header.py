@@ -13,8 +13,7 @@ they lie; `braincase.images.volume` then reads exactly those bytes and no more.
 4. Whatever was passed over, and any pair more than 20 degrees apart, is put into `notes`.
 5. With no form at all the axes are read as left, anterior, superior, as nibabel, nilearn and FSL
    do; `sides_known` is then False and a note says so. So it is for plain Analyze files, whose
-   rule for the sides hardly any program followed. A qform that is stated, and cannot be used, is
-   refused where it stands alone: a guess might mirror the head.
+   rule for the sides hardly any program followed. A lone qform that cannot be used is refused.
 """
 
 from __future__ import annotations

@@ -115,7 +115,11 @@ class Files:
         left = self.archive.getinfo(name).file_size if self.archive else MAX_ZIP_BYTES
         with self.open(name) as source, target.open("wb") as copy:
             while left > 0 and (chunk := source.read(min(COPY_BYTES, left))):
-                copy.write(chunk)
+                try:
+                    copy.write(chunk)
+                    copy.flush()
+                except OSError as error:  # a full disk: the system does not say which
+                    raise OSError(error.errno, error.strerror, str(target)) from error
                 left -= len(chunk)
 
 
