@@ -262,7 +262,7 @@ def test_a_damaged_or_lost_packed_file_is_made_again(folder, damaged):
 
 def test_ranks_that_open_a_stale_cohort_together_pack_it_once(folder, capfd):
     with ThreadPoolExecutor(4) as pool:
-        with packing_lock(folder):
+        with packing_lock(folder / "packed"):
             opening = [pool.submit(open_cohort, folder) for _ in range(4)]
             time.sleep(0.5)  # all of them have found it stale by now, and wait
         cohorts = [future.result() for future in opening]

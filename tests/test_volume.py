@@ -209,6 +209,37 @@ class TestForms:
         patch(path, 256, "<3f", 3.0, 3.0, 3.0)
         assert "qform cannot be used" in read_volume(path).notes[0]
 
+    def qform_only(self, path, ramp, scale=1.0, qfac=-1.0):
+        """Write a left-posterior-superior image: its quaternion's first number is 0."""
+        affine = np.diag([-2.0, -2, 2, 1])
+        self.two(path, ramp, affine, affine, (0, 1))
+        return patch(patch(path, 76, "<f", qfac), 256, "<3f", 0, 0, scale)
+
+    @pytest.mark.parametrize("scale", [1.0, 1 + 6e-7, 1 + 5e-5, 1.02])
+    @pytest.mark.parametrize("qfac", [1.0, 0.0])
+    def test_a_quaternion_too_long_by_rounding_is_scaled(self, tmp_path, ramp, scale, qfac):
+        volume = read_volume(self.qform_only(tmp_path / "a.nii", ramp, scale, qfac))
+        assert np.array_equal(volume.data, ramp[::-1, ::-1])
+        assert volume.sides_known
+        assert (volume.notes != ()) == (scale > 1.001)
+
+    def test_a_qfac_other_than_one_counts_by_its_sign(self, tmp_path, ramp):
+        volume = read_volume(self.qform_only(tmp_path / "a.nii", ramp, 1.0, -0.9))
+        assert np.array_equal(volume.data, ramp[::-1, ::-1, ::-1])
+        assert "its sign counts" in volume.notes[0]
+
+    @pytest.mark.parametrize(
+        ("scale", "words"), [(1.5, "a quaternion of length 1.5"), (np.nan, "not finite")]
+    )
+    def test_an_impossible_qform_alone_is_no_orientation(self, tmp_path, ramp, scale, words):
+        with refused(ScanError, words):
+            read_volume(self.qform_only(tmp_path / "a.nii", ramp, scale, 1.0))
+
+    def test_a_voxel_size_below_zero_in_a_qform_is_refused(self, tmp_path, ramp):
+        path = self.qform_only(tmp_path / "a.nii", ramp, 1.0, 1.0)
+        with refused(ScanError, "voxel sizes of -2 mm"):
+            read_volume(patch(path, 80, "<f", -2.0))
+
     def test_a_sform_of_other_voxel_sizes_gives_way_to_the_qform(self, tmp_path, ramp):
         scaled = np.diag([1.3, 1.3, 1.3, 1]) @ self.AFFINE
         volume = read_volume(self.two(tmp_path / "a.nii", ramp, scaled, self.AFFINE))
@@ -330,6 +361,44 @@ class TestBadImages:
 
     def test_complex_voxels(self, tmp_path, ramp):
         self.refused(save(tmp_path / "a.nii", ramp.astype(np.complex64)), "complex")
+
+    @pytest.mark.parametrize(
+        ("code", "bits", "words"),
+        [
+            (1536, 128, "float128"),
+            (1, 1, "one bit a voxel"),
+            (2048, 256, "complex256"),
+            (32, 64, "complex voxels"),
+            (128, 24, "colour voxels"),
+            (2304, 32, "colour voxels"),
+        ],
+    )
+    def test_a_type_that_cannot_be_read_is_named(self, tmp_path, ramp, code, bits, words):
+        path = save(tmp_path / "a.nii", np.tile(ramp, (4, 4, 4)))
+        self.refused(patch(path, 70, "<hh", code, bits), words)
+
+    @pytest.mark.parametrize("stray", [b"garbage at the end\n", b"\r\n", bytes(512)])
+    def test_bytes_behind_the_gzip_stream_do_no_harm(self, tmp_path, ramp, stray):
+        path = save(tmp_path / "a.nii.gz", ramp)
+        expected = read_volume(path)
+        path.write_bytes(path.read_bytes() + stray)
+        volume = read_volume(path)
+        assert np.array_equal(volume.data, expected.data)
+        assert ("behind the end" in str(volume.notes)) == bool(stray.strip(b"\0"))
+
+    def test_several_gzip_members_are_one_image(self, tmp_path, ramp):
+        content = save(tmp_path / "a.nii", ramp).read_bytes()
+        parts = [gzip.compress(content[:777]), gzip.compress(content[777:])]
+        (tmp_path / "b.nii.gz").write_bytes(b"".join(parts))
+        assert np.array_equal(
+            read_volume(tmp_path / "b.nii.gz").data, read_volume(tmp_path / "a.nii").data
+        )
+
+    def test_bytes_behind_the_voxels_do_no_harm(self, tmp_path, ramp):
+        path = save(tmp_path / "a.nii", ramp)
+        expected = read_volume(path)
+        path.write_bytes(path.read_bytes() + b"more")
+        assert np.array_equal(read_volume(path).data, expected.data)
 
     def test_colour_voxels(self, tmp_path):
         colours = np.zeros((9, 9, 9), [("R", "u1"), ("G", "u1"), ("B", "u1")])

@@ -108,9 +108,13 @@ def sync_to_disk(path: Path) -> None:
 
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:
-    """Write a whole UTF-8 text file; see `atomic_write`."""
+    """Write a whole UTF-8 text file; see `atomic_write`.
+
+    The bytes of a file name that are no UTF-8 are written as ``\\udcXX``: in JSON they come back as
+    they were.
+    """
     with atomic_write(path, durable) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: object, durable: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Annotated
 
 import typer
@@ -19,8 +20,13 @@ def comma_list(text: str) -> list[str]:
 
 
 def print_json(content: object) -> None:
-    """Print plain JSON values for people and programs."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    """Print plain JSON values for people and programs, valid whatever the terminal can show."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(content, indent=2)
+    print(text)
 
 
 #: Parameters of the library that the command line calls otherwise than by their own name.

@@ -7,7 +7,9 @@ meet is caught in `main`, in one line.
 from __future__ import annotations
 
 import errno
+import io
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -50,6 +52,9 @@ STOPPED = 130
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
@@ -59,11 +64,18 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("stopped; the same command goes on where it was", STOPPED)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _stop(f"{error.filename or 'disk'}: no space left; free some and run it again", 1)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _stop(_no_space(error.filename), 1)
+        if "usable temporary directory" in str(error):
+            _stop(f"{error.strerror}. Set TMPDIR to a folder you can write to.", 1)
         if error.filename is None:
             raise
         _stop(f"{error.filename}: {error.strerror}. Check the path and your rights to it.", 1)
+    except UnicodeEncodeError as error:
+        if "surrogates" not in error.reason:
+            raise
+        name = str(error.object)[:200]
+        _stop(f"{name!r}: a name that is no UTF-8. Rename the file or folder.", 1)
     except Exception as error:  # click's own usage errors know how to show themselves
         if not hasattr(error, "exit_code"):
             raise
@@ -75,6 +87,15 @@ def _line_of(error: BraincaseError) -> str:
     where = options_of(error.where) if isinstance(error, ParameterError) else error.where
     advice = with_options(error.advice)
     return str(BraincaseError(where, error.found, error.expected, advice))
+
+
+def _no_space(filename: str | None) -> str:
+    """Say where the disk is full; a temporary folder can be another one."""
+    temporary = tempfile.gettempdir()
+    line = f"{filename or 'disk'}: no space left; free some and run it again"
+    if filename and Path(filename).is_relative_to(temporary):
+        line += f", or set TMPDIR to a folder with more room than {temporary}"
+    return line
 
 
 def _stop(line: str, exit_code: int) -> NoReturn:

@@ -36,6 +36,7 @@ from braincase.cohort.packing import (
     open_packed,
     pack,
     packing_lock,
+    packing_place,
 )
 from braincase.cohort.shards import PackedVolumes
 from braincase.errors import CohortError, ScanError, UsageError
@@ -194,7 +195,7 @@ def finish_cohort(
         found, expected = (f"{g.resolution_mm} mm" for g in (packed.grid, grid))
         raise CohortError(folder, f"scans at {found}", expected, "Use a new folder.")
     _check_recipe(folder, packed.recipe, recipe)
-    _write_census(folder, packed, census.dropped, label_column)
+    _write_census(folder, folder, packed, census.dropped, label_column)
     return _cohort(folder, packed)
 
 
@@ -229,7 +230,7 @@ def read_census(folder: Path) -> Census:
         If there is none.
     """
     try:
-        return census_from_json(read_json(folder / "census.json", CohortError))
+        return census_from_json(read_json(_census_file(folder), CohortError))
     except (CohortError, KeyError, TypeError):
         raise CohortError(folder, "no readable census.json", "a finished cohort") from None
 
@@ -241,32 +242,52 @@ def _packed(folder: Path) -> Packed:
     if not files:
         raise CohortError(folder, "no prepared scans", "a cohort", "Run braincase prepare first.")
     digest = cohort_digest(files)
-    packed = open_packed(folder, digest)
-    if packed is None:
-        with packing_lock(folder):
-            # Another process (a rank of the same training) may have packed while this one waited.
-            packed = open_packed(folder, digest) or _pack_anew(folder, files, digest)
-    return packed
+    packed = open_packed(folder / "packed", digest)
+    if packed is not None:
+        return packed
+    place = packing_place(folder)
+    with packing_lock(place):
+        # Another process (a rank of the same training) may have packed while this one waited.
+        return open_packed(place, digest) or _pack_anew(folder, place, files, digest)
 
 
-def _pack_anew(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
-    packed = pack(folder, files, digest)
+def _pack_anew(folder: Path, place: Path, files: Sequence[FileStat], digest: str) -> Packed:
+    packed = pack(folder, place, files)
     dropped_before, label_column = _census_before(folder)
     # What an earlier packing dropped may be mended; what preparation dropped stands only there.
     dropped = [(where, why) for where, why in dropped_before if not _is_prepared_image(where)]
-    _write_census(folder, packed, dropped, label_column)
-    mark_packed(folder, packed, digest)
+    _write_census(folder, _census_place(folder, place), packed, dropped, label_column)
+    mark_packed(place, packed, digest)
     return packed
 
 
+def _census_file(folder: Path) -> Path:
+    """Return the census of the scans as they are: that of the cache where it was packed anew."""
+    files = list_files(folder) if folder.is_dir() else []
+    if files and open_packed(folder / "packed", cohort_digest(files)) is None:
+        place = _census_place(folder, packing_place(folder)) / "census.json"
+        if place.exists():
+            return place
+    return folder / "census.json"
+
+
+def _census_place(folder: Path, place: Path) -> Path:
+    """Return where the census goes: beside the packed volumes if the cohort is read-only."""
+    return folder if place.parent == folder else place
+
+
 def _write_census(
-    folder: Path, packed: Packed, dropped: Sequence[tuple[str, str]], label_column: str
+    folder: Path,
+    to: Path,
+    packed: Packed,
+    dropped: Sequence[tuple[str, str]],
+    label_column: str,
 ) -> None:
     scans = [_scan_of(folder, row) for row in packed.rows]
     hashes = [row["image_hash"] for row in packed.rows]
     census = take_census(scans, (*dropped, *packed.dropped), label_column, hashes)
     write_json(
-        folder / "census.json", {"label_column": label_column, **to_json_object(census.to_json())}
+        to / "census.json", {"label_column": label_column, **to_json_object(census.to_json())}
     )
 
 

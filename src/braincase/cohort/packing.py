@@ -11,7 +11,10 @@ JSON lines and not a TSV, so that the text ``01`` and the number 1 stay what the
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +48,8 @@ from braincase.progress import progress
 IDENTITY_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
 #: Raise when `packed/` changes its meaning: older ones are then packed again.
 PACKED_VERSION = 1
+#: Environment variable that says where caches go, as on other systems of Linux.
+CACHE = "XDG_CACHE_HOME"
 
 #: One line of the table: `IDENTITY_COLUMNS` (text, or None for no session) and the labels.
 Row: TypeAlias = Mapping[str, Value]
@@ -89,9 +94,8 @@ def cohort_digest(files: Sequence[FileStat]) -> str:
     return sha256(json.dumps([PACKED_VERSION, files]).encode()).hexdigest()
 
 
-def open_packed(folder: Path, digest: str) -> Packed | None:
-    """Open what `pack` wrote, or return None where that is missing, damaged or stale."""
-    place = folder / "packed"
+def open_packed(place: Path, digest: str) -> Packed | None:
+    """Open what `pack` wrote to `place`, or return None where it is missing, damaged or stale."""
     try:
         about = cast(PackedJson, read_json(place / "packed.json", CohortError))
         if about["digest"] != digest:
@@ -108,34 +112,85 @@ def open_packed(folder: Path, digest: str) -> Packed | None:
     return Packed(grid, about["recipe"], rows, dropped, volumes)
 
 
-def pack(folder: Path, files: Sequence[FileStat], digest: str) -> Packed:
+def packing_place(folder: Path) -> Path:
+    """Return where a cohort's packed volumes go: into it, or into a cache if it is read-only.
+
+    Raises
+    ------
+    CohortError
+        If neither can be written.
+    """
+    if is_writable(folder):
+        return folder / "packed"
+    name = sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+    place = cache_folder() / "packed" / name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = f"a read-only cohort, and no room for its packed volumes ({error.strerror})"
+        advice = f"Set {CACHE} to a folder that can be written, or copy the cohort."
+        raise CohortError(folder, found, f"a cache at {place}", advice) from error
+    return place
+
+
+def is_writable(folder: Path) -> bool:
+    """Say whether files can be made in a cohort's folder for packed volumes."""
+    place = folder / "packed" if (folder / "packed").is_dir() else folder
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return True
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return False
+        raise
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `XDG_CACHE_HOME`/braincase."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache") / "braincase"
+
+
+def pack(folder: Path, place: Path, files: Sequence[FileStat]) -> Packed:
     """Read every scan once, in order of scan_id, and write everything that is derived from them.
 
     A scan that cannot be used is left out with its reason and never stops the others. The result
     counts as packed only after `mark_packed`.
+
+    Parameters
+    ----------
+    folder
+        The cohort.
+    place
+        Where the packed volumes go; see `packing_place`.
+    files
+        From `list_files`.
 
     Raises
     ------
     CohortError
         If there is no usable scan, or scans of several grids or recipes.
     """
-    place = folder / "packed"
     (place / "packed.json").unlink(missing_ok=True)
     grid = _only_grid(folder, files)
     dropped: list[Dropped] = []
     sidecars = _read_sidecars(folder, files, dropped)
     recipe = _only_recipe(folder, sidecars)
     rows: list[Row] = []
-    volumes = write_shards(place, _usable(folder, grid, sidecars, rows, dropped), grid.shape)
+    label = "packing"
+    if place.parent != folder:
+        label += f" into {place}, for the cohort is read-only"
+    usable = _usable(label, folder, grid, sidecars, rows, dropped)
+    volumes = write_shards(place, usable, grid.shape)
     if not rows:
         where, why = dropped[0]
         raise CohortError(folder, f"no usable scan ({where}: {why})", "at least one")
     write_text(place / "table.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    write_dataset(folder, [sidecar.scan for sidecar in sidecars])
+    if place.parent == folder:  # a read-only cohort keeps the tables that it has
+        write_dataset(folder, [sidecar.scan for sidecar in sidecars])
     return Packed(grid, json.loads(recipe), tuple(rows), tuple(dropped), volumes)
 
 
-def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
+def mark_packed(place: Path, packed: Packed, digest: str) -> None:
     """Declare the packing whole; the last thing to be written."""
     about: PackedJson = {
         "digest": digest,
@@ -144,17 +199,17 @@ def mark_packed(folder: Path, packed: Packed, digest: str) -> None:
         "recipe": packed.recipe,
         "dropped": packed.dropped,
     }
-    write_json(folder / "packed" / "packed.json", about)
+    write_json(place / "packed.json", about)
 
 
 @contextmanager
-def packing_lock(folder: Path) -> Iterator[None]:
+def packing_lock(place: Path) -> Iterator[None]:
     """Hold the file lock of packing: one process of this machine packs at a time.
 
     Without flock (Windows) the user is trusted.
     """
-    make_folder(folder / "packed")
-    with (folder / "packed" / ".lock").open("w") as lock:
+    make_folder(place)
+    with (place / ".lock").open("w") as lock:
         try:
             import fcntl
         except ImportError:
@@ -199,6 +254,7 @@ def _read_sidecars(
 
 
 def _usable(
+    label: str,
     folder: Path,
     grid: Grid,
     sidecars: Sequence[Sidecar],
@@ -206,7 +262,7 @@ def _usable(
     dropped: list[Dropped],
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield one volume after the other; note its row of the table, or why it was dropped."""
-    with progress("packing", len(sidecars)) as advance:
+    with progress(label, len(sidecars)) as advance:
         for scan in (sidecar.scan for sidecar in sidecars):
             advance()
             image = scan.path.relative_to(folder).as_posix()

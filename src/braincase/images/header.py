@@ -13,18 +13,17 @@ they lie; `braincase.images.volume` then reads exactly those bytes and no more.
 4. Whatever was passed over, and any pair more than 20 degrees apart, is put into `notes`.
 5. With no form at all the axes are read as left, anterior, superior, as nibabel, nilearn and FSL
    do; `sides_known` is then False and a note says so. So it is for plain Analyze files, whose
-   rule for the sides hardly any program followed.
+   rule for the sides hardly any program followed. A lone qform that cannot be used is refused.
 """
 
 from __future__ import annotations
 
-import gzip
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
@@ -37,6 +36,8 @@ from numpy.typing import NDArray
 
 from braincase.errors import ScanError
 from braincase.images.geometry import Affine, Shape3, zooms_of
+from braincase.images.gzip_streams import open_plain
+from braincase.images.qform import read_qform
 
 SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".hdr.gz", ".img", ".img.gz")
 #: A 256 mm cube at 0.5 mm; as float32 it takes 0.5 GB.
@@ -51,6 +52,8 @@ RIGHT_ANGLE_DEGREES = 6.0
 SAME_DIRECTION_DEGREES = 20.0
 #: NIfTI unit codes other than millimetre (2) and unknown (0), as a factor to millimetres.
 UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
+#: NIfTI types of grey values that NumPy may lack.
+UNREADABLE = {1: "binary, one bit a voxel", 1536: "float128", 2048: "complex256"}
 #: Analyze 7.5 `orient`: towards where each axis runs (transverse, coronal, sagittal unflipped).
 ANALYZE_ORIENT = {0: "LAS", 1: "LSA", 2: "ASL"}
 CONVERT = "Convert it to NIfTI with a tool that knows its origin (dcm2niix, mri_convert)."
@@ -144,13 +147,6 @@ def read_header(path: Path, axes: str | None = None) -> Header:
     return Header(data_path, raw, shape, placement.affine, placement.notes, placement.sides_known)
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading, through gzip if its first bytes say so, whatever its name says."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path)) if zipped else path.open("rb")
-
-
 def suffix_of(path: Path) -> str:
     """Return the whole image suffix of a file name in lower case, or an empty string."""
     name = path.name.lower()
@@ -222,10 +218,14 @@ def _check_type(path: Path, raw: RawHeader) -> None:
     kind = raw.get_data_dtype()
     if kind.kind == "c":
         advice = "Take the magnitude first (fslcomplex -realabs, numpy.abs)."
-        raise ScanError(path, "complex voxels", "magnitudes", advice)
+        raise ScanError(path, f"complex voxels ({kind.name})", "magnitudes", advice)
+    code = int(raw["datatype"]) if isinstance(raw, AnalyzeHeader) else 0
+    if code in UNREADABLE and kind.kind not in "iuf":  # some machines have such numbers
+        found = f"voxels of type {UNREADABLE[code]} (code {code}), which cannot be read here"
+        raise ScanError(path, found, "", "Convert it to float32 or int16 first.")
     if kind.kind not in "iuf":
         advice = "A colour map or screenshot is no scan; export the original grey values."
-        raise ScanError(path, "colour voxels", "one grey value a voxel", advice)
+        raise ScanError(path, f"colour voxels (code {code})", "one grey value a voxel", advice)
 
 
 def _check_size(path: Path, data_path: Path, raw: RawHeader) -> None:
@@ -251,28 +251,40 @@ def _placement(path: Path, raw: RawHeader, shape: Shape3, axes: str | None) -> _
     if isinstance(raw, MGHHeader):
         oriented = bool(raw["goodRASFlag"])
         note = "no orientation in the MGH header: FreeSurfer's default is taken"
-        notes = () if oriented else (note,)
-        return _checked(path, _Placement(raw.get_affine(), notes, oriented))
+        return _checked(path, _Placement(raw.get_affine(), (note,) * (not oriented), oriented))
     if not isinstance(raw, Nifti1Header):
         return _analyze_placement(path, raw, shape, axes)
-    sform, qform = _form(raw.get_sform, raw, "sform"), _form(raw.get_qform, raw, "qform")
+    sform, (qform, note) = _sform(raw), _qform(raw)
     if sform is None and qform is None:
-        note = "no usable sform or qform: the axes are taken for left, anterior, superior"
-        return _Placement(_from_letters("LAS", shape, _pixdim(path, raw)), (note,), False)
+        if note:
+            raise ScanError(
+                path, f"a qform that cannot be used ({note})", "an orientation", CONVERT
+            )
+        words = "no usable sform or qform: the axes are taken for left, anterior, superior"
+        return _Placement(_from_letters("LAS", shape, _pixdim(path, raw)), (words,), False)
     if sform is None or qform is None:
-        return _one_form(raw, sform, qform)
-    return _of_two_forms(path, raw, sform, qform)
+        placement = _one_form(raw, sform, qform)
+    else:
+        placement = _of_two_forms(path, raw, sform, qform)
+    mended = (note,) if note and placement.affine is qform else ()
+    return _Placement(placement.affine, placement.notes + mended)
 
 
-def _form(get: Callable[[], Affine], raw: RawHeader, name: str) -> Affine | None:
-    """Return one of the two affines of a NIfTI header if it counts."""
-    if int(raw[f"{name}_code"]) <= 0:
-        return None
+def _sform(raw: Nifti1Header) -> Affine | None:
+    """Return the sform of a NIfTI header if it counts."""
+    affine = np.asarray(raw.get_sform(), dtype=float)
+    return affine if int(raw["sform_code"]) > 0 and _invertible(affine) else None
+
+
+def _qform(raw: Nifti1Header) -> tuple[Affine | None, str]:
+    """Return the qform of a NIfTI header if it counts, and what is wrong or was mended."""
+    if int(raw["qform_code"]) <= 0:
+        return None, ""
     try:
-        affine = np.asarray(get(), dtype=float)
-    except (HeaderDataError, ValueError):  # a quaternion longer than one
-        return None
-    return affine if _invertible(affine) else None
+        affine, note = read_qform(raw)
+    except ValueError as error:
+        return None, str(error)
+    return (affine, note) if _invertible(affine) else (None, "singular or not finite")
 
 
 def _one_form(raw: RawHeader, sform: Affine | None, qform: Affine | None) -> _Placement:

@@ -17,7 +17,8 @@ from scipy import ndimage
 from braincase.errors import ScanError
 from braincase.files import atomic_write
 from braincase.images.geometry import Affine, Shape3, zooms_of
-from braincase.images.header import Header, open_plain, read_header
+from braincase.images.gzip_streams import open_plain, read_on
+from braincase.images.header import Header, read_header
 
 #: More voxels than this that are no number mean a damaged file, not a few bad divisions.
 MAX_NOT_FINITE = 0.01
@@ -82,8 +83,8 @@ def read_volume(path: Path | str, axes: str | None = None) -> Volume:
     """
     header = read_header(Path(path), axes)
     turn = io_orientation(header.affine)
-    data = _voxels(header, turn)
-    notes = header.notes + _make_finite(header, data) + _unfill(data)
+    data, stray = _voxels(header, turn)
+    notes = header.notes + stray + _make_finite(header, data) + _unfill(data)
     if float(data.min()) == float(data.max()):
         found = f"every voxel is {float(data.flat[0]):g}"
         raise ScanError(path, found, "an image", "The export or an earlier step went wrong.")
@@ -112,19 +113,22 @@ def write_volume(path: Path, data: NDArray[np.generic], affine: Affine) -> None:
         image.to_filename(aside)
 
 
-def _voxels(header: Header, turn: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Read exactly the promised voxels, scaled, and turn their axes."""
+def _voxels(
+    header: Header, turn: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Read exactly the promised voxels, scaled, and turn their axes; note what follows them."""
     try:
         with open_plain(header.data_path) as file, np.errstate(all="ignore"):
             proxy = ArrayProxy(file, header.raw, mmap=False)
             stored = proxy.get_unscaled().reshape(header.shape, order="A")
-            file.read(1)  # past the last voxel gzip compares its checksum
+            stray = read_on(file, 1) is None  # past the last voxel gzip compares its checksum
             turned = apply_orientation(stored, turn)  # a view: one copy is made, below
             data: NDArray[np.float32] = turned.astype(np.float32, order="C")
             if (proxy.slope, proxy.inter) != (1, 0):
                 data *= np.float32(proxy.slope)
                 data += np.float32(proxy.inter)
-            return data
+            note = "bytes behind the end of the gzip stream: passed over"
+            return data, ((note,) if stray else ())
     except (OSError, EOFError, zlib.error, HeaderDataError, ValueError) as error:
         found = f"the voxels cannot be read ({error})"
         advice = "The file is damaged: copy, download or convert it again."

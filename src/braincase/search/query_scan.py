@@ -120,7 +120,7 @@ def _read_raw(
     tell("reading")
     scans, census = find_scans(path, series=series)
     if len(scans) != 1:
-        reasons = "; ".join(why for _, why in census.dropped[:3])
+        reasons = "; ".join([*dict.fromkeys(why for _, why in census.dropped)][:3])
         advice = "Name one scan, or choose one with `series`." if scans else reasons
         which = "" if series is None else f" in series {series}"
         raise UsageError(path, f"{len(scans)} T1-weighted scans{which}", "one", advice)

@@ -15,9 +15,9 @@ import os
 import re
 import subprocess
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import dcm2niix
@@ -28,41 +28,26 @@ from braincase.images.volume import Volume, read_volume
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, one_a_session
+from braincase.sources.dicom_choice import Choice, choose_t1w
 from braincase.sources.dicom_files import (
-    SERIES_TAGS,
+    DicomHeader,
     Files,
     is_zip,
     open_files,
+    pixel_hash,
     read_headers,
     without_copies,
 )
-from braincase.sources.dicom_series import (
-    Series,
-    classify,
-    group_series,
-    series_mark,
-    slice_step,
-    volume_problems,
-)
+from braincase.sources.dicom_identity import age_of, contradictions, owner_of
+from braincase.sources.dicom_series import Series, group_series
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
-from braincase.sources.visits import parse_date, years_between
 
 SESSION_LENGTH = 8
-OLDEST = 90
 TIMEOUT_S = 600
 #: dcm2niix's names for what it makes beside the plain volume.
 BESIDE = re.compile(r"_(Tilt|Eq|ROI)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The T1w series of a study, how sure that is, and what was skipped with the reason."""
-
-    series: Series | None
-    sure: bool
-    skipped: tuple[tuple[str, str], ...]
 
 
 def read_dicom(
@@ -96,19 +81,32 @@ def read_dicom(
         raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", _other_content(path))
     if subject and len({patient for _, patient, _ in studies}) > 1:
         raise UsageError(path, "several patients", f"one, to call {subject}", "Name one folder.")
+    secret = key or local_key()
     scans: list[Scan] = []
     notes: list[str] = []
-    for (place, patient, study), all_series in studies.items():
+    people: dict[str, list[DicomHeader]] = defaultdict(list)
+    for (place, _, study), all_series in studies.items():
         choice = choose_t1w(all_series, series)
         dropped += [(f"{place}: {name}", why) for name, why in choice.skipped]
-        if choice.series is not None:
-            name = clean(subject) if subject else pseudonym(patient or study, key or local_key())
-            visit = pseudonym(study, key or local_key(), SESSION_LENGTH)
-            scans.append(_scan(place, choice, name, visit))
-            if not choice.sure:
-                notes.append(f"{choice.series.name}: not sure that it is a T1w")
+        if choice.series is None:
+            continue
+        owner = owner_of(choice.series.header)
+        name = clean(subject) if subject else pseudonym(owner.key or str(place), secret)
+        people[name] += [one.header for one in all_series]
+        age, remark = age_of(choice.series.header)
+        visit = pseudonym(study or str(place), secret, SESSION_LENGTH)
+        scans.append(_scan(place, choice, name, visit, age))
+        notes += [note for note in ("" if subject else owner.note, remark) if note]
+        notes += choice.notes
     best, second = one_a_session(((str(scan.path),), scan) for scan in scans)
-    return best, take_census(best, dropped + second, notes=notes)
+    census = take_census(best, dropped + second, notes=_counted(notes))
+    return best, replace(census, conflicts=(*census.conflicts, *contradictions(people)))
+
+
+def _counted(notes: Sequence[str]) -> list[str]:
+    """Say once what is true of several studies, and of how many."""
+    counts = Counter(notes)
+    return [note if n == 1 else f"{n:,} studies: {note}" for note, n in counts.items()]
 
 
 def _other_content(path: Path) -> str:
@@ -124,40 +122,7 @@ def _other_content(path: Path) -> str:
     return "Check the path."
 
 
-def choose_t1w(study: Sequence[Series], number: int | None = None) -> Choice:
-    """Choose the best 3-D T1w among a study's series.
-
-    Parameters
-    ----------
-    study
-        All series of the study.
-    number
-        A series number to take whatever it calls itself, as long as it is a regular volume.
-    """
-    verdicts = {series.mark: classify(series) for series in study}
-    skipped = {s.mark: (s.name, "; ".join(verdicts[s.mark].reasons)) for s in study}
-    if number is not None:
-        candidates = [s for s in study if s.header.get("SeriesNumber") == number]
-        candidates = [s for s in candidates if not volume_problems(s)]
-        sure = True
-    else:
-        candidates = [s for s in study if verdicts[s.mark].answer == "yes"]
-        sure = bool(candidates)
-        unsure = [s for s in study if verdicts[s.mark].answer == "not sure"]
-        if not candidates and len(unsure) == 1:
-            candidates = unsure
-        if not candidates:
-            why = "not sure which is the T1w: choose one by its number"
-            skipped |= {s.mark: (s.name, why) for s in unsure}
-    best = min(candidates, key=_rank, default=None)
-    for series in candidates:
-        skipped[series.mark] = (series.name, f"{best.name if best else ''} is the better T1w")
-    if best is not None:
-        del skipped[best.mark]
-    return Choice(best, sure, tuple(skipped.values()))
-
-
-def read_series(path: Path, mark: str | None = None) -> Volume:
+def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = ()) -> Volume:
     """Convert one DICOM series to a volume.
 
     Parameters
@@ -166,14 +131,19 @@ def read_series(path: Path, mark: str | None = None) -> Volume:
         The folder, zip or file that holds it, alone or among others.
     mark
         `Series.mark` of the one to read; the best T1w if None.
+    files_of
+        Its files below `path` where they are known; nothing else is then opened.
 
     Raises
     ------
     ScanError
         If it is not there, is no regular volume, or cannot be converted.
     """
-    with open_files(path) as files, tempfile.TemporaryDirectory(prefix="braincase-") as folder:
-        names = _files_of(files, mark) if mark else _only(path, _list_series(files)[0]).files
+    with (
+        open_files(path, files_of) as files,
+        tempfile.TemporaryDirectory(prefix="braincase-") as folder,
+    ):
+        names = files_of or _names_of(files, mark)
         inside, outside = Path(folder, "in"), Path(folder, "out")
         inside.mkdir()
         outside.mkdir()
@@ -207,8 +177,28 @@ def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]]
 
 def _list_series(files: Files) -> tuple[list[Series], Dropped]:
     headers, damaged = read_headers(files)
+    listed = group_series(without_copies(headers))
+    for name in [name for series in listed for name in _doubled_files(files, series)]:
+        del headers[name]
     listed, mixed = _of_one_patient(group_series(without_copies(headers)))
     return listed, [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
+
+
+def _doubled_files(files: Files, series: Series) -> list[str]:
+    """Return files that repeat another's pixels at the same place: copies with names of their own.
+
+    Pixels are only read where slices share a place.
+    """
+    if len(series.files) != len(series.places):  # enhanced: several slices in a file
+        return []
+    first: dict[tuple[float, ...], list[str]] = defaultdict(list)
+    for name, place in zip(series.files, series.places.round(3), strict=True):
+        first[tuple(place)].append(name)
+    doubled: list[str] = []
+    for names in (names for names in first.values() if len(names) > 1):
+        hashes = [pixel_hash(files, name) for name in names]
+        doubled += [name for n, name in enumerate(names) if hashes[n] in hashes[:n]]
+    return doubled
 
 
 def _of_one_patient(listed: list[Series]) -> tuple[list[Series], Dropped]:
@@ -221,14 +211,16 @@ def _of_one_patient(listed: list[Series]) -> tuple[list[Series], Dropped]:
     return pure, [(s.name, "its slices name several patients: files mixed up") for s in mixed]
 
 
-def _files_of(files: Files, mark: str) -> list[str]:
-    headers, _ = read_headers(files, SERIES_TAGS)
-    headers = without_copies(headers)
-    names = [name for name, header in headers.items() if series_mark(header) == mark]
-    if not names:
-        advice = "The files have changed since they were listed: list them again."
-        raise ScanError(files.path, "the series is gone", "", advice)
-    return names
+def _names_of(files: Files, mark: str | None) -> Sequence[str]:
+    """Return the files of a series, found by looking at all headers."""
+    listed, _ = _list_series(files)
+    if mark is None:
+        return _only(files.path, listed).files
+    for series in listed:
+        if series.mark == mark:
+            return series.files
+    advice = "The files have changed since they were listed: list them again."
+    raise ScanError(files.path, "the series is gone", "", advice)
 
 
 def _only(path: Path, listed: list[Series]) -> Series:
@@ -240,49 +232,25 @@ def _only(path: Path, listed: list[Series]) -> Series:
     return choice.series
 
 
-def _rank(series: Series) -> tuple[float, ...]:
-    """Order T1w series: without contrast, corrected by the scanner, fine, then the last made."""
-    spacing = [*series.sizes[0, 2:], slice_step(series)]
-    return (
-        bool(series.field("ContrastBolusAgent")),
-        "NORM" not in series.image_type,
-        not any(word.startswith("DIS3D") for word in series.image_type),
-        round(float(max(spacing)), 2),
-        -(series.number("SeriesNumber") or 0),
-    )
-
-
-def _scan(path: Path, choice: Choice, subject: str, session: str) -> Scan:
+def _scan(path: Path, choice: Choice, subject: str, session: str, age: int | None) -> Scan:
     series = choice.series
     assert series is not None  # the caller looked
     scanner = [str(series.field(k) or "") for k in ("Manufacturer", "ManufacturerModelName")]
     labels: dict[str, Value] = {
-        "age": _age(series),
+        "age": age,
         "sex": {"M": "M", "F": "F"}.get(str(series.field("PatientSex") or "").upper()),
         "scanner": " ".join(" ".join(scanner).split()) or None,
         "field_strength": series.number("MagneticFieldStrength"),
         "series": series.mark,
         "t1w": "yes" if choice.sure else "not sure",
+        "contrast_medium": "yes" if choice.enhanced else None,
     }
-    place = path
+    place, files = path, series.files
     if path.is_dir():  # the folder that holds just this series, if there is one
-        place = path / os.path.commonpath([os.path.dirname(name) for name in series.files])
-    return Scan(place, subject, session, {k: v for k, v in labels.items() if v is not None})
-
-
-def _age(series: Series) -> int | None:
-    """Return the age at the scan in whole years; above 89 it is 90, as HIPAA asks."""
-    text = str(series.header.get("PatientAge") or "")
-    if match := re.fullmatch(r"(\d{1,3})([YMWD])", text.strip().upper()):
-        years = int(match[1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[match[2]]
-    else:
-        dates = [
-            parse_date(str(series.header.get(k) or "")) for k in ("PatientBirthDate", "StudyDate")
-        ]
-        if dates[0] is None or dates[1] is None:
-            return None
-        years = years_between(dates[0], dates[1])
-    return min(int(years), OLDEST) if years > 0 else None
+        inner = os.path.commonpath([os.path.dirname(name) for name in series.files])
+        place, files = path / inner, tuple(os.path.relpath(name, inner or ".") for name in files)
+    labels = {name: value for name, value in labels.items() if value is not None}
+    return Scan(place, subject, session, labels, files)
 
 
 def _convert(path: Path, inside: Path, outside: Path) -> Path:

@@ -6,6 +6,7 @@ land elsewhere, and no more is read of one than it declares, within fixed bounds
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import warnings
@@ -30,21 +31,28 @@ MAX_HEADER_BYTES = 32 << 20
 COPY_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
 #: What tells the series of a file.
+MARK_TAGS = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID")
+#: And what tells the file itself.
 SERIES_TAGS = (
-    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", "SOPClassUID"),
-    "SOPInstanceUID",
+    *MARK_TAGS,
+    *("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "AcquisitionNumber"),
 )
 #: What tells where a slice lies.
 SLICE_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing")
-#: What tells the kind of a series and the facts of a scan; the patient's name is never read.
+#: Who it is; the name is looked at only where the number is a placeholder, and only hashed.
+PERSON_TAGS = (
+    *("PatientName", "PatientSex", "PatientAge", "PatientBirthDate", "StudyID", "AccessionNumber"),
+    *("StudyDate", "SeriesDate", "AcquisitionDate"),
+)
+#: What tells the kind of a series and the facts of a scan.
 KIND_TAGS = (
     *("Modality", "ImageType", "SeriesDescription", "ProtocolName", "SequenceName"),
     *("PulseSequenceName", "ScanningSequence", "MRAcquisitionType", "RepetitionTime", "EchoTime"),
-    *("InversionTime", "FlipAngle", "ContrastBolusAgent", "Manufacturer", "ManufacturerModelName"),
-    *("MagneticFieldStrength", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate"),
+    *("InversionTime", "FlipAngle", "ContrastBolusAgent", "ContrastBolusVolume"),
+    *("Manufacturer", "ManufacturerModelName", "MagneticFieldStrength"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
-ALL_TAGS = (*SERIES_TAGS, *SLICE_TAGS, *KIND_TAGS)
+ALL_TAGS = (*SERIES_TAGS, *SLICE_TAGS, *PERSON_TAGS, *KIND_TAGS)
 
 
 class DicomElement(Protocol):
@@ -107,7 +115,11 @@ class Files:
         left = self.archive.getinfo(name).file_size if self.archive else MAX_ZIP_BYTES
         with self.open(name) as source, target.open("wb") as copy:
             while left > 0 and (chunk := source.read(min(COPY_BYTES, left))):
-                copy.write(chunk)
+                try:
+                    copy.write(chunk)
+                    copy.flush()
+                except OSError as error:  # a full disk: the system does not say which
+                    raise OSError(error.errno, error.strerror, str(target)) from error
                 left -= len(chunk)
 
 
@@ -122,8 +134,15 @@ def is_dicom(path: Path) -> bool:
 
 
 @contextmanager
-def open_files(path: Path) -> Iterator[Files]:
+def open_files(path: Path, names: Sequence[str] = ()) -> Iterator[Files]:
     """Open a folder (with all folders in it), a zip or one file.
+
+    Parameters
+    ----------
+    path
+        The folder, zip or file.
+    names
+        The files wanted of a folder, where they are known: it is then not listed again.
 
     Raises
     ------
@@ -131,7 +150,7 @@ def open_files(path: Path) -> Iterator[Files]:
         If a zip is damaged, encrypted or promises more than a study can hold.
     """
     if path.is_dir():
-        yield Files(path, tuple(sorted(_names_under(path))), None)
+        yield Files(path, tuple(names) or tuple(sorted(names_under(path))), None)
     elif not is_zip(path):
         yield Files(path, (path.name,), None)
     else:
@@ -167,11 +186,28 @@ def read_headers(
 
 
 def without_copies(headers: Headers) -> Headers:
-    """Leave out files that are another file's copy: their instance has the same identifier."""
-    first: dict[str, str] = {}
+    """Leave out files that are another file's copy: one identifier, number, place and acquisition.
+
+    The identifier alone does not tell: there are anonymisers that write one into all files.
+    """
+    tags = (*SERIES_TAGS, "ImagePositionPatient")
+    first: dict[tuple[str, ...], str] = {}
     for name, header in headers.items():
-        first.setdefault(str(header.get("SOPInstanceUID") or name), name)
+        uid = header.get("SOPInstanceUID")
+        first.setdefault(tuple(str(header.get(tag)) for tag in tags) if uid else (name,), name)
     return {name: headers[name] for name in first.values()}
+
+
+def pixel_hash(files: Files, name: str) -> str:
+    """Return a hash of a file's pixels as they are stored, or of its name where it has none."""
+    with files.open(name) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = io.BytesIO(file.read(MAX_HEADER_BYTES))
+        try:
+            pixels = pydicom.dcmread(content, force=True, specific_tags=["PixelData"]).PixelData
+        except Exception:  # damaged: as below, each is another
+            pixels = name.encode(errors="surrogateescape")
+    return hashlib.sha256(pixels).hexdigest()
 
 
 def _header(files: Files, name: str, tags: Sequence[str]) -> DicomHeader | None:
@@ -208,7 +244,8 @@ def _first_bytes(path: Path, count: int) -> bytes:
         return b""
 
 
-def _names_under(folder: Path) -> Iterator[str]:
+def names_under(folder: Path) -> Iterator[str]:
+    """Yield all files in and under a folder by their names below it, without hidden ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

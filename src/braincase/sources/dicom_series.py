@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +11,12 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.sources.dicom_files import SERIES_TAGS, DicomHeader
+from braincase.sources.dicom_files import MARK_TAGS, DicomHeader
+from braincase.sources.dicom_names import OTHER, PARTS, T1, normalised
 
-#: Names of T1-weighted 3-D sequences.
-T1 = re.compile(
-    r"mp-?rage|mp2rage|mpr(?![a-z])|spgr|bravo|\bt1|_t1|t1w|3d.?tfe|tfl3d|3d.?flash|vibe", re.I
-)
-#: Names of everything else that a head study holds.
-OTHER = re.compile(
-    r"(?:^|[^a-z])((?:locali[sz]er|scout|survey|aahead|t2|flair|dark.?fluid|pd|proton|dwi|dti|diff|"
-    r"adc|trace|bold|fmri|rest|epi|perf|p?c?asl|swi|swan|venbold|tof|angio|mra|mrv|field.?map|"
-    r"gre.field|b0|b1|calib|cest|spect|svs|mip|haste|ciss|fiesta)(?:w|star|tse|usion|ing|_?map)?)"
-    r"(?![a-z])",
-    re.I,
-)
-#: Parts of an MP2RAGE other than its T1w image.
-PARTS = re.compile(r"inv-?_?[12](?!\d)|t1[_ ]?(map|images)", re.I)
 #: Words in ImageType of what is computed from another series.
 COMPUTED = {"MPR", "MIP", "PROJECTION IMAGE", "REFORMATTED", "LOCALIZER", "ADC", "PHASE MAP", "P"}
+COMPUTED |= {"T1 MAP", "T2 MAP", "T2_STAR MAP", "R1 MAP", "R2 MAP", "R2_STAR MAP"}
 MIN_COVERAGE_MM = 100.0
 MAX_SLICE_MM = 2.5
 #: Longer echo times turn a T1w into something else, ms.
@@ -101,15 +88,15 @@ class Verdict:
 
 def series_mark(header: DicomHeader) -> str:
     """Hash the identifiers of a header's series: a name that tells nobody's."""
-    identity = "/".join(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])
-    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+    identity = "/".join(str(header.get(tag, "")) for tag in MARK_TAGS)
+    return hashlib.sha256(identity.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def group_series(headers: Mapping[str, DicomHeader]) -> list[Series]:
     """Group files into series by study and series UID and number."""
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, header in headers.items():
-        groups[tuple(str(header.get(tag, "")) for tag in SERIES_TAGS[:4])].append(name)
+        groups[tuple(str(header.get(tag, "")) for tag in MARK_TAGS)].append(name)
     return [_series(names, headers) for names in groups.values()]
 
 
@@ -120,7 +107,7 @@ def classify(series: Series) -> Verdict:
     volume of which nothing says what it shows.
     """
     reasons = [*_kind_problems(series), *volume_problems(series)]
-    words = _words(series)
+    words = series_words(series)
     echo = series.number("EchoTime") or series.number("EffectiveEchoTime")
     named, other = bool(T1.search(words)), OTHER.search(words)
     if PARTS.search(words):
@@ -128,7 +115,7 @@ def classify(series: Series) -> Verdict:
     if echo is not None and echo > MAX_ECHO_MS:
         reasons.append(f"an echo time of {echo:g} ms, not T1w")
     if other and not named:
-        reasons.append(f"named {other.group(1)!r}")
+        reasons.append(f"named {(other.group(1) or other.group(2))!r}")
     if reasons:
         return Verdict("no", tuple(reasons))
     if named and not other:
@@ -143,11 +130,15 @@ def volume_problems(series: Series) -> list[str]:
     places = series.places
     if np.isnan(places).any() or np.isnan(series.sizes[:, :2]).any():
         return ["slices without position, orientation or size: no volume"]
+    if np.isnan(series.sizes).any():
+        return ["no PixelSpacing: the size of the voxels is not known"]
+    if series.sizes.min() <= 0:
+        return ["a PixelSpacing or matrix of nothing: the size of the voxels is not known"]
     if np.ptp(places[:, 3:], axis=0).max() > PARALLEL:
         return ["slices of different orientations: two series mixed"]
-    if np.ptp(np.nan_to_num(series.sizes), axis=0).max() > SAME_PLACE_MM:
+    if np.ptp(series.sizes, axis=0).max() > SAME_PLACE_MM:
         return ["slices of different sizes: two series mixed"]
-    normal = np.cross(places[0, 3:6], places[0, 6:9])
+    normal = _normal(places)
     depths = (places[:, :3] @ normal).round(3)
     order = np.argsort(depths, kind="stable")
     steps = np.diff(depths[order])
@@ -164,8 +155,14 @@ def volume_problems(series: Series) -> list[str]:
 def slice_step(series: Series) -> float:
     """Return the distance between neighbouring slices, mm."""
     places = series.places
-    depths = np.sort(places[:, :3] @ np.cross(places[0, 3:6], places[0, 6:9]))
-    return float(np.median(np.diff(depths)))
+    return float(np.median(np.diff(np.sort(places[:, :3] @ _normal(places)))))
+
+
+def _normal(places: Floats) -> Floats:
+    """Return the direction across the slices, of their mean orientation: rounding differs."""
+    row, column = places[:, 3:6].mean(axis=0), places[:, 6:9].mean(axis=0)
+    normal: Floats = np.cross(row, column)
+    return normal / (np.linalg.norm(normal) or 1.0)
 
 
 def _kind_problems(series: Series) -> list[str]:
@@ -182,21 +179,28 @@ def _kind_problems(series: Series) -> list[str]:
 
 
 def _is_t1_by_physics(series: Series) -> bool:
-    """Judge by the settings alone: a 3-D gradient echo, inversion-prepared or spoiled."""
+    """Judge by the settings alone: a 3-D gradient echo, inversion-prepared or spoiled.
+
+    Some makers write ``RM`` (research mode) for all their sequences: then only the preparation
+    counts.
+    """
     kinds = {str(kind).upper() for kind in _several(series.field("ScanningSequence"))}
     echo, flip, repetition, inversion = (
         series.number(k) for k in ("EchoTime", "FlipAngle", "RepetitionTime", "InversionTime")
     )
-    if "GR" not in kinds or echo is None or echo > 12:
+    if not kinds & {"GR", "RM"} or echo is None or echo > 12:
         return False
     prepared = inversion is not None and 200 <= inversion <= 1500
+    if "GR" not in kinds:
+        return prepared
     spoiled = repetition is not None and repetition < 60 and flip is not None and flip >= 8
     return prepared or spoiled
 
 
-def _words(series: Series) -> str:
+def series_words(series: Series) -> str:
+    """Return the names of a series, its protocol and its sequence, as names are compared."""
     keywords = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-    return " ".join(str(series.field(keyword) or "") for keyword in keywords)
+    return normalised(" ".join(str(series.field(keyword) or "") for keyword in keywords))
 
 
 def _repeats(depths: Floats, distinct: int) -> str:

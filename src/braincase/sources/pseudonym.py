@@ -23,7 +23,8 @@ LENGTH = 12
 
 def pseudonym(identifier: str, key: bytes, length: int = LENGTH) -> str:
     """Return letters and digits that stand for an identifier under this key (5 bits each)."""
-    number = int.from_bytes(hmac.digest(key, identifier.strip().encode(), hashlib.sha256))
+    content = identifier.strip().encode(errors="backslashreplace")  # half characters of old files
+    number = int.from_bytes(hmac.digest(key, content, hashlib.sha256))
     return "".join(LETTERS[(number >> (5 * i)) & 31] for i in range(length))
 
 

@@ -19,5 +19,5 @@ def read_scan(scan: Scan) -> Volume:
     """
     if scan.path.is_dir() or is_zip(scan.path) or is_dicom(scan.path):
         mark = scan.labels.get("series")
-        return read_series(scan.path, str(mark) if mark else None)
+        return read_series(scan.path, str(mark) if mark else None, scan.files)
     return read_volume(scan.path, axes_of(scan.path))

@@ -23,12 +23,15 @@ class Scan:
         The visit, without the ``ses-`` prefix, or None where the source names none.
     labels
         All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
+    files
+        Of a DICOM series: the names of its files below `path`, where they are known from listing.
     """
 
     path: Path
     subject: str
     session: str | None = None
     labels: Mapping[str, Value] = field(default_factory=dict)
+    files: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def scan_id(self) -> str:

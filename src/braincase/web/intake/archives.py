@@ -7,12 +7,12 @@ gzip stream becomes is counted while it is unpacked and never believed beforehan
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from braincase.errors import ScanError
+from braincase.images.gzip_streams import open_plain, read_on
 from braincase.images.header import read_header, suffix_of
 from braincase.sources.dicom_files import ZIP_MAGIC, is_dicom
 
@@ -79,8 +79,8 @@ def _measure_gzip(path: Path, most_bytes: int) -> None:
     """Refuse a gzip stream that unpacks to more than allowed, holding one chunk at a time."""
     size = 0
     try:
-        with gzip.open(path) as file:
-            while chunk := file.read(CHUNK):
+        with open_plain(path) as file:
+            while chunk := read_on(file, CHUNK):
                 size += len(chunk)
                 if size > most_bytes:
                     found = f"a compressed file that unpacks to more than {most_bytes >> 20} MiB"
