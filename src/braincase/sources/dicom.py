@@ -2,8 +2,8 @@
 
 Each study's series are classified by rules (`dicom_series.classify`); the best 3-D T1w is taken and
 every other series is listed with the reason against it. Where nothing says T1w, a study's only
-volume is taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel
-converts.
+volume is taken as "not sure", and of several none is: the user names one. Voxels are read
+by `dicom_volume`, those of unusual series by the converter (`dicom_converter`).
 
 A `Scan` holds no name, number, birth date or date: the subject is given or a keyed hash of the
 patient's number, the session a keyed hash of the study's; ages above 89 count as 90.
@@ -13,21 +13,18 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import dcm2niix
-
 from braincase.errors import ScanError, UsageError
 from braincase.images.header import suffix_of
-from braincase.images.volume import Volume, read_volume
+from braincase.images.volume import Volume
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, one_a_session
+from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import (
     SERIES_TAGS,
     Files,
@@ -44,6 +41,7 @@ from braincase.sources.dicom_series import (
     slice_step,
     volume_problems,
 )
+from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
@@ -51,9 +49,6 @@ from braincase.sources.visits import parse_date, years_between
 
 SESSION_LENGTH = 8
 OLDEST = 90
-TIMEOUT_S = 600
-#: dcm2niix's names for what it makes beside the plain volume.
-BESIDE = re.compile(r"_(Tilt|Eq|ROI)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -158,7 +153,7 @@ def choose_t1w(study: Sequence[Series], number: int | None = None) -> Choice:
 
 
 def read_series(path: Path, mark: str | None = None) -> Volume:
-    """Convert one DICOM series to a volume.
+    """Read one DICOM series as a volume: decoded here if it is a common one, else by dcm2niix.
 
     Parameters
     ----------
@@ -172,14 +167,12 @@ def read_series(path: Path, mark: str | None = None) -> Volume:
     ScanError
         If it is not there, is no regular volume, or cannot be converted.
     """
-    with open_files(path) as files, tempfile.TemporaryDirectory(prefix="braincase-") as folder:
+    with open_files(path) as files:
         names = _files_of(files, mark) if mark else _only(path, _list_series(files)[0]).files
-        inside, outside = Path(folder, "in"), Path(folder, "out")
-        inside.mkdir()
-        outside.mkdir()
-        for number, name in enumerate(names):
-            files.copy(name, inside / f"{number:06d}.dcm")
-        return read_volume(_convert(path, inside, outside))
+        try:
+            return decode_series(files, names)
+        except UnusualSeriesError as reason:
+            return convert_series(files, names, str(reason))
 
 
 def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped]:
@@ -283,28 +276,3 @@ def _age(series: Series) -> int | None:
             return None
         years = years_between(dates[0], dates[1])
     return min(int(years), OLDEST) if years > 0 else None
-
-
-def _convert(path: Path, inside: Path, outside: Path) -> Path:
-    """Run dcm2niix on one series and return the volume it made."""
-    options = ["-z", "n", "-b", "n", "-g", "i", "-f", "volume", "-o", str(outside)]
-    try:
-        done = subprocess.run(
-            [dcm2niix.bin, *options, str(inside)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ScanError(
-            path, f"dcm2niix did not run ({error})", "", "Convert it by hand."
-        ) from error
-    made = sorted(p for p in outside.glob("*.nii") if not BESIDE.search(p.name))
-    if len(made) == 1:
-        return made[0]
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
-    reasons = "; ".join(list(dict.fromkeys(lines))[:3]) or "no reason given"
-    found = f"{len(made) or 'no'} volumes by dcm2niix ({reasons})"
-    raise ScanError(path, found, "one", "Export the series again, or convert it by hand.")
