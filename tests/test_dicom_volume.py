@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from braincase.errors import ScanError
 from braincase.images.volume import Volume, read_volume
-from braincase.sources.dicom_files import open_files
+from braincase.sources.dicom_files import open_files, read_headers
 from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
 from markers import ORIENTATIONS, assert_sides, marker, reoriented, write_dicom
 from refusals import refused
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def decoded(folder: Path) -> Volume:
     with open_files(folder) as files:
-        return decode_series(files, files.names)
+        return decode_series(files, [*read_headers(files)[0]])
 
 
 def converted(folder: Path, aside: Path) -> Volume:
@@ -198,7 +198,7 @@ def multi_frame(folder: Path, target: Path, slopes: bool = False) -> Path:
         frame.PixelMeasuresSequence = Sequence([size])
         if slopes:
             scale = Dataset()
-            scale.RescaleSlope, scale.RescaleIntercept = str(1 + number / 7), str(number)
+            scale.RescaleSlope, scale.RescaleIntercept = str(1 + number / 8), str(number)
             frame.PixelValueTransformationSequence = Sequence([scale])
         frames.append(frame)
         words.append(one.PixelData)
@@ -226,7 +226,7 @@ def test_each_frame_of_an_enhanced_file_has_its_own_scale(tmp_path: Path, folder
     expected = decoded(folder).data
     number = {place: i for i, place in enumerate([*range(0, 24, 2), *range(1, 24, 2)])}
     for place in range(24):
-        scaled = expected[..., place] * np.float32(1 + number[place] / 7) + number[place]
+        scaled = expected[..., place] * np.float32(1 + number[place] / 8) + number[place]
         assert np.allclose(found.data[..., place], scaled, rtol=1e-6)
 
 
@@ -250,6 +250,7 @@ def _spoil(header: Dataset, number: int, **fields: object) -> None:
     [
         (lambda h, n: _spoil(h, n, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "mosaic"),
         (lambda h, n: _spoil(h, n, SamplesPerPixel=3), "no grey values"),
+        (lambda h, n: _spoil(h, n, PhotometricInterpretation="PALETTE COLOR"), "no grey values"),
         (lambda h, n: _spoil(h, n, EchoTime=str(3 + n % 2)), "several echoes"),
         (lambda h, n: _spoil(h, n, BitsStored=17, HighBit=16), "impossible bits"),
         (lambda h, n: _spoil(h, n, PixelSpacing=[0.001, 0.001]), "a size that no head has"),

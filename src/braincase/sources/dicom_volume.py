@@ -50,6 +50,7 @@ TAGS = (
     *SERIES_TAGS,
     *SLICE_TAGS,
     *("ImageType", "EchoTime", "Manufacturer", "NumberOfFrames", "SamplesPerPixel"),
+    "PhotometricInterpretation",
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope"),
     *("RescaleIntercept", "PixelData"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -137,7 +138,9 @@ def _read(files: Files, names: Sequence[str]) -> dict[str, _File]:
 
 def _decode(where: str, header: pydicom.Dataset) -> _File:
     """Return the voxels of one file, as signed or unsigned numbers of its own width."""
-    if header.get("SamplesPerPixel", 1) != 1 or "PixelData" not in header:
+    kind = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+    is_grey = kind.startswith("MONOCHROME") and header.get("SamplesPerPixel", 1) == 1
+    if not is_grey or "PixelData" not in header:
         raise UnusualSeriesError("no grey values")
     if "MOSAIC" in (header.get("ImageType") or ()):
         raise UnusualSeriesError("a mosaic")
