@@ -7,6 +7,7 @@ meet is caught in `main`, in one line.
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,10 +39,13 @@ Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN
 
 #: Exit code of a program that Ctrl-C stopped.
 STOPPED = 130
+#: Exit code of a program that was asked to end (SIGTERM).
+TERMINATED = 143
 
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)  # temporary folders are removed on the way out
     try:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
@@ -62,6 +66,10 @@ def main() -> None:
         if not hasattr(error, "exit_code"):
             raise
         _stop(str(error), int(error.exit_code))
+
+
+def _terminate(number: int, frame: object) -> None:
+    sys.exit(TERMINATED)
 
 
 def _stop(line: str, exit_code: int) -> None:
