@@ -147,8 +147,10 @@ def die_with_parent(parent: int) -> None:
 def python_places() -> tuple[str, ...]:
     """Return where this Python and its packages lie."""
     found = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable)]
-    found += [os.path.dirname(os.path.realpath(sys.executable)), *sys.path]
-    return tuple(dict.fromkeys(os.path.abspath(place) for place in found if place))
+    found += [os.path.dirname(os.path.realpath(sys.executable)), os.path.dirname(__file__)]
+    # `python -m` puts the working folder there too, where people keep their data.
+    found += [place for place in sys.path if place and os.path.abspath(place) != os.getcwd()]
+    return tuple(dict.fromkeys(os.path.abspath(place) for place in found))
 
 
 def run_confined(

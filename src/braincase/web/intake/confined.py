@@ -66,6 +66,7 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
     # Names of people that come out of an upload are never kept: any key will do, and not the real.
     os.environ[KEY_FILE] = str(key := confinement.folder.parent / "key")
     local_key()
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # it would ask for shared memory, and warn
     limits = Limits(file_bytes=confinement.file_bytes, may_fork=True, files=1024)
     say_missing(confine(limits, ["/"], [folder]))
 
