@@ -18,6 +18,8 @@ ROOMS: tuple[str, ...] = (
         "labels",
         "json_values",
         "files",
+        "sandbox",
+        "scratch",
         "progress",
         "parallel",
     ),  # the ground

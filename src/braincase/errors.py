@@ -58,7 +58,9 @@ class BraincaseError(Exception):
             line += f"; expected {self.expected}"
         if self.advice:
             line += f". {self.advice}"
-        return " ".join(line.split())
+        line = " ".join(line.split())
+        # A file's own words may hold escape sequences that move a terminal's cursor.
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 class UsageError(BraincaseError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -48,6 +49,8 @@ Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN
 
 #: Exit code of a program that Ctrl-C stopped.
 STOPPED = 130
+#: Exit code of a program that was asked to end (SIGTERM).
+TERMINATED = 143
 
 
 def main() -> None:
@@ -55,6 +58,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)  # temporary folders are removed on the way out
     try:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
@@ -96,6 +100,10 @@ def _no_space(filename: str | None) -> str:
     if filename and Path(filename).is_relative_to(temporary):
         line += f", or set TMPDIR to a folder with more room than {temporary}"
     return line
+
+
+def _terminate(number: int, frame: object) -> None:
+    sys.exit(TERMINATED)
 
 
 def _stop(line: str, exit_code: int) -> NoReturn:

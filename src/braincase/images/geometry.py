@@ -92,6 +92,11 @@ def zooms_of(affine: Affine) -> NDArray[np.float64]:
     return np.asarray(np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0)))
 
 
+def lps_to_ras(affine: Affine) -> Affine:
+    """Turn an affine to LPS+ millimetres, as DICOM writes them, into one to RAS+."""
+    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
 def apply_affine(affine: Affine, points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Map points of shape (..., 3) through an affine of shape (4, 4)."""
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])

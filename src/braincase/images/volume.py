@@ -84,12 +84,32 @@ def read_volume(path: Path | str, axes: str | None = None) -> Volume:
     header = read_header(Path(path), axes)
     turn = io_orientation(header.affine)
     data, stray = _voxels(header, turn)
-    notes = header.notes + stray + _make_finite(header, data) + _unfill(data)
-    if float(data.min()) == float(data.max()):
-        found = f"every voxel is {float(data.flat[0]):g}"
-        raise ScanError(path, found, "an image", "The export or an earlier step went wrong.")
+    notes = header.notes + stray + _mended(Path(path), header.data_path, data)
     affine = header.affine @ inv_ornt_aff(turn, header.shape)
     return Volume(data, affine, notes, header.sides_known)
+
+
+def canonical_volume(path: Path, stored: NDArray[np.float32], affine: Affine) -> Volume:
+    """Bring grey values in any axis order to canonical RAS+, judged as those of an image file.
+
+    Parameters
+    ----------
+    path
+        Where they come from, for errors.
+    stored
+        Shape (i, j, k).
+    affine
+        Voxel indices to RAS+ millimetres, shape (4, 4).
+
+    Raises
+    ------
+    ScanError
+        If they are all the same, or many are no number.
+    """
+    turn = io_orientation(affine)
+    data: NDArray[np.float32] = apply_orientation(stored, turn).astype(np.float32, order="C")
+    notes = _mended(path, path, data)
+    return Volume(data, affine @ inv_ornt_aff(turn, stored.shape), notes)
 
 
 def write_volume(path: Path, data: NDArray[np.generic], affine: Affine) -> None:
@@ -135,7 +155,16 @@ def _voxels(
         raise ScanError(header.data_path, found, "", advice) from error
 
 
-def _make_finite(header: Header, data: NDArray[np.float32]) -> tuple[str, ...]:
+def _mended(path: Path, data_path: Path, data: NDArray[np.float32]) -> tuple[str, ...]:
+    """Replace marks for "nothing here", in place, and refuse what is no image."""
+    notes = _make_finite(data_path, data) + _unfill(data)
+    if float(data.min()) == float(data.max()):
+        found = f"every voxel is {float(data.flat[0]):g}"
+        raise ScanError(path, found, "an image", "The export or an earlier step went wrong.")
+    return notes
+
+
+def _make_finite(data_path: Path, data: NDArray[np.float32]) -> tuple[str, ...]:
     """Set voxels that are no number to 0, in place; refuse many unless they are the background."""
     if np.isfinite(data.min()) and np.isfinite(data.max()):
         return ()
@@ -149,7 +178,7 @@ def _make_finite(header: Header, data: NDArray[np.float32]) -> tuple[str, ...]:
         found = f"{share:.0%} of the voxels are no number (NaN or infinite)"
         expected = f"at most {MAX_NOT_FINITE:.0%}"
         advice = "If they mean background, write 0 there first (fslmaths IN -nan OUT)."
-        raise ScanError(header.data_path, found, expected, advice)
+        raise ScanError(data_path, found, expected, advice)
     data[bad] = 0
     return (f"{int(bad.sum()):,} voxels were no number: set to 0",)
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from braincase.errors import ParameterError, ScanError
 from braincase.images.volume import Volume, read_volume, write_volume
+from braincase.scratch import scratch_folder
 
 Command = list[str]
 
@@ -68,8 +68,7 @@ def extract_natively(volume: Volume, tool: str) -> NDArray[np.bool_] | None:
     call = EXTRACTORS[tool]
     if call is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="braincase-") as name:
-        folder = Path(name)
+    with scratch_folder("extract") as folder:
         scan = folder / "scan.nii.gz"
         write_volume(scan, volume.data, volume.affine)
         command, result = call(scan, folder)

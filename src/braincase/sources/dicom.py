@@ -2,8 +2,8 @@
 
 Each study's series are classified by rules (`dicom_series.classify`); the best 3-D T1w is taken and
 every other series is listed with the reason against it. Where nothing says T1w, a study's only
-volume is taken as "not sure", and of several none is: the user names one. The ``dcm2niix`` wheel
-converts.
+volume is taken as "not sure", and of several none is: the user names one. Voxels are read
+by `dicom_volume`, those of unusual series by the converter (`dicom_converter`).
 
 A `Scan` holds no name, number, birth date or date: the subject is given or a keyed hash of the
 patient's number, the session a keyed hash of the study's; ages above 89 count as 90.
@@ -12,23 +12,19 @@ patient's number, the session a keyed hash of the study's; ages above 89 count a
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import dcm2niix
-
 from braincase.errors import ScanError, UsageError
 from braincase.images.header import suffix_of
-from braincase.images.volume import Volume, read_volume
+from braincase.images.volume import Volume
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_choice import Choice, choose_t1w
+from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import (
     DicomHeader,
     Files,
@@ -40,14 +36,12 @@ from braincase.sources.dicom_files import (
 )
 from braincase.sources.dicom_identity import age_of, contradictions, owner_of
 from braincase.sources.dicom_series import Series, group_series
+from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
 
 SESSION_LENGTH = 8
-TIMEOUT_S = 600
-#: dcm2niix's names for what it makes beside the plain volume.
-BESIDE = re.compile(r"_(Tilt|Eq|ROI)", re.IGNORECASE)
 
 
 def read_dicom(
@@ -123,7 +117,7 @@ def _other_content(path: Path) -> str:
 
 
 def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = ()) -> Volume:
-    """Convert one DICOM series to a volume.
+    """Read one DICOM series as a volume: decoded here if it is a common one, else by dcm2niix.
 
     Parameters
     ----------
@@ -139,17 +133,12 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
     ScanError
         If it is not there, is no regular volume, or cannot be converted.
     """
-    with (
-        open_files(path, files_of) as files,
-        tempfile.TemporaryDirectory(prefix="braincase-") as folder,
-    ):
+    with open_files(path, files_of) as files:
         names = files_of or _names_of(files, mark)
-        inside, outside = Path(folder, "in"), Path(folder, "out")
-        inside.mkdir()
-        outside.mkdir()
-        for number, name in enumerate(names):
-            files.copy(name, inside / f"{number:06d}.dcm")
-        return read_volume(_convert(path, inside, outside))
+        try:
+            return decode_series(files, names)
+        except UnusualSeriesError as reason:
+            return convert_series(files, names, str(reason))
 
 
 def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped]:
@@ -251,28 +240,3 @@ def _scan(path: Path, choice: Choice, subject: str, session: str, age: int | Non
         place, files = path / inner, tuple(os.path.relpath(name, inner or ".") for name in files)
     labels = {name: value for name, value in labels.items() if value is not None}
     return Scan(place, subject, session, labels, files)
-
-
-def _convert(path: Path, inside: Path, outside: Path) -> Path:
-    """Run dcm2niix on one series and return the volume it made."""
-    options = ["-z", "n", "-b", "n", "-g", "i", "-f", "volume", "-o", str(outside)]
-    try:
-        done = subprocess.run(
-            [dcm2niix.bin, *options, str(inside)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ScanError(
-            path, f"dcm2niix did not run ({error})", "", "Convert it by hand."
-        ) from error
-    made = sorted(p for p in outside.glob("*.nii") if not BESIDE.search(p.name))
-    if len(made) == 1:
-        return made[0]
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("Error", "Warning"))]
-    reasons = "; ".join(list(dict.fromkeys(lines))[:3]) or "no reason given"
-    found = f"{len(made) or 'no'} volumes by dcm2niix ({reasons})"
-    raise ScanError(path, found, "one", "Export the series again, or convert it by hand.")

@@ -35,6 +35,8 @@ class Limits:
         Jobs waiting or running at once.
     kept_uploads
         Finished uploads kept at once; the oldest go first.
+    memory_bytes
+        Memory that a job may take beside the model's.
     job_s
         Seconds one job may run.
     keep_s
@@ -52,6 +54,7 @@ class Limits:
     upload_s: float = 900.0
     queue: int = 8
     kept_uploads: int = 32
+    memory_bytes: int = 4096 * MIB
     job_s: float = 600.0
     keep_s: float = 1800.0
     requests: str = "6000/minute"

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import pickle
 import queue
 import secrets
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +26,17 @@ from braincase.cohort.derivatives import write_image
 from braincase.errors import BraincaseError
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.encoder import Encoder
+from braincase.scratch import remove_scratch
 from braincase.web import schema
+from braincase.web.intake.confined import Confinement, start
 from braincase.web.intake.private_folders import private_folder
-from braincase.web.intake.worker import Embedded, Ready, Step, Task, work
+from braincase.web.intake.worker import Embedded, Ready, Step, Task
 from braincase.web.problems import Problem, not_found, problem_of
 from braincase.web.service_settings import Limits
 
 POLL_S = 0.1
+#: Seconds for a killed worker's children to be gone.
+GROUP_S = 2.0
 PREPARED = "prepared.nii.gz"
 #: What a job says while it waits, and as each step of the work begins.
 STAGES = {
@@ -114,7 +121,9 @@ class UploadQueue:
         self.limits = limits
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
-        self._folder = private_folder("uploads")
+        self._private = private_folder("uploads")
+        self._folder = self._private / "jobs"
+        self._folder.mkdir(mode=0o700)
         self._uploads: dict[str, Upload] = {}
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Upload | None] = queue.Queue()
@@ -129,7 +138,7 @@ class UploadQueue:
         self._waiting.put(None)
         self._thread.join(timeout=10)
         self._stop_worker()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_scratch(self._private)
 
     def open_folder(self, owner: str, suffix: str) -> Upload:
         """Return a new upload with a private folder; it is queued by `submit`.
@@ -316,7 +325,12 @@ class UploadQueue:
             self._stop_worker()
             context = multiprocessing.get_context("spawn")  # this process has threads
             ours, theirs = context.Pipe()
-            process = context.Process(target=work, args=(self._load, theirs), daemon=True)
+            limits = self.limits
+            shut = Confinement(
+                os.getpid(), self._folder, limits.memory_bytes, limits.unpacked_bytes
+            )
+            arguments = (shut, pickle.dumps(self._load), theirs)
+            process = context.Process(target=start, args=arguments, daemon=True)
             process.start()
             theirs.close()
             self._worker = (process, ours)
@@ -342,13 +356,24 @@ class UploadQueue:
         if self._worker is not None:
             process, pipe = self._worker
             self._worker = None
-            process.kill()
-            process.join()
+            _kill_group(process)
             pipe.close()
 
     def _set_status(self, upload: Upload, status: Status) -> None:
         with self._lock:
             upload.status = replace(status, notes=upload.status.notes)
+
+
+def _kill_group(process: BaseProcess) -> None:
+    """Kill the worker with all it has started, and wait until none of them can write any more."""
+    group = process.pid
+    process.kill()  # it may be too young to lead its group
+    until = time.monotonic() + GROUP_S
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while group is not None and time.monotonic() < until:
+            os.killpg(group, signal.SIGKILL)
+            process.join(0.01)
+    process.join()
 
 
 def _failed(problem: Problem) -> Status:

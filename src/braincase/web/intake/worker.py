@@ -6,8 +6,6 @@ another one started. It also keeps the memory of a hostile file away from the se
 
 from __future__ import annotations
 
-import os
-import signal
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from braincase.json_values import JsonObject
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
 from braincase.web.intake.archives import opened
+from braincase.web.intake.confined import use_temporary
 
 #: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
 SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
@@ -83,15 +82,27 @@ class Ready:
 Report = Ready | Step | Embedded | BraincaseError
 
 
-def work(load: Callable[[], Encoder], pipe: Connection) -> None:
-    """Load the model, then prepare and embed every `Task` that comes through the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
-    os.umask(0o077)
+def work(
+    load: Callable[[], Encoder], pipe: Connection, shut_in: Callable[[], None] | None = None
+) -> None:
+    """Load the model, then prepare and embed every `Task` that comes through the pipe.
+
+    Parameters
+    ----------
+    load
+        Loads the model.
+    pipe
+        To the service.
+    shut_in
+        Called between the model and the first task: takes away what only the model needed.
+    """
     try:
         encoder = load()
     except BraincaseError as error:
         pipe.send(error)
         return
+    if shut_in is not None:
+        shut_in()
     pipe.send(Ready())
     while True:
         try:
@@ -119,6 +130,7 @@ def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> E
     """Unpack, prepare and embed one uploaded file."""
     from braincase.search.query_scan import read_query
 
+    use_temporary(task.source.parent)  # what is written goes when the job's folder goes
     tell("unpacking")
     path = opened(task.source, task.folder, task.most_bytes, task.most_files)
     scan = read_query(path, encoder.grid, encoder.recipe, tell)
