@@ -16,7 +16,6 @@ BIDS specification 1.10, 'Common data types and metadata' and 'Imaging data type
 from __future__ import annotations
 
 import gzip
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from braincase.files import atomic_write, read_json, write_json, write_text
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json, to_json
 from braincase.labels import Value
+from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
 from braincase.version import __version__
 
@@ -231,16 +231,6 @@ def claim_folder(folder: Path) -> None:
         raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
     if not described:
         _describe(folder)
-
-
-def is_cohort(folder: Path) -> bool:
-    """Return whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        makers = [maker.get("Name") for maker in description.get("GeneratedBy", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-    return "braincase" in makers
 
 
 def _describe(folder: Path) -> None:

@@ -23,12 +23,15 @@ class Scan:
         The visit, without the ``ses-`` prefix, or None where the source names none.
     labels
         All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
+    evidence
+        Why it is this person's, this visit's, and where its labels stand, one line each.
     """
 
     path: Path
     subject: str
     session: str | None = None
     labels: Mapping[str, Value] = field(default_factory=dict)
+    evidence: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def scan_id(self) -> str:
