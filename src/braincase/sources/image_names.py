@@ -148,11 +148,11 @@ def parse_name(name: str) -> ImageName:
     after_sequence = False
     words = [word for word in re.split(r"[_\-.\s]+", bare) if word]
     for i, word in enumerate(words):
-        if i and VISIT.fullmatch(word):
+        if SEQUENCE.fullmatch(word):
+            after_sequence = True
+        elif i and VISIT.fullmatch(word):
             visit.append(word)
             after_sequence = False
-        elif SEQUENCE.fullmatch(word):
-            after_sequence = True
         elif after_sequence and re.fullmatch(r"\d{1,4}", word) and _has_number(person):
             continue  # the number of a series, for the person has one already
         else:
