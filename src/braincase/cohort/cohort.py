@@ -118,6 +118,22 @@ class Cohort:
         return np.flatnonzero(self.column(name).isin(list(values)).to_numpy()).astype(np.int64)
 
 
+def class_names(column: pd.Series[Any]) -> pd.Series[str]:
+    """Return a column as names of classes: text, 0 and not 0.0, NaN where nothing is known.
+
+    A column of whole numbers with gaps is one of floats in pandas; its classes are whole numbers.
+    """
+    names = column.map(_class_name, na_action="ignore").astype(object)
+    missing = column.isna() | names.isin(["", "n/a", "nan", "None"])
+    return names.mask(missing)
+
+
+def _class_name(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
 def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
     """Write one prepared scan into a cohort folder and return the path of its image.
 

@@ -18,7 +18,9 @@ from braincase.sources.sheets import OTHER_SUFFIXES, TABLE_SUFFIXES
 NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")
 
 
-def with_files(census: Census, scans: Sequence[Scan], listing: Listing, kind: str) -> Census:
+def with_files(
+    census: Census, scans: Sequence[Scan], listing: Listing, kind: str, root: Path
+) -> Census:
     """Add to a census what became of every file below its source.
 
     Parameters
@@ -29,9 +31,11 @@ def with_files(census: Census, scans: Sequence[Scan], listing: Listing, kind: st
         All files below the source.
     kind
         The reader, for the reason against images that it does not look at.
+    root
+        The folder that the reader was given, in that of the listing.
     """
     used = _used(scans)
-    listed = {where for where, _ in census.dropped}
+    listed = _with_voxels(census.dropped)
     counts: Counter[str] = Counter()
     others: Counter[str] = Counter()
     dropped: list[tuple[str, str]] = []
@@ -43,7 +47,7 @@ def with_files(census: Census, scans: Sequence[Scan], listing: Listing, kind: st
         elif name in listed or os.path.dirname(name) in listed:
             counts["left out"] += 1
         elif suffix_of(Path(name)):
-            dropped.append((name, _why_not(name, listing, kind)))
+            dropped.append((name, _why_not(name, root, kind)))
             counts["left out"] += 1
         else:
             others[kind_of(name)] += 1
@@ -73,12 +77,20 @@ def _used(scans: Sequence[Scan]) -> set[str]:
     return used
 
 
-def _why_not(name: str, listing: Listing, kind: str) -> str:
+def _with_voxels(dropped: Sequence[tuple[str, str]]) -> set[str]:
+    """Return the places that were left out; a header's voxels go with it."""
+    places = {where for where, _ in dropped}
+    return places | {where.replace(".hdr", ".img") for where in places if ".hdr" in where}
+
+
+def _why_not(name: str, root: Path, kind: str) -> str:
     """Return the reason against an image that its reader does not look at."""
     path = Path(name)
+    if not path.is_relative_to(root):
+        return f"outside of {root.name}/, the data set that is read"
     if suffix_of(path).startswith(".img"):
         return "the voxels of a pair whose header is left out or not there"
-    inside = path.relative_to(listing.folder).parts[:-1]
+    inside = path.relative_to(root).parts[:-1]
     if kind == "bids":
         for folder in inside:
             if folder in NOT_RAW:

@@ -33,7 +33,7 @@ from braincase.sources.tables import account, all_notes, people_of
 T1W = re.compile(r"^.+_T1w\.(nii|nii\.gz|mgz|hdr)$")
 #: Other images of a head's anatomy, which are listed with the reason.
 OTHER_T1W = re.compile(r"^.+_(UNIT1|T1map|inv-\d+_MP2RAGE|MP2RAGE)\.(nii|nii\.gz)$")
-MP2RAGE = "of an MP2RAGE: its background is noise; put a denoised one there as _T1w"
+MP2RAGE = "an MP2RAGE's UNIT1 has noise for a background: put a denoised one there as _T1w"
 #: Entities of images that somebody made from others.
 PROCESSED = ("desc", "space", "label", "den", "atlas")
 #: Entities that make an image a second choice, in this order.
@@ -247,7 +247,7 @@ def _reason(image: Path, session: _Session) -> str:
     if processed:
         return f"a processed image ({', '.join(processed)})"
     if other := OTHER_T1W.match(image.name):
-        return f"the {other[1]} {MP2RAGE}"
+        return MP2RAGE if other[1] == "UNIT1" else f"no T1w by its suffix ({other[1]})"
     if (entities.get("sub"), entities.get("ses")) != (session.subject, session.name):
         return "its name does not fit its folder"
     part = entities.get("part", "mag")

@@ -114,7 +114,8 @@ def _date_of(text: str, order: Order) -> date | None:
         if match := YEAR_FIRST.match(text):
             return date(int(match[1]), int(match[2]), int(match[3]))
         if NAMED.match(text):
-            return parser.parse(text, dayfirst=True).date()
+            day: date = parser.parse(text, dayfirst=True).date()
+            return day
     except (ValueError, OverflowError):  # no such day, or words that are no month
         return None
     return None

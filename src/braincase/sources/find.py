@@ -100,7 +100,7 @@ def find_scans(
         notes.append(f"{folder.relative_to(path)} is the BIDS data set in this folder: it is read")
     scans, census = READERS[kind](folder, label_column)
     census = replace(census, notes=(*notes, *census.notes))
-    return scans, with_files(census, scans, list_source(folder), kind)
+    return scans, with_files(census, scans, list_source(path), kind, folder)
 
 
 def bids_root(folder: Path) -> Path | None:
@@ -140,7 +140,7 @@ def _bids_below(folder: Path, depth: int) -> list[Path]:
 def _is_derivative(folder: Path) -> bool:
     try:
         text = (folder / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
-        return json.loads(text).get("DatasetType") == "derivative"
+        return bool(json.loads(text).get("DatasetType") == "derivative")
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -152,8 +152,8 @@ def match_names(on_disk: Iterable[str], in_table: Iterable[str], table: str) -> 
     names: dict[str, str] = {}
     bare = {row.removeprefix("sub-"): row for row in rows}
     for name in disk:
-        if name in bare:
-            names[name] = bare[name]
+        if (own := name.removeprefix("sub-")) in bare:
+            names[name] = bare[own]
     joined, unsure = [], []
     for step in (_folded, _unpadded):
         left = [name for name in disk if name not in names]

@@ -203,6 +203,7 @@ def _owners(
             name = name or by_core.names.get(cores.get(place.person, ""))
             if name:
                 joined[path][table.table.name] = name
+            if name and name != place.person:
                 how[path].append(f"{name} in {table.table.name} is {place.person}")
     for path, place in places.items():
         names = list(joined[path].values())

@@ -277,12 +277,12 @@ def _table(path: Path, sheet: Sheet) -> Table:
     header, *body = sheet.cells
     columns, headers, notes = _distinct(header)
     notes = [*sheet.notes, *notes]
-    for line, cells in zip(sheet.lines[1:], body, strict=True):
-        if any(cells[len(header) :]):
-            notes.append(f"line {line} has {len(cells)} cells under {len(header)} headers")
+    for line, row in zip(sheet.lines[1:], body, strict=True):
+        if any(row[len(header) :]):
+            notes.append(f"line {line} has {len(row)} cells under {len(header)} headers")
     by_column: dict[str, list[str]] = {}
     for i, column in enumerate(columns):
-        cells = [cells[i] if i < len(cells) else "" for cells in body]
+        cells = [row[i] if i < len(row) else "" for row in body]
         if not column and any(cells):
             column = f"column_{i + 1}"
             notes.append(f"the {i + 1}. column has no header: called {column}")
