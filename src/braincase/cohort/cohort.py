@@ -178,8 +178,10 @@ def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
     """
     path = image_path(folder, grid, scan)
     content = read_json(sidecar_path(path), ScanError, "Prepare this scan again.")
-    if content["Labels"] != to_json(scan.labels):
-        write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k != "Labels"})
+    told = content.get("Evidence", [])
+    if content["Labels"] != to_json(scan.labels) or (scan.evidence and told != [*scan.evidence]):
+        own = ("Labels", "Evidence")
+        write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k not in own})
 
 
 def finish_cohort(
@@ -248,6 +250,13 @@ def read_census(folder: Path) -> Census:
         return census_from_json(read_json(folder / "census.json", CohortError))
     except (CohortError, KeyError, TypeError):
         raise CohortError(folder, "no readable census.json", "a finished cohort") from None
+
+
+def prepared_scans(folder: Path) -> list[Scan]:
+    """Return the scans of a cohort as their sidecars say, with the evidence of who they are."""
+    paths = (folder / name for name, _, _ in list_files(folder) if name.endswith(".json"))
+    scans = [read_sidecar(path).scan for path in paths]
+    return sorted(scans, key=lambda scan: scan.scan_id)
 
 
 def _packed(folder: Path) -> Packed:

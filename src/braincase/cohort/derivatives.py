@@ -145,6 +145,7 @@ def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object
         "Subject": scan.subject,
         "Session": scan.session,
         "Labels": dict(scan.labels),
+        **({"Evidence": list(scan.evidence)} if scan.evidence else {}),
         "SkullStripped": True,
         "Resolution": f"{grid.resolution_mm} mm isotropic",
         **more,
@@ -167,7 +168,9 @@ def read_sidecar(path: Path) -> Sidecar:
     if nested := [name for name, value in labels.items() if isinstance(value, list | dict)]:
         raise ScanError(path, f"a label {nested[0]!r} of several values", "one value")
     image = path.with_name(path.name.removesuffix(".json") + ".nii.gz")
-    scan = Scan(image, subject, session or None, labels)
+    evidence = content.get("Evidence")
+    lines = tuple(map(str, evidence)) if isinstance(evidence, list) else ()
+    scan = Scan(image, subject, session or None, labels, lines)
     return Sidecar(scan, canonical_json(content.get("Recipe", {})))
 
 

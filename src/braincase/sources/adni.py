@@ -26,9 +26,9 @@ from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.labels import Value
+from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
-from braincase.sources.cells import number_of, value_of
 from braincase.sources.dates import DateColumn, date_column
 from braincase.sources.listing import file_problem, is_hidden
 from braincase.sources.rows import (
@@ -274,7 +274,9 @@ def _table_files(folder: Path) -> list[Path]:
     near = [folder, *(p for p in folder.iterdir() if p.is_dir() and not SUBJECT.match(p.name))]
     if folder.name.upper().startswith("ADNI"):
         near.append(folder.resolve().parent)
-    return sorted(path for place in near if not is_hidden(place.name) for path in table_files(place))
+    return sorted(
+        path for place in near if not is_hidden(place.name) for path in table_files(place)
+    )
 
 
 def _with_row(image: _CollectionImage, tables: _Tables) -> _CollectionImage:
@@ -328,9 +330,7 @@ def _scan(image: _CollectionImage, tables: _Tables) -> Scan:
     elif "diagnosis" in labels and not why:
         evidence.append("diagnosis: the group at enrolment, for this is an enrolment visit")
     labels["image_id"] = f"I{image.number}"
-    return Scan(
-        image.path, clean(image.person), f"{image.taken:%Y%m%d}", labels, (*evidence, *why)
-    )
+    return Scan(image.path, clean(image.person), f"{image.taken:%Y%m%d}", labels, (*evidence, *why))
 
 
 def _exam_labels(
@@ -376,8 +376,9 @@ def _exam_at(
     if open_dates:
         orders = [DateColumn("month first"), DateColumn("day first")]
     for order in orders:
-        timed = [(abs(days), exam, days) for exam in diagnosed
-                 for days in _days(exam, taken, order)]
+        timed = [
+            (abs(days), exam, days) for exam in diagnosed for days in _days(exam, taken, order)
+        ]
         near = min((t[0] for t in timed), default=WINDOW_DAYS + 1)
         if near > WINDOW_DAYS:
             continue

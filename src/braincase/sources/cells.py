@@ -29,7 +29,22 @@ AGE = re.compile(
     r"(?P<unit>[a-zäáàéñ歳才岁歲ヶか月세]*)\.?\s*(?P<plus>\+|or older|and over|and older|以上)?",
     re.IGNORECASE,
 )
-YEARS = {"", "y", "yr", "yrs", "year", "years", "yo", "a", "ans", "an", "jahre", "jahr", "j", "años"}
+YEARS = {
+    "",
+    "y",
+    "yr",
+    "yrs",
+    "year",
+    "years",
+    "yo",
+    "a",
+    "ans",
+    "an",
+    "jahre",
+    "jahr",
+    "j",
+    "años",
+}
 YEARS |= {"anos", "anni", "jaar", "lat", "歳", "才", "岁", "歲", "세"}
 UNITS = dict.fromkeys(YEARS, 1.0)
 UNITS |= dict.fromkeys(("m", "mo", "mon", "months", "month", "monate", "ヶ月", "か月", "月"), 12.0)
@@ -167,9 +182,7 @@ def with_points(cells: Sequence[str], semicolons: bool) -> tuple[list[str], str]
         return list(cells), ""
     if not semicolons and all(GROUPED.fullmatch(text) for text in commas):
         return list(cells), f"{_some(commas)}: thousands or decimals? kept as text"
-    done = [
-        t.replace(".", "").replace(",", ".") if COMMA_NUMBER.fullmatch(t) else t for t in texts
-    ]
+    done = [t.replace(".", "").replace(",", ".") if COMMA_NUMBER.fullmatch(t) else t for t in texts]
     return done, "decimal commas"
 
 

@@ -193,7 +193,7 @@ def _conflicts(scans: list[Scan], label_column: str) -> list[str]:
 
 
 def _ages_backwards(scans: list[Scan]) -> list[str]:
-    """Name people who are younger at a later visit, where the visits' names are in order of time."""
+    """Name people who are younger at a later visit, where visits' names tell their order."""
     visits: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
     for scan in scans:
         age = scan.labels.get("age")

@@ -60,7 +60,7 @@ def _first_whole(scans: Sequence[Scan]) -> tuple[Scan, dict[str, str]]:
 
 
 def _name(used: Scan, other: Scan) -> str:
-    """Return what to call the image that is used: with its folder where both are called the same."""
+    """Return what to call the image that is used; with its folder where both have one name."""
     if used.path.name != other.path.name:
         return used.path.name
     return f"{used.path.parent.name}/{used.path.name}"

@@ -98,7 +98,9 @@ def holds_dates(name: str, cells: Iterable[str]) -> bool:
         return False
     if DATE_WORDS.search(name):
         return any(_date_of(text, "day first") or _date_of(text, "month first") for text in texts)
-    return all(NUMBERS.match(text) or re.match(r"\d{4}[-/年]\d{1,2}[-/月]\d", text) for text in texts)
+    return all(
+        NUMBERS.match(text) or re.match(r"\d{4}[-/年]\d{1,2}[-/月]\d", text) for text in texts
+    )
 
 
 def _date_of(text: str, order: Order) -> date | None:
@@ -114,8 +116,8 @@ def _date_of(text: str, order: Order) -> date | None:
         if match := YEAR_FIRST.match(text):
             return date(int(match[1]), int(match[2]), int(match[3]))
         if NAMED.match(text):
-            day: date = parser.parse(text, dayfirst=True).date()
-            return day
+            named: date = parser.parse(text, dayfirst=True).date()
+            return named
     except (ValueError, OverflowError):  # no such day, or words that are no month
         return None
     return None

@@ -1,4 +1,4 @@
-"""Character encoding (BOM, UTF-8, Shift-JIS, Windows code pages) of a table's bytes, and how sure."""
+"""Character encoding (BOM, UTF-8, Shift-JIS, Windows code pages) of a table's bytes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ WORDS |= {"größe"}
 def decode(content: bytes) -> tuple[str, str]:
     """Return a table's text, and a note on its encoding where it had to be found out.
 
-    A byte order mark is believed; without one, text that is valid UTF-8 is UTF-8. Everything else is
-    decided by the words that it holds, then by charset-normalizer, and is said.
+    A byte order mark is believed; without one, text that is valid UTF-8 is UTF-8. Everything else
+    is decided by the words that it holds, then by charset-normalizer, and is said.
     """
     for mark, name in MARKS:
         if content.startswith(mark):

@@ -148,8 +148,11 @@ def _is_derivative(folder: Path) -> bool:
 def _subfolders(folder: Path) -> Sequence[Path]:
     try:
         with os.scandir(folder) as entries:
-            return [Path(e.path) for e in sorted(entries, key=lambda e: e.name)
-                    if e.is_dir() and not is_hidden(e.name)]
+            return [
+                Path(e.path)
+                for e in sorted(entries, key=lambda e: e.name)
+                if e.is_dir() and not is_hidden(e.name)
+            ]
     except OSError:
         return []
 

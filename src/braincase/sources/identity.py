@@ -131,8 +131,9 @@ def placeholders(names: Iterable[str]) -> set[str]:
     numbers = {name for name in count if name.isdigit() and name.strip("0")}
     widths = {len(name) for name in numbers}
     return {
-        name for name, n in count.items() if n > 1 and is_placeholder(name) and len(name) not in
-        (widths if name.isdigit() else ())
+        name
+        for name, n in count.items()
+        if n > 1 and is_placeholder(name) and len(name) not in (widths if name.isdigit() else ())
     }
 
 

@@ -90,13 +90,13 @@ def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[li
         place = places[path]
         labels, evidence = _labels(tables, joined, place, notes, used)
         scan = Scan(path, subjects[owner], session_name(place.visit) or None, labels, ())
-        ranked.append((_rank(path, place), replace(scan, evidence=(*place.evidence, *how, *evidence))))
+        ranked.append(
+            (_rank(path, place), replace(scan, evidence=(*place.evidence, *how, *evidence)))
+        )
     scans, second = _best(ranked, places)
     column = label_name(label_column) or label_column_of(key for s in scans for key in s.labels)
     accounts = [line for t in tables for line in account(t, len(used[t.table.name]))]
-    return scans, take_census(
-        scans, dropped + second, column, image_marks(scans), notes, accounts
-    )
+    return scans, take_census(scans, dropped + second, column, image_marks(scans), notes, accounts)
 
 
 def _is_image(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""File name parsing: kind of image, what was made from which, person, visit and series in a name."""
+"""File name parsing: kind of image, person, visit, and what was made from which."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ MADE = re.compile(
     r"outskull|inskull|all_fast_firstseg|firstseg|wmh|tumou?r|fast_restore_mask)(?![a-z])",
     re.IGNORECASE,
 )
-#: SPM's and CAT12's tissue maps, fields and normalised images: a prefix before the image's own name.
-SPM_MAPS = re.compile(r"^(?:c[1-6]|rc[1-6]|m?wc[1-6]|m?wp[0-6]|rp[1-6]|p[0-6]|i?y_|j_|u_rc)(?=[a-z0-9_])", re.I)
+#: SPM's and CAT12's tissue maps and fields: a prefix before the image's own name.
+SPM_MAPS = re.compile(
+    r"^(?:c[1-6]|rc[1-6]|m?wc[1-6]|m?wp[0-6]|rp[1-6]|p[0-6]|i?y_|j_|u_rc)(?=[a-z0-9_])", re.I
+)
 #: SPM's copies of the image itself.
 SPM_COPIES = (
     *("m", "r", "w", "wm", "mw", "rm", "s", "sw", "swm", "swr", "sm", "n4", "n4_", "bf_", "brain_"),
@@ -66,7 +68,9 @@ VISIT = re.compile(
     re.IGNORECASE,
 )
 #: ``m12``, ``v2`` and the like, apart from words that are visits alone.
-DAY = re.compile(r"(?:19|20)\d{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_T]?\d{2}.*)?")
+DAY = re.compile(
+    r"(?:19|20)\d{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_T]?\d{2}.*)?"
+)
 #: Folders that say what lies in them, not whose.
 PLACES = re.compile(
     r"anat|anatomical|func|dwi|mri|mr|nifti|nii|niftis|dicom|images?|img|scans?|raw|rawdata|data|orig|"
@@ -128,7 +132,9 @@ def not_t1w(stem: str) -> str:
     if PARTS.search(stem):
         return "another echo, phase or part of a series by its name"
     entities = entities_of(stem)
-    if processed := [f"{k}-{entities[k]}" for k in ("desc", "space", "label", "atlas") if k in entities]:
+    if processed := [
+        f"{k}-{entities[k]}" for k in ("desc", "space", "label", "atlas") if k in entities
+    ]:
         return f"a processed image ({', '.join(processed)})"
     other = None if T1.search(stem) else OTHER.search(stem)
     return f"no T1w by its name ({other.group(1)})" if other else ""

@@ -1,7 +1,8 @@
 """Folder layout inference: which level of folders, or the file's name, is the person and the visit.
 
 Names are weighed as a whole: the level that tells people apart is the first whose names are no
-words for places, groups, dates or visits. Where two levels could both be people, nothing is guessed.
+words for places, groups, dates or visits. Where two levels could both be people, nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -157,7 +158,9 @@ def _check_levels(
     outer, names = next(iter(several.items()))
     if all(re.sub(r"\W", "", outer).lower() in re.sub(r"\W", "", n).lower() for n in names):
         return  # P001/P001_MR1, P001/P001_MR2
-    found = f"folders {outer}/{', '.join(sorted(names)[:3])}: is {outer} a person or a group of people?"
+    found = (
+        f"folders {outer}/{', '.join(sorted(names)[:3])}: is {outer} a person or a group of people?"
+    )
     expected = "folders of people with folders of visits (visit1, 2020-01-31, ses-1)"
     advice = "Write a table with the columns path, subject and session, and prepare that."
     raise UsageError(folder, found, expected, advice)
@@ -200,7 +203,9 @@ def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     assert level is not None  # `_folder_tells` has looked
     person = folders[level]
     name = parse_name(path.name)
-    visits = [part for part in folders[level + 1 :] if _is_visit(part) or not PLACES.fullmatch(part)]
+    visits = [
+        part for part in folders[level + 1 :] if _is_visit(part) or not PLACES.fullmatch(part)
+    ]
     visit = visits[0] if visits else name.visit
     evidence = [f"subject {person} from the folder name"]
     if visit:
@@ -241,9 +246,7 @@ def _by_names(paths: Sequence[Path], folders: Mapping[Path, Sequence[str]]) -> d
             if name.visit:
                 evidence.append(f"session {name.visit} from the file name")
             copy = name.copy or ("a prefix of SPM" if path in spm else "")
-            places[path] = Place(
-                holder, name.visit, copy, _group(folders[path]), tuple(evidence)
-            )
+            places[path] = Place(holder, name.visit, copy, _group(folders[path]), tuple(evidence))
     return places
 
 

@@ -1,4 +1,4 @@
-"""Directory walk of a source: every file once, hidden ones and our own cohorts apart, links told."""
+"""Directory walk of a source: every file once, hidden ones and our own cohorts apart."""
 
 from __future__ import annotations
 
@@ -158,6 +158,8 @@ def kinds(names: Counter[str]) -> str:
 def kind_of(name: str) -> str:
     """Return the ending of a file's name, ``.nii.gz`` whole."""
     base = os.path.basename(name).lower()
-    return ".gz".join(os.path.splitext(base[:-3])[1:]) + ".gz" if base.endswith(".gz") else (
-        os.path.splitext(base)[1]
+    return (
+        ".gz".join(os.path.splitext(base[:-3])[1:]) + ".gz"
+        if base.endswith(".gz")
+        else (os.path.splitext(base)[1])
     )

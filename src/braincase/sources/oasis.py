@@ -26,9 +26,9 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.bids import entities_of
+from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
-from braincase.sources.cells import number_of, value_of
 from braincase.sources.listing import file_problem, is_hidden, list_source
 from braincase.sources.rows import (
     Row,
@@ -87,9 +87,7 @@ class _Tables:
             table = read_table_file(path, lambda header: columns <= header)
             self.notes += [f"{table.name}: {note}" for note in table.notes]
             self.accounts.append(f"{table.name}: {len(table.rows):,} rows read")
-            self.read[path] = [
-                row | {PLACE: table.place(i)} for i, row in enumerate(table.rows)
-            ]
+            self.read[path] = [row | {PLACE: table.place(i)} for i, row in enumerate(table.rows)]
         return self.read[path]
 
 
@@ -241,14 +239,10 @@ def _ranked_3(folder: Path, tables: _Tables, dropped: Dropped) -> Iterator[tuple
         labels, where = _labels_3(clinical.get(subject, []), people.get(subject, [{}])[0], day)
         evidence = (f"subject {subject} and day {day} from the file name", *where)
         run = entities_of(path.name).get("run", "0").zfill(4)
-        yield (".nii" in path.suffix, run), Scan(
-            path, subject, f"d{match[2]}", labels, evidence
-        )
+        yield (".nii" in path.suffix, run), Scan(path, subject, f"d{match[2]}", labels, evidence)
 
 
-def _labels_3(
-    visits: list[Row], person: Row, day: int
-) -> tuple[dict[str, Value], tuple[str, ...]]:
+def _labels_3(visits: list[Row], person: Row, day: int) -> tuple[dict[str, Value], tuple[str, ...]]:
     visit, days = nearest(
         [row for row in visits if number_of(row.get("cdrtot")) is not None],
         "days_to_visit",

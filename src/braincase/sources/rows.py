@@ -200,7 +200,9 @@ def label_rows(
     """
     skip = set(leave_out)
     notes: list[str] = []
-    fates = [f"{table.headers.get(name, name)}: who and where" for name in table.columns if name in skip]
+    fates = [
+        f"{table.headers.get(name, name)}: who and where" for name in table.columns if name in skip
+    ]
     values: dict[str, list[Value]] = {}
     for name in table.columns:
         if name in skip:

@@ -1,4 +1,4 @@
-"""Spreadsheets and delimited text (CSV, TSV, XLSX) as rows of cells, whatever program wrote them."""
+"""Spreadsheets and delimited text (CSV, TSV, XLSX) as rows of cells."""
 
 from __future__ import annotations
 

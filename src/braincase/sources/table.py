@@ -149,6 +149,4 @@ def _scan(table: Table, all_labels: Labels, columns: _Columns, index: int, subje
         labels["diagnosis"] = labels.pop("label")
     evidence = [f"subject, session and labels from {line}"]
     session = session_name(columns.sessions[index]) or None
-    return Scan(
-        table.path.parent / row[columns.where], subject, session, labels, tuple(evidence)
-    )
+    return Scan(table.path.parent / row[columns.where], subject, session, labels, tuple(evidence))

@@ -18,7 +18,9 @@ from braincase.sources.rows import Table, column_name, common_name, label_rows, 
 Legends = Mapping[str, Mapping[str, str]]
 
 
-def open_people(path: Path, who: Sequence[str], leave_out: Iterable[str] = ()) -> PeopleTable | None:
+def open_people(
+    path: Path, who: Sequence[str], leave_out: Iterable[str] = ()
+) -> PeopleTable | None:
     """Read a table of people; None where no column names them.
 
     Parameters

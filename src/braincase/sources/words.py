@@ -6,8 +6,9 @@ from __future__ import annotations
 ALIASES = {
     name: common
     for common, names in {
-        "age": "age_at_scan age_years age_in_years age_y age_yrs ageyears alter lebensalter edad idade "
-        "âge âge_ans eta età leeftijd wiek возраст 年齢 年齢_歳 年齢_才 年令 歳 年龄 年齡 나이 연령",
+        "age": "age_at_scan age_years age_in_years age_y age_yrs ageyears alter lebensalter "
+        "edad idade âge âge_ans eta età leeftijd wiek возраст "
+        "年齢 年齢_歳 年齢_才 年令 歳 年龄 年齡 나이 연령",
         "sex": "gender geschlecht sexo sexe sesso geslacht płeć пол kön kjønn 性別 性别 성별",
         "diagnosis": "diagnose diagnostic diagnóstico diagnostico diagnosi диагноз rozpoznanie "
         "診断 診断名 病名 診斷 诊断 진단",
@@ -16,7 +17,7 @@ ALIASES = {
         "scanner": "skanner 装置 撮像装置",
         "handedness": "händigkeit lateralité 利き手",
         "education": "bildung ausbildung 教育年数 教育歴",
-        "subject": "proband probanden_id patient patienten_id patientennummer sujet sujeto paciente "
+        "subject": "proband probanden_id patienten_id patientennummer sujet sujeto paciente "
         "被験者 被験者番号 被験者id 患者 患者id 患者番号 受试者 病人 피험자",
         "session": "sitzung visite visita séance sesión besuch 訪問 来院 セッション 회차",
         "date": "datum fecha data 日付 検査日 撮像日 撮影日 日期 날짜",
@@ -53,14 +54,60 @@ MISSING = {
 }
 #: Cells that say nothing in a column of numbers.
 NO_NUMBER = {
-    *("-", "x", "unknown", "unk", "nd", "not done", "not tested", "refused", "unbekannt", "inconnu"),
-    *("desconocido", "ukjent", "okänd", "onbekend", "不明", "未", "未検", "未実施", "なし", "to do"),
+    *(
+        "-",
+        "x",
+        "unknown",
+        "unk",
+        "nd",
+        "not done",
+        "not tested",
+        "refused",
+        "unbekannt",
+        "inconnu",
+    ),
+    *(
+        "desconocido",
+        "ukjent",
+        "okänd",
+        "onbekend",
+        "不明",
+        "未",
+        "未検",
+        "未実施",
+        "なし",
+        "to do",
+    ),
     *("tbd", "fehlt", "keine angabe", "not applicable", "pending", "na na"),
 }
 #: Names that anonymisers and people without a name give: they say who nobody is.
 PLACEHOLDERS = {
     *("anonymous", "anonymus", "anonym", "anon", "anonymized", "anonymised", "deidentified"),
-    *("deid", "unknown", "unnamed", "noname", "none", "null", "nan", "na", "test", "dummy", "removed"),
-    *("xxx", "xxxx", "tbd", "nobody", "default", "patient", "subject", "person", "id", "匿名", "不明"),
+    *(
+        "deid",
+        "unknown",
+        "unnamed",
+        "noname",
+        "none",
+        "null",
+        "nan",
+        "na",
+        "test",
+        "dummy",
+        "removed",
+    ),
+    *(
+        "xxx",
+        "xxxx",
+        "tbd",
+        "nobody",
+        "default",
+        "patient",
+        "subject",
+        "person",
+        "id",
+        "匿名",
+        "不明",
+    ),
     *("unbekannt", "inconnu", "desconocido", "noid", "missing", "undefined", "phantom"),
 }
