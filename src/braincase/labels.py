@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 #: One value of a table: text, a number, or nothing.
 Value = str | float | int | None
+#: Columns of a cohort's own table: a label of one of these names would overwrite who a scan is.
+RESERVED_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
 #: Labels that tables and pictures show first.
 USUAL_COLUMNS = ("diagnosis", "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.

@@ -51,9 +51,9 @@ def index(
 ) -> None:
     """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
     from braincase.cohort.cohort import open_cohort
-    from braincase.cohort.derivatives import is_cohort
     from braincase.models.embed import encoder_of
     from braincase.models.model import load_model
+    from braincase.sources.listing import is_cohort
     from braincase.workflows.index_cohort import index_cohort
     from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 

@@ -11,8 +11,9 @@ import io
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -30,8 +31,14 @@ from braincase.cli.arguments import (
 from braincase.cli.search import search
 from braincase.errors import BraincaseError, CohortError, ParameterError, UsageError
 from braincase.json_values import to_json
+from braincase.labels import value_text
 from braincase.purpose import PURPOSE
 from braincase.version import __version__
+
+if TYPE_CHECKING:
+    from braincase.preprocess.prepare_cohort import Plan, Shard
+    from braincase.sources.census import Census
+    from braincase.sources.scan import Scan
 
 app = typer.Typer(
     name="braincase",
@@ -172,10 +179,42 @@ def _show_census(folder: Path, as_json: bool) -> None:
 
 @app.command()
 def census(
-    cohort: Annotated[Path, typer.Argument(help="A cohort.")], as_json: AsJson = False
+    place: Annotated[Path, typer.Argument(help="A cohort, or a source of scans.")],
+    why: Annotated[bool, typer.Option("--why", help="Each scan's evidence; all reasons.")] = False,
+    kind: Annotated[str, typer.Option("--source", help="Kind of source, or auto.")] = "auto",
+    label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Count people, scans and labels of a cohort; list what was dropped, and why."""
-    _show_census(cohort, as_json)
+    """Count people, scans and labels of a cohort or a source; list what was dropped, and why."""
+    from braincase.sources.listing import is_cohort
+
+    if is_cohort(place) and not why:
+        _show_census(place, as_json)
+        return
+    from braincase.sources.find import find_scans
+
+    if is_cohort(place):
+        from braincase.cohort.cohort import open_cohort, prepared_scans, read_census
+
+        open_cohort(place)
+        scans, found = prepared_scans(place), read_census(place)
+    else:
+        scans, found = find_scans(place, kind, label)
+    if as_json:
+        told = {scan.scan_id: list(scan.evidence) for scan in scans}
+        print_json({"source": str(place), **found.to_json(), **({"evidence": told} if why else {})})
+    else:
+        print("\n".join([f"{place}:", *found.lines(why), *(_evidence(scans) if why else ())]))
+
+
+def _evidence(scans: Sequence[Scan]) -> list[str]:
+    """Return why each scan is whose it is, as lines to print."""
+    lines = ["why:"]
+    for scan in scans:
+        labels = ", ".join(f"{name} {value_text(value)}" for name, value in scan.labels.items())
+        lines += [f"  {scan.scan_id}: {scan.path}", *(f"    {line}" for line in scan.evidence)]
+        lines += [f"    labels: {labels}"] if labels else []
+    return lines
 
 
 @app.command()
@@ -227,6 +266,9 @@ def prepare(
     minutes: Annotated[int, typer.Option(help="Time limit of each SLURM job.")] = 240,
     partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
     account: Annotated[str | None, typer.Option(help="SLURM account.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and prepare nothing.")
+    ] = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -242,12 +284,18 @@ def prepare(
     grid = grid_of_resolution(resolution)
     scans, census = find_scans(source, kind, label, subject, series)
     if not as_json:
-        print("\n".join([f"{source}:", *census.lines()]))
+        print(
+            "\n".join(
+                [f"{source}:", *census.lines(dry_run), *(_evidence(scans) if dry_run else ())]
+            )
+        )
     if not scans:
-        raise CohortError(source, "no T1-weighted scan", "at least one", "See the reasons above.")
-    plan = Plan(
-        out, grid, intensity, brain_extraction, None, census.dropped, label or census.label_column
-    )
+        advice = "See the reasons above." if census.dropped or census.notes else "Nothing is there."
+        raise CohortError(source, "no T1-weighted scan", "at least one", advice)
+    plan = Plan(out, grid, intensity, brain_extraction, None, census.dropped, census.label_column)
+    if dry_run:
+        _show_plan(scans, plan, part, census, as_json)
+        return
     if launcher == "here":
         summary = prepare_cohort(scans, plan, part, workers)
     else:
@@ -260,6 +308,19 @@ def prepare(
         print_json({"cohort": str(out), "source": census.to_json(), **summary.to_json()})
     else:
         print("\n".join(summary.lines()))
+
+
+def _show_plan(
+    scans: Sequence[Scan], plan: Plan, shard: Shard, found: Census, as_json: bool
+) -> None:
+    """Say what `prepare` would do with a source's scans, without doing it."""
+    from braincase.preprocess.prepare_cohort import plan_of
+
+    planned = plan_of(scans, plan, shard)
+    if as_json:
+        print_json({"cohort": str(plan.folder), "source": found.to_json(), **planned.to_json()})
+    else:
+        print("\n".join(planned.lines()))
 
 
 @app.command()

@@ -119,6 +119,22 @@ class Cohort:
         return np.flatnonzero(self.column(name).isin(list(values)).to_numpy()).astype(np.int64)
 
 
+def class_names(column: pd.Series[Any]) -> pd.Series[str]:
+    """Return a column as names of classes: text, 0 and not 0.0, NaN where nothing is known.
+
+    A column of whole numbers with gaps is one of floats in pandas; its classes are whole numbers.
+    """
+    names = column.map(_class_name, na_action="ignore").astype(object)
+    missing = column.isna() | names.isin(["", "n/a", "nan", "None"])
+    return names.mask(missing)
+
+
+def _class_name(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
 def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
     """Write one prepared scan into a cohort folder and return the path of its image.
 
@@ -163,8 +179,10 @@ def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
     """
     path = image_path(folder, grid, scan)
     content = read_json(sidecar_path(path), ScanError, "Prepare this scan again.")
-    if content["Labels"] != to_json(scan.labels):
-        write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k != "Labels"})
+    told = content.get("Evidence", [])
+    if content["Labels"] != to_json(scan.labels) or (scan.evidence and told != [*scan.evidence]):
+        own = ("Labels", "Evidence")
+        write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k not in own})
 
 
 def finish_cohort(
@@ -233,6 +251,13 @@ def read_census(folder: Path) -> Census:
         return census_from_json(read_json(_census_file(folder), CohortError))
     except (CohortError, KeyError, TypeError):
         raise CohortError(folder, "no readable census.json", "a finished cohort") from None
+
+
+def prepared_scans(folder: Path) -> list[Scan]:
+    """Return the scans of a cohort as their sidecars say, with the evidence of who they are."""
+    paths = (folder / name for name, _, _ in list_files(folder) if name.endswith(".json"))
+    scans = [read_sidecar(path).scan for path in paths]
+    return sorted(scans, key=lambda scan: scan.scan_id)
 
 
 def _packed(folder: Path) -> Packed:

@@ -16,7 +16,6 @@ BIDS specification 1.10, 'Common data types and metadata' and 'Imaging data type
 from __future__ import annotations
 
 import gzip
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from braincase.files import atomic_write, read_json, read_regular, write_json, w
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json, to_json
 from braincase.labels import Value
+from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
 from braincase.version import __version__
 
@@ -186,6 +186,7 @@ def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object
         "Subject": scan.subject,
         "Session": scan.session,
         "Labels": dict(scan.labels),
+        **({"Evidence": list(scan.evidence)} if scan.evidence else {}),
         "SkullStripped": True,
         "Resolution": f"{grid.resolution_mm} mm isotropic",
         **more,
@@ -208,7 +209,9 @@ def read_sidecar(path: Path) -> Sidecar:
     if nested := [name for name, value in labels.items() if isinstance(value, list | dict)]:
         raise ScanError(path, f"a label {nested[0]!r} of several values", "one value")
     image = path.with_name(path.name.removesuffix(".json") + ".nii.gz")
-    scan = Scan(image, subject, session or None, labels)
+    evidence = content.get("Evidence")
+    lines = tuple(map(str, evidence)) if isinstance(evidence, list) else ()
+    scan = Scan(image, subject, session or None, labels, lines)
     return Sidecar(scan, canonical_json(content.get("Recipe", {})))
 
 
@@ -272,16 +275,6 @@ def claim_folder(folder: Path) -> None:
         raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
     if not described:
         _describe(folder)
-
-
-def is_cohort(folder: Path) -> bool:
-    """Return whether a folder is a cohort that Braincase prepared, not a source of raw scans."""
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        makers = [maker.get("Name") for maker in description.get("GeneratedBy", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-    return "braincase" in makers
 
 
 def _describe(folder: Path) -> None:

@@ -41,11 +41,11 @@ from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
 from braincase.files import make_folder, read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.labels import Value
+from braincase.labels import RESERVED_COLUMNS, Value
 from braincase.progress import progress
 
 #: Columns of the table that say which scan it is; all others are labels.
-IDENTITY_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
+IDENTITY_COLUMNS = RESERVED_COLUMNS
 #: Raise when `packed/` changes its meaning: older ones are then packed again.
 PACKED_VERSION = 1
 #: Environment variable that says where caches go, as on other systems of Linux.

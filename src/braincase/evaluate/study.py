@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, class_names
 from braincase.cohort.splits import Fold, check_no_leak, group_folds
 from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate.features import batches
@@ -266,10 +266,7 @@ def clean_labels(cohort: Cohort, label: str) -> pd.Series[str]:
     UsageError
         If there is no such column.
     """
-    labels = cohort.column(label)
-    text = labels.astype(str).str.strip()
-    missing = labels.isna() | text.isin(["", "n/a", "nan", "None"])
-    return text.mask(missing)
+    return class_names(cohort.column(label))
 
 
 def attribute_of(cohort: Cohort, name: str) -> Attribute:

@@ -25,7 +25,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, class_names
 from braincase.errors import TrainingError, UsageError
 from braincase.json_values import canonical_json
 from braincase.models.augment import augment
@@ -179,19 +179,19 @@ def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
     UsageError
         If there is no such column, or a class has no scan.
     """
-    names = cohort.column(label)
+    names = class_names(cohort.column(label))
     for name in classes:
         if not (names == name).any():
-            values = ", ".join(sorted(set(names.dropna().astype(str))))
+            values = ", ".join(sorted(set(names.dropna())))
             raise UsageError(cohort.folder, f"no scan with {label} {name!r}", f"some of {values}")
     if classes:
-        return cohort.rows_with(label, classes)
+        return np.flatnonzero(names.isin(list(classes))).astype(np.int64)
     return np.flatnonzero(names.notna()).astype(np.int64)
 
 
 def training_set(cohort: Cohort, rows: Rows, label: str, device: torch.device) -> TrainingSet:
     """Load the training scans: labels and, where they fit, 8-bit volumes on the device."""
-    names = cohort.column(label).iloc[rows].astype(str).to_numpy()
+    names = class_names(cohort.column(label)).iloc[rows].astype(str).to_numpy()
     classes, labels = np.unique(names, return_inverse=True)
     _, subjects = np.unique(cohort.table["subject"].iloc[rows].astype(str), return_inverse=True)
     return TrainingSet(

@@ -18,26 +18,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.labels import Value
+from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.dates import DateColumn, date_column
+from braincase.sources.listing import file_problem, is_hidden
 from braincase.sources.rows import (
     Row,
+    Table,
     clean,
+    label_name,
     labels_of,
-    number_of,
-    read_header,
-    read_rows,
-    value_of,
+    read_table_file,
+    table_files,
 )
 from braincase.sources.scan import Scan
-from braincase.sources.visits import nearest, parse_date, years_between
+from braincase.sources.visits import AMERICAN, years_between
 
 SUBJECT = re.compile(r"^\d{3}_S_\d{4,5}$")
 DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})_\d{2}_\d{2}_\d{2}")
@@ -56,6 +60,13 @@ CORRECTIONS = ("gradwarp", "b1", "n3", "scaled")
 ENROLMENT = re.compile(r"screen|baseline|^(sc|bl|scmri|v0[1-3])$|initial visit-new", re.IGNORECASE)
 DIAGNOSES = {"nl": "CN", "cn": "CN", "mci": "MCI", "dementia": "AD", "ad": "AD"}
 DIAGNOSES |= {"1": "CN", "2": "MCI", "3": "AD"}  # as DXSUM codes them
+#: DXCHANGE of ADNI-GO and ADNI-2: what somebody is now, whatever it was before.
+CHANGES = dict.fromkeys(("1", "7", "9"), "CN") | dict.fromkeys(("2", "4", "8"), "MCI")
+CHANGES |= dict.fromkeys(("3", "5", "6"), "AD")
+#: Columns of a diagnosis, by the phase of the study that filled them.
+DIAGNOSIS_COLUMNS = ("dx", "diagnosis", "dxcurren", "dxchange")
+#: Columns of the search CSV that hold a date.
+SEARCH_DATES = ("acq_date", "study_date")
 GROUPS = ("CN", "SMC", "EMCI", "LMCI", "MCI", "AD")
 #: At these diagnoses the group at enrolment says more.
 REFINED = {"MCI": ("EMCI", "LMCI"), "CN": ("SMC",)}
@@ -73,6 +84,28 @@ class _CollectionImage:
     number: str
     row: Row = field(default_factory=dict)
     problem: str = ""
+    row_place: str = ""
+
+
+@dataclass(frozen=True)
+class _Exam:
+    """One clinical exam: its row, where it stands, and how its table writes dates."""
+
+    row: Row
+    place: str
+    dates: DateColumn
+
+
+@dataclass
+class _Tables:
+    """What the clinical tables and the search CSV say, and what there is to say about them."""
+
+    searched: dict[str, tuple[Row, str]] = field(default_factory=dict)
+    search_dates: DateColumn = AMERICAN
+    exams: dict[str, list[_Exam]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
 
 
 def is_adni(folder: Path) -> bool:
@@ -98,8 +131,8 @@ def read_adni(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     UsageError
         If there is no image of an ADNI subject.
     """
-    searched, exams = _tables(folder)
-    images = [_with_row(image, searched) for image in _images(folder)]
+    tables = _tables(folder)
+    images = [_with_row(image, tables) for image in _images(folder)]
     if not images:
         raise UsageError(folder, "no ADNI image", "folders like 002_S_0295/MPRAGE/2011-.../I123")
     ranked: list[tuple[Rank, Scan]] = []
@@ -109,18 +142,20 @@ def read_adni(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
         if reason:
             dropped.append((str(image.path), reason))
         else:
-            ranked.append((_rank(image), _scan(image, exams.get(image.person, []))))
+            ranked.append((_rank(image), _scan(image, tables)))
     scans, second = one_a_session(ranked)
     scans.sort(key=lambda scan: scan.scan_id)
-    notes = _notes(scans, bool(exams))
-    column = label_column or "diagnosis"
-    return scans, take_census(scans, dropped + second, column, image_marks(scans), notes)
+    notes = [*_notes(scans, bool(tables.exams)), *dict.fromkeys(tables.unsure), *tables.notes]
+    column = label_name(label_column) or "diagnosis"
+    return scans, take_census(
+        scans, dropped + second, column, image_marks(scans), notes, tables.accounts
+    )
 
 
 def _subject_folders(folder: Path, depth: int = 3) -> Iterator[Path]:
     """Yield the subjects' folders, in or a few steps under `folder`."""
     with os.scandir(folder) as entries:
-        folders = sorted(e.path for e in entries if os.path.isdir(e) and not e.name.startswith("."))
+        folders = sorted(e.path for e in entries if os.path.isdir(e) and not is_hidden(e.name))
     for path in map(Path, folders):
         if SUBJECT.match(path.name):
             yield path
@@ -137,19 +172,23 @@ def _images(folder: Path) -> Iterator[_CollectionImage]:
     for path in sorted(folder.glob("ADNI_*.nii*")):
         match = LOOSE.match(path.name)
         if match:
-            yield _CollectionImage(path, match[1], match[2], None, _number(path.name))
+            problem = file_problem(path)
+            yield _CollectionImage(
+                path, match[1], match[2], None, _number(path.name), problem=problem
+            )
 
 
 def _leaf_images(leaf: Path, person: str) -> Iterator[_CollectionImage]:
     stamp = DATE.match(leaf.parent.name)
-    taken = parse_date(stamp[1]) if stamp else None
+    taken = AMERICAN.parse(stamp[1]) if stamp else None
     series = leaf.parent.parent.name
-    names = sorted(entry.name for entry in os.scandir(leaf) if os.path.isfile(entry))
+    with os.scandir(leaf) as entries:
+        names = sorted(e.name for e in entries if not is_hidden(e.name) and not e.is_dir())
     for name in names:
         if name.lower().endswith((".nii", ".nii.gz")):
-            yield _CollectionImage(
-                leaf / name, person, series, taken, _number(name) or _number(leaf.name)
-            )
+            number = _number(name) or _number(leaf.name)
+            problem = file_problem(leaf / name)
+            yield _CollectionImage(leaf / name, person, series, taken, number, problem=problem)
     slices = [name for name in names if name.lower().endswith(".dcm")]
     if slices:
         numbers = {_number(name) for name in (*slices, leaf.name)} - {""}
@@ -164,33 +203,87 @@ def _number(name: str) -> str:
     return match[1] if match else ""
 
 
-def _tables(folder: Path) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+def _tables(folder: Path) -> _Tables:
     """Return the search CSV's rows by image number and the exams by person."""
-    searched: dict[str, Row] = {}
-    exams: dict[str, list[Row]] = {}
+    tables = _Tables()
     for path in _table_files(folder):
-        columns = read_header(path)
-        if {"subject", "image_data_id"} <= columns or {"subject_id", "image_id"} <= columns:
-            rows = read_rows(path)
-            searched |= {(r.get("image_data_id") or r["image_id"]).lstrip("ID"): r for r in rows}
-        elif {"ptid", "examdate"} <= columns and columns & {"dx", "diagnosis"}:
-            for row in read_rows(path):
-                exams.setdefault(row["ptid"], []).append(row)
-    return searched, exams
+        if reason := file_problem(path):
+            tables.notes.append(f"{path.name}: {reason}; what it says is missing")
+            continue
+        table = read_table_file(path, lambda columns: bool(_kind(columns)))
+        kind = _kind(frozenset(table.columns))
+        tables.notes += [f"{table.name}: {note}" for note in table.notes]
+        if kind == "search":
+            _add_search(tables, table)
+        elif kind == "exams":
+            _add_exams(tables, table)
+        else:
+            expected = "PTID and EXAMDATE with DX, DIAGNOSIS, DXCURREN or DXCHANGE"
+            tables.notes.append(f"{table.name}: not read: neither a search CSV nor {expected}")
+            tables.accounts.append(f"{table.name}: not read")
+    return tables
+
+
+def _kind(columns: frozenset[str]) -> str:
+    """Return what a table is: ``search``, ``exams`` or nothing that is read."""
+    if {"subject", "image_data_id"} <= columns or {"subject_id", "image_id"} <= columns:
+        return "search"
+    if {"ptid", "examdate"} <= columns and columns & {*DIAGNOSIS_COLUMNS}:
+        return "exams"
+    return ""
+
+
+def _add_search(tables: _Tables, table: Table) -> None:
+    for i, row in enumerate(table.rows):
+        number = (row.get("image_data_id") or row.get("image_id", "")).lstrip("ID")
+        tables.searched[number] = (row, table.place(i))
+    cells = [cell for name in SEARCH_DATES for cell in table.cells(name)]
+    tables.search_dates = dates = date_column(cells)
+    if dates.order == "not sure" and not dates.mixed:
+        tables.search_dates = AMERICAN
+        tables.notes.append(f"{table.name}: its dates are read month first, as LONI writes them")
+    tables.accounts.append(f"{table.name}: {len(table.rows):,} rows about images")
+
+
+def _add_exams(tables: _Tables, table: Table) -> None:
+    dates = _exam_dates(table)
+    if dates.order != "month first" or dates.mixed:
+        why = f" ({dates.proof})" if dates.proof else ", for every date fits both"
+        tables.notes.append(f"{table.name}, EXAMDATE: {dates.order}{why}")
+    for i, row in enumerate(table.rows):
+        tables.exams.setdefault(row["ptid"], []).append(_Exam(row, table.place(i), dates))
+    used = [name for name in DIAGNOSIS_COLUMNS if name in table.columns]
+    tables.accounts.append(
+        f"{table.name}: {len(table.rows):,} rows of exams; diagnosis from {', '.join(used)}"
+    )
+
+
+def _exam_dates(table: Table) -> DateColumn:
+    """Return how exams' dates are written; another date of the table may show it."""
+    dates = date_column(table.cells("examdate"))
+    if dates.order != "not sure" or dates.mixed:
+        return dates
+    others = [name for name in table.columns if "date" in name and name != "examdate"]
+    orders = {(c := date_column(table.cells(name))).order: c for name in others}
+    sure = [column for order, column in orders.items() if order != "not sure" and column.proof]
+    return sure[0] if len(sure) == 1 else dates
 
 
 def _table_files(folder: Path) -> list[Path]:
-    """Return the CSV files in the folder, in its plain subfolders and beside it."""
+    """Return the tables in the folder, in its plain subfolders and beside it."""
     near = [folder, *(p for p in folder.iterdir() if p.is_dir() and not SUBJECT.match(p.name))]
     if folder.name.upper().startswith("ADNI"):
         near.append(folder.resolve().parent)
-    return sorted(path for place in near for path in place.glob("*.csv"))
+    return sorted(
+        path for place in near if not is_hidden(place.name) for path in table_files(place)
+    )
 
 
-def _with_row(image: _CollectionImage, searched: dict[str, Row]) -> _CollectionImage:
-    row = searched.get(image.number, {})
-    taken = image.taken or parse_date(row.get("acq_date") or row.get("study_date") or "")
-    return replace(image, row=row, taken=taken)
+def _with_row(image: _CollectionImage, tables: _Tables) -> _CollectionImage:
+    row, place = tables.searched.get(image.number, ({}, ""))
+    text = row.get("acq_date") or row.get("study_date") or ""
+    taken = image.taken or tables.search_dates.parse(text)
+    return replace(image, row=row, taken=taken, row_place=place)
 
 
 def _reason(image: _CollectionImage) -> str:
@@ -215,63 +308,120 @@ def _rank(image: _CollectionImage) -> Rank:
     return bool(REPEAT.search(series)), bool(ACCELERATED.search(series)), -done, number
 
 
-def _scan(image: _CollectionImage, exams: Sequence[Row]) -> Scan:
+def _scan(image: _CollectionImage, tables: _Tables) -> Scan:
     assert image.taken is not None  # `_reason` left the others out
     labels: dict[str, Value] = labels_of(
         {key: image.row.get(key, "") for key in ("sex", "age", "visit", "description")}
     )
+    evidence = [f"subject {image.person} from the collection's folder or file name"]
+    evidence.append(f"session from the date of the scan, {image.taken}")
+    if image.row_place:
+        evidence.append(f"facts of the image from {image.row_place}")
     group = image.row.get("group") or image.row.get("research_group") or ""
     if group in GROUPS:
         labels["group"] = group
         if ENROLMENT.search(image.row.get("visit", "")):
             labels["diagnosis"] = group
-    labels |= _exam_labels(exams, image.taken)
+    exams = tables.exams.get(image.person, [])
+    found, why = _exam_labels(exams, image.taken, tables.unsure)
+    labels |= found
     if exams and "diagnosis_days" not in labels:
         labels.pop("diagnosis", None)
+    elif "diagnosis" in labels and not why:
+        evidence.append("diagnosis: the group at enrolment, for this is an enrolment visit")
     labels["image_id"] = f"I{image.number}"
-    return Scan(image.path, clean(image.person), f"{image.taken:%Y%m%d}", labels)
+    return Scan(image.path, clean(image.person), f"{image.taken:%Y%m%d}", labels, (*evidence, *why))
 
 
-def _exam_labels(exams: Sequence[Row], taken: date) -> dict[str, Value]:
-    """Return what the clinical table knows of a person at the time of a scan."""
-    group = next((row["dx_bl"] for row in exams if row.get("dx_bl") in GROUPS), "")
+def _exam_labels(
+    exams: Sequence[_Exam], taken: date, unsure: list[str]
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Return what the clinical tables know of a person at the time of a scan, and the evidence."""
+    group = next((e.row["dx_bl"] for e in exams if e.row.get("dx_bl") in GROUPS), "")
     labels: dict[str, Value] = {"group": group} if group else {}
-    diagnosed = [row for row in exams if _diagnosis(row, group)]
-    exam, days = nearest(diagnosed, "examdate", taken, WINDOW_DAYS)
+    exam, days = _exam_at(exams, taken, group, unsure)
     if exam is None:
-        return labels
-    labels |= labels_of({"visit": exam.get("viscode2") or exam.get("viscode", "")})
-    labels |= {"diagnosis": _diagnosis(exam, group), "diagnosis_days": days}
+        return labels, ()
+    row = exam.row
+    labels |= labels_of({"visit": row.get("viscode2") or row.get("viscode", "")})
+    labels |= {"diagnosis": _diagnosis(row, group), "diagnosis_days": days}
     labels |= labels_of(
         {
-            "sex": exam.get("ptgender", ""),
-            "education": exam.get("pteducat", ""),
-            "apoe4": exam.get("apoe4", ""),
-            "mmse": exam.get("mmse", ""),
-            "site": exam.get("site", ""),
-            "phase": exam.get("colprot", "") or exam.get("phase", ""),
+            "sex": row.get("ptgender", ""),
+            "education": row.get("pteducat", ""),
+            "apoe4": row.get("apoe4", ""),
+            "mmse": row.get("mmse", ""),
+            "site": row.get("site", ""),
+            "phase": row.get("colprot", "") or row.get("phase", ""),
         }
     )
     age = _age(exams, taken)
     if age is not None:
         labels["age"] = age
-    return labels
+    return labels, (f"diagnosis from {exam.place}, {abs(days)} days from the scan",)
+
+
+def _exam_at(
+    exams: Sequence[_Exam], taken: date, group: str, unsure: list[str]
+) -> tuple[_Exam | None, int]:
+    """Return the exam nearest to a scan, and the days between.
+
+    Where dates can be read both ways the answer counts only if both ways give the same diagnosis;
+    so it does where two exams of one day do not agree.
+    """
+    diagnosed = [exam for exam in exams if _diagnosis(exam.row, group)]
+    answers: list[tuple[_Exam, int]] = []
+    open_dates = any(exam.dates.order == "not sure" for exam in diagnosed)
+    orders: list[DateColumn | None] = [None]
+    if open_dates:
+        orders = [DateColumn("month first"), DateColumn("day first")]
+    for order in orders:
+        timed = [
+            (abs(days), exam, days) for exam in diagnosed for days in _days(exam, taken, order)
+        ]
+        near = min((t[0] for t in timed), default=WINDOW_DAYS + 1)
+        if near > WINDOW_DAYS:
+            continue
+        answers += [(exam, days) for far, exam, days in timed if far == near]
+    diagnoses = Counter(_diagnosis(exam.row, group) for exam, _ in answers)
+    if len(diagnoses) > 1:
+        who = answers[0][0].row["ptid"]
+        why = "days or months first is not known" if open_dates else "exams of one day differ"
+        unsure.append(f"{who} on {taken}: {' or '.join(sorted(diagnoses))}? {why}: no diagnosis")
+        return None, 0
+    return answers[0] if answers else (None, 0)
+
+
+def _days(exam: _Exam, taken: date, order: DateColumn | None) -> Iterable[int]:
+    """Yield how many days after an exam a scan was made, where its date can be read."""
+    dates = exam.dates if order is None or exam.dates.order != "not sure" else order
+    day = dates.parse(exam.row.get("examdate", ""))
+    return () if day is None else ((taken - day).days,)
 
 
 def _diagnosis(row: Row, group: str) -> str:
     """Return the diagnosis of one exam: where it changed ("MCI to Dementia"), the new one."""
-    words = str(value_of(row.get("dx") or row.get("diagnosis")) or "").lower()
-    diagnosis = DIAGNOSES.get(words.rpartition(" to ")[2].removesuffix(".0"), "")
+    words = ""
+    for name in DIAGNOSIS_COLUMNS:
+        words = words or str(value_of(row.get(name)) or "").lower()
+        if words:
+            codes = CHANGES if name == "dxchange" else DIAGNOSES
+            break
+    else:
+        return ""
+    diagnosis = codes.get(words.rpartition(" to ")[2].removesuffix(".0"), "")
     return group if group in REFINED.get(diagnosis, ()) else diagnosis
 
 
-def _age(exams: Sequence[Row], taken: date) -> float | None:
+def _age(exams: Sequence[_Exam], taken: date) -> float | None:
     """Return the age at the scan: ADNIMERGE's AGE is that at the baseline exam."""
-    for row in exams:
-        if row.get("viscode") == "bl":
-            age, baseline = number_of(row.get("age")), parse_date(row.get("examdate", ""))
+    for exam in exams:
+        if exam.row.get("viscode") == "bl":
+            age = number_of(exam.row.get("age"))
+            baseline = exam.dates.readings(exam.row.get("examdate", ""))
             if age is not None and baseline:
-                return round(age + years_between(baseline, taken), 1)
+                ages = {round(age + years_between(day, taken), 1) for day in baseline}
+                return ages.pop() if max(ages) - min(ages) < 1 else None
     return None
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from braincase.json_values import Json, JsonObject, to_json_object
 from braincase.sources.scan import Scan
 
 #: Facts of a person; two values of one for the same subject are a conflict.
 CONSTANT_LABELS = ("sex", "handedness", "race", "ethnicity")
+#: Sessions whose names are numbers in order of time: dates, days (d0129), visits (M06, 2).
+IN_ORDER = re.compile(r"[A-Za-z]{0,6}(\d+)")
 #: How many entries of a list `Census.lines` prints before it says how many more there are.
 SHOWN = 10
 
@@ -37,6 +41,10 @@ class Census:
         What the reader says about the whole, one sentence each.
     label_column
         The column that was counted.
+    files
+        What became of every file below the source: how many are used, left out, no image, hidden.
+    tables
+        What became of every table's rows and columns, one sentence each.
     """
 
     people: int
@@ -47,26 +55,40 @@ class Census:
     duplicates: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     label_column: str = "diagnosis"
+    files: Mapping[str, int] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return the census as plain JSON values."""
         return to_json_object(self)
 
-    def lines(self) -> list[str]:
-        """Return the census as lines to print."""
+    def lines(self, all_of_it: bool = False) -> list[str]:
+        """Return the census as lines to print; with `all_of_it` nothing is cut short."""
+        shown = None if all_of_it else SHOWN
         counts = ", ".join(f"{label} {n:,}" for label, n in self.labels.items()) or "none"
         people, scans = counted(self.people, "person", "people"), counted(self.scans, "scan")
         same = [" = ".join(group) for group in self.duplicates]
+        files = ", ".join(f"{n:,} {what}" for what, n in self.files.items() if n)
         return [
             f"{people}, {scans}; {self.label_column}: {counts}",
-            *self.notes,
-            *_listed(f"left out: {len(self.dropped):,}", self._reasons()),
-            *_listed(f"contradictions: {len(self.conflicts):,}", self.conflicts),
-            *_listed(f"same image more than once: {len(same):,}", same),
+            *([f"files: {files}"] if files else []),
+            *self._shown_notes(shown),
+            *(self.tables if all_of_it else ()),
+            *_listed(f"left out: {len(self.dropped):,}", self._reasons(all_of_it), shown),
+            *_listed(f"contradictions: {len(self.conflicts):,}", self.conflicts, shown),
+            *_listed(f"same image more than once: {len(same):,}", same, shown),
         ]
 
-    def _reasons(self) -> list[str]:
-        """Count each reason; one that holds once says where."""
+    def _shown_notes(self, shown: int | None) -> list[str]:
+        """Return the notes; many are cut short."""
+        limit = None if shown is None else 3 * shown
+        more = 0 if limit is None else len(self.notes) - limit
+        return [*self.notes[:limit], *([f"... and {more:,} more notes"] if more > 0 else [])]
+
+    def _reasons(self, each: bool = False) -> list[str]:
+        """Count each reason; one that holds once, or each of them, says where."""
+        if each:
+            return [f"{place}: {why}" for place, why in self.dropped]
         where = {why: place for place, why in self.dropped}
         counts = Counter(why for _, why in self.dropped).most_common()
         return [f"{n:,} x {why}" if n > 1 else f"{where[why]}: {why}" for why, n in counts]
@@ -78,6 +100,7 @@ def take_census(
     label_column: str = "diagnosis",
     hashes: Sequence[Hashable] | None = None,
     notes: Iterable[str] = (),
+    tables: Iterable[str] = (),
 ) -> Census:
     """Count people, scans and labels; find contradicting labels and repeated images.
 
@@ -94,6 +117,8 @@ def take_census(
         same file count as duplicates.
     notes
         What the reader says about the whole.
+    tables
+        What became of each table's rows and columns.
     """
     scans = list(scans)
     marks: Sequence[Hashable] = [s.path.resolve() for s in scans] if hashes is None else hashes
@@ -103,10 +128,15 @@ def take_census(
         scans=len(scans),
         labels=dict(sorted(labels.items())),
         dropped=tuple((str(where), reason) for where, reason in dropped),
-        conflicts=tuple(_conflicts(scans, label_column)),
+        conflicts=(
+            *_conflicts(scans, label_column),
+            *_ages_backwards(scans),
+            *_shared_images(scans, marks),
+        ),
         duplicates=tuple(_duplicates(scans, marks)),
-        notes=(*notes, *_several_labels(scans, label_column)),
+        notes=tuple(dict.fromkeys((*notes, *_several_labels(scans, label_column)))),
         label_column=label_column,
+        tables=tuple(tables),
     )
 
 
@@ -121,6 +151,8 @@ class _CensusJson(TypedDict):
     duplicates: list[list[str]]
     notes: list[str]
     label_column: str
+    files: NotRequired[dict[str, int]]
+    tables: NotRequired[list[str]]
 
 
 def census_from_json(content: JsonObject) -> Census:
@@ -135,6 +167,8 @@ def census_from_json(content: JsonObject) -> Census:
         duplicates=tuple(tuple(group) for group in census["duplicates"]),
         notes=tuple(census["notes"]),
         label_column=census["label_column"],
+        files=census.get("files", {}),
+        tables=tuple(census.get("tables", ())),
     )
 
 
@@ -155,6 +189,35 @@ def _conflicts(scans: list[Scan], label_column: str) -> list[str]:
         f"{who}: {column} is {' and '.join(sorted(values))}"
         for (who, column), values in seen.items()
         if len(values) > 1
+    ]
+
+
+def _ages_backwards(scans: list[Scan]) -> list[str]:
+    """Name people who are younger at a later visit, where visits' names tell their order."""
+    visits: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
+    for scan in scans:
+        age = scan.labels.get("age")
+        match = IN_ORDER.fullmatch(scan.session or "")
+        if match and isinstance(age, int | float):
+            visits[scan.subject].append((int(match[1]), float(age), str(scan.session)))
+    told = []
+    for subject, of_person in visits.items():
+        of_person.sort()
+        for (_, before, first), (_, after, second) in pairwise(of_person):
+            if after < before - 0.5:
+                told.append(f"sub-{subject}: age {before:g} at {first}, {after:g} at {second}")
+    return told
+
+
+def _shared_images(scans: list[Scan], marks: Sequence[Hashable]) -> list[str]:
+    """Name images that are two people's: one of the names is wrong."""
+    owners: dict[Hashable, set[str]] = defaultdict(set)
+    for scan, mark in zip(scans, marks, strict=True):
+        owners[mark].add(scan.subject)
+    return [
+        f"the same image of {len(people)} people: {', '.join(f'sub-{p}' for p in sorted(people))}"
+        for people in owners.values()
+        if len(people) > 1
     ]
 
 
@@ -186,10 +249,10 @@ def counted(n: int, singular: str, plural: str = "") -> str:
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
-def _listed(title: str, entries: Sequence[str]) -> list[str]:
+def _listed(title: str, entries: Sequence[str], shown: int | None = SHOWN) -> list[str]:
     if not entries:
         return []
-    more = len(entries) - SHOWN
-    return [title, *(f"  {entry}" for entry in entries[:SHOWN])] + (
+    more = 0 if shown is None else len(entries) - shown
+    return [title, *(f"  {entry}" for entry in entries[:shown])] + (
         [f"  ... and {more:,} more"] if more > 0 else []
     )

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from braincase.sources.listing import damage
 from braincase.sources.scan import Scan
 
 SAMPLE_BYTES = 1 << 16
@@ -18,33 +19,51 @@ Rank: TypeAlias = tuple[int | str, ...]
 
 
 def one_a_session(ranked: Iterable[tuple[Rank, Scan]]) -> tuple[list[Scan], Dropped]:
-    """Keep the best-ranked scan of each subject and session; say which one is used instead.
+    """Keep the best scan of each subject and session that can be read; say which is used instead.
+
+    Where a visit has several images, a damaged one gives way to the next; where all are damaged,
+    the best stays, and preparing it says why it cannot be used.
 
     Parameters
     ----------
     ranked
         The rank, lowest is best, and the scan.
     """
-    best: dict[str, tuple[Rank, Scan]] = {}
-    others: list[Scan] = []
+    visits: dict[str, list[tuple[Rank, str, Scan]]] = defaultdict(list)
     for rank, scan in ranked:
-        if scan.scan_id not in best:
-            best[scan.scan_id] = (rank, scan)
-            continue
-        best_rank, best_scan = best[scan.scan_id]
-        if (rank, str(scan.path)) < (best_rank, str(best_scan.path)):
-            best[scan.scan_id] = (rank, scan)
-            others.append(best_scan)
-        else:
-            others.append(scan)
-    dropped = [
-        (
-            str(scan.path),
-            f"another T1w of the same visit is used ({best[scan.scan_id][1].path.name})",
-        )
-        for scan in others
-    ]
-    return [scan for _, scan in best.values()], dropped
+        visits[scan.scan_id].append((rank, str(scan.path), scan))
+    chosen: list[Scan] = []
+    dropped: Dropped = []
+    for images in visits.values():
+        scans = [scan for _, _, scan in sorted(images, key=lambda image: image[:2])]
+        best, damaged = _first_whole(scans)
+        chosen.append(best)
+        for scan in scans:
+            if scan is not best:
+                reason = f"another T1w of the same visit is used ({_name(best, scan)})"
+                dropped.append((str(scan.path), damaged.get(str(scan.path)) or reason))
+    return chosen, dropped
+
+
+def _first_whole(scans: Sequence[Scan]) -> tuple[Scan, dict[str, str]]:
+    """Return the first scan whose file is whole, and the reasons against those before it."""
+    damaged: dict[str, str] = {}
+    if len(scans) == 1:
+        return scans[0], damaged
+    for scan in scans:
+        reason = damage(scan.path)
+        if not reason:
+            used = f"; {scan.path.name} of the same visit is used"
+            return scan, {path: why + used for path, why in damaged.items()}
+        damaged[str(scan.path)] = reason
+    return scans[0], {}
+
+
+def _name(used: Scan, other: Scan) -> str:
+    """Return what to call the image that is used; with its folder where both have one name."""
+    if used.path.name != other.path.name:
+        return used.path.name
+    return f"{used.path.parent.name}/{used.path.name}"
 
 
 def image_marks(scans: Sequence[Scan]) -> list[Hashable]:

@@ -239,4 +239,4 @@ def _scan(path: Path, choice: Choice, subject: str, session: str, age: int | Non
         inner = os.path.commonpath([os.path.dirname(name) for name in series.files])
         place, files = path / inner, tuple(os.path.relpath(name, inner or ".") for name in files)
     labels = {name: value for name, value in labels.items() if value is not None}
-    return Scan(place, subject, session, labels, files)
+    return Scan(place, subject, session, labels, files=files)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from braincase.errors import ParameterError, UsageError
 from braincase.images.header import suffix_of
+from braincase.sources.account import with_files
 from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
 from braincase.sources.image_folder import read_image_file, read_image_folder
+from braincase.sources.listing import is_cohort, is_hidden, list_source
 from braincase.sources.oasis import is_oasis, read_oasis
 from braincase.sources.scan import Scan
+from braincase.sources.sheets import OTHER_SUFFIXES, TABLE_SUFFIXES
 from braincase.sources.table import read_table
 
 Source = Literal["auto", "image", "images", "table", "bids", "adni", "oasis", "dicom"]
 #: How many files are opened to find out whether a folder holds DICOM.
-LOOKED_AT = 50
+LOOKED_AT = 2000
+#: How deep in a project's folder its BIDS data sets are looked for.
+DEPTH = 3
+#: Folders of a project that hold no raw data set, and what a raw one is called.
+NOT_RAW = ("derivatives", "sourcedata", "code", "work", "tmp")
+RAW = ("rawdata", "raw", "bids", "bids_raw", "nifti_bids")
 #: The kinds that may hold many people.
 READERS: dict[str, Callable[[Path, str | None], tuple[list[Scan], Census]]] = {
     "images": read_image_folder,
@@ -83,7 +93,68 @@ def find_scans(
         return read_image_file(path, subject)
     if subject is not None:
         raise ParameterError("subject", f"{subject} for {kind}", "one image or DICOM study")
-    return READERS[kind](path, label_column)
+    if kind == "table":
+        return read_table(path, label_column)
+    folder, notes = (bids_root(path) if kind == "bids" else None) or path, []
+    if folder != path:
+        notes.append(f"{folder.relative_to(path)} is the BIDS data set in this folder: it is read")
+    scans, census = READERS[kind](folder, label_column)
+    census = replace(census, notes=(*notes, *census.notes))
+    return scans, with_files(census, scans, list_source(path), kind, folder)
+
+
+def bids_root(folder: Path) -> Path | None:
+    """Return the BIDS data set that a folder is or, as a project's folder, holds.
+
+    Raises
+    ------
+    UsageError
+        If it holds several, and none of them is called rawdata.
+    """
+    if is_bids(folder):
+        return folder
+    roots = _bids_below(folder, DEPTH)
+    if len(roots) < 2:
+        return roots[0] if roots else None
+    raw = [root for root in roots if root.name.lower() in RAW]
+    if len(raw) == 1:
+        return raw[0]
+    names = ", ".join(str(root.relative_to(folder)) for root in roots[:5])
+    found = f"{len(roots)} BIDS data sets in it ({names})"
+    raise UsageError(folder, found, "one", "Name one of them.")
+
+
+def _bids_below(folder: Path, depth: int) -> list[Path]:
+    """Return the raw BIDS data sets below a folder, a few steps down."""
+    roots: list[Path] = []
+    for path in _subfolders(folder):
+        if path.name.lower() in NOT_RAW or is_cohort(path) or _is_derivative(path):
+            continue
+        if is_bids(path):
+            roots.append(path)
+        elif depth > 1 and not path.name.startswith(("sub-", "ses-")):
+            roots += _bids_below(path, depth - 1)
+    return roots
+
+
+def _is_derivative(folder: Path) -> bool:
+    try:
+        text = (folder / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
+        return bool(json.loads(text).get("DatasetType") == "derivative")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _subfolders(folder: Path) -> Sequence[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                Path(e.path)
+                for e in sorted(entries, key=lambda e: e.name)
+                if e.is_dir() and not is_hidden(e.name)
+            ]
+    except OSError:
+        return []
 
 
 def recognise(path: Path) -> str:
@@ -96,7 +167,7 @@ def recognise(path: Path) -> str:
     """
     if path.is_dir():
         return _recognise_folder(path)
-    if path.suffix.lower() in (".csv", ".tsv"):
+    if path.suffix.lower() in (*TABLE_SUFFIXES, *OTHER_SUFFIXES):
         return "table"
     if is_zip(path) or is_dicom(path):
         return "dicom"
@@ -108,17 +179,18 @@ def recognise(path: Path) -> str:
 
 def _recognise_folder(folder: Path) -> str:
     # OASIS-3 can be downloaded as BIDS; its own reader knows the clinical tables as well.
-    for kind, fits in (("oasis", is_oasis), ("adni", is_adni), ("bids", is_bids)):
+    for kind, fits in (("oasis", is_oasis), ("adni", is_adni), ("bids", bids_root)):
         if fits(folder):
             return kind
-    files = itertools.islice((p for p in folder.rglob("*") if p.is_file()), LOOKED_AT)
-    looked_at = list(files)
-    if any(is_dicom(file) for file in looked_at):
+    files = list(list_source(folder).paths())
+    # Files without an image's ending first: a viewer's own files come in any order.
+    first = sorted(files, key=lambda path: path.suffix.lower() not in ("", ".dcm", ".ima"))
+    if any(is_dicom(file) for file in first[:LOOKED_AT]):
         return "dicom"
     # A zip beside images is somebody's supplement; alone it is a study.
-    if any(suffix_of(file) for file in itertools.chain(looked_at, folder.rglob("*"))):
+    if any(suffix_of(file) for file in files):
         return "images"
-    if any(is_zip(file) for file in looked_at):
+    if any(is_zip(file) for file in files):
         return "dicom"
     expected = "images, DICOM files, or a BIDS, ADNI or OASIS data set"
     raise UsageError(folder, "a folder with none of them", expected, "Check the path.")

@@ -2,74 +2,106 @@
 
 A folder's files are judged by their names: what calls itself a T1 is taken, what calls itself
 something else (mask, labels, T2, FLAIR, ...) is not, and a name that says neither is taken too, for
-the quality check looks at every image. A FreeSurfer subject gives its ``orig.mgz``. A table beside
-the images joins where its first column begins their names.
+the quality check looks at every image. A FreeSurfer subject gives its ``orig.mgz``. Who and when is
+told by folders or names (`braincase.sources.layout`); a table beside the images gives labels where
+it names their people, files or the beginning of their names.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.images.header import suffix_of
-from braincase.sources.bids import entities_of
+from braincase.labels import Value
 from braincase.sources.census import Census, take_census
-from braincase.sources.choose import Dropped, image_marks, one_a_session
-from braincase.sources.rows import Row, clean, clean_subjects, label_column_of, labels_of, read_rows
+from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.identity import (
+    PATH,
+    SUBJECT,
+    PeopleTable,
+    column_among,
+    facts_of,
+    is_placeholder,
+    match_names,
+)
+from braincase.sources.image_names import (
+    FREESURFER,
+    FREESURFER_MADE,
+    T1,
+    entities_of,
+    not_t1w,
+    parse_name,
+    stem_of,
+)
+from braincase.sources.layout import Place, places_of
+from braincase.sources.listing import file_problem, list_source
+from braincase.sources.rows import (
+    clean,
+    clean_subjects,
+    label_column_of,
+    label_name,
+    read_table_file,
+    session_name,
+    table_files,
+)
 from braincase.sources.scan import Scan
+from braincase.sources.tables import account, all_notes, people_of
 
-#: Words for what is made from an image, such as ``brainmask`` or ``T1_seg``.
-MADE = re.compile(
-    r"(?:^|[^a-z])(?:brain|head|skull|lesion)?(?:mask|seg|segmentation|labels?|atlas|dlmuse|dlicv|"
-    r"aparc|aseg|wmparc|ribbon|parcellation|warp|fieldmap|prob|probseg|qc)(?![a-z])",
-    re.IGNORECASE,
-)
-#: Words for other kinds of image.
-OTHER = re.compile(
-    r"(?:^|[^a-z])((?:inplane)?(?:t2|t2w|t2star|flair|pd|pdw|dwi|dti|adc|bold|fmri|epi|asl|swi|mra|"
-    r"tof|ct|pet|fdg|localizer|scout))(?![a-z])",
-    re.IGNORECASE,
-)
-T1 = re.compile(r"(?:^|[^a-z0-9])t1(?![0-9])|mp-?rage|spgr|bravo|^orig", re.IGNORECASE)
-#: FreeSurfer's volumes, the first that exists is taken.
-FREESURFER = ("orig.mgz", "rawavg.mgz", "T1.mgz", "nu.mgz", "brain.mgz", "brainmask.mgz")
+#: What the column of the person is called in a table beside images; else it is the first.
+WHO = (*SUBJECT, "id", "name", "code", "image_id", "scan_id", "case", "case_id")
 
 
 def read_image_file(path: Path, subject: str | None = None) -> tuple[list[Scan], Census]:
     """Return one image file as a scan; its name gives the subject where none is given."""
-    entities = entities_of(_stem(path))
-    name = subject or entities.get("sub") or _stem(path)
-    scan = Scan(path, clean(name) or "scan", entities.get("ses"))
+    entities = entities_of(stem_of(path.name))
+    name = subject or entities.get("sub") or stem_of(path.name)
+    why = "as given" if subject else "from the file name"
+    scan = Scan(path, clean(name) or "scan", entities.get("ses"), {}, (f"subject {name} {why}",))
     return [scan], take_census([scan])
 
 
 def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
-    """Return the T1w-like images in and under a folder, one a subject, and their census.
+    """Return the T1w-like images in and under a folder, one a person and visit, and their census.
 
     Raises
     ------
     UsageError
-        If no image is there, or two images' names give the same subject.
+        If no image is there, two images' names give the same subject, or nobody can tell which
+        folders are people.
     """
-    images = sorted(p for p in folder.rglob("*") if _is_image(p))
+    images = [path for path in list_source(folder).paths() if _is_image(path)]
     if not images:
         raise UsageError(folder, "no image", "NIfTI, Analyze or MGH files")
     candidates, dropped = _sorted_out(images)
-    rows = _table_beside(folder)
-    owners = {path: _owner(path, folder, rows) for path in candidates}
-    labels = clean_subjects((name for name, _ in owners.values()), folder)
-    scans, second = one_a_session(
-        ((0 if T1.search(path.name) else 1,), Scan(path, labels[name], None, labels_of(row)))
-        for path, (name, row) in owners.items()
-    )
-    column = label_column or label_column_of(key for scan in scans for key in scan.labels)
-    return scans, take_census(scans, dropped + second, column, image_marks(scans))
+    tables, notes = _tables_beside(folder)
+    ids = [name for table in tables for name in table.people]
+    places = places_of(candidates, folder, ids)
+    owners, told = _owners(places, tables)
+    notes += [*told, *_how_told(places, folder)]
+    subjects = clean_subjects((owner for owner, _, _ in owners.values()), folder)
+    ranked: list[tuple[Rank, Scan]] = []
+    used: dict[str, set[int]] = defaultdict(set)
+    for path, (owner, joined, how) in owners.items():
+        place = places[path]
+        labels, evidence = _labels(tables, joined, place, notes, used)
+        scan = Scan(path, subjects[owner], session_name(place.visit) or None, labels, ())
+        ranked.append(
+            (_rank(path, place), replace(scan, evidence=(*place.evidence, *how, *evidence)))
+        )
+    scans, second = _best(ranked, places)
+    column = label_name(label_column) or label_column_of(key for s in scans for key in s.labels)
+    accounts = [line for t in tables for line in account(t, len(used[t.table.name]))]
+    return scans, take_census(scans, dropped + second, column, image_marks(scans), notes, accounts)
 
 
 def _is_image(path: Path) -> bool:
     suffix = suffix_of(path)
-    return bool(suffix) and not suffix.startswith(".img") and not path.name.startswith(".")
+    return bool(suffix) and not suffix.startswith(".img")
 
 
 def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
@@ -87,40 +119,153 @@ def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
 
 
 def _reason(path: Path, names: set[tuple[Path, str]]) -> str:
-    """Return why an image is no T1w by its name, or an empty string."""
+    """Return why an image is no T1w by its name, or no image, or an empty string."""
     if path.name in FREESURFER:
+        holder = path.parent.parent.name if path.parent.name == "mri" else path.parent.name
+        if FREESURFER_MADE.match(holder):
+            return f"FreeSurfer's {holder}: a template or made from other visits, no person's scan"
         best = next(name for name in FREESURFER if (path.parent, name) in names)
-        return "" if path.name == best else f"FreeSurfer's {best} is used"
-    stem = _stem(path)
-    if MADE.search(stem):
-        return "a mask, label map or other derived image by its name"
-    other = None if T1.search(stem) else OTHER.search(stem)
-    return f"no T1w by its name ({other.group(1)})" if other else ""
+        return file_problem(path) if path.name == best else f"FreeSurfer's {best} is used"
+    if path.parent.name == "mri" and any((path.parent, name) in names for name in FREESURFER):
+        return "made by FreeSurfer"
+    return not_t1w(stem_of(path.name)) or file_problem(path)
 
 
-def _owner(path: Path, folder: Path, rows: list[tuple[str, Row]]) -> tuple[str, Row]:
-    """Return an image's subject and its row in the table beside it."""
-    stem = _stem(path)
-    for key, row in rows:
-        if re.match(re.escape(key) + r"(?![0-9A-Za-z])", stem):
-            return key, row
-    if path.name in FREESURFER:
-        holder = path.parent.parent if path.parent.name == "mri" else path.parent
-        return (holder.name if holder != folder else folder.resolve().name), {}
-    return entities_of(stem).get("sub") or stem, {}
+def _rank(path: Path, place: Place) -> Rank:
+    """Order images of one visit: raw before copies, T1 by name first, then the plainest name."""
+    return bool(place.copy), 0 if T1.search(path.name) else 1, len(path.name), path.name
 
 
-def _table_beside(folder: Path) -> list[tuple[str, Row]]:
-    """Return the rows of the folder's tables by their first cell, longest first."""
-    by_first_cell: list[tuple[str, Row]] = []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".tsv")):
-        for row in read_rows(path):
-            key, *others = row.items()
-            if key[1]:
-                by_first_cell.append((key[1], dict(others)))
-    return sorted(by_first_cell, key=lambda pair: -len(pair[0]))
+def _best(
+    ranked: Iterable[tuple[Rank, Scan]], places: Mapping[Path, Place]
+) -> tuple[list[Scan], Dropped]:
+    """Keep one scan a visit; copies of it are said to be made from it."""
+    scans, second = one_a_session(ranked)
+    kept = {scan.scan_id: scan for scan in scans}
+    by_path = {str(path): place for path, place in places.items()}
+    owner = {str(scan.path): scan.scan_id for _, scan in ranked}
+    dropped: Dropped = []
+    for where, why in second:
+        copy = by_path[where].copy
+        best = kept[owner[where]].path
+        if copy and "another T1w" in why:
+            why = f"made from another image by its name ({copy}); {best.name} is used"
+        dropped.append((where, why))
+    return scans, dropped
 
 
-def _stem(path: Path) -> str:
-    suffix = suffix_of(path)
-    return path.name[: -len(suffix)] if suffix else path.name
+def _tables_beside(folder: Path) -> tuple[list[PeopleTable], list[str]]:
+    """Return the folder's tables by the column that names the people, and what to say of them."""
+    tables, notes = [], []
+    for path in table_files(folder):
+        if reason := file_problem(path):
+            notes.append(f"{path.name}: {reason}; its labels are missing")
+            continue
+        table = read_table_file(path)
+        who = column_among(table.columns, WHO) or (table.columns[0] if table.columns else None)
+        if who is None or not table.rows:
+            notes.append(f"{path.name}: a table without rows")
+            continue
+        where = column_among([c for c in table.columns if c != who], PATH)
+        people = people_of(table, who, [where] if where else [])
+        tables.append(people)
+        notes += all_notes(people)
+    return tables, notes
+
+
+def _owners(
+    places: Mapping[Path, Place], tables: Sequence[PeopleTable]
+) -> tuple[dict[Path, tuple[str, dict[str, str], list[str]]], list[str]]:
+    """Return whose each image is, by which name in which table, and how that was found.
+
+    A table's name is an image's where the image's person or file is called so, or its file's name
+    begins so; else where they differ by zeros, marks or case only and nobody else could be meant.
+    """
+    owners: dict[Path, tuple[str, dict[str, str], list[str]]] = {}
+    notes: list[str] = []
+    joined: dict[Path, dict[str, str]] = {path: {} for path in places}
+    how: dict[Path, list[str]] = {path: [] for path in places}
+    for table in tables:
+        ids = sorted(table.people, key=len, reverse=True)
+        begun = {path: _begins(path, place, ids) for path, place in places.items()}
+        rest = {place.person for path, place in places.items() if not begun[path]}
+        cores = {person: parse_name(f"{person}.nii").person or person for person in rest}
+        free = [name for name in ids if name not in begun.values()]
+        match = match_names(rest, free, table.table.name)
+        by_core = match_names(
+            [core for person, core in cores.items() if person not in match.names],
+            [name for name in free if name not in match.names.values()],
+            table.table.name,
+        )
+        notes += by_core.notes if by_core.names else match.notes
+        for path, place in places.items():
+            name = begun[path] or match.names.get(place.person)
+            name = name or by_core.names.get(cores.get(place.person, ""))
+            if name:
+                joined[path][table.table.name] = name
+            if name and name != place.person:
+                how[path].append(f"{name} in {table.table.name} is {place.person}")
+    for path, place in places.items():
+        names = list(joined[path].values())
+        # A table names people better than files do: P1 is the person of P1-T1.nii.
+        plain = not any("folder" in line or "sub-" in line for line in place.evidence[:1])
+        by_file = plain and not entities_of(stem_of(path.name)).get("sub")
+        owner = names[0] if names and by_file else place.person
+        owners[path] = (owner, joined[path], how[path])
+    return owners, notes
+
+
+def _begins(path: Path, place: Place, ids: Sequence[str]) -> str:
+    """Return the longest of a table's names that is the image's person, file or its beginning."""
+    stem = stem_of(path.name)
+    if place.person in ids:
+        return place.person
+    for name in ids:
+        if name in (path.name, stem, f"sub-{place.person}"):
+            return name
+    if "folder" in place.evidence[0]:
+        return ""
+    return next((n for n in ids if re.match(re.escape(n) + r"(?![0-9A-Za-z])", stem)), "")
+
+
+def _labels(
+    tables: Sequence[PeopleTable],
+    joined: Mapping[str, str],
+    place: Place,
+    notes: list[str],
+    used: dict[str, set[int]],
+) -> tuple[dict[str, Value], list[str]]:
+    """Return what all tables say of one image, the first one winning, and the evidence."""
+    labels: dict[str, Value] = {}
+    evidence: list[str] = []
+    for table in tables:
+        if table.table.name not in joined:
+            continue
+        name = joined[table.table.name]
+        facts = facts_of(table, name, place.visit or None)
+        notes += facts.notes
+        evidence += facts.evidence
+        used[table.table.name] |= set(table.people[name].rows) if facts.evidence else set()
+        for key, value in facts.labels.items():
+            if labels.setdefault(key, value) != value:
+                notes.append(f"{name}: {key} is {labels[key]}, but {value} in {table.table.name}")
+    if place.group and "group" not in labels:
+        labels["group"] = place.group
+        evidence.append(f"group {place.group} from the folder name")
+    return labels, evidence
+
+
+def _how_told(places: Mapping[Path, Place], folder: Path) -> list[str]:
+    """Say in general how people were told apart, and where that is to be looked at."""
+    by_folder = {p.person for p in places.values() if "folder" in p.evidence[0]}
+    notes = []
+    if by_folder:
+        some = ", ".join(sorted(by_folder)[:3]) + (", ..." if len(by_folder) > 3 else "")
+        notes.append(f"people from the names of folders: {some}")
+    copies = sorted({p.person for p in places.values() if p.copy})
+    raw = {p.person for p in places.values() if not p.copy}
+    if only := [name for name in copies if name not in raw]:
+        notes.append(f"only processed images of {', '.join(only[:3])}: one of them is used")
+    if nobody := sorted({p.person for p in places.values() if is_placeholder(p.person)}):
+        notes.append(f"{', '.join(nobody)}: a placeholder's name; is it one person?")
+    return notes

@@ -26,19 +26,21 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.bids import entities_of
+from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.listing import file_problem, is_hidden, list_source
 from braincase.sources.rows import (
     Row,
     clean,
     column_name,
+    label_name,
     labels_of,
-    number_of,
     read_header,
-    read_rows,
-    value_of,
+    read_table_file,
 )
 from braincase.sources.scan import Scan
+from braincase.sources.sheets import TABLE_SUFFIXES
 from braincase.sources.visits import DAYS_A_YEAR, nearest
 
 SESSION_1 = re.compile(r"^(OAS1_\d{4})_(MR\d)$")
@@ -54,6 +56,55 @@ IMAGES_1 = (
     "RAW/*_mpr-*_anon.hdr",
 )
 WINDOW_DAYS = 365
+
+
+#: The key under which a row says where it stands.
+PLACE = " place"
+
+
+class _Tables:
+    """All tables in, under or beside a download, each read once, and what became of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notes: list[str] = []
+        self.accounts: list[str] = []
+        self.headers = {path: frozenset(self._header(path)) for path in _table_files(folder)}
+        self.read: dict[Path, list[Row]] = {}
+
+    def _header(self, path: Path) -> set[str]:
+        if reason := file_problem(path):
+            self.notes.append(f"{path.name}: {reason}; what it says is missing")
+            return set()
+        return read_header(path)
+
+    def rows_with(self, columns: set[str]) -> list[Row]:
+        """Return the rows of all tables that have these columns, each with its place."""
+        fitting = [path for path, header in self.headers.items() if columns <= header]
+        return [row for path in fitting for row in self._rows(path, columns)]
+
+    def _rows(self, path: Path, columns: set[str]) -> list[Row]:
+        if path not in self.read:
+            table = read_table_file(path, lambda header: columns <= header)
+            self.notes += [f"{table.name}: {note}" for note in table.notes]
+            self.accounts.append(f"{table.name}: {len(table.rows):,} rows read")
+            self.read[path] = [row | {PLACE: table.place(i)} for i, row in enumerate(table.rows)]
+        return self.read[path]
+
+
+def _table_files(folder: Path) -> list[Path]:
+    """Return the tables in, under or beside the folder."""
+    around = folder.resolve()
+    near = [p for place in (folder, folder.resolve().parent) for p in place.glob("*.*")]
+    near += folder.glob("*/*.*")
+    near += [p for d in folder.glob("*data_files*") for p in d.rglob("*.*")]
+    tables = (p for p in near if p.suffix.lower() in TABLE_SUFFIXES and p.name[0] not in ".~")
+    inside = (p for p in tables if not any(is_hidden(part) for part in _below(p, around)))
+    return sorted(dict.fromkeys(path.absolute() for path in inside))
+
+
+def _below(path: Path, folder: Path) -> tuple[str, ...]:
+    absolute = path.absolute()
+    return absolute.relative_to(folder).parts if absolute.is_relative_to(folder) else (path.name,)
 
 
 def is_oasis(folder: Path) -> bool:
@@ -78,14 +129,17 @@ def read_oasis(folder: Path, label_column: str | None = None) -> tuple[list[Scan
     UsageError
         If there is no session of OASIS-1, -3 or -4.
     """
-    ranked, dropped = _ranked_1(folder)
-    ranked += _ranked_3(folder)
+    tables = _Tables(folder)
+    ranked, dropped = _ranked_1(folder, tables)
+    ranked += _ranked_3(folder, tables, dropped)
     if not ranked and not dropped:
         raise UsageError(folder, "no OASIS session", "folders like OAS1_0001_MR1")
     scans, second = one_a_session(ranked)
     scans.sort(key=lambda scan: scan.scan_id)
-    column = label_column or "diagnosis"
-    return scans, take_census(scans, dropped + second, column, image_marks(scans))
+    column = label_name(label_column) or "diagnosis"
+    return scans, take_census(
+        scans, dropped + second, column, image_marks(scans), tables.notes, tables.accounts
+    )
 
 
 def axes_of(path: Path) -> str | None:
@@ -95,26 +149,49 @@ def axes_of(path: Path) -> str | None:
 
 def _sessions_1(folder: Path) -> Iterator[Path]:
     for pattern in ("OAS1_*", "*/OAS1_*", "*/*/OAS1_*"):
-        yield from sorted(p for p in folder.glob(pattern) if SESSION_1.match(p.name))
+        found = sorted(p for p in folder.glob(pattern) if SESSION_1.match(p.name))
+        yield from (p for p in found if not any(map(is_hidden, p.relative_to(folder).parts)))
     if SESSION_1.match(folder.name):
         yield folder
 
 
-def _ranked_1(folder: Path) -> tuple[list[tuple[Rank, Scan]], Dropped]:
-    """Return the best image of each OASIS-1 session, and the sessions without one."""
-    rows = {row["id"]: row for row in _rows_with(folder, {"id", "cdr", "m_f"})}
+def _ranked_1(folder: Path, tables: _Tables) -> tuple[list[tuple[Rank, Scan]], Dropped]:
+    """Return the images of each OASIS-1 session, the best first, and the sessions without one."""
+    rows = {row["id"].strip().upper(): row for row in tables.rows_with({"id", "cdr", "m_f"})}
     ranked: list[tuple[Rank, Scan]] = []
     dropped: Dropped = []
     for session in _sessions_1(folder):
-        images = [(rank, p) for rank, pattern in enumerate(IMAGES_1) for p in session.glob(pattern)]
+        images = [
+            (rank, p)
+            for rank, pattern in enumerate(IMAGES_1)
+            for p in sorted(session.glob(pattern))
+            if not is_hidden(p.name)
+        ]
         if not images:
             dropped.append((str(session), "no T88_111, SUBJ_111 or RAW image inside"))
             continue
-        rank, image = min(images)
         subject, visit = session.name.rsplit("_", 1)
-        row = rows.get(session.name) or _facts(session / f"{session.name}.txt")
-        ranked.append(((rank,), Scan(image, clean(subject), visit, _labels_1(row))))
+        row, where = rows.get(session.name), ""
+        if row:
+            where = row.get(PLACE, "")
+        else:
+            row, where = _facts(session / f"{session.name}.txt"), f"{session.name}.txt"
+        evidence = [f"subject {subject} and session {visit} from the folder {session.name}"]
+        evidence += [f"labels from {where}"] if row else []
+        for rank, image in images:
+            if problem := file_problem(image) or _voxels_problem(image):
+                dropped.append((str(image), problem))
+            else:
+                scan = Scan(image, clean(subject), visit, _labels_1(row), tuple(evidence))
+                ranked.append(((rank, str(image)), scan))
     return ranked, dropped
+
+
+def _voxels_problem(header: Path) -> str:
+    """Return why the other half of an Analyze pair cannot be read, or nothing."""
+    voxels = header.with_suffix(".img")
+    packed = header.with_name(f"{voxels.name}.gz")
+    return "" if packed.exists() else file_problem(voxels)
 
 
 def _labels_1(row: Row) -> dict[str, Value]:
@@ -143,25 +220,29 @@ def _facts(path: Path) -> Row:
     return {name: value for name, value in facts if name and value}
 
 
-def _ranked_3(folder: Path) -> Iterator[tuple[Rank, Scan]]:
-    images = sorted(p for p in folder.rglob("sub-OAS*_T1w.nii*") if T1W_3.match(p.name))
+def _ranked_3(folder: Path, tables: _Tables, dropped: Dropped) -> Iterator[tuple[Rank, Scan]]:
+    images = [path for path in list_source(folder).paths() if T1W_3.match(path.name)]
     if not images:
         return
-    clinical = _by_subject(_rows_with(folder, {"oasisid", "cdrtot", "days_to_visit"}))
+    clinical = _by_subject(tables.rows_with({"oasisid", "cdrtot", "days_to_visit"}))
     older = {"adrc_adrcclinicaldata_id", "cdr"}
-    for subject, rows in _by_subject(map(_modern, _rows_with(folder, older))).items():
+    for subject, rows in _by_subject(map(_modern, tables.rows_with(older))).items():
         clinical.setdefault(subject, rows)
-    people = _by_subject(_rows_with(folder, {"oasisid", "ageatentry"}))
+    people = _by_subject(tables.rows_with({"oasisid", "ageatentry"}))
     for path in images:
         match = T1W_3.match(path.name)
         assert match is not None
         subject, day = match[1], int(match[2])
-        labels = _labels_3(clinical.get(subject, []), people.get(subject, [{}])[0], day)
+        if problem := file_problem(path):
+            dropped.append((str(path), problem))
+            continue
+        labels, where = _labels_3(clinical.get(subject, []), people.get(subject, [{}])[0], day)
+        evidence = (f"subject {subject} and day {day} from the file name", *where)
         run = entities_of(path.name).get("run", "0").zfill(4)
-        yield (".nii" in path.suffix, run), Scan(path, subject, f"d{match[2]}", labels)
+        yield (".nii" in path.suffix, run), Scan(path, subject, f"d{match[2]}", labels, evidence)
 
 
-def _labels_3(visits: list[Row], person: Row, day: int) -> dict[str, Value]:
+def _labels_3(visits: list[Row], person: Row, day: int) -> tuple[dict[str, Value], tuple[str, ...]]:
     visit, days = nearest(
         [row for row in visits if number_of(row.get("cdrtot")) is not None],
         "days_to_visit",
@@ -173,11 +254,13 @@ def _labels_3(visits: list[Row], person: Row, day: int) -> dict[str, Value]:
     labels |= labels_of({"education": person.get("educ", ""), "apoe": person.get("apoe", "")})
     if entry is not None:
         labels["age"] = round(entry + day / DAYS_A_YEAR, 1)
+    where = (f"facts from {person[PLACE]}",) if person.get(PLACE) else ()
     if visit is None:
-        return labels
+        return labels, where
+    where = (*where, f"diagnosis from {visit.get(PLACE, '')}, {abs(days)} days from the scan")
     labels |= labels_of({"cdr": visit["cdrtot"], "mmse": visit.get("mmse", "")})
     diagnosis = _diagnosis_3(visit)
-    return labels | ({"diagnosis": diagnosis, "diagnosis_days": days} if diagnosis else {})
+    return labels | ({"diagnosis": diagnosis, "diagnosis_days": days} if diagnosis else {}), where
 
 
 def _diagnosis_3(visit: Row) -> str | None:
@@ -200,11 +283,3 @@ def _by_subject(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         by_subject.setdefault(row["oasisid"], []).append(row)
     return by_subject
-
-
-def _rows_with(folder: Path, columns: set[str]) -> list[Row]:
-    """Return the rows of all tables in, under or beside the folder that have these columns."""
-    near = [*folder.glob("*.csv"), *folder.glob("*/*.csv"), *folder.resolve().parent.glob("*.csv")]
-    deeper = [p for d in folder.glob("*data_files*") for p in d.rglob("*.csv")]
-    paths = dict.fromkeys(path.resolve() for path in [*near, *deeper])
-    return [row for path in paths if columns <= read_header(path) for row in read_rows(path)]

@@ -25,12 +25,15 @@ class Scan:
         All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
     files
         Of a DICOM series: the names of its files below `path`, where they are known from listing.
+    evidence
+        Why it is this person's, this visit's, and where its labels stand, one line each.
     """
 
     path: Path
     subject: str
     session: str | None = None
     labels: Mapping[str, Value] = field(default_factory=dict)
+    evidence: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property

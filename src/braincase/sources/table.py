@@ -1,4 +1,4 @@
-"""Read a CSV or TSV table that names the images: one row a scan.
+"""Read a CSV, TSV or XLSX table that names the images: one row a scan.
 
 =========  ======================================================  =========
 column     also called                                             needed
@@ -15,17 +15,44 @@ A relative path is relative to the table. It may name an image, a DICOM folder o
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import UsageError
+from braincase.labels import Value
+from braincase.sources.cells import identifiers
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks
-from braincase.sources.rows import Row, clean, clean_subjects, label_column_of, labels_of, read_rows
+from braincase.sources.identity import PATH, SESSION, SUBJECT, column_among, placeholders
+from braincase.sources.listing import file_problem
+from braincase.sources.rows import (
+    Labels,
+    Table,
+    clean_subjects,
+    label_column_of,
+    label_name,
+    label_rows,
+    read_table_file,
+    session_name,
+)
 from braincase.sources.scan import Scan
+from braincase.sources.tables import legends_beside
 
-PATH = ("path", "image", "file", "filename", "t1w")
-SUBJECT = ("subject", "subject_id", "participant_id", "patient_id", "ptid", "sub")
-SESSION = ("session", "session_id", "visit", "viscode", "timepoint", "ses")
+#: Columns that repeat who a scan is, as tables of hits hold them.
+REPEATS = ("scan_id", "image_hash")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of path, subject and session, and the cleaned names in the last two."""
+
+    where: str
+    who: str
+    when: str | None
+    subjects: list[str]
+    sessions: list[str]
+    notes: tuple[str, ...]
 
 
 def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
@@ -34,7 +61,7 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
     Parameters
     ----------
     path
-        The CSV or TSV file; the columns are in this module's docstring.
+        The file; the columns are in this module's docstring.
     label_column
         The column to count; if None, the one that most likely holds the class.
 
@@ -43,54 +70,83 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
     UsageError
         If it is no table, or has no path or no subject column.
     """
-    rows = read_rows(path)
-    if not rows:
+    table = read_table_file(path, lambda columns: column_among(columns, PATH) is not None)
+    if not table.rows:
         raise UsageError(path, "a table without rows", "a header line, and a row a scan")
-    columns = list(rows[0])
-    where, who, when = (_column(path, columns, names) for names in (PATH, SUBJECT, SESSION))
+    columns = _columns(table)
+    labels = _labels(table, columns)
+    subjects = clean_subjects((name for name in columns.subjects if name), path)
+    nobody = placeholders(columns.subjects)
+    scans: dict[str, Scan] = {}
+    dropped: Dropped = []
+    for i, row in enumerate(table.rows):
+        place = f"{path} line {table.lines[i]}"
+        problem = _problem(path, row, columns, i, nobody)
+        if problem:
+            dropped.append((place, problem))
+            continue
+        scan = _scan(table, labels, columns, i, subjects[columns.subjects[i]])
+        if scan.scan_id in scans:
+            reason = f"{scan.scan_id} stands there twice; tell visits apart by a session column"
+            dropped.append((place, reason))
+        scans.setdefault(scan.scan_id, scan)
+    listed = list(scans.values())
+    column = label_name(label_column) or label_column_of(n for s in listed for n in s.labels)
+    notes = [*(f"{table.name}: {note}" for note in table.notes), *columns.notes, *labels.notes]
+    accounts = [
+        f"{table.name}: {len(listed):,} of {len(table.rows):,} rows are scans",
+        f"{table.name}: columns: {'; '.join(labels.columns)}",
+    ]
+    return listed, take_census(listed, dropped, column, image_marks(listed), notes, accounts)
+
+
+def _columns(table: Table) -> _Columns:
+    where = column_among(table.columns, PATH)
+    who = column_among([c for c in table.columns if c != where], SUBJECT)
+    when = column_among([c for c in table.columns if c not in (where, who)], SESSION)
     if who is None or where is None:
         missing, names = ("path", PATH) if where is None else ("subject", SUBJECT)
         advice = "Without it one person's scans could land on both sides of a split."
-        expected = f"one of {', '.join(names)}"
+        expected = f"one of {', '.join(names[:6])}"
         raise UsageError(
-            path, f"no {missing} column", expected, advice if where else "Add the column."
+            table.path, f"no {missing} column", expected, advice if where else "Add the column."
         )
-    subjects = clean_subjects((row[who] for row in rows if row.get(who)), path)
-    scans: dict[str, Scan] = {}
-    dropped: Dropped = []
-    for number, row in enumerate(rows, start=2):
-        problem = _problem(path, row, where, who)
-        if problem:
-            dropped.append((f"{path} line {number}", problem))
-            continue
-        scan = _scan(path, row, subjects[row[who]], (where, who, when))
-        if scan.scan_id in scans:
-            reason = f"{scan.scan_id} stands there twice; tell visits apart by a session column"
-            dropped.append((f"{path} line {number}", reason))
-        scans.setdefault(scan.scan_id, scan)
-    listed = list(scans.values())
-    column = label_column or label_column_of(name for scan in listed for name in scan.labels)
-    return listed, take_census(listed, dropped, column, image_marks(listed))
+    subjects, notes = identifiers(table.cells(who))
+    sessions, more = identifiers(table.cells(when)) if when else ([""] * len(table.rows), [])
+    told = [*(f"{who}: {note}" for note in notes), *(f"{when}: {note}" for note in more)]
+    return _Columns(
+        where, who, when, subjects, sessions, tuple(f"{table.name}, {note}" for note in told)
+    )
 
 
-def _column(path: Path, columns: list[str], names: tuple[str, ...]) -> str | None:
-    """Return the one column that goes by one of these names."""
-    return next((name for name in names if name in columns), None)
+def _labels(table: Table, columns: _Columns) -> Labels:
+    skip = [columns.where, columns.who, *([columns.when] if columns.when else [])]
+    skip += [name for name in REPEATS if name in table.columns]
+    return label_rows(table, skip, legends_beside(table.path))
 
 
-def _problem(path: Path, row: Row, where: str, who: str) -> str:
-    if not row.get(who):
-        return "no subject"
-    if not row.get(where):
+def _problem(
+    path: Path, row: dict[str, str], columns: _Columns, index: int, nobody: set[str]
+) -> str:
+    written = row.get(columns.who, "")
+    if not columns.subjects[index]:
+        return f"a name that a spreadsheet shortened ({written})" if written else "no subject"
+    if columns.subjects[index] in nobody:
+        return f"{written} is a placeholder, no person: whose scan it is is not known"
+    if not row.get(columns.where):
         return "no path"
-    return "" if (path.parent / row[where]).exists() else f"no such file: {row[where]}"
+    image = path.parent / row[columns.where]
+    if not os.path.lexists(image):
+        return f"no such file: {row[columns.where]}"
+    return file_problem(image)
 
 
-def _scan(path: Path, row: Row, subject: str, columns: tuple[str, str, str | None]) -> Scan:
-    """Return the scan of one row; `columns` are those of the path, the subject and the session."""
-    where, _, when = columns
-    session = clean(row.get(when, "")) if when else ""
-    labels = labels_of(row, [column for column in columns if column])
+def _scan(table: Table, all_labels: Labels, columns: _Columns, index: int, subject: str) -> Scan:
+    """Return the scan of one row."""
+    row, line = table.rows[index], table.place(index)
+    labels: dict[str, Value] = dict(all_labels.rows[index])
     if "label" in labels and "diagnosis" not in labels:
         labels["diagnosis"] = labels.pop("label")
-    return Scan((path.parent / row[where]), subject, session or None, labels)
+    evidence = [f"subject, session and labels from {line}"]
+    session = session_name(columns.sessions[index]) or None
+    return Scan(table.path.parent / row[columns.where], subject, session, labels, tuple(evidence))

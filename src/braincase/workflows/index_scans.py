@@ -74,7 +74,7 @@ def index_scans(
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
     intensity = str(encoder.recipe.get("intensity", "white-matter"))
     extraction = str(encoder.recipe.get("extraction", "watershed"))
-    label = source.label or census.label_column
+    label = census.label_column
     plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, census.dropped, label)
     summary = prepare_cohort(scans, plan, workers=workers)
     indexed = index_cohort(url, open_cohort(source.cohort), encoder)

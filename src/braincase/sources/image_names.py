@@ -1,0 +1,196 @@
+"""File name parsing: kind of image, person, visit, and what was made from which."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from braincase.images.header import suffix_of
+
+#: Words for what is made from an image and is none of a head, such as ``brainmask`` or ``T1_seg``.
+MADE = re.compile(
+    r"(?:^|[^a-z])(?:brain|head|skull|lesion|tumou?r|wm|gm|csf|bet|bone|csf)?(?:mask|seg|segmentation|"
+    r"labels?|labelled|atlas|dlmuse|dlicv|aparc|aseg|wmparc|ribbon|parcellation|parc|warp|warped|"
+    r"fieldmap|prob|probseg|qc|pve|pveseg|mixeltype|bias|biasfield|skull|jacobian|lesion|lesions|"
+    r"overlay|thickness|distance|dseg|probmap|tissue|pbmap|affine|invwarp|inversewarp|mesh|outskin|"
+    r"outskull|inskull|all_fast_firstseg|firstseg|wmh|tumou?r|fast_restore_mask)(?![a-z])",
+    re.IGNORECASE,
+)
+#: SPM's and CAT12's tissue maps and fields: a prefix before the image's own name.
+SPM_MAPS = re.compile(
+    r"^(?:c[1-6]|rc[1-6]|m?wc[1-6]|m?wp[0-6]|rp[1-6]|p[0-6]|i?y_|j_|u_rc)(?=[a-z0-9_])", re.I
+)
+#: SPM's copies of the image itself.
+SPM_COPIES = (
+    *("m", "r", "w", "wm", "mw", "rm", "s", "sw", "swm", "swr", "sm", "n4", "n4_", "bf_", "brain_"),
+    *("bet_", "o", "co", "n3_", "reg_", "warped_"),
+)
+#: Words for a copy of the head that a program changed, from the least to the most.
+COPY = re.compile(
+    r"[_.\-\s](roi\d*|crop(?:ped)?(?:_?\d+)?|eq(?:_?\d+)?|tilt(?:_?\d+)?|reorient(?:ed)?|reo|fullfov|"
+    r"biascorr(?:ected)?|biascorrected|bfc|n4(?:itk|bfc|corrected|biascorr\w*)?|n3|nu|restore|denoised?|"
+    r"deface[d]?|mideface|anonymi[sz]ed|anon|acpc|conform(?:ed)?|resampled?|res\d|normali[sz]ed|"
+    r"brain|brainextracted|bet|bet2|betted|sbj_111|skullstrip(?:ped)?|stripped|noskull|hdbet|synthstrip|"
+    r"to[_-]?(?:mni|std|standard|template|atlas|t2|flair)\w*|2std|2mni\w*|mni\w*|std|talairach|"
+    r"registered|reg|coreg(?:istered)?|flirt|fnirt|ants|warped|inmni|nonlin|"
+    r"averaged?|avg|template|smooth(?:ed)?|preproc(?:essed)?|processed|final|clean)"
+    r"(?=$|[_.\-\s])",
+    re.IGNORECASE,
+)
+#: dcm2niix's further volumes of a series: other echoes, phase, parts.
+PARTS = re.compile(r"_(?:e(?:[2-9]|\d\d)|ph|phase|imaginary|real|phMag)(?=$|_)")
+#: Words for other kinds of image.
+OTHER = re.compile(
+    r"(?:^|[^a-z])((?:inplane)?(?:t2|t2w|t2star|flair|pd|pdw|dwi|dti|adc|bold|fmri|epi|asl|swi|mra|"
+    r"tof|ct|pet|fdg|localizer|localiser|scout|mp2rage_inv\d|unit1|t1map|b0|fa|md|trace))(?![a-z])",
+    re.IGNORECASE,
+)
+T1 = re.compile(r"(?:^|[^a-z0-9])t1(?![0-9])|mp-?rage|spgr|bravo|^orig", re.IGNORECASE)
+#: FreeSurfer's volumes, the first that exists is taken.
+FREESURFER = ("orig.mgz", "rawavg.mgz", "T1.mgz", "nu.mgz", "brain.mgz", "brainmask.mgz")
+#: FreeSurfer's people that nobody is: templates, and what is made from several visits.
+FREESURFER_MADE = re.compile(r"^(fsaverage\d?|cvs_avg35\w*|bert_template|.*\.long\..*|.*[._]base)$")
+#: Words of a name that say what an image is, not whose.
+SEQUENCE = re.compile(
+    r"t1w?|t1_?weighted|mp2?rage|mpr|mp-rage|spgr|ir-?fspgr|fspgr|bravo|tfe|flash|vibe|memprage|me|"
+    r"anat(?:omical|omy)?|struct(?:ural)?|highres|hires|hr|3d|2d|sag(?:ittal)?|ax(?:ial)?|cor(?:onal)?|tra|"
+    r"iso|p2|ns|image|images|img|scan|scans|brain|head|mri|mr|nifti|nii|vol(?:ume)?|raw|orig(?:inal)?|"
+    r"ses|series|study|data|file|input|native|space|ds|w|post|pre|nav|vnav|setter|grappa|sense|"
+    r"1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run|acq|rec|dicom",
+    re.IGNORECASE,
+)
+#: Words that are a visit, and dates.
+VISIT = re.compile(
+    r"(?:ses|session|visit|vis|v|tp|timepoint|time|wave|year|yr|y|month|mo|m|fu|followup|t|scan|day|d|w|"
+    r"week|baseline|bl|screening|sc)[-_]?\d{1,4}|bl|base(?:line)?|follow-?up|fu|initial|first|second|third|"
+    r"pre|post|preop|postop|before|after|screening|retest|test-?retest|\d+(?:mo|m|y|yr|months?|years?|w)",
+    re.IGNORECASE,
+)
+#: ``m12``, ``v2`` and the like, apart from words that are visits alone.
+DAY = re.compile(
+    r"(?:19|20)\d{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_T]?\d{2}.*)?"
+)
+#: Folders that say what lies in them, not whose.
+PLACES = re.compile(
+    r"anat|anatomical|func|dwi|mri|mr|nifti|nii|niftis|dicom|images?|img|scans?|raw|rawdata|data|orig|"
+    r"processed|t1|t1w|mprage|mp-?rage|structural|struct|subjects?|patients?|participants?|people|cohort|"
+    r"disc\d*|part\d*|batch\d*|\d+|nii_?gz|files|output|input|export|download|unzipped|brains?|heads?",
+    re.IGNORECASE,
+)
+#: Folders that are groups of people.
+GROUPS = re.compile(
+    r"cn|nc|hc|ctrl|ad|mci|emci|lmci|smc|dementia|ftd|pd|ms|controls?|healthy|patients?|normals?|cases?|"
+    r"train|test|val(?:idation)?|site\W?\w+|center\W?\w+|centre\W?\w+|group\W?\w+|batch\W?\w+|asd|td|"
+    r"schizophrenia|depression|adhd|bipolar|健常|患者|対照|kontrolle?n?|patienten",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """What a file's name says.
+
+    Parameters
+    ----------
+    stem
+        Without its ending.
+    person
+        What is left when the words about image, visit and processing are taken out; to compare.
+    visit
+        The words about a visit or date, joined; empty where there are none.
+    copy
+        What a program did to the image, by its name; empty for a raw one.
+    """
+
+    stem: str
+    person: str
+    visit: str
+    copy: str
+
+
+def stem_of(name: str) -> str:
+    """Return a file's name without the ending of an image."""
+    from pathlib import Path
+
+    suffix = suffix_of(Path(name))
+    return name[: -len(suffix)] if suffix else name
+
+
+def entities_of(stem: str) -> dict[str, str]:
+    """Return the ``key-value`` pairs of a BIDS file name."""
+    pairs = (part.partition("-") for part in stem.split("_"))
+    return {key: value for key, dash, value in pairs if dash}
+
+
+def not_t1w(stem: str) -> str:
+    """Return why a name is of no T1-weighted image, or an empty string."""
+    if MADE.search(stem):
+        return "a mask, label map or other derived image by its name"
+    if SPM_MAPS.match(stem) and not re.match(r"p\d+(?:$|[_\W])", stem, re.I):
+        return "a tissue map or field of SPM or CAT12 by its name"
+    if PARTS.search(stem):
+        return "another echo, phase or part of a series by its name"
+    entities = entities_of(stem)
+    if processed := [
+        f"{k}-{entities[k]}" for k in ("desc", "space", "label", "atlas") if k in entities
+    ]:
+        return f"a processed image ({', '.join(processed)})"
+    other = None if T1.search(stem) else OTHER.search(stem)
+    return f"no T1w by its name ({other.group(1)})" if other else ""
+
+
+@lru_cache(maxsize=1 << 16)
+def parse_name(name: str) -> ImageName:
+    """Read an image file's name: person, visit, and what a program did to it."""
+    stem = stem_of(name)
+    copies = [match[1] for match in COPY.finditer(stem)]
+    bare = COPY.sub("", stem)
+    date = DAY.search(bare)
+    visit = [re.sub(r"\W|_", "", date[0])[:8]] if date and _stands_alone(bare, date) else []
+    if visit and date:
+        bare = bare[: date.start()] + bare[date.end() :]
+    person: list[str] = []
+    after_sequence = False
+    words = [word for word in re.split(r"[_\-.\s]+", bare) if word]
+    for i, word in enumerate(words):
+        if SEQUENCE.fullmatch(word):
+            after_sequence = True
+        elif i and VISIT.fullmatch(word):
+            visit.append(word)
+            after_sequence = False
+        elif after_sequence and re.fullmatch(r"\d{1,4}", word) and _has_number(person):
+            continue  # the number of a series, for the person has one already
+        else:
+            person.append(word.lower())
+    return ImageName(stem, "_".join(person), "".join(visit), " ".join(copies))
+
+
+def as_copy_of(stem: str, stems: set[str], people: set[str]) -> str:
+    """Return the person of an image that SPM copied: ``mS1_t1`` is of ``S1``, if S1 is there.
+
+    Parameters
+    ----------
+    stem
+        The image's name.
+    stems
+        The names of all images of the folder, in small letters.
+    people
+        The people (`ImageName.person`) of all images of the folder.
+    """
+    for prefix in SPM_COPIES:
+        rest = stem[len(prefix) :]
+        if stem.lower().startswith(prefix) and rest:
+            person = parse_name(rest + ".nii").person
+            if rest.lower() in stems or (person in people and re.search(r"\d", person)):
+                return person
+    return ""
+
+
+def _stands_alone(text: str, match: re.Match[str]) -> bool:
+    before, after = text[: match.start()][-1:], text[match.end() :][:1]
+    return not before.isdigit() and not after.isdigit()
+
+
+def _has_number(words: list[str]) -> bool:
+    return any(re.search(r"\d", word) for word in words)
