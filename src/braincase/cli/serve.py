@@ -57,6 +57,12 @@ def serve(
     tls_elsewhere: Annotated[
         bool, typer.Option("--tls-elsewhere", help="A reverse proxy in front encrypts.")
     ] = False,
+    client_header: Annotated[
+        str, typer.Option(help="Header in which the reverse proxy tells the client's address.")
+    ] = "",
+    proxy_address: Annotated[
+        str, typer.Option(help="The reverse proxy's addresses, with commas.")
+    ] = "127.0.0.1,::1",
     metrics_token: Annotated[
         Path | None, typer.Option("--metrics-token", help="File of a token that opens /metrics.")
     ] = None,
@@ -79,6 +85,8 @@ def serve(
         certificate=certificate,
         key=key,
         tls_elsewhere=tls_elsewhere,
+        client_header=client_header,
+        proxy_addresses=tuple(comma_list(proxy_address)),
         metrics_token=metrics_token,
         audit=audit,
     )

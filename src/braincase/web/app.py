@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -196,7 +195,7 @@ def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
 
 
 def _answer_failures(app: FastAPI) -> None:
-    """Turn every kind of failure into one sentence with a fitting status."""
+    """Turn every kind of failure into one sentence with a fitting status; `Guard` does the rest."""
 
     @app.exception_handler(Problem)
     def _problem(_: Request, problem: Problem) -> Response:
@@ -218,14 +217,6 @@ def _answer_failures(app: FastAPI) -> None:
         response = failure(answer)
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    def _unforeseen(_: Request, error: Exception) -> Response:
-        traceback.print_exception(error)
-        text = (
-            "The service met a fault of its own; its log says where. Please tell whoever runs it."
-        )
-        return failure(Problem(500, "fault", text))
 
 
 def _in_words(error: RequestValidationError) -> str:

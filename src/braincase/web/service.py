@@ -14,14 +14,11 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
-from braincase.answer.compose import Answer
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
 from braincase.population.volumes import stored_volume
-from braincase.search.pipeline import FinishedSearch
-from braincase.web import schema
 from braincase.web.catalogue import Catalogue
 from braincase.web.expiring_cache import ExpiringCache
 from braincase.web.intake.private_folders import private_folder
@@ -29,6 +26,7 @@ from braincase.web.intake.queue import Upload, UploadQueue
 from braincase.web.intake.worker import Embedded
 from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
+from braincase.web.search_cache import SearchCache
 from braincase.web.security.audit import AuditLog
 from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
@@ -39,22 +37,6 @@ SAVED = "saved"
 DRIFT = 0.02
 #: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
 CACHED_VOLUMES = 32
-
-
-@dataclass(frozen=True, eq=False)
-class AnsweredSearch:
-    """A search with its answer: who asked for it, what was found, and `body`, which is sent."""
-
-    request: schema.SearchRequest
-    owner: str
-    finished: FinishedSearch
-    answer: Answer
-    body: schema.AnswerBody
-
-    @property
-    def upload(self) -> str | None:
-        """The upload it was made with."""
-        return self.request.upload
 
 
 @dataclass(eq=False)
@@ -100,7 +82,7 @@ class Service:
     catalogue
         All cases of the newest version.
     searches
-        Searches that no permalink can hold, by their token.
+        Answered searches, by permalink or token.
     volumes
         Decoded volumes.
     folder
@@ -117,7 +99,7 @@ class Service:
     grid: Grid
     queue: UploadQueue | None
     catalogue: Catalogue
-    searches: ExpiringCache[AnsweredSearch]
+    searches: SearchCache
     volumes: ExpiringCache[NDArray[np.uint8]]
     folder: Path
     audit: AuditLog
@@ -220,7 +202,7 @@ def open_service(settings: ServiceSettings) -> Service:
         grid=grid_of_resolution(info.resolution_mm),
         queue=queue,
         catalogue=Catalogue(gallery),
-        searches=ExpiringCache(1000, settings.limits.keep_s),
+        searches=SearchCache(settings.limits.keep_s),
         volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,

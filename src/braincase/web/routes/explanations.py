@@ -28,8 +28,9 @@ from braincase.web.image_responses import file_response, tag_of
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import label_column
 from braincase.web.routes.searches import MOST_NAME, find
+from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Reader
-from braincase.web.service import AnsweredSearch, CurrentService, Learned, Service
+from braincase.web.service import CurrentService, Learned, Service
 
 #: Map files cached on disk; the oldest go first.
 CACHED_FILES = 200

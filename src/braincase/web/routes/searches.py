@@ -35,9 +35,10 @@ from braincase.search.query_scan import QueryScan
 from braincase.web import schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
+from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.security.headers import REPORT_CSP
-from braincase.web.service import AnsweredSearch, CurrentService, Service
+from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
@@ -51,7 +52,6 @@ def ask(
     request: schema.SearchRequest, service: CurrentService, principal: Reader
 ) -> schema.AnswerBody:
     """Find the cases most similar to a stored case, an uploaded scan or a code."""
-    service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
     queries = {"case": request.case, "upload": request.upload, "code": request.code}
     given = [name for name, query in queries.items() if query is not None]
     if len(given) != 1:
@@ -75,7 +75,7 @@ def find(name: str, service: Service, principal: Principal) -> AnsweredSearch:
     Problem
         If there is none, or it is another person's.
     """
-    search = service.searches.get(name)
+    search = service.searches.get(name, service.gallery)
     if search is None:
         return _carry_out(service, principal, _read_link(name), name)
     if search.request.case is None and principal.owner not in (None, search.owner):
@@ -92,6 +92,7 @@ def find(name: str, service: Service, principal: Principal) -> AnsweredSearch:
 def _carry_out(
     service: Service, principal: Principal, request: schema.SearchRequest, name: str | None
 ) -> AnsweredSearch:
+    service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
     finished = _search(service, principal, request)
     with knowing_since(service.known_since(finished.result.gallery_version)):
         answered = answer(finished, service.settings.label, normality=request.normality)

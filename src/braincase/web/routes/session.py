@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import Request, Response
 
 from braincase.web import schema
 from braincase.web.problems import Problem
+from braincase.web.security.client_address import client_address, network_of
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.service import CurrentService, Service
 
@@ -31,16 +34,20 @@ def login(
     """Begin a session."""
     if service.settings.users is None:
         raise Problem(404, "no_users", "This service knows no users with passwords.")
-    client = request.client.host if request.client else "unknown"
-    for whose in (client, f"user:{credentials.user}"):
-        service.gate.rates.spend(service.settings.limits.logins, "logins", whose)
+    client = client_address(request.scope, service.settings)
+    exists = credentials.user in service.gate.users()  # a mistyped name may be a password
+    user = credentials.user if exists else "unknown"
+    throttle, network = service.gate.throttle, network_of(client)
+    if wait := throttle.begin(credentials.user, network):
+        service.audit.write(user, "login refused", client=client, reason="too many")
+        text = f"Too many wrong logins. Please wait {math.ceil(wait)} seconds."
+        raise Problem(429, "too_many", text, math.ceil(wait))
     try:
         principal, cookie = service.gate.login(credentials.user, credentials.password)
     except Problem:
-        exists = credentials.user in service.gate.users()  # a mistyped name may be a password
-        user = credentials.user if exists else "unknown"
-        service.audit.write(user, "login refused", client=client)
+        service.audit.write(user, "login refused", client=client, reason="wrong")
         raise
+    throttle.succeed(credentials.user, network)
     service.gate.set_cookie(response, cookie)
     service.audit.write(principal.name, "login", client=client)
     return me_body(service, principal)

@@ -143,7 +143,7 @@ def cancel(job: str, service: CurrentService, principal: Reader) -> schema.JobBo
     queue = queue_of(service)
     upload = queue.find(job, principal.owner)
     queue.cancel(upload)
-    service.searches.drop_where(lambda search: search.upload == job)
+    service.searches.drop_upload(job)
     service.audit.write(principal.name, "cancel", job=job[:6])
     return upload.body()
 

@@ -26,6 +26,7 @@ from braincase.web.problems import Problem
 from braincase.web.schema import Role
 from braincase.web.security.metrics_token import accepts, read_token
 from braincase.web.security.proxy import Proxy, read_proxy
+from braincase.web.security.throttle import LoginThrottle
 from braincase.web.security.users import User, read_users, verified
 from braincase.web.service_settings import ServiceSettings
 
@@ -84,6 +85,7 @@ class Gate:
         if settings.metrics_token is not None:
             read_token(settings.metrics_token)  # refuse now what cannot be used later
         self.rates = RateLimiter()
+        self.throttle = LoginThrottle(settings.limits.logins)
         if settings.users is not None:
             self.users()
 
