@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 import shutil
 import socket
 import ssl
@@ -16,12 +18,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from braincase.errors import UsageError
 from braincase.gallery import open_gallery
+from braincase.web.app import build_app
+from braincase.web.middleware import Guard
+from braincase.web.run import PatientServer, open_port, server_config
 from braincase.web.security.users import add_user
 from braincase.web.service_settings import ServiceSettings
-from web_service import API, serving, settings_for
+from web_service import API, serving, settings_for, wait_for
 
 PASSWORD = "blue tractor melts quietly"
 
@@ -215,3 +221,172 @@ class TestErased:
                 assert again.status_code == 200
                 assert hit not in again.text, path
             assert client.get(f"{API}/searches/{by_code['search']}").status_code == 404
+
+
+class TestPlaces:
+    """Uploads that never end take their own person's places, not everybody's."""
+
+    def test_slow_senders_keep_nobody_from_uploading(
+        self, web_gallery: Path, web_model: Path, users: Path, tmp_path: Path
+    ) -> None:
+        settings = settings_for(web_gallery, tmp_path / "a", web_model, users=users)
+        with serving(settings) as client, from_address(client, "127.0.0.2") as slow:
+            log_in(slow, "rita")
+            log_in(client, "ron")
+            lines = [slow_upload(slow) for _ in range(10)]
+            time.sleep(1.0)
+            headers = {"X-Filename": "a.nii.gz"}
+            mine = client.post(f"{API}/uploads", content=b"no scan", headers=headers)
+            assert mine.status_code == 202, mine.text
+            more = slow.post(f"{API}/uploads", content=b"no scan", headers=headers)
+            assert (more.status_code, more.json()["error"]) == (503, "queue_full")
+            for line in lines:
+                line.close()
+
+            def accepted() -> bool:
+                answer = slow.post(f"{API}/uploads", content=b"no scan", headers=headers)
+                return answer.status_code == 202
+
+            wait_for(accepted, 20)
+
+    def test_a_form_is_refused_at_once(
+        self, web_gallery: Path, web_model: Path, tmp_path: Path
+    ) -> None:
+        with serving(settings_for(web_gallery, tmp_path / "a", web_model)) as client:
+            answer = client.post(
+                f"{API}/uploads", files={"file": b"x"}, headers={"X-Filename": "a.nii.gz"}
+            )
+            assert answer.status_code == 415
+            assert "--data-binary" in answer.json()["message"]
+
+    def test_a_full_disk_is_told_in_one_line(
+        self, web_gallery: Path, web_model: Path, tmp_path: Path
+    ) -> None:
+        with serving(settings_for(web_gallery, tmp_path / "a", web_model)) as client:
+            wait_for(lambda: client.get(f"{API}/health").status_code == 200)
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+            try:
+                answer = client.post(
+                    f"{API}/uploads", content=b"x" * (2 << 20), headers={"X-Filename": "a.nii"}
+                )
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            assert (answer.status_code, answer.json()["error"]) == (507, "disk")
+            assert "/" not in answer.json()["message"]
+            queue = client.app.state.service.queue  # type: ignore[attr-defined]
+            assert [*queue._folder.iterdir()] == []
+
+
+def slow_upload(client: httpx.Client) -> socket.socket:
+    """An upload that begins and then sends nothing for a while."""
+    host, port = client.base_url.host, client.base_url.port
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    head = (
+        f"POST {API}/uploads HTTP/1.1\r\nHost: {host}:{port}\r\nX-Filename: a.nii.gz\r\n"
+        f"Cookie: {cookies}\r\nX-CSRF-Token: {client.headers['X-CSRF-Token']}\r\n"
+        "Content-Length: 1000000\r\n\r\n"
+    )
+    line = socket.create_connection((host, port), timeout=10)
+    line.sendall(head.encode() + b"x" * 100)
+    return line
+
+
+class TestConnections:
+    def test_one_address_cannot_take_all_connections(self, open_service: httpx.Client) -> None:
+        host, port = open_service.base_url.host, open_service.base_url.port
+        lines = [
+            socket.create_connection((host, port), timeout=5, source_address=("127.0.0.2", 0))
+            for _ in range(220)
+        ]
+        try:
+            time.sleep(0.5)
+            assert open_service.get(f"{API}/health").status_code == 200
+            closed = 0
+            for line in lines:
+                line.settimeout(0.01)
+                try:
+                    closed += line.recv(1) == b""
+                except TimeoutError:
+                    pass
+                except ConnectionResetError:
+                    closed += 1
+            assert closed >= 100
+        finally:
+            for line in lines:
+                line.close()
+        with from_address(open_service, "127.0.0.2") as again:
+            wait_for(lambda: again.get(f"{API}/health").status_code == 200, 10)
+
+    def test_a_silent_tls_connection_is_closed_soon(
+        self, web_gallery: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("braincase.web.run.HANDSHAKE_S", 0.5)
+        certificate, key = self_signed(tmp_path)
+        options = {"users": users, "certificate": certificate, "key": key}
+        settings = settings_for(web_gallery, tmp_path / "a", **options)
+        app = build_app(settings)
+        listening = open_port("127.0.0.1", 0)
+        server = PatientServer(server_config(app, settings))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            wait_for(lambda: server.started)
+            host, port = listening.getsockname()[:2]
+            with socket.create_connection((host, port), timeout=8) as silent:
+                assert silent.recv(1) == b""
+            trusted = ssl.create_default_context(cafile=str(certificate))
+            answer = httpx.get(f"https://localhost:{port}{API}/health", verify=trusted)
+            assert answer.status_code == 200
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
+            listening.close()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+               "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+               "-addext", "subjectAltName=DNS:localhost"]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+class TestFaults:
+    def test_an_unforeseen_fault_carries_the_security_headers(
+        self, open_service: httpx.Client
+    ) -> None:
+        async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        guard = Guard(broken, open_service.app.state.service)  # type: ignore[attr-defined]
+        wait = httpx.AsyncClient(
+            transport=httpx.ASGITransport(guard), base_url="http://127.0.0.1"
+        ).get("/")
+        answer = asyncio.run(wait)
+        assert (answer.status_code, answer.json()["error"]) == (500, "fault")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+    def test_the_plain_login_keeps_nobody_waiting(
+        self, web_gallery: Path, users: Path, tmp_path: Path
+    ) -> None:
+        with serving(settings_for(web_gallery, tmp_path / "a", users=users)) as client:
+            form = {"user": "rita", "password": "a wrong password"}
+            url = f"{client.base_url}/plain/login"
+            waiting = [
+                threading.Thread(target=httpx.post, args=(url,), kwargs={"data": form, "timeout": 60})
+                for _ in range(16)
+            ]
+            for thread in waiting:
+                thread.start()
+            time.sleep(0.3)
+            before = time.monotonic()
+            assert client.get(f"{API}/health").status_code == 200
+            seconds = time.monotonic() - before
+            assert any(thread.is_alive() for thread in waiting)
+            for thread in waiting:
+                thread.join()
+            assert seconds < 1.0

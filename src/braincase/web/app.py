@@ -77,7 +77,7 @@ ROUTES = (
     Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
     Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,
           (401, 404, 422), PNG),
-    Route("POST", "/uploads", uploads.upload, (401, 408, 413, 415), status=202),
+    Route("POST", "/uploads", uploads.upload, (401, 408, 413, 415, 507), status=202),
     Route("GET", "/jobs/{job}", uploads.job, (401, 404)),
     Route("DELETE", "/jobs/{job}", uploads.cancel, (401, 404)),
     Route("GET", "/jobs/{job}/events", uploads.job_events, (401, 404), EVENTS),

@@ -47,6 +47,15 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"There is no {what}.")
 
 
+def disk_problem(error: OSError) -> Problem:
+    """Return the 507 of a file that could not be written, in one line without its path."""
+    text = (
+        f"The scan could not be stored ({error.strerror}); nothing of it was left behind."
+        " Please tell whoever runs the service."
+    )
+    return Problem(507, "disk", text)
+
+
 def problem_of(error: BraincaseError) -> Problem:
     """Map an error of the library to a status code; no path of this machine gets out."""
     if isinstance(error, ScanError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, cast
@@ -192,9 +192,10 @@ def open_service(settings: ServiceSettings) -> Service:
     info = gallery.info()
     gate = Gate(settings)
     audit = AuditLog(settings.audit)
-    queue = (
-        UploadQueue(settings.load, info.resolution_mm, settings.limits) if settings.load else None
-    )
+    limits = settings.limits
+    if not settings.needs_login:  # everybody is one person
+        limits = replace(limits, person_queue=limits.queue, person_arriving=limits.arriving)
+    queue = UploadQueue(settings.load, info.resolution_mm, limits) if settings.load else None
     return Service(
         settings=settings,
         gallery=gallery,

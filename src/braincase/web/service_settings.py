@@ -30,9 +30,13 @@ class Limits:
     least_bytes_per_s, upload_grace_s
         An upload slower than this on average is refused, once the grace is over.
     upload_s
-        Seconds one upload may take in all: until then it holds a place in the queue.
+        Seconds one upload may take in all.
     queue
-        Jobs waiting or running at once.
+        Jobs waiting or running at once: uploads that have arrived.
+    person_queue
+        Of one person, where persons log in.
+    arriving, person_arriving
+        Uploads on their way at once, of all and of one person.
     kept_uploads
         Finished uploads kept at once; the oldest go first.
     job_s
@@ -53,6 +57,9 @@ class Limits:
     upload_grace_s: float = 10.0
     upload_s: float = 900.0
     queue: int = 8
+    person_queue: int = 4
+    arriving: int = 32
+    person_arriving: int = 3
     kept_uploads: int = 32
     job_s: float = 600.0
     keep_s: float = 1800.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from braincase.errors import UsageError
 from braincase.web.problems import Problem
 from braincase.web.schema import Role
 from braincase.web.security.metrics_token import accepts, read_token
@@ -80,7 +82,8 @@ class Gate:
         self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
-        self.proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self._proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self._proxy_stamps = self._proxy.stamps() if self._proxy else ()
         self.metrics_token = settings.metrics_token
         if settings.metrics_token is not None:
             read_token(settings.metrics_token)  # refuse now what cannot be used later
@@ -88,6 +91,23 @@ class Gate:
         self.throttle = LoginThrottle(settings.limits.logins)
         if settings.users is not None:
             self.users()
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """How the proxy's token is checked; read again when its files change (key rotation).
+
+        Files that cannot be used, such as half-written ones, leave the earlier keys in force.
+        """
+        with self._lock:
+            if self._proxy is not None and self._settings.proxy is not None:
+                stamps = self._proxy.stamps()
+                if stamps != self._proxy_stamps:
+                    self._proxy_stamps = stamps
+                    try:
+                        self._proxy = read_proxy(self._settings.proxy)
+                    except UsageError as error:
+                        print(f"braincase: {error}; the earlier keys hold", file=sys.stderr)
+            return self._proxy
 
     @property
     def cookie(self) -> str:

@@ -53,7 +53,7 @@ def read_users(path: Path) -> dict[str, User]:
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
         raise UsageError(path, "no such file", "a file of users", advice) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found = f"no file of users ({type(error).__name__})"
         raise UsageError(path, found, "what `braincase user add` writes") from None
     for user in users.values():
