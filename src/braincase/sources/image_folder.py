@@ -77,13 +77,13 @@ def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
     kept: list[Path] = []
     dropped: Dropped = []
     for path in images:
-        reason = _reason(path, names)
+        reason = reason_against(path, names)
         dropped += [(str(path), reason)] if reason else []
         kept += [] if reason else [path]
     return kept, dropped
 
 
-def _reason(path: Path, names: set[tuple[Path, str]]) -> str:
+def reason_against(path: Path, names: set[tuple[Path, str]]) -> str:
     """Return why an image is no T1w by its name, or an empty string."""
     if path.name in FREESURFER:
         best = next(name for name in FREESURFER if (path.parent, name) in names)

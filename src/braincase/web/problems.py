@@ -91,7 +91,9 @@ def sentence(error: BraincaseError, subject: str) -> str:
     line = f"{subject}: {clean(error.found)}"
     if error.expected:
         line += f"; expected {clean(error.expected)}"
-    return " ".join(f"{line}. {clean(error.advice)}".split()).rstrip(". ") + "."
+    # What only the command line can do is no advice to who sits at a browser.
+    advice = " ".join(s for s in re.split(r"(?<=\.)\s+", error.advice) if " --" not in f" {s}")
+    return " ".join(f"{line}. {clean(advice)}".split()).rstrip(". ") + "."
 
 
 def clean(text: str) -> str:
