@@ -13,21 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from braincase.errors import UsageError
+from braincase.cohort.cohort import Cohort
+from braincase.errors import AuditError, UsageError
 from braincase.gallery import open_gallery
 from braincase.web.app import build_app
 from braincase.web.middleware import Guard
 from braincase.web.run import PatientServer, open_port, server_config
+from braincase.web.security.audit import AuditLog
+from braincase.web.security.audit_chain import verify_chain
 from braincase.web.security.users import add_user
 from braincase.web.service_settings import ServiceSettings
-from web_service import API, serving, settings_for, wait_for
+from web_service import API, serving, settings_for, uploaded, wait_for
 
 PASSWORD = "blue tractor melts quietly"
 
@@ -35,7 +38,12 @@ PASSWORD = "blue tractor melts quietly"
 @pytest.fixture(scope="module")
 def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("users") / "users.json"
-    for name, role in {"rita": "reader", "ron": "reader", "carl": "curator", "ada": "admin"}.items():
+    for name, role in {
+        "rita": "reader",
+        "ron": "reader",
+        "carl": "curator",
+        "ada": "admin",
+    }.items():
         add_user(path, name, PASSWORD, role)
     return path
 
@@ -194,7 +202,11 @@ class TestOtherSites:
             image = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
             opened = {**image, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
             framed = {**opened, "Sec-Fetch-Dest": "iframe"}
-            for path in (f"/plain?case={case}&where=age>1", f"{API}/cases", f"{API}/searches/{link}"):
+            for path in (
+                f"/plain?case={case}&where=age>1",
+                f"{API}/cases",
+                f"{API}/searches/{link}",
+            ):
                 for headers in (image, opened, framed):
                     assert client.get(path, headers=headers).status_code == 403, path
             assert client.get("/", headers=image).status_code == 403
@@ -210,7 +222,9 @@ class TestErased:
     ) -> None:
         with serving(settings_for(gallery_copy, tmp_path / "a")) as client:
             cases = client.get(f"{API}/cases").json()["cases"]
-            told = client.post(f"{API}/searches", json={"case": cases[0]["scan_id"], "k": 20}).json()
+            told = client.post(
+                f"{API}/searches", json={"case": cases[0]["scan_id"], "k": 20}
+            ).json()
             by_code = client.post(f"{API}/searches", json={"code": [0.0] * 150, "k": 30}).json()
             hit = told["hits"][0]["scan_id"]
             assert hit in [one["scan_id"] for one in by_code["hits"]]
@@ -377,16 +391,138 @@ class TestFaults:
             form = {"user": "rita", "password": "a wrong password"}
             url = f"{client.base_url}/plain/login"
             waiting = [
-                threading.Thread(target=httpx.post, args=(url,), kwargs={"data": form, "timeout": 60})
-                for _ in range(16)
+                threading.Thread(
+                    target=httpx.post, args=(url,), kwargs={"data": form, "timeout": 60}
+                )
+                for _ in range(24)
             ]
             for thread in waiting:
                 thread.start()
-            time.sleep(0.3)
-            before = time.monotonic()
-            assert client.get(f"{API}/health").status_code == 200
-            seconds = time.monotonic() - before
-            assert any(thread.is_alive() for thread in waiting)
+            time.sleep(0.1)
+            for _ in range(5):
+                assert client.get(f"{API}/health").status_code == 200
+            waited = sum(thread.is_alive() for thread in waiting)
             for thread in waiting:
                 thread.join()
-            assert seconds < 1.0
+            assert waited > 12
+
+
+class TestAudit:
+    def test_a_changed_a_missing_and_a_forged_line_show(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        path.write_text('{"action": "of an earlier release"}\n')
+        for n in range(3):
+            with closing(AuditLog(path)) as log:
+                log.write("ada", "search", k=n)
+                log.write("ada", "view", k=n)
+        chain = verify_chain(path)
+        assert (chain.lines, chain.unchained, chain.torn) == (7, 1, 0)
+        lines = path.read_text().splitlines(keepends=True)
+        changed = [*lines[:2], lines[2].replace("ada", "bob"), *lines[3:]]
+        for forged in (changed, lines[:2] + lines[3:], lines[:3] + lines[2:], lines[1:], lines[2:],
+                       [*lines, '{"action": "x"}\n']):  # fmt: skip
+            path.write_text("".join(forged))
+            with pytest.raises(AuditError, match="does not follow the line before it"):
+                verify_chain(path)
+        path.write_text("".join(lines))
+        command = [sys.executable, "-m", "braincase", "audit", "verify", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "7 events, the chain holds" in done.stdout
+        assert chain.last in done.stdout
+
+    def test_two_writers_keep_one_chain(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        logs = [AuditLog(path) for _ in range(2)]
+        threads = [
+            threading.Thread(target=lambda log=log: [log.write("a", "b", n=n) for n in range(50)])
+            for log in logs
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert verify_chain(path).lines == 100
+
+    def test_a_short_write_is_no_success_and_merges_no_lines(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        with closing(AuditLog(path)) as log:
+            log.write("ada", "first")
+            with largest_file(path.stat().st_size + 20), pytest.raises(AuditError):
+                log.write("ada", "lost")
+            log.write("ada", "second")
+        chain = verify_chain(path)
+        assert (chain.lines, chain.torn) == (2, 1)
+        whole = [line for line in path.read_text().splitlines() if '"previous"' in line]
+        assert [json.loads(line)["action"] for line in whole] == ["first", "second"]
+
+    def test_what_cannot_be_logged_is_not_done(self, gallery_copy: Path, tmp_path: Path) -> None:
+        audit = tmp_path / "audit.jsonl"
+        audit.write_bytes(b'{"action": "earlier"}\n' * 400_000)
+        with serving(settings_for(gallery_copy, audit)) as client:
+            case = first_case(client)
+            with largest_file(audit.stat().st_size):
+                answers = [
+                    client.delete(f"{API}/cases/{case}"),
+                    client.get(f"{API}/cases/{case}/volume.nii.gz"),
+                    client.post(f"{API}/searches", json={"case": case}),
+                ]
+            assert [(a.status_code, a.json()["error"]) for a in answers] == [(503, "audit")] * 3
+            assert client.get(f"{API}/cases/{case}").status_code == 200
+            assert client.delete(f"{API}/cases/{case}").status_code == 200
+        lines = [line for line in audit_lines(audit) if line["action"] == "remove"]
+        assert [line["stage"] for line in lines] == ["intent", "done"]
+
+    def test_views_denials_and_forged_requests_are_in_it(
+        self, web_gallery: Path, web_model: Path, users: Path, tmp_path: Path, tiny: Cohort
+    ) -> None:
+        audit = tmp_path / "audit.jsonl"
+        brain = (tiny.folder / tiny.table["image"].iloc[0]).read_bytes()
+        with serving(settings_for(web_gallery, audit, web_model, users=users)) as client:
+            client.get(f"{API}/cases")
+            log_in(client, "rita")
+            case = first_case(client)
+            for n in range(3):
+                client.get(f"{API}/cases/{case}/slices/axial/{20 + n}.png")
+            client.get(f"{API}/cases/{case}/volume.nii.gz")
+            job = uploaded(client, brain)["job"]
+            client.delete(f"{API}/cases/{case}")
+            client.delete(f"{API}/cases/{case}", headers={"X-CSRF-Token": "made up"})
+            log_in(client, "ron")
+            client.get(f"{API}/uploads/{job}/thumbnail.png")
+            log_in(client, "ada")
+            assert client.get(f"{API}/uploads/{job}/thumbnail.png").status_code == 200
+        lines = audit_lines(audit)
+        views = [(w["user"], w["scan_id"], w["kind"]) for w in lines if w["action"] == "view case"]
+        assert views == [("rita", case, "slices"), ("rita", case, "volume")]
+        denied = [(w["user"], w["status"], w["error"]) for w in lines if w["action"] == "denied"]
+        assert denied == [
+            ("unknown", 401, "login"),
+            ("rita", 403, "role"),
+            ("rita", 403, "forged"),
+            ("ron", 404, "not_found"),
+        ]
+        opened = [w for w in lines if w["action"] == "open other's upload"]
+        assert [(w["user"], w["owner"]) for w in opened] == [("ada", "rita")]
+        assert verify_chain(audit).lines == len(lines)
+
+    def test_erasing_by_the_command_line_is_in_it(self, gallery_copy: Path, tmp_path: Path) -> None:
+        audit = tmp_path / "audit.jsonl"
+        with closing(open_gallery(str(gallery_copy))) as gallery:
+            scan_id = gallery.one_scan_each(1)[0].scan_id
+        command = [sys.executable, "-m", "braincase", "gallery", "remove", gallery_copy, scan_id,
+                   "--erase", "--yes", "--audit", audit]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        lines = audit_lines(audit)
+        assert [line["stage"] for line in lines] == ["intent", "done"]
+        assert {str(line["scan_ids"]) for line in lines} == {str([scan_id])}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that is full: no file of this process grows beyond a size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from contextlib import closing
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from braincase.cli.arguments import Json, Workers, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
+    from braincase.gallery import Change, Gallery
     from braincase.workflows.index_cohort import Indexed
 
 gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
@@ -119,6 +121,9 @@ def remove(
         bool, typer.Option("--erase", help="From earlier versions and the disk too; for good.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
+    audit: Annotated[
+        Path | None, typer.Option(help="The audit log that notes what is erased.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Take scans out of a gallery; earlier versions keep them unless erased."""
@@ -135,12 +140,26 @@ def remove(
             wanted = list(dict.fromkeys([*wanted, *(case.scan_id for case in theirs)]))
         if erase and not yes:
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
-        change = gallery.remove(wanted, erase)
+        change = _erase(gallery, wanted, audit) if erase else gallery.remove(wanted)
     if as_json:
         print_json({"version": change.version, "removed": list(change.removed), "erased": erase})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
+
+
+def _erase(gallery: Gallery, scan_ids: list[str], audit: Path | None) -> Change:
+    """Erase scans for good, with a line in the audit log before and after."""
+    from braincase.web.security.audit import AuditLog
+
+    user = f"{getpass.getuser()} (command line)"
+    with (
+        closing(AuditLog(audit)) as log,
+        log.recorded(user, "erase", gallery=gallery.folder.name, scan_ids=scan_ids) as result,
+    ):
+        change = gallery.remove(scan_ids, erase=True)
+        result["version"] = change.version
+    return change
 
 
 def _confirm(question: str) -> None:

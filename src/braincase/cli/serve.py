@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
 
 user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit log of a service.", no_args_is_help=True)
 Users = Annotated[Path, typer.Option("--users", help="The file of users.")]
 
 
@@ -24,6 +25,7 @@ def add_commands(app: typer.Typer) -> None:
     """Put the commands of this module into the command line."""
     app.command()(serve)
     app.add_typer(user_app, name="user")
+    app.add_typer(audit_app, name="audit")
 
 
 def load_for_service(folder: Path) -> Encoder:
@@ -100,6 +102,24 @@ def _fingerprint_of(model: Path) -> str:
     from braincase.models.model_json import read_about
 
     return str(read_about(model)["fingerprint"])
+
+
+@audit_app.callback()
+def _audit() -> None:
+    """Keep `verify` a command of its own."""
+
+
+@audit_app.command("verify")
+def verify(
+    audit: Annotated[Path, typer.Argument(help="The audit log.")],
+) -> None:
+    """Verify that no line of an audit log was changed, taken out or put in."""
+    from braincase.web.security.audit_chain import verify_chain
+
+    chain = verify_chain(audit)
+    print(f"{audit}: {chain.lines} events, the chain holds; the last is {chain.last or 'none'}")
+    if chain.unchained or chain.torn:
+        print(f"{chain.unchained} from before there was a chain, {chain.torn} lines broken off")
 
 
 @user_app.command("add")

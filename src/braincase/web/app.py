@@ -198,7 +198,8 @@ def _answer_failures(app: FastAPI) -> None:
     """Turn every kind of failure into one sentence with a fitting status; `Guard` does the rest."""
 
     @app.exception_handler(Problem)
-    def _problem(_: Request, problem: Problem) -> Response:
+    def _problem(request: Request, problem: Problem) -> Response:
+        request.state.error = problem.error  # for the audit log
         return failure(problem)
 
     @app.exception_handler(BraincaseError)

@@ -7,14 +7,17 @@ sniffing or sending on anything that is not ours.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import traceback
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from braincase.errors import AuditError
 from braincase.web.problems import Problem
 from braincase.web.security.client_address import client_address, network_of
 from braincase.web.security.gate import CHANGING
@@ -25,6 +28,8 @@ from braincase.web.service_settings import is_loopback
 UPLOADS = "/api/v1/uploads"
 #: Seconds in which any body but an upload must have arrived.
 BODY_S = 20.0
+#: Statuses of requests that were refused to somebody, for the audit log.
+DENIED = (401, 403, 404, 429)
 #: Methods that metrics tell apart; any other word is counted as `other`.
 METHODS = ("GET", "HEAD", "OPTIONS", *CHANGING)
 #: What is told of an exception that nobody foresaw.
@@ -65,6 +70,7 @@ class Guard:
             receive = await self._whole_body(scope, receive)
             await self.app(scope, receive, sending)
         except Problem as problem:
+            scope.setdefault("state", {})["error"] = problem.error
             await failure(problem)(scope, receive, sending)
         except Exception as error:
             traceback.print_exception(error)
@@ -73,6 +79,8 @@ class Guard:
             await failure(Problem(500, "fault", FAULT))(scope, receive, sending)
         finally:
             self._count(scope, status, time.perf_counter() - started)
+            if status in DENIED and not scope["path"].endswith("/login"):  # notes its own
+                await run_in_threadpool(self._note_denial, scope, status)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         headers.setdefault("content-security-policy", CSP)
@@ -146,6 +154,21 @@ class Guard:
                 raise Problem(413, "too_large", f"The request is larger than {most:,} bytes.")
             if not message.get("more_body"):
                 return b"".join(parts)
+
+    def _note_denial(self, scope: Scope, status: int) -> None:
+        """Write into the audit log that a request was refused; equal ones once in a while."""
+        state = scope.get("state", {})
+        details = {
+            "status": status,
+            "error": state.get("error", "http"),
+            "method": scope["method"] if scope["method"] in METHODS else "other",
+            "route": getattr(scope.get("route"), "path", "none"),
+            "client": client_address(scope, self.service.settings),
+        }
+        try:
+            self.service.once.write(state.get("user", "unknown"), "denied", **details)
+        except AuditError as error:  # it was refused already
+            print(f"braincase: {error}", file=sys.stderr)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # Labels of fixed sets only: each new one stays in memory for ever.

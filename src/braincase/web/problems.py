@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from braincase.errors import (
+    AuditError,
     BraincaseError,
     FingerprintError,
     GalleryError,
@@ -67,6 +68,12 @@ def problem_of(error: BraincaseError) -> Problem:
         return Problem(409, "too_few", text)
     if isinstance(error, GalleryError):
         return Problem(503, "gallery", sentence(error, "The gallery"), 5)
+    if isinstance(error, AuditError):
+        text = (
+            "What was asked cannot be written into the audit log, so it was not done."
+            " Please tell whoever runs the service."
+        )
+        return Problem(503, "audit", text, 60)
     if isinstance(error, UnknownCaseError):
         return Problem(404, "not_found", f"There is {error.found} in this gallery.")
     if isinstance(error, MissingLabelsError):

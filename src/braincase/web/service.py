@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
 from braincase.web.search_cache import SearchCache
 from braincase.web.security.audit import AuditLog
+from braincase.web.security.audit_once import AuditOnce
 from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
 
@@ -87,8 +89,8 @@ class Service:
         Decoded volumes.
     folder
         A private folder for files made on the way, such as maps.
-    audit, metrics, gate
-        Who did what; how much and how fast; who may.
+    audit, once, metrics, gate
+        Who did what; who did it again and again; how much and how fast; who may.
     learned, lock
         What was learned from images when it was first asked for; and who may learn.
     """
@@ -103,6 +105,7 @@ class Service:
     volumes: ExpiringCache[NDArray[np.uint8]]
     folder: Path
     audit: AuditLog
+    once: AuditOnce
     metrics: Metrics
     gate: Gate
     learned: Learned = field(default_factory=Learned)
@@ -132,7 +135,31 @@ class Service:
         """
         if self.queue is None:
             raise not_found("upload: the service was started without a model")
-        return self.queue.finished(job, principal.owner)
+        upload, scan = self.queue.finished(job, principal.owner)
+        self.note_others_upload(upload, principal)
+        return upload, scan
+
+    def note(self, principal: Principal, action: str, **details: object) -> None:
+        """Write into the audit log what a user is about to do, or to be shown."""
+        self.audit.write(principal.name, action, **principal.by_token(), **details)
+
+    def recorded(
+        self, principal: Principal, action: str, **details: object
+    ) -> AbstractContextManager[dict[str, object]]:
+        """Write a change into the audit log: the intent before it, the result after it."""
+        return self.audit.recorded(principal.name, action, **principal.by_token(), **details)
+
+    def note_view(self, principal: Principal, **details: object) -> None:
+        """Write into the audit log that a user sees a case; once for its many slices."""
+        self.once.write(principal.name, "view case", **principal.by_token(), **details)
+
+    def note_others_upload(self, upload: Upload, principal: Principal) -> None:
+        """Write into the audit log that an administrator opens somebody else's upload."""
+        if upload.owner != principal.name:
+            details = {"job": upload.job[:6], "owner": upload.owner}
+            self.once.write(
+                principal.name, "open other's upload", **principal.by_token(), **details
+            )
 
     def saved_folder(self) -> Path:
         """Return the cohort folder of the cases that curators keep."""
@@ -207,6 +234,7 @@ def open_service(settings: ServiceSettings) -> Service:
         volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,
+        once=AuditOnce(audit),
         metrics=Metrics(queue),
         gate=gate,
     )

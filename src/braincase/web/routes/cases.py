@@ -84,7 +84,9 @@ def one_case(
     scan_id: str, service: CurrentService, principal: Reader, as_of: AsOf = None
 ) -> schema.CaseBody:
     """Return one case with its labels."""
-    return case_body(stored(service, scan_id, as_of))
+    case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="labels")
+    return case_body(case)
 
 
 def volume(
@@ -94,6 +96,7 @@ def volume(
     case = stored(service, scan_id, as_of)
     if case.image is None:
         raise not_found("image of this case")
+    service.note_view(principal, scan_id=scan_id, kind="volume")
     return file_response(request, case.image)
 
 
@@ -102,6 +105,7 @@ def thumbnail(
 ) -> Response:
     """Send three planes of a case side by side as PNG."""
     case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="thumbnail")
     picture = service.gallery.thumbnail(scan_id, as_of)
     planes = (
         planes_of_thumbnail(picture)
@@ -123,6 +127,7 @@ def slice_of_case(
 ) -> Response:
     """Send one slice of a case as PNG."""
     case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="slices")
     picture = slice_png(service.volume_of(case), service.grid, plane, index)
     return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
 
@@ -157,26 +162,27 @@ def add_case(
     case = Scan(Path(), request.subject, request.session, dict(request.labels))
     folder = service.saved_folder()
     _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
-    image = write_case(
-        folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
-    )
-    change = service.writer.add(
-        [
-            NewCase(
-                scan_id=request.scan_id,
-                subject=request.subject,
-                code=scan.code,
-                session=request.session,
-                labels=dict(request.labels),
-                cohort=folder,
-                image=str(image.relative_to(folder)),
-                image_hash=scan.image_hash,
-                thumbnail=thumbnail_of(scan.volume, service.grid),
-            )
-        ],
-        service.gallery.fingerprint,
-    )
-    service.audit.write(principal.name, "add", scan_id=request.scan_id, version=change.version)
+    with service.recorded(principal, "add", scan_id=request.scan_id) as result:
+        image = write_case(
+            folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
+        )
+        change = service.writer.add(
+            [
+                NewCase(
+                    scan_id=request.scan_id,
+                    subject=request.subject,
+                    code=scan.code,
+                    session=request.session,
+                    labels=dict(request.labels),
+                    cohort=folder,
+                    image=str(image.relative_to(folder)),
+                    image_hash=scan.image_hash,
+                    thumbnail=thumbnail_of(scan.volume, service.grid),
+                )
+            ],
+            service.gallery.fingerprint,
+        )
+        result["version"] = change.version
     return schema.ChangeBody(
         version=change.version,
         added=list(change.added),
@@ -211,8 +217,9 @@ def remove_case(
             " Search again and look at it before you remove it; nothing was changed."
         )
         raise Problem(409, "changed", text)
-    change = service.writer.remove([scan_id])
-    service.audit.write(principal.name, "remove", scan_id=scan_id, version=change.version)
+    with service.recorded(principal, "remove", scan_id=scan_id) as result:
+        change = service.writer.remove([scan_id])
+        result["version"] = change.version
     return schema.ChangeBody(
         version=change.version, added=[], removed=list(change.removed), duplicates=[]
     )

@@ -63,7 +63,7 @@ def ask(
 def again(search: str, service: CurrentService, principal: Reader) -> schema.AnswerBody:
     """Return the answer to an earlier search by its permalink or token."""
     body = find(search, service, principal).body
-    service.audit.write(principal.name, "view", version=body.gallery_version)
+    service.note(principal, "view", version=body.gallery_version)
     return body
 
 
@@ -100,8 +100,8 @@ def _carry_out(
     content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
     body = schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)
-    service.searches.put(name, search)
     _note(service, principal, request, finished.result)
+    service.searches.put(name, search)
     return search
 
 
@@ -110,8 +110,8 @@ def _note(
 ) -> None:
     query = {"case": request.case} if request.case else {"upload": (request.upload or "code")[:6]}
     regions = [region.name for region in request.regions]
-    service.audit.write(
-        principal.name,
+    service.note(
+        principal,
         "search",
         **query,
         k=request.k,
@@ -189,7 +189,7 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    service.audit.write(principal.name, "report", version=result.gallery_version)
+    service.note(principal, "report", version=result.gallery_version)
     headers = {
         "Content-Security-Policy": REPORT_CSP,
         "Content-Disposition": 'inline; filename="similar-cases.html"',
@@ -208,7 +208,7 @@ def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Respon
         values = [hit.labels.get(name) for name in labels]
         numbers = [f"{hit.distance:.6g}", f"{hit.score:.6g}"]
         rows.append([hit.rank, hit.scan_id, hit.subject, hit.session, *numbers, *values])
-    service.audit.write(principal.name, "table", hits=len(hits))
+    service.note(principal, "table", hits=len(hits))
     headers = {"Content-Disposition": 'attachment; filename="similar-cases.tsv"'}
     return Response(
         tsv(rows), media_type="text/tab-separated-values; charset=utf-8", headers=headers

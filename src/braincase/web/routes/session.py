@@ -56,5 +56,5 @@ def login(
 def logout(response: Response, service: CurrentService, principal: Reader) -> schema.HealthBody:
     """End the session."""
     service.gate.logout(principal, response)
-    service.audit.write(principal.name, "logout")
+    service.note(principal, "logout")
     return schema.HealthBody(version="1")

@@ -75,8 +75,8 @@ async def _queue_arrived(
     size = await _receive(request, place, service.settings.limits)
     if not size:
         raise Problem(400, "empty", "The file is empty.")
-    note = partial(service.audit.write, job=place.job[:6], bytes=size)
-    await run_in_threadpool(note, principal.name, "upload")
+    note = partial(service.note, job=place.job[:6], bytes=size)
+    await run_in_threadpool(note, principal, "upload")
     queue_of(service).submit(place)
 
 
@@ -166,9 +166,9 @@ def cancel(job: str, service: CurrentService, principal: Reader) -> schema.JobBo
     """Stop an upload's work for good, or delete a finished upload."""
     queue = queue_of(service)
     upload = queue.find(job, principal.owner)
+    service.note(principal, "cancel", job=job[:6])
     queue.cancel(upload)
     service.searches.drop_upload(job)
-    service.audit.write(principal.name, "cancel", job=job[:6])
     return upload.body()
 
 

@@ -49,11 +49,18 @@ class Principal:
         As the file of users or the proxy's token says.
     session
         What their token against forged requests is made from.
+    token
+        The id of the API token that they came with; empty for a session.
     """
 
     name: str
     role: Role
     session: str
+    token: str = ""
+
+    def by_token(self) -> dict[str, str]:
+        """Return what the audit log says of the API token that was used, if one was."""
+        return {"token": self.token} if self.token else {}
 
     @property
     def owner(self) -> str | None:
@@ -173,6 +180,7 @@ class Gate:
         principal = self._by_token(request) if self.proxy else self._by_cookie(request)
         if principal is None:
             raise Problem(401, "login", "Please log in first.")
+        request.state.user = principal.name  # for the audit log, should it be refused
         if request.method in CHANGING and not hmac.compare_digest(
             request.headers.get(CSRF_HEADER, "").encode(), self.csrf(principal).encode()
         ):

@@ -141,5 +141,12 @@ def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str
             return {"": text}
         keys = jwt.PyJWKSet.from_dict(json.loads(file.read_text(encoding="utf-8"))).keys
         return {str(key.key_id or ""): key.key for key in keys}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        jwt.PyJWTError,
+    ) as error:
         raise UsageError(file, f"cannot be read ({error})", "a PEM key or a JWK set") from None
