@@ -8,6 +8,7 @@ from pathlib import Path
 
 from braincase.files import write_text
 from braincase.gallery import Gallery, SearchResult
+from braincase.labels import safe_cell
 
 
 def write_hits(result: SearchResult, gallery: Gallery, path: Path) -> Path:
@@ -21,13 +22,20 @@ def write_hits(result: SearchResult, gallery: Gallery, path: Path) -> Path:
     held = io.StringIO()
     writer = csv.writer(held, delimiter="\t", lineterminator="\n")
     first = ["path", "subject", "session", "rank", "distance", "score", "scan_id"]
-    writer.writerow(first + labels)
+    writer.writerow([*first, *map(safe_cell, labels)])
     for hit in result.hits:
         image = cases[hit.scan_id].image
         numbers = [hit.rank, f"{hit.distance:.6g}", f"{hit.score:.6g}"]
         known = [_cell(hit.labels.get(name)) for name in labels]
         writer.writerow(
-            [image or "n/a", hit.subject, hit.session or "", *numbers, hit.scan_id, *known]
+            [
+                safe_cell(str(image or "n/a")),
+                safe_cell(hit.subject),
+                safe_cell(hit.session or ""),
+                *numbers,
+                safe_cell(hit.scan_id),
+                *known,
+            ]
         )
     write_text(path, held.getvalue())
     return path
@@ -35,4 +43,4 @@ def write_hits(result: SearchResult, gallery: Gallery, path: Path) -> Path:
 
 def _cell(value: object) -> str:
     """Return a label in full, ``n/a`` where BIDS tables say so."""
-    return "n/a" if value is None else str(value)
+    return "n/a" if value is None else safe_cell(str(value))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from braincase.errors import UsageError
-from braincase.labels import Value
+from braincase.labels import Value, read_cell
 
 Row = dict[str, str]
 MISSING = {"", "n/a", "na", "nan", "none", "null", "#n/a", "."}
@@ -65,7 +65,7 @@ def value_of(text: str | None) -> Value:
 
     Digits with a leading zero stay text: they are names.
     """
-    text = (text or "").strip()
+    text = read_cell((text or "").strip())
     if text.lower() in MISSING:
         return None
     if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text):
