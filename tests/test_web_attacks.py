@@ -17,7 +17,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import Receive, Scope, Send
 
 from braincase.cohort.cohort import Cohort
@@ -28,7 +31,8 @@ from braincase.web.middleware import Guard
 from braincase.web.run import PatientServer, open_port, server_config
 from braincase.web.security.audit import AuditLog
 from braincase.web.security.audit_chain import verify_chain
-from braincase.web.security.users import add_user
+from braincase.web.security.proxy import read_proxy
+from braincase.web.security.users import add_token, add_user, read_users
 from braincase.web.service_settings import ServiceSettings
 from web_service import API, serving, settings_for, uploaded, wait_for
 
@@ -526,3 +530,199 @@ def largest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class TestPasswords:
+    @pytest.mark.parametrize(
+        "weak",
+        ["aaaaaaaaaaaaaa", "password12345", "qwertyuiop123", "rita-rita-rita", "elevenchars"],
+    )
+    def test_short_and_common_ones_are_refused(self, tmp_path: Path, weak: str) -> None:
+        with pytest.raises(UsageError, match=r"easily guessed|at least 12"):
+            add_user(tmp_path / "users.json", "rita", weak, "reader")
+
+    def test_a_user_changes_their_own_and_other_sessions_end(
+        self, web_gallery: Path, tmp_path: Path
+    ) -> None:
+        users, new = tmp_path / "users.json", "green lamps sing at noon"
+        add_user(users, "rita", PASSWORD, "reader")
+        token = add_token(users, "rita")
+        with serving(settings_for(web_gallery, tmp_path / "a", users=users)) as client:
+            with from_address(client, "127.0.0.2") as other:
+                log_in(other, "rita")
+                log_in(client, "rita")
+                url = f"{API}/password"
+                wrong = client.post(url, json={"old": "a wrong guess", "new": new})
+                weak = client.post(url, json={"old": PASSWORD, "new": "password12345"})
+                assert (wrong.status_code, weak.status_code) == (401, 400)
+                assert other.get(f"{API}/me").status_code == 200
+                assert client.post(url, json={"old": PASSWORD, "new": new}).status_code == 200
+                assert client.get(f"{API}/me").status_code == 200
+                assert other.get(f"{API}/me").status_code == 401
+                assert log_in(other, "rita").status_code == 401
+                assert log_in(other, "rita", new).status_code == 200
+            bearer = {"Authorization": f"Bearer {token}"}
+            assert httpx.get(f"{client.base_url}{API}/me", headers=bearer).status_code == 401
+
+    def test_sessions_are_listed_ended_and_end_when_idle(
+        self, web_gallery: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with (
+            serving(settings_for(web_gallery, tmp_path / "a", users=users)) as client,
+            from_address(client, "127.0.0.2") as other,
+        ):
+            log_in(client, "rita")
+            log_in(other, "rita")
+            told = client.get(f"{API}/sessions").json()
+            assert [session["current"] for session in told] == [True, False]
+            assert client.delete(f"{API}/sessions").status_code == 200
+            assert {client.get(f"{API}/me").status_code, other.get(f"{API}/me").status_code} == {
+                401
+            }
+            log_in(client, "rita")
+            monkeypatch.setattr("braincase.web.security.sessions.IDLE_S", 0.2)
+            time.sleep(0.4)
+            assert client.get(f"{API}/me").status_code == 401
+
+    def test_the_cookie_is_signed_with_sha256_and_has_the_port(
+        self, web_gallery: Path, users: Path, tmp_path: Path
+    ) -> None:
+        with serving(settings_for(web_gallery, tmp_path / "a", users=users)) as client:
+            log_in(client, "rita")
+            (name,) = client.cookies
+            assert name == f"braincase-{client.base_url.port}"
+            assert len(client.cookies[name].rpartition(".")[2]) == 43  # 256 bits
+
+
+class TestTokens:
+    def test_a_program_comes_in_with_a_token_until_it_is_revoked(
+        self, web_gallery: Path, tmp_path: Path
+    ) -> None:
+        users, audit = tmp_path / "users.json", tmp_path / "audit.jsonl"
+        add_user(users, "rita", PASSWORD, "reader")
+        run = [sys.executable, "-m", "braincase", "user", "token"]
+
+        def told(*words: str) -> str:
+            command = [*run, *words, "--users", str(users)]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        token = told("add", "rita", "--note", "nightly script").strip()
+        assert token.rpartition("_")[2] not in users.read_text()
+        key, user, _, note = told("list").strip().split("\t")
+        assert (user, note, key in token) == ("rita", "nightly script", True)
+        with serving(settings_for(web_gallery, audit, users=users)) as client:
+            right = {"Authorization": f"Bearer {token}"}
+            case = client.get(f"{API}/cases", headers=right).json()["cases"][0]["scan_id"]
+            wish = {"case": case, "k": 2}
+            assert client.post(f"{API}/searches", json=wish, headers=right).status_code == 200
+            assert client.delete(f"{API}/cases/{case}", headers=right).status_code == 403
+            for wrong in (
+                token[:-1],
+                f"{token}x",
+                token.replace(key, "00000000"),
+                "braincase_",
+                "x",
+            ):
+                headers = {"Authorization": f"Bearer {wrong}"}
+                assert client.get(f"{API}/me", headers=headers).status_code == 401, wrong
+            change = {"old": PASSWORD, "new": "green lamps sing at noon"}
+            assert client.post(f"{API}/password", json=change, headers=right).status_code == 403
+            told("revoke", key)
+            assert client.get(f"{API}/me", headers=right).status_code == 401
+        searched = [line for line in audit_lines(audit) if line["action"] == "search"]
+        assert [(line["user"], line["token"]) for line in searched] == [("rita", key)]
+        assert token.rpartition("_")[2] not in audit.read_text()
+
+
+class TestWrongKinds:
+    @pytest.mark.parametrize(
+        "wish",
+        [
+            {"known": {"age": "seventy"}},
+            {"known": {"age": "70"}},
+            {"known": {"age": True}},
+            {"known": {"age": -1}},
+            {"known": {"sex": "female"}},
+            {"known": {"sex": 1}},
+            {"known": {"site": True}},
+            {"k": "5"},
+            {"k": True},
+            {"normality": "yes"},
+            {"older": "3"},
+            {"regions": [{"name": "left-hippocampus", "weight": "2"}]},
+        ],
+        ids=str,
+    )
+    def test_values_of_the_wrong_kind_are_refused_and_not_ignored(
+        self, open_service: httpx.Client, wish: dict[str, object]
+    ) -> None:
+        case = first_case(open_service)
+        answer = open_service.post(f"{API}/searches", json={"case": case, **wish})
+        assert (answer.status_code, answer.json()["error"]) == (400, "usage")
+
+    @pytest.mark.parametrize("value", ['"\\ud800"', "1e400", "1" + "0" * 400, "NaN", '"a\\u0000b"'])
+    def test_what_could_not_be_stored_is_refused(
+        self, open_service: httpx.Client, value: str
+    ) -> None:
+        body = f'{{"case": "{first_case(open_service)}", "known": {{"x": {value}}}}}'
+        json_type = {"Content-Type": "application/json"}
+        answer = open_service.post(f"{API}/searches", content=body, headers=json_type)
+        assert answer.status_code == 400
+        body = body.replace('"known"', '"labels"')
+        answer = open_service.post(f"{API}/cases", content=body, headers=json_type)
+        assert answer.status_code == 400
+
+    def test_right_ones_are_taken(self, open_service: httpx.Client) -> None:
+        wish = {"known": {"age": 70, "sex": "F", "site": "A"}, "older": 3, "normality": False,
+                "regions": [{"name": "left-hippocampus", "weight": 2}]}  # fmt: skip
+        case = first_case(open_service)
+        answer = open_service.post(f"{API}/searches", json={"case": case, "k": 2, **wish})
+        assert answer.status_code == 200, answer.text
+
+
+class TestProxyKeys:
+    def test_keys_are_exchanged_while_it_runs_and_long_names_are_not_cut(
+        self, web_gallery: Path, tmp_path: Path
+    ) -> None:
+        first, second = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+        (tmp_path / "proxy.toml").write_text(
+            'header = "X-Token"\npublic_key = "key.pem"\nissuer = "i"\naudience = "a"\n'
+            '[roles]\nstaff = "reader"\n'
+        )
+
+        def use(key: rsa.RSAPrivateKey) -> None:
+            pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            (tmp_path / "key.pem").write_bytes(key.public_key().public_bytes(*pem))
+
+        def status(key: rsa.RSAPrivateKey, user: str = "rita") -> int:
+            claims = {"sub": user, "iss": "i", "aud": "a", "exp": time.time() + 60,
+                      "roles": ["staff"]}  # fmt: skip
+            token = jwt.encode(claims, key, "RS256")
+            return client.get(f"{API}/me", headers={"X-Token": token}).status_code
+
+        use(first)
+        settings = settings_for(
+            web_gallery, tmp_path / "a", proxy=tmp_path / "proxy.toml",
+            limits={"requests": "40/minute"},
+        )  # fmt: skip
+        with serving(settings) as client:
+            assert (status(first), status(second)) == (200, 401)
+            assert status(first, "x" * 201) == 401
+            use(second)
+            assert (status(first), status(second)) == (401, 200)
+            (tmp_path / "key.pem").write_text("half written")
+            assert status(second) == 200
+            # Made-up tokens are nobody's own rate.
+            made_up = [client.get(f"{API}/me", headers={"X-Token": str(n)}) for n in range(45)]
+            assert 429 in {answer.status_code for answer in made_up}
+            assert status(second) == 200
+
+    def test_a_file_nested_deep_is_told_in_one_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "deep"
+        path.write_text("a = " + "[" * 100_000)
+        with pytest.raises(UsageError):
+            read_proxy(path)
+        path.write_text("[" * 100_000)
+        path.chmod(0o600)
+        with pytest.raises(UsageError):
+            read_users(path)

@@ -195,7 +195,7 @@ class TestUsers:
             read_users(users)
 
     def test_weak_passwords_and_wrong_roles_are_refused(self, users: Path) -> None:
-        with pytest.raises(UsageError, match="at least 10"):
+        with pytest.raises(UsageError, match="at least 12"):
             add_user(users, "new", "short", "reader")
         with pytest.raises(UsageError, match="reader or curator or admin"):
             add_user(users, "new", PASSWORD, "god")
