@@ -536,6 +536,8 @@ class TestProxy:
             ('secret = "s"\n' + WHOLE, "unknown key 'secret'"),
             (WHOLE.replace("reader", "god"), "role 'god'"),
             (WHOLE, "both or none of public_key and jwks"),
+            (WHOLE.replace('["RS256"]', "5"), "algorithms 5"),
+            (WHOLE.replace('[roles]\nstaff = "reader"', "roles = 5"), "'roles' that is no table"),
         ],
     )
     def test_a_half_configuration_is_refused(

@@ -79,7 +79,7 @@ class Guard:
             await failure(Problem(500, "fault", FAULT))(scope, receive, sending)
         finally:
             self._count(scope, status, time.perf_counter() - started)
-            if status in DENIED and not scope["path"].endswith("/login"):  # notes its own
+            if self._is_denial(scope, status):
                 await run_in_threadpool(self._note_denial, scope, status)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
@@ -154,6 +154,11 @@ class Guard:
                 raise Problem(413, "too_large", f"The request is larger than {most:,} bytes.")
             if not message.get("more_body"):
                 return b"".join(parts)
+
+    def _is_denial(self, scope: Scope, status: int) -> bool:
+        if scope["path"].endswith("/login"):  # notes its own
+            return False
+        return status in DENIED or scope.get("state", {}).get("error") == "host"
 
     def _note_denial(self, scope: Scope, status: int) -> None:
         """Write into the audit log that a request was refused; equal ones once in a while."""

@@ -109,7 +109,9 @@ def read_proxy(path: Path) -> Proxy:
         raise UsageError(path, f"unknown key {unknown[0]!r}", f"of {', '.join(sorted(_KEYS))}")
     if missing := sorted({"header", "issuer", "audience", "roles"} - set(config)):
         raise UsageError(path, f"no {missing[0]!r}", "header, issuer, audience and roles")
-    algorithms = tuple(config.get("algorithms", ("RS256",)))
+    algorithms = config.get("algorithms", ["RS256"])
+    if not isinstance(algorithms, list) or not all(isinstance(a, str) for a in algorithms):
+        raise UsageError(path, f"algorithms {algorithms!r}", "a list such as ['RS256']")
     if bad := sorted(set(algorithms) - set(ALGORITHMS)):
         raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
     if not isinstance(config["roles"], dict):
@@ -120,7 +122,7 @@ def read_proxy(path: Path) -> Proxy:
     return Proxy(
         header=str(config["header"]),
         keys=_read_keys(path, file, config),
-        algorithms=algorithms,
+        algorithms=tuple(algorithms),
         issuer=str(config["issuer"]),
         audience=str(config["audience"]),
         user_claim=str(config.get("user_claim", "sub")),
