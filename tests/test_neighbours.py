@@ -232,7 +232,7 @@ def test_saved_hits_are_a_table_that_braincase_reads(tmp_path):
     images.mkdir()
     for name in ("a", "b"):
         (images / f"{name}.nii.gz").write_bytes(name.encode())
-    labels = {"diagnosis": "AD", "age": 70.25}
+    labels = {"diagnosis": "AD", "age": 70.25, "remark": "=1+2", "change": -1.5}
     gallery.add(
         [
             NewCase(
@@ -254,4 +254,8 @@ def test_saved_hits_are_a_table_that_braincase_reads(tmp_path):
     assert scans[0].labels["diagnosis"] == "AD"
     assert float(scans[0].labels["age"]) == 70.25
     assert int(scans[1].labels["rank"]) == 2
+    assert scans[0].labels["remark"] == "=1+2"
+    table = (tmp_path / "hits.tsv").read_text().splitlines()
+    assert "'=1+2" in table[1].split("\t")  # no formula for a spreadsheet
+    assert "-1.5" in table[1].split("\t")
     gallery.close()

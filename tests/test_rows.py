@@ -4,9 +4,13 @@ from datetime import date
 
 import pytest
 
+from braincase.cohort.derivatives import write_dataset
 from braincase.errors import UsageError
+from braincase.labels import read_cell, safe_cell
 from braincase.sources.rows import clean_subjects, labels_of, read_header, read_rows, value_of
+from braincase.sources.scan import Scan
 from braincase.sources.visits import nearest, parse_date
+from braincase.web.catalogue import tsv
 from refusals import refused
 
 
@@ -98,3 +102,24 @@ def test_the_nearest_visit_counts_within_the_window_only():
     assert nearest(rows, "d", date(2010, 5, 1), 100) == (rows[1], -31)
     assert nearest(rows, "d", date(2010, 3, 17), 20) == (None, 0)
     assert nearest([{"d": "100"}, {"d": "0"}], "d", 40, 60) == ({"d": "0"}, 40)
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+2", "-1+2", "@SUM(A1)", "'=1", "''-5", "'-5", "-inf", "=1"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "\t=1", "\r=1", "CN", "'CN", "-5", "-5.25", "+3", ""])
+def test_a_cell_that_a_spreadsheet_would_run_is_made_text_and_read_back(text):
+    cell = safe_cell(text)
+    assert read_cell(cell) == text
+    assert (cell == text) == (text in ("CN", "'CN", "-5", "-5.25", "+3", ""))
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_every_table_that_is_written_makes_formulas_text(tmp_path, text):
+    table = tmp_path / "participants.tsv"
+    write_dataset(tmp_path, [Scan(tmp_path, "a", None, {"remark": text, "change": -5.5})])
+    lines = table.read_text().splitlines()
+    assert lines[1].split("\t")[1] == safe_cell(text)
+    assert read_rows(table)[0]["change"] == "-5.5"
+    assert labels_of(read_rows(table)[0])["remark"] == text
+    assert tsv([["a"], [text]]).splitlines()[1] == safe_cell(text)

@@ -35,7 +35,7 @@ def test_users_are_added_listed_and_removed(tmp_path: Path) -> None:
     assert "ada\tadmin" in run("user", "list", "--users", users).stdout
     weak = run("user", "add", "bob", "--users", users, said="short\n")
     assert weak.returncode == 2
-    assert weak.stderr == "braincase: password: 5 characters; expected at least 10\n"
+    assert weak.stderr == "braincase: password: 5 characters; expected at least 12\n"
     assert run("user", "remove", "ada", "--users", users).returncode == 0
     assert read_users(users) == {}
 

@@ -195,7 +195,7 @@ class TestUsers:
             read_users(users)
 
     def test_weak_passwords_and_wrong_roles_are_refused(self, users: Path) -> None:
-        with pytest.raises(UsageError, match="at least 10"):
+        with pytest.raises(UsageError, match="at least 12"):
             add_user(users, "new", "short", "reader")
         with pytest.raises(UsageError, match="reader or curator or admin"):
             add_user(users, "new", PASSWORD, "god")
@@ -212,7 +212,7 @@ class TestUsers:
             assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
             assert "retry-after" in answers[-1].headers
         assert "guess" not in audit.read_text()
-        assert audit.read_text().count("login refused") == 3
+        assert audit.read_text().count("login refused") == 5
 
     def test_uploads_and_their_searches_belong_to_who_made_them(
         self, guarded: httpx.Client
@@ -536,6 +536,8 @@ class TestProxy:
             ('secret = "s"\n' + WHOLE, "unknown key 'secret'"),
             (WHOLE.replace("reader", "god"), "role 'god'"),
             (WHOLE, "both or none of public_key and jwks"),
+            (WHOLE.replace('["RS256"]', "5"), "algorithms 5"),
+            (WHOLE.replace('[roles]\nstaff = "reader"', "roles = 5"), "'roles' that is no table"),
         ],
     )
     def test_a_half_configuration_is_refused(

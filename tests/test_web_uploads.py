@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
 from braincase.web.intake import private_folders
 from braincase.web.intake.archives import opened, safe_suffix
+from braincase.web.intake.zip_directory import count_entries
 from markers import write_dicom
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
@@ -264,7 +266,7 @@ def encrypted() -> bytes:
     [
         (terabytes(), "a.nii", "a header that promises"),
         (gzip_bomb(), "a.nii.gz", "unpacks to more than 80 MiB"),
-        (zip_bomb(), "a.zip", "a zip that promises 1 files"),
+        (zip_bomb(), "a.zip", "a zip that promises 1 files and"),
         (zip_bomb(lie=True), "a.zip", "damaged zip"),
         (nested(), "a.zip", "a zip inside the zip"),
         (encrypted(), "a.zip", "an encrypted zip"),
@@ -321,7 +323,7 @@ def test_members_never_land_outside_or_under_their_own_names(tmp_path: Path) -> 
         "000004.index"
     ]
     assert {p for p in tmp_path.rglob("*") if p.is_file()} - set(folder.iterdir()) == {archive}
-    with pytest.raises(ScanError, match="5 files"):
+    with pytest.raises(ScanError, match="more than 4 entries"):
         opened(archive, folder, MIB, 4)
 
 
@@ -443,3 +445,77 @@ def test_folders_of_a_killed_service_are_removed_by_the_next(
     assert not left.exists()
     assert other.exists()
     assert mine.stat().st_mode & 0o077 == 0
+
+
+def many_entries(path: Path, entries: int, kind: str) -> Path:
+    """A small zip of one file and many entries that are nothing: folders or hidden files."""
+    name = {"folders": "{}/", "hidden": ".{}", "zip64": "{}/"}[kind]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.dcm", bytes(128) + b"DICM")
+        for n in range(entries):
+            archive.writestr(name.format(n), b"")
+        if kind == "hidden":
+            archive.comment = b"PK" * 100
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folders", "hidden", "zip64"])
+def test_a_zip_of_very_many_entries_is_refused_before_its_directory_is_read(
+    tmp_path: Path, kind: str
+) -> None:
+    path = many_entries(tmp_path / "a.zip", 70_000 if kind == "zip64" else 5_000, kind)
+    (tmp_path / "in").mkdir()
+    tracemalloc.start()
+    with pytest.raises(ScanError, match="more than 1,000 entries"):
+        opened(path, tmp_path / "in", MIB, 1_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MIB
+
+
+def test_entries_are_counted_as_zipfile_counts_them(tmp_path: Path) -> None:
+    for entries in (0, 1, 10, 70_000):
+        path = many_entries(tmp_path / "a.zip", entries, "folders")
+        assert count_entries(path, 100_000) == entries + 1
+        path.write_bytes(b"something in front" + path.read_bytes())
+        assert count_entries(path, 100_000) == entries + 1
+
+
+def test_a_directory_of_long_comments_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for n in range(200):
+            member = zipfile.ZipInfo(f"{n}.dcm")
+            member.comment = b"x" * 60_000
+            archive.writestr(member, b"")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ScanError, match="more than 1,000 entries"):
+        opened(path, tmp_path / "in", MIB, 1_000)
+
+
+def test_a_zip_of_a_t1_and_its_mask_is_the_t1(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((20, 20, 20), np.int16), np.diag([8.0] * 3 + [1]))
+    content = gzip.compress(image.to_bytes())
+    for number, others in enumerate((["T1_mask.nii.gz"], ["sub-1_FLAIR.nii.gz", "T1_seg.nii.gz"])):
+        path, folder = tmp_path / f"{number}.zip", tmp_path / f"in{number}"
+        folder.mkdir()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in (*others, "sub/T1.nii.gz"):
+                archive.writestr(name, content)
+        assert opened(path, folder, MIB, 10).is_file()
+    alone = tmp_path / "alone.zip"
+    with zipfile.ZipFile(alone, "w") as archive:
+        archive.writestr("T2.nii.gz", content)
+    (tmp_path / "in2").mkdir()
+    assert opened(alone, tmp_path / "in2", MIB, 10).is_file()
+
+
+def test_a_page_is_not_advised_to_use_the_command_line(client: httpx.Client) -> None:
+    image = nibabel.Nifti1Image(np.zeros((60, 60, 60), np.int16), np.diag([3.0] * 3 + [1]))
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name in ("one.nii.gz", "two.nii.gz"):
+            archive.writestr(name, gzip.compress(image.to_bytes()))
+    told = uploaded(client, held.getvalue(), "a.zip")
+    assert told["state"] == "failed"
+    assert "--" not in told["message"]

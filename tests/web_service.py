@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from braincase.cli.serve import load_for_service
 from braincase.cohort.cohort import Cohort
@@ -20,7 +19,7 @@ from braincase.models.model import Model, load_model, save_model
 from braincase.models.network import build_network
 from braincase.models.settings import ModelSettings
 from braincase.web.app import build_app
-from braincase.web.run import open_port, server_config
+from braincase.web.run import PatientServer, open_port, server_config
 from braincase.web.service_settings import Limits, ServiceSettings
 from braincase.workflows.index_cohort import index_cohort
 
@@ -60,7 +59,7 @@ def serving(settings: ServiceSettings) -> Iterator[httpx.Client]:
     """Run a service; yield a client of it that fails on any server error."""
     app = build_app(settings)
     listening = open_port("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(app, settings))
+    server = PatientServer(server_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     port = listening.getsockname()[1]

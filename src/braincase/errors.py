@@ -16,6 +16,7 @@
     ├── TrainingError         training cannot go on (a non-finite loss, one class only)
     ├── ModelError            a model on disk is missing, damaged or of another version
     ├── FingerprintError      two models' codes were about to be compared
+    ├── AuditError            the audit log cannot be written, or was changed afterwards
     └── GalleryError          a gallery is missing, damaged, empty or locked
         └── TooFewPeopleError it has too few people to teach what was asked
 
@@ -115,6 +116,10 @@ class ModelError(BraincaseError):
 
 class FingerprintError(BraincaseError):
     """Codes of two different models were about to be compared."""
+
+
+class AuditError(BraincaseError):
+    """The audit log cannot be written, so that nothing was done; or it was changed afterwards."""
 
 
 class GalleryError(BraincaseError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 #: One value of a table: text, a number, or nothing.
@@ -13,12 +14,31 @@ USUAL_COLUMNS = ("diagnosis", "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.
 CONTROL_NAMES = ("CN", "HC", "NC", "control", "healthy", "normal")
 
+#: Beginnings of formulas, also behind apostrophes, so that reading back is exact.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
 
 def value_text(value: Value) -> str:
     """Return a label as a person writes it: at most one decimal, nothing for a missing value."""
     if value is None:
         return ""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def safe_cell(text: str) -> str:
+    """Return a cell of a CSV or TSV table that no spreadsheet takes for a formula.
+
+    One that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return gets an apostrophe in
+    front, except real numbers; `read_cell` takes it away again.
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def read_cell(text: str) -> str:
+    """Return what `safe_cell` was given."""
+    inner = text.removeprefix("'")
+    return inner if inner != text and safe_cell(inner) == text else text
 
 
 def knows_age_and_sex(labels: Mapping[str, Value]) -> bool:

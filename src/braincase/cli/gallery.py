@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from braincase.errors import UsageError
 from braincase.json_values import to_json, to_json_object
 
 if TYPE_CHECKING:
+    from braincase.gallery import Change, Gallery
     from braincase.workflows.index_cohort import Indexed
 
 gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
@@ -122,6 +124,9 @@ def remove(
         bool, typer.Option("--erase", help="From earlier versions and the disk too; for good.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
+    audit: Annotated[
+        Path | None, typer.Option(help="The audit log that notes what is erased.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take scans out of a gallery; earlier versions keep them unless erased."""
@@ -138,7 +143,7 @@ def remove(
             wanted = list(dict.fromkeys([*wanted, *(case.scan_id for case in theirs)]))
         if erase and not yes:
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
-        change = gallery.remove(wanted, erase)
+        change = _erase(gallery, wanted, audit) if erase else gallery.remove(wanted)
     if as_json:
         told = {"version": change.version, "removed": list(change.removed), "erased": erase}
         print_json({**told, "notes": list(change.notes)})
@@ -146,6 +151,20 @@ def remove(
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
         print("".join(f"note: {note}\n" for note in change.notes), end="")
+
+
+def _erase(gallery: Gallery, scan_ids: list[str], audit: Path | None) -> Change:
+    """Erase scans for good, with a line in the audit log before and after."""
+    from braincase.web.security.audit import AuditLog
+
+    user = f"{getpass.getuser()} (command line)"
+    with (
+        closing(AuditLog(audit)) as log,
+        log.recorded(user, "erase", gallery=gallery.folder.name, scan_ids=scan_ids) as result,
+    ):
+        change = gallery.remove(scan_ids, erase=True)
+        result["version"] = change.version
+    return change
 
 
 def _confirm(question: str) -> None:

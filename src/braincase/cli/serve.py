@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
 
 user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
+token_app = typer.Typer(help="API tokens with which programs come in.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit log of a service.", no_args_is_help=True)
 Users = Annotated[Path, typer.Option("--users", help="The file of users.")]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Put the commands of this module into the command line."""
     app.command()(serve)
+    user_app.add_typer(token_app, name="token")
     app.add_typer(user_app, name="user")
+    app.add_typer(audit_app, name="audit")
 
 
 def load_for_service(folder: Path) -> Encoder:
@@ -57,6 +61,12 @@ def serve(
     tls_elsewhere: Annotated[
         bool, typer.Option("--tls-elsewhere", help="A reverse proxy in front encrypts.")
     ] = False,
+    client_header: Annotated[
+        str, typer.Option(help="Header in which the reverse proxy tells the client's address.")
+    ] = "",
+    proxy_address: Annotated[
+        str, typer.Option(help="The reverse proxy's addresses, with commas.")
+    ] = "127.0.0.1,::1",
     metrics_token: Annotated[
         Path | None, typer.Option("--metrics-token", help="File of a token that opens /metrics.")
     ] = None,
@@ -79,6 +89,8 @@ def serve(
         certificate=certificate,
         key=key,
         tls_elsewhere=tls_elsewhere,
+        client_header=client_header,
+        proxy_addresses=tuple(comma_list(proxy_address)),
         metrics_token=metrics_token,
         audit=audit,
     )
@@ -92,6 +104,24 @@ def _fingerprint_of(model: Path) -> str:
     from braincase.models.model_json import read_about
 
     return str(read_about(model)["fingerprint"])
+
+
+@audit_app.callback()
+def _audit() -> None:
+    """Keep `verify` a command of its own."""
+
+
+@audit_app.command("verify")
+def verify(
+    audit: Annotated[Path, typer.Argument(help="The audit log.")],
+) -> None:
+    """Verify that no line of an audit log was changed, taken out or put in."""
+    from braincase.web.security.audit_chain import verify_chain
+
+    chain = verify_chain(audit)
+    print(f"{audit}: {chain.lines} events, the chain holds; the last is {chain.last or 'none'}")
+    if chain.unchained or chain.torn:
+        print(f"{chain.unchained} from before there was a chain, {chain.torn} lines broken off")
 
 
 @user_app.command("add")
@@ -127,6 +157,39 @@ def show(users: Users) -> None:
 
     for user in read_users(users).values():
         print(f"{user.name}\t{user.role}")
+
+
+@token_app.command("add")
+def token_add(
+    name: Annotated[str, typer.Argument(help="The user whose rights it gives.")],
+    users: Users,
+    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make an API token and print it, this once; a program sends it as a bearer token."""
+    from braincase.web.security.users import add_token
+
+    print(add_token(users, name, note))
+
+
+@token_app.command("list")
+def token_list(users: Users) -> None:
+    """List the API tokens: id, user, when they were made, and what for."""
+    from braincase.web.security.users import read_users
+
+    for user in read_users(users).values():
+        for token in user.tokens.values():
+            print(f"{token.id}\t{user.name}\t{token.made}\t{token.note}")
+
+
+@token_app.command("revoke")
+def token_revoke(
+    token: Annotated[str, typer.Argument(help="Its id, as `list` shows it.")],
+    users: Users,
+) -> None:
+    """Revoke an API token; it opens nothing any more, at once."""
+    from braincase.web.security.users import revoke_token
+
+    print(f"{users}: token {token} of {revoke_token(users, token)} revoked")
 
 
 def _ask_password() -> str:

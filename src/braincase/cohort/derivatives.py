@@ -31,7 +31,7 @@ from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import atomic_write, read_json, read_regular, write_json, write_text
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json, to_json
-from braincase.labels import Value
+from braincase.labels import Value, safe_cell
 from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
 from braincase.version import __version__
@@ -353,4 +353,4 @@ def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value
 
 def _cell(value: Value) -> str:
     text = "" if value is None else " ".join(str(value).split())
-    return text or "n/a"
+    return safe_cell(text) or "n/a"

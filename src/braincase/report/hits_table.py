@@ -9,7 +9,7 @@ from pathlib import Path
 
 from braincase.files import write_text
 from braincase.gallery import Gallery, Hit, SearchResult
-from braincase.labels import Value
+from braincase.labels import Value, safe_cell
 
 #: What every hit has, in the order of its table.
 HIT_COLUMNS = ("rank", "scan_id", "subject", "session", "distance", "score")
@@ -55,15 +55,16 @@ def write_hits(result: SearchResult, gallery: Gallery, path: Path) -> Path:
     header, rows = hits_table(result.hits, columns)
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(["path", *header])
+    writer.writerow(["path", *map(safe_cell, header)])
     for hit, row in zip(result.hits, rows, strict=True):
         image = cases[hit.scan_id].image
         subject, session, *rest = row
-        writer.writerow([image or "n/a", subject, session or "", *map(_cell, rest)])
+        start = [str(image or "n/a"), str(subject), str(session or "")]
+        writer.writerow([*map(safe_cell, start), *map(_cell, rest)])
     write_text(path, text.getvalue())
     return path
 
 
 def _cell(value: Value) -> str:
     """Return a value in full, ``n/a`` where BIDS tables say so."""
-    return "n/a" if value is None else str(value)
+    return "n/a" if value is None else safe_cell(str(value))

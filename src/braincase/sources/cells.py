@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from braincase.labels import Value
+from braincase.labels import Value, read_cell
 from braincase.sources.words import MISSING, NO_NUMBER, SEX_PAIRS, SEXES
 
 #: Above this, ages are one group, as HIPAA and BIDS ask.
@@ -57,7 +57,7 @@ def value_of(text: str | None) -> Value:
 
     Digits with a leading zero stay text: they are names.
     """
-    text = (text or "").strip()
+    text = read_cell((text or "").strip())
     if is_missing(text):
         return None
     if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text):

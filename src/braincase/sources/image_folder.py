@@ -110,7 +110,7 @@ def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
     candidates: list[Path] = []
     dropped: Dropped = []
     for path in images:
-        reason = _reason(path, names)
+        reason = reason_against(path, names)
         if reason:
             dropped.append((str(path), reason))
         else:
@@ -118,7 +118,7 @@ def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
     return candidates, dropped
 
 
-def _reason(path: Path, names: set[tuple[Path, str]]) -> str:
+def reason_against(path: Path, names: set[tuple[Path, str]]) -> str:
     """Return why an image is no T1w by its name, or no image, or an empty string."""
     if path.name in FREESURFER:
         holder = path.parent.parent.name if path.parent.name == "mri" else path.parent.name

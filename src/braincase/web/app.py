@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,6 +67,9 @@ ROUTES = (
     Route("GET", "/me", session.me, (401,)),
     Route("POST", "/login", session.login, (401, 404)),
     Route("POST", "/logout", session.logout, (401,)),
+    Route("POST", "/password", session.change_password, (401, 404)),
+    Route("GET", "/sessions", session.list_sessions, (401,)),
+    Route("DELETE", "/sessions", session.end_sessions, (401,)),
     Route("GET", "/gallery", cases.gallery, (401,)),
     Route("GET", "/gallery/map", explanations.gallery_map, (401, 404)),
     Route("GET", "/cases", cases.list_cases, (401,)),
@@ -78,7 +80,7 @@ ROUTES = (
     Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
     Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,
           (401, 404, 422), PNG),
-    Route("POST", "/uploads", uploads.upload, (401, 408, 413, 415), status=202),
+    Route("POST", "/uploads", uploads.upload, (401, 408, 413, 415, 507), status=202),
     Route("GET", "/jobs/{job}", uploads.job, (401, 404)),
     Route("DELETE", "/jobs/{job}", uploads.cancel, (401, 404)),
     Route("GET", "/jobs/{job}/events", uploads.job_events, (401, 404), EVENTS),
@@ -196,10 +198,11 @@ def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
 
 
 def _answer_failures(app: FastAPI) -> None:
-    """Turn every kind of failure into one sentence with a fitting status."""
+    """Turn every kind of failure into one sentence with a fitting status; `Guard` does the rest."""
 
     @app.exception_handler(Problem)
-    def _problem(_: Request, problem: Problem) -> Response:
+    def _problem(request: Request, problem: Problem) -> Response:
+        request.state.error = problem.error  # for the audit log
         return failure(problem)
 
     @app.exception_handler(BraincaseError)
@@ -218,14 +221,6 @@ def _answer_failures(app: FastAPI) -> None:
         response = failure(answer)
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    def _unforeseen(_: Request, error: Exception) -> Response:
-        traceback.print_exception(error)
-        text = (
-            "The service met a fault of its own; its log says where. Please tell whoever runs it."
-        )
-        return failure(Problem(500, "fault", text))
 
 
 def _in_words(error: RequestValidationError) -> str:

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import NumberColumn, columns_of_labels
-from braincase.labels import Value, value_text
+from braincase.labels import Value, safe_cell, value_text
 from braincase.web import schema
 
 #: Values of a text column that are listed.
@@ -147,5 +147,5 @@ def finite(value: Value) -> Value:
 
 def tsv(rows: Sequence[Sequence[Value]]) -> str:
     """Return a table as tab-separated text; tabs and line ends inside values become blanks."""
-    lines = [[" ".join(value_text(value).split()) for value in row] for row in rows]
+    lines = [[safe_cell(" ".join(value_text(value).split())) for value in row] for row in rows]
     return "".join("\t".join(line) + "\n" for line in lines)

@@ -7,15 +7,20 @@ sniffing or sending on anything that is not ours.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+import traceback
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from braincase.errors import AuditError
 from braincase.web.problems import Problem
-from braincase.web.security.gate import CHANGING, Gate
+from braincase.web.security.client_address import client_address, network_of
+from braincase.web.security.gate import CHANGING
 from braincase.web.security.headers import CSP, HEADERS
 from braincase.web.service import Service
 from braincase.web.service_settings import is_loopback
@@ -23,6 +28,12 @@ from braincase.web.service_settings import is_loopback
 UPLOADS = "/api/v1/uploads"
 #: Seconds in which any body but an upload must have arrived.
 BODY_S = 20.0
+#: Statuses of requests that were refused to somebody, for the audit log.
+DENIED = (401, 403, 404, 429)
+#: Methods that metrics tell apart; any other word is counted as `other`.
+METHODS = ("GET", "HEAD", "OPTIONS", *CHANGING)
+#: What is told of an exception that nobody foresaw.
+FAULT = "The service met a fault of its own; its log says where. Please tell whoever runs it."
 
 
 def failure(problem: Problem) -> JSONResponse:
@@ -45,24 +56,31 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status, started_sending = 500, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started_sending
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started_sending = message["status"], True
                 self._add_headers(MutableHeaders(raw=message["headers"]))
             await send(message)
 
         try:
             self._check(scope)
             receive = await self._whole_body(scope, receive)
-        except Problem as problem:
-            await failure(problem)(scope, receive, sending)
-        else:
             await self.app(scope, receive, sending)
+        except Problem as problem:
+            scope.setdefault("state", {})["error"] = problem.error
+            await failure(problem)(scope, receive, sending)
+        except Exception as error:
+            traceback.print_exception(error)
+            if started_sending:
+                raise  # the server breaks the connection off
+            await failure(Problem(500, "fault", FAULT))(scope, receive, sending)
         finally:
             self._count(scope, status, time.perf_counter() - started)
+            if self._is_denial(scope, status):
+                await run_in_threadpool(self._note_denial, scope, status)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         headers.setdefault("content-security-policy", CSP)
@@ -81,8 +99,19 @@ class Guard:
             raise Problem(400, "host", text)
         if scope["method"] in CHANGING:
             _check_origin(headers, host)
+        else:
+            _check_reading_site(headers, scope["path"])
         limits, gate = self.service.settings.limits, self.service.gate
-        gate.rates.spend(limits.requests, "requests", _client(scope, headers, gate))
+        gate.rates.spend(limits.requests, "requests", self._client(scope, headers))
+
+    def _client(self, scope: Scope, headers: Headers) -> str:
+        """Return whose rate a request counts for: a verified user of the proxy, or an address."""
+        proxy = self.service.gate.proxy
+        values = headers.getlist(proxy.header) if proxy else []
+        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
+        if identity is not None:
+            return f"user:{identity[0]}"
+        return network_of(client_address(scope, self.service.settings))
 
     def _knows(self, host: str) -> bool:
         try:
@@ -126,11 +155,33 @@ class Guard:
             if not message.get("more_body"):
                 return b"".join(parts)
 
+    def _is_denial(self, scope: Scope, status: int) -> bool:
+        if scope["path"].endswith("/login"):  # notes its own
+            return False
+        return status in DENIED or scope.get("state", {}).get("error") == "host"
+
+    def _note_denial(self, scope: Scope, status: int) -> None:
+        """Write into the audit log that a request was refused; equal ones once in a while."""
+        state = scope.get("state", {})
+        details = {
+            "status": status,
+            "error": state.get("error", "http"),
+            "method": scope["method"] if scope["method"] in METHODS else "other",
+            "route": getattr(scope.get("route"), "path", "none"),
+            "client": client_address(scope, self.service.settings),
+        }
+        try:
+            self.service.once.write(state.get("user", "unknown"), "denied", **details)
+        except AuditError as error:  # it was refused already
+            print(f"braincase: {error}", file=sys.stderr)
+
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # Labels of fixed sets only: each new one stays in memory for ever.
         route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in METHODS else "other"
         metrics = self.service.metrics
-        metrics.requests.labels(scope["method"], route, str(status)).inc()
-        metrics.seconds.labels(scope["method"], route).observe(seconds)
+        metrics.requests.labels(method, route, str(status)).inc()
+        metrics.seconds.labels(method, route).observe(seconds)
 
 
 def _check_origin(headers: Headers, host: str) -> None:
@@ -141,9 +192,13 @@ def _check_origin(headers: Headers, host: str) -> None:
         raise Problem(403, "foreign", "Another web site asked for this change; it was refused.")
 
 
-def _client(scope: Scope, headers: Headers, gate: Gate) -> str:
-    """Return whose rate a request counts for: the address, or behind a proxy the token."""
-    if gate.proxy is not None:
-        return headers.get(gate.proxy.header, "none")[-64:]
-    client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+def _check_reading_site(headers: Headers, path: str) -> None:
+    """Refuse what another site's page reads; only the front page may be opened by a link there.
+
+    Its answers are closed to that page anyway, but a search costs time, and writes the audit log.
+    """
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return
+    opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    if path != "/" or opened != ("navigate", "document"):
+        raise Problem(403, "foreign", "Another web site asked for this; it was refused.")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from braincase.errors import (
+    AuditError,
     BraincaseError,
     FingerprintError,
     GalleryError,
@@ -47,6 +48,15 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"There is no {what}.")
 
 
+def disk_problem(error: OSError) -> Problem:
+    """Return the 507 of a file that could not be written, in one line without its path."""
+    text = (
+        f"The scan could not be stored ({error.strerror}); nothing of it was left behind."
+        " Please tell whoever runs the service."
+    )
+    return Problem(507, "disk", text)
+
+
 def problem_of(error: BraincaseError) -> Problem:
     """Map an error of the library to a status code; no path of this machine gets out."""
     if isinstance(error, ScanError):
@@ -58,6 +68,12 @@ def problem_of(error: BraincaseError) -> Problem:
         return Problem(409, "too_few", text)
     if isinstance(error, GalleryError):
         return Problem(503, "gallery", sentence(error, "The gallery"), 5)
+    if isinstance(error, AuditError):
+        text = (
+            "What was asked cannot be written into the audit log, so it was not done."
+            " Please tell whoever runs the service."
+        )
+        return Problem(503, "audit", text, 60)
     if isinstance(error, UnknownCaseError):
         return Problem(404, "not_found", f"There is {error.found} in this gallery.")
     if isinstance(error, MissingLabelsError):
@@ -82,7 +98,9 @@ def sentence(error: BraincaseError, subject: str) -> str:
     line = f"{subject}: {clean(error.found)}"
     if error.expected:
         line += f"; expected {clean(error.expected)}"
-    return " ".join(f"{line}. {clean(error.advice)}".split()).rstrip(". ") + "."
+    # What only the command line can do is no advice to who sits at a browser.
+    advice = " ".join(s for s in re.split(r"(?<=\.)\s+", error.advice) if " --" not in f" {s}")
+    return " ".join(f"{line}. {clean(advice)}".split()).rstrip(". ") + "."
 
 
 def clean(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,10 +14,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from braincase.errors import UsageError
 from braincase.web.app import build_app
+from braincase.web.limited_socket import Connections, LimitedSocket
 from braincase.web.service_settings import ServiceSettings
 
 #: Connections at once; more are answered 503.
 MOST_CONNECTIONS = 200
+#: Connections that are accepted at all, and those of one client address.
+MOST_ACCEPTED, MOST_OF_ONE = 400, 100
+#: Seconds for a TLS handshake.
+HANDSHAKE_S = 5.0
 #: Seconds until a connection must have brought a whole request head.
 HEAD_S = 20.0
 #: Seconds running requests get to end when the service is stopped.
@@ -48,6 +54,18 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
+class PatientServer(uvicorn.Server):
+    """A server whose TLS handshakes end within `HANDSHAKE_S`; uvicorn's may take a minute."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        if self.config.is_ssl:
+            loop = asyncio.get_running_loop()
+            limited = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
+            loop.create_server = limited  # type: ignore[method-assign]
+        await super().startup(sockets)
+
+
 def run(settings: ServiceSettings) -> None:
     """Serve until stopped.
 
@@ -59,6 +77,8 @@ def run(settings: ServiceSettings) -> None:
         If gallery, users or audit log cannot be used.
     """
     listening = open_port(settings.host, settings.port)
+    if settings.behind_proxy:  # all connections come from its address
+        listening.connections = Connections(MOST_ACCEPTED, MOST_ACCEPTED)
     with listening:
         app = build_app(settings)
         host, port = listening.getsockname()[:2]
@@ -70,13 +90,14 @@ def run(settings: ServiceSettings) -> None:
                 "The page is not built (npm): plain pages with pictures instead.", file=sys.stderr
             )
         with contextlib.suppress(KeyboardInterrupt):  # the usual end
-            uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
+            PatientServer(server_config(app, settings)).run(sockets=[listening])
 
 
 def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
     """Return how the server runs."""
     return uvicorn.Config(
         app,
+        loop="asyncio",  # `PatientServer` knows this one
         http=PatientProtocol,
         log_level="warning",
         access_log=False,  # the audit log tells who asked what, without addresses in it
@@ -90,7 +111,7 @@ def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
     )
 
 
-def open_port(host: str, port: int) -> socket.socket:
+def open_port(host: str, port: int) -> LimitedSocket:
     """Return a socket bound to an address; port 0 takes any free one.
 
     Raises
@@ -99,7 +120,8 @@ def open_port(host: str, port: int) -> socket.socket:
         If the port is taken or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = LimitedSocket(family, socket.SOCK_STREAM)
+    listening.connections = Connections(MOST_ACCEPTED, MOST_OF_ONE)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host.strip("[]"), port))

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from braincase.web.sent_values import has_broken_text, label_value
 
 #: One value of a case's labels.
 Value = str | float | int | None
@@ -17,6 +26,8 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 #: Codes of real scans stay far within this; beyond it distances overflow.
 CodeNumber = Annotated[float, Field(ge=-1e6, le=1e6)]
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,59}$")]
+#: One label as a client sends it.
+SentValue = Annotated[Value, BeforeValidator(label_value)]
 ScanId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -29,6 +40,19 @@ class Body(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", json_schema_serialization_defaults_required=True
     )
+
+
+class RequestBody(Body):
+    """A JSON object that a client sends: each value of exactly its kind, each text whole."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_broken_text(cls, content: object) -> object:
+        if has_broken_text(content):
+            raise ValueError("a text with half of a character (a lone surrogate) or a zero")
+        return content
 
 
 class OpenBody(Body):
@@ -60,11 +84,26 @@ class MeBody(Body):
     login: bool = Field(description="Whether this service knows users with passwords.")
 
 
-class LoginRequest(Body):
+class LoginRequest(RequestBody):
     """A user's name and password."""
 
     user: Annotated[str, Field(min_length=1, max_length=200)]
     password: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class PasswordRequest(RequestBody):
+    """A user's own old and new password."""
+
+    old: Annotated[str, Field(min_length=1, max_length=1000)]
+    new: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class SessionBody(Body):
+    """One session of the user who asks; times in UTC."""
+
+    begun: str
+    used: str
+    current: bool
 
 
 class ColumnBody(Body):
@@ -138,7 +177,7 @@ class CasesBody(Body):
     cases: list[CaseBody]
 
 
-class NewCaseRequest(Body):
+class NewCaseRequest(RequestBody):
     """A curator's request to add an uploaded scan as a case."""
 
     upload: Annotated[str, Field(max_length=64)]
@@ -147,7 +186,9 @@ class NewCaseRequest(Body):
     ]
     subject: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)]
     session: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$", max_length=100)] | None = None
-    labels: Annotated[dict[LabelName, Value], Field(max_length=100)] = Field(default_factory=dict)
+    labels: Annotated[dict[LabelName, SentValue], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
 
 
 class ChangeBody(Body):
@@ -176,14 +217,14 @@ class StartedBody(Body):
     job: str
 
 
-class RegionRequest(Body):
+class RegionRequest(RequestBody):
     """A region to compare, and how much it counts."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
 
-class SearchRequest(Body):
+class SearchRequest(RequestBody):
     """What to look for: exactly one of `case`, `upload` and `code`."""
 
     case: ScanId | None = None
@@ -202,12 +243,23 @@ class SearchRequest(Body):
         Field(description="`normal`: built alike; `abnormality`: ill alike."),
     ] = "code"
     known: Annotated[
-        dict[LabelName, Value],
-        Field(max_length=20, description="Of an upload's person, such as age and sex."),
+        dict[LabelName, SentValue],
+        Field(max_length=20, description="Of an upload's person, such as age and sex (F or M)."),
     ] = Field(default_factory=dict)
     normality: Annotated[
         bool, Field(description="Also say how far from normal query and hits are.")
     ] = False
+
+    @field_validator("known")
+    @classmethod
+    def _check_age_and_sex(cls, known: dict[str, Value]) -> dict[str, Value]:
+        """Refuse what the library would not use, as the command line does."""
+        age, sex = known.get("age"), known.get("sex")
+        if age is not None and (isinstance(age, str) or not 0 <= age <= 130):
+            raise ValueError("age must be a number of years, 0 to 130")
+        if sex is not None and sex not in ("F", "M"):
+            raise ValueError("sex must be F or M")
+        return known
 
 
 class VisitBody(Body):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, cast
@@ -14,7 +15,6 @@ import numpy as np
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
-from braincase.answer.compose import Answer
 from braincase.cohort.stored_image import StoredImage
 from braincase.errors import ScanError
 from braincase.gallery import Gallery, StoredCase, open_gallery
@@ -22,8 +22,6 @@ from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
 from braincase.population.volumes import image_of_case
-from braincase.search.pipeline import FinishedSearch
-from braincase.web import schema
 from braincase.web.catalogue import Catalogue
 from braincase.web.expiring_cache import ExpiringCache
 from braincase.web.intake.private_folders import private_folder
@@ -31,7 +29,9 @@ from braincase.web.intake.queue import Upload, UploadQueue
 from braincase.web.intake.worker import Embedded
 from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
+from braincase.web.search_cache import SearchCache
 from braincase.web.security.audit import AuditLog
+from braincase.web.security.audit_once import AuditOnce
 from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
 
@@ -41,22 +41,6 @@ SAVED = "saved"
 DRIFT = 0.02
 #: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
 CACHED_VOLUMES = 32
-
-
-@dataclass(frozen=True, eq=False)
-class AnsweredSearch:
-    """A search with its answer: who asked for it, what was found, and `body`, which is sent."""
-
-    request: schema.SearchRequest
-    owner: str
-    finished: FinishedSearch
-    answer: Answer
-    body: schema.AnswerBody
-
-    @property
-    def upload(self) -> str | None:
-        """The upload it was made with."""
-        return self.request.upload
 
 
 @dataclass(eq=False)
@@ -102,13 +86,13 @@ class Service:
     catalogue
         All cases of the newest version.
     searches
-        Searches that no permalink can hold, by their token.
+        Answered searches, by permalink or token.
     volumes
         Decoded volumes.
     folder
         A private folder for files made on the way, such as maps.
-    audit, metrics, gate
-        Who did what; how much and how fast; who may.
+    audit, once, metrics, gate
+        Who did what; who did it again and again; how much and how fast; who may.
     learned, lock
         What was learned from images when it was first asked for; and who may learn.
     """
@@ -119,10 +103,11 @@ class Service:
     grid: Grid
     queue: UploadQueue | None
     catalogue: Catalogue
-    searches: ExpiringCache[AnsweredSearch]
+    searches: SearchCache
     volumes: ExpiringCache[NDArray[np.uint8]]
     folder: Path
     audit: AuditLog
+    once: AuditOnce
     metrics: Metrics
     gate: Gate
     learned: Learned = field(default_factory=Learned)
@@ -152,7 +137,31 @@ class Service:
         """
         if self.queue is None:
             raise not_found("upload: the service was started without a model")
-        return self.queue.finished(job, principal.owner)
+        upload, scan = self.queue.finished(job, principal.owner)
+        self.note_others_upload(upload, principal)
+        return upload, scan
+
+    def note(self, principal: Principal, action: str, **details: object) -> None:
+        """Write into the audit log what a user is about to do, or to be shown."""
+        self.audit.write(principal.name, action, **principal.by_token(), **details)
+
+    def recorded(
+        self, principal: Principal, action: str, **details: object
+    ) -> AbstractContextManager[dict[str, object]]:
+        """Write a change into the audit log: the intent before it, the result after it."""
+        return self.audit.recorded(principal.name, action, **principal.by_token(), **details)
+
+    def note_view(self, principal: Principal, **details: object) -> None:
+        """Write into the audit log that a user sees a case; once for its many slices."""
+        self.once.write(principal.name, "view case", **principal.by_token(), **details)
+
+    def note_others_upload(self, upload: Upload, principal: Principal) -> None:
+        """Write into the audit log that an administrator opens somebody else's upload."""
+        if upload.owner != principal.name:
+            details = {"job": upload.job[:6], "owner": upload.owner}
+            self.once.write(
+                principal.name, "open other's upload", **principal.by_token(), **details
+            )
 
     def saved_folder(self) -> Path:
         """Return the cohort folder of the cases that curators keep."""
@@ -216,9 +225,10 @@ def open_service(settings: ServiceSettings) -> Service:
     info = gallery.info()
     gate = Gate(settings)
     audit = AuditLog(settings.audit)
-    queue = (
-        UploadQueue(settings.load, info.resolution_mm, settings.limits) if settings.load else None
-    )
+    limits = settings.limits
+    if not settings.needs_login:  # everybody is one person
+        limits = replace(limits, person_queue=limits.queue, person_arriving=limits.arriving)
+    queue = UploadQueue(settings.load, info.resolution_mm, limits) if settings.load else None
     return Service(
         settings=settings,
         gallery=gallery,
@@ -226,10 +236,11 @@ def open_service(settings: ServiceSettings) -> Service:
         grid=grid_of_resolution(info.resolution_mm),
         queue=queue,
         catalogue=Catalogue(gallery),
-        searches=ExpiringCache(1000, settings.limits.keep_s),
+        searches=SearchCache(settings.limits.keep_s),
         volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,
+        once=AuditOnce(audit),
         metrics=Metrics(queue),
         gate=gate,
     )

@@ -30,9 +30,13 @@ class Limits:
     least_bytes_per_s, upload_grace_s
         An upload slower than this on average is refused, once the grace is over.
     upload_s
-        Seconds one upload may take in all: until then it holds a place in the queue.
+        Seconds one upload may take in all.
     queue
-        Jobs waiting or running at once.
+        Jobs waiting or running at once: uploads that have arrived.
+    person_queue
+        Of one person, where persons log in.
+    arriving, person_arriving
+        Uploads on their way at once, of all and of one person.
     kept_uploads
         Finished uploads kept at once; the oldest go first.
     memory_bytes
@@ -41,8 +45,10 @@ class Limits:
         Seconds one job may run.
     keep_s
         Seconds an upload is kept after its job has ended.
-    requests, searches, uploads, logins
-        RateLimiter a client, as ``limits`` writes them; empty for none.
+    requests, searches, uploads
+        Rates of one client, as ``limits`` writes them; empty for none.
+    logins
+        Failed logins of one name from one address before it must wait; empty for any number.
     """
 
     upload_bytes: int = 1024 * MIB
@@ -53,6 +59,9 @@ class Limits:
     upload_grace_s: float = 10.0
     upload_s: float = 900.0
     queue: int = 8
+    person_queue: int = 4
+    arriving: int = 32
+    person_arriving: int = 3
     kept_uploads: int = 32
     memory_bytes: int = 4096 * MIB
     job_s: float = 600.0
@@ -89,6 +98,10 @@ class ServiceSettings:
         PEM files for TLS.
     tls_elsewhere
         A statement that a reverse proxy on the way encrypts.
+    client_header
+        The header in which that proxy tells the client's address; empty for none.
+    proxy_addresses
+        The proxy's own addresses: from any other the header is not believed.
     metrics_token
         File with a bearer token that opens ``/metrics`` beside administrators; None for them only.
     audit
@@ -111,6 +124,8 @@ class ServiceSettings:
     certificate: Path | None = None
     key: Path | None = None
     tls_elsewhere: bool = False
+    client_header: str = ""
+    proxy_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
     metrics_token: Path | None = None
     audit: Path | None = None
     static: Path = Path(__file__).parent / "static"
@@ -126,6 +141,9 @@ class ServiceSettings:
             found = "given without --users or --proxy"
             advice = "Without users, whoever is on this machine reads /metrics as it is."
             raise ParameterError("metrics_token", found, "one of them", advice)
+        if self.client_header and not self.behind_proxy:
+            found = "given without a reverse proxy (--tls-elsewhere or --proxy)"
+            raise ParameterError("client_header", found, "one of them")
         if is_loopback(self.host):
             return
         where = f"--host {self.host}"
@@ -146,6 +164,11 @@ class ServiceSettings:
     def encrypted(self) -> bool:
         """Whether browsers reach the service by https."""
         return self.certificate is not None or self.tls_elsewhere
+
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether connections come from a reverse proxy, and not from the clients themselves."""
+        return self.tls_elsewhere or self.proxy is not None
 
     @property
     def needs_login(self) -> bool:

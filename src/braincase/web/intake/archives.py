@@ -7,6 +7,8 @@ gzip stream becomes is counted while it is unpacked and never believed beforehan
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -15,11 +17,16 @@ from braincase.errors import ScanError
 from braincase.images.gzip_streams import open_plain, read_on
 from braincase.images.header import read_header, suffix_of
 from braincase.sources.dicom_files import ZIP_MAGIC, is_dicom
+from braincase.sources.image_folder import reason_against
+from braincase.web.intake.zip_directory import count_entries
 
 CHUNK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 #: Suffixes by which files from before DICOM's magic word are known.
 OLD_DICOM = ("", ".dcm", ".ima", ".img")
+#: What `zipfile` raises for an archive that is damaged or packed in a way it does not know.
+DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error,
+           lzma.LZMAError, EOFError, OSError, struct.error)  # fmt: skip
 EXPECTED = "a NIfTI or MGZ file, or a zip of one DICOM study"
 
 
@@ -91,9 +98,13 @@ def _measure_gzip(path: Path, most_bytes: int) -> None:
 
 
 def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
+    if count_entries(path, most_files) > most_files:
+        found = f"a zip with more than {most_files:,} entries"
+        expected = f"one study of at most {most_files:,} files, folders included"
+        raise ScanError("scan", found, expected)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _checked(archive, most_bytes, most_files)
+            members = _without_derived(_checked(archive, most_bytes))
             left, stems = most_bytes, dict[str, int]()
             for number, member in enumerate(members):
                 suffix = _member_suffix(member.filename)
@@ -102,22 +113,22 @@ def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Pat
                 paired = suffix.startswith((".hdr", ".img"))
                 place = stems.setdefault(stem, number) if paired else number
                 left -= _copy(archive, member, folder / f"{place:06d}{suffix}", left, most_bytes)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, OSError) as error:
+    except DAMAGED as error:
         found = f"a damaged zip ({type(error).__name__})"
         raise ScanError("scan", found, "", "Export or pack it again.") from None
     return _only_image(folder, most_bytes)
 
 
-def _checked(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> list[zipfile.ZipInfo]:
+def _checked(archive: zipfile.ZipFile, most_bytes: int) -> list[zipfile.ZipInfo]:
     members = [
         member
         for member in archive.infolist()
         if not member.is_dir() and not _plain_name(member.filename).startswith(".")
     ]
     size = sum(member.file_size for member in members)
-    if len(members) > most_files or size > most_bytes:
+    if size > most_bytes:
         found = f"a zip that promises {len(members):,} files and {size / 1e9:,.1f} GB"
-        expected = f"one study of at most {most_files:,} files and {most_bytes / 1e9:,.1f} GB"
+        expected = f"one study of at most {most_bytes / 1e9:,.1f} GB"
         raise ScanError("scan", found, expected)
     if any(member.flag_bits & 1 for member in members):
         raise ScanError("scan", "an encrypted zip", "a plain one", "Unpack it and zip it again.")
@@ -141,6 +152,22 @@ def _member_suffix(name: str) -> str:
         return suffix
     # Numbers as suffixes are usual in DICOM exports: IM.0001.
     return "" if suffix[1:].isdigit() else ".other"
+
+
+def _without_derived(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    """Leave out images that their names call masks, label maps or no T1w, as in a folder.
+
+    Once unpacked they have numbers for names, and nobody could tell. Where nothing else is there,
+    they stay.
+    """
+    paths = [Path(member.filename.replace("\\", "/")) for member in members]
+    names = {(path.parent, path.name) for path in paths}
+    others = [
+        member
+        for member, path in zip(members, paths, strict=True)
+        if not (suffix_of(path) and reason_against(path, names))
+    ]
+    return others if any(suffix_of(Path(member.filename)) for member in others) else members
 
 
 def _copy(

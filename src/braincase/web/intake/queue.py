@@ -125,6 +125,7 @@ class UploadQueue:
         self._folder = self._private / "jobs"
         self._folder.mkdir(mode=0o700)
         self._uploads: dict[str, Upload] = {}
+        self._arriving: dict[str, Upload] = {}
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Upload | None] = queue.Queue()
         self._closing = threading.Event()
@@ -143,29 +144,55 @@ class UploadQueue:
     def open_folder(self, owner: str, suffix: str) -> Upload:
         """Return a new upload with a private folder; it is queued by `submit`.
 
+        Until then it has no place in the queue, so that slow senders keep nobody waiting.
+
         Raises
         ------
         Problem
-            If the queue is full.
+            If the queue is full already, or too many uploads are on their way.
         """
         self.sweep()
         with self._lock:
-            self._refuse_when_full()
+            self._refuse_when_full(owner)
+            self._refuse_arrival(owner)
             job = secrets.token_urlsafe(16)
             folder = self._folder / job
             folder.mkdir(mode=0o700)
             upload = Upload(job, owner, folder, folder / f"scan{suffix}")
-            self._uploads[job] = upload
+            self._arriving[job] = upload
             return upload
 
-    def _refuse_when_full(self) -> None:
-        busy = sum(upload.status.state not in ENDED for upload in self._uploads.values())
-        if busy >= self.limits.queue:
-            text = f"{busy} scans are being prepared already. Please try again in a minute."
+    def _refuse_when_full(self, owner: str) -> None:
+        busy = [u.owner for u in self._uploads.values() if u.status.state not in ENDED]
+        if len(busy) >= self.limits.queue:
+            text = f"{len(busy)} scans are being prepared already. Please try again in a minute."
+            raise Problem(503, "queue_full", text, 60)
+        if busy.count(owner) >= self.limits.person_queue:
+            text = f"{busy.count(owner)} scans of yours are being prepared. Please wait for them."
+            raise Problem(503, "queue_full", text, 60)
+
+    def _refuse_arrival(self, owner: str) -> None:
+        owners = [upload.owner for upload in self._arriving.values()]
+        if owners.count(owner) >= self.limits.person_arriving:
+            text = f"{owners.count(owner)} files of yours are on their way. Please wait for them."
+            raise Problem(503, "queue_full", text, 10)
+        if len(owners) >= self.limits.arriving:
+            text = "Too many files are on their way. Please try again in a minute."
             raise Problem(503, "queue_full", text, 60)
 
     def submit(self, upload: Upload) -> None:
-        """Put an upload that has arrived into the queue."""
+        """Put an upload that has arrived into the queue.
+
+        Raises
+        ------
+        Problem
+            If the queue has become full meanwhile.
+        """
+        with self._lock:
+            self._refuse_when_full(upload.owner)
+            self._arriving.pop(upload.job, None)
+            self._uploads[upload.job] = upload
+            upload.used = time.monotonic()
         self._waiting.put(upload)
 
     def find(self, job: str, owner: str | None) -> Upload:
@@ -211,7 +238,7 @@ class UploadQueue:
     def discard(self, upload: Upload) -> None:
         """Forget an upload that never arrived whole."""
         with self._lock:
-            self._uploads.pop(upload.job, None)
+            self._arriving.pop(upload.job, None)
         shutil.rmtree(upload.folder, ignore_errors=True)
 
     def sweep(self) -> None:

@@ -84,7 +84,9 @@ def one_case(
     scan_id: str, service: CurrentService, principal: Reader, as_of: AsOf = None
 ) -> schema.CaseBody:
     """Return one case with its labels."""
-    return case_body(stored(service, scan_id, as_of))
+    case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="labels")
+    return case_body(case)
 
 
 def volume(
@@ -92,7 +94,9 @@ def volume(
 ) -> Response:
     """Send a case's standard volume as NIfTI."""
     case = stored(service, scan_id, as_of)
-    return bytes_response(request, service.image_of(case).packed)
+    image = service.image_of(case)
+    service.note_view(principal, scan_id=scan_id, kind="volume")
+    return bytes_response(request, image.packed)
 
 
 def thumbnail(
@@ -100,6 +104,7 @@ def thumbnail(
 ) -> Response:
     """Send three planes of a case side by side as PNG."""
     case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="thumbnail")
     picture = service.gallery.thumbnail(scan_id, as_of)
     planes = (
         planes_of_thumbnail(picture)
@@ -121,6 +126,7 @@ def slice_of_case(
 ) -> Response:
     """Send one slice of a case as PNG."""
     case = stored(service, scan_id, as_of)
+    service.note_view(principal, scan_id=scan_id, kind="slices")
     picture = slice_png(service.volume_of(case), service.grid, plane, index)
     return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
 
@@ -155,31 +161,34 @@ def add_case(
     case = Scan(Path(), request.subject, request.session, dict(request.labels))
     folder = service.saved_folder()
     _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
-    image = write_case(
-        folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
-    )
-    change = service.writer.add(
-        [
-            NewCase(
-                scan_id=request.scan_id,
-                subject=request.subject,
-                code=scan.code,
-                session=request.session,
-                labels=dict(request.labels),
-                cohort=folder,
-                image=str(image.relative_to(folder)),
-                image_hash=scan.image_hash,
-                thumbnail=thumbnail_of(scan.volume, service.grid),
+    with service.recorded(principal, "add", scan_id=request.scan_id) as result:
+        image = write_case(
+            folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
+        )
+        change = service.writer.add(
+            [
+                NewCase(
+                    scan_id=request.scan_id,
+                    subject=request.subject,
+                    code=scan.code,
+                    session=request.session,
+                    labels=dict(request.labels),
+                    cohort=folder,
+                    image=str(image.relative_to(folder)),
+                    image_hash=scan.image_hash,
+                    thumbnail=thumbnail_of(scan.volume, service.grid),
+                )
+            ],
+            service.gallery.fingerprint,
+        )
+        result["version"] = change.version
+        if change.erased_before:
+            image.unlink(missing_ok=True)
+            sidecar_path(image).unlink(missing_ok=True)
+            text = (
+                f"{request.scan_id} or its image was erased from this gallery; nothing was added."
             )
-        ],
-        service.gallery.fingerprint,
-    )
-    if change.erased_before:
-        image.unlink(missing_ok=True)
-        sidecar_path(image).unlink(missing_ok=True)
-        text = f"{request.scan_id} or its image was erased from this gallery; nothing was added."
-        raise Problem(409, "exists", text)
-    service.audit.write(principal.name, "add", scan_id=request.scan_id, version=change.version)
+            raise Problem(409, "exists", text)
     return schema.ChangeBody(
         version=change.version,
         added=list(change.added),
@@ -214,8 +223,9 @@ def remove_case(
             " Search again and look at it before you remove it; nothing was changed."
         )
         raise Problem(409, "changed", text)
-    change = service.writer.remove([scan_id])
-    service.audit.write(principal.name, "remove", scan_id=scan_id, version=change.version)
+    with service.recorded(principal, "remove", scan_id=scan_id) as result:
+        change = service.writer.remove([scan_id])
+        result["version"] = change.version
     return schema.ChangeBody(
         version=change.version, added=[], removed=list(change.removed), duplicates=[]
     )

@@ -28,8 +28,9 @@ from braincase.web.image_responses import file_response, tag_of
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import label_column
 from braincase.web.routes.searches import MOST_NAME, find
+from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Reader
-from braincase.web.service import AnsweredSearch, CurrentService, Learned, Service
+from braincase.web.service import CurrentService, Learned, Service
 
 #: Map files cached on disk; the oldest go first.
 CACHED_FILES = 200
@@ -48,6 +49,7 @@ def explaining_map(
     """Send the difference map of query and hit (in usual spreads), or their agreement (0 to 1)."""
     answered = find(search, service, principal)
     case = _case_in(service, answered, scan_id)
+    service.note_view(principal, scan_id=scan_id, kind=kind)
     query, hit = _query_volume(service, answered), service.volume_of(case)
 
     def make() -> NDArray[np.float32]:
@@ -104,6 +106,7 @@ def deviation_map(
         volume, labels = _query_volume(service, answered), answered.finished.query.labels
     else:
         case = _case_in(service, answered, scan_id)
+        service.note_view(principal, scan_id=scan_id, kind="deviation")
         volume, labels = service.volume_of(case), case.labels
     controls = _controls(service)
     if controls is None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Query, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
@@ -90,7 +91,8 @@ def plain_page(
     except Problem:
         return _page("plain_login.html", 401, message="")
     answer, message = None, ""
-    if case:
+    own = request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+    if case and own:  # a link on another site only fills in the form
         regions = [schema.RegionRequest(name=region)] if region else []
         search = schema.SearchRequest(case=case, k=k, where=where, regions=regions)
         try:
@@ -141,7 +143,8 @@ async def plain_login(request: Request, service: CurrentService) -> Response:
     response = RedirectResponse("/plain", 303)
     try:
         credentials = schema.LoginRequest(user=name, password=password)
-        session.login(credentials, request, response, service)
+        # Hashing takes half a second: in a thread, so that everybody else is answered meanwhile.
+        await run_in_threadpool(session.login, credentials, request, response, service)
     except (Problem, ValueError) as error:
         text = error.message if isinstance(error, Problem) else "Name and password, please."
         return _page("plain_login.html", 401, message=text)

@@ -34,9 +34,10 @@ from braincase.search.query_scan import QueryScan
 from braincase.web import schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
+from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.security.headers import REPORT_CSP
-from braincase.web.service import AnsweredSearch, CurrentService, Service
+from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
@@ -50,7 +51,6 @@ def ask(
     request: schema.SearchRequest, service: CurrentService, principal: Reader
 ) -> schema.AnswerBody:
     """Find the cases most similar to a stored case, an uploaded scan or a code."""
-    service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
     queries = {"case": request.case, "upload": request.upload, "code": request.code}
     given = [name for name, query in queries.items() if query is not None]
     if len(given) != 1:
@@ -62,7 +62,7 @@ def ask(
 def again(search: str, service: CurrentService, principal: Reader) -> schema.AnswerBody:
     """Return the answer to an earlier search by its permalink or token."""
     body = find(search, service, principal).body
-    service.audit.write(principal.name, "view", version=body.gallery_version)
+    service.note(principal, "view", version=body.gallery_version)
     return body
 
 
@@ -74,7 +74,7 @@ def find(name: str, service: Service, principal: Principal) -> AnsweredSearch:
     Problem
         If there is none, or it is another person's.
     """
-    search = service.searches.get(name)
+    search = service.searches.get(name, service.gallery)
     if search is None:
         return _carry_out(service, principal, _read_link(name), name)
     if search.request.case is None and principal.owner not in (None, search.owner):
@@ -91,6 +91,7 @@ def find(name: str, service: Service, principal: Principal) -> AnsweredSearch:
 def _carry_out(
     service: Service, principal: Principal, request: schema.SearchRequest, name: str | None
 ) -> AnsweredSearch:
+    service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
     finished = _search(service, principal, request)
     answered = answer(
         finished,
@@ -102,8 +103,8 @@ def _carry_out(
     content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
     body = schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)
-    service.searches.put(name, search)
     _note(service, principal, request, finished.result)
+    service.searches.put(name, search)
     return search
 
 
@@ -112,8 +113,8 @@ def _note(
 ) -> None:
     query = {"case": request.case} if request.case else {"upload": (request.upload or "code")[:6]}
     regions = [region.name for region in request.regions]
-    service.audit.write(
-        principal.name,
+    service.note(
+        principal,
         "search",
         **query,
         k=request.k,
@@ -191,7 +192,7 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    service.audit.write(principal.name, "report", version=result.gallery_version)
+    service.note(principal, "report", version=result.gallery_version)
     headers = {
         "Content-Security-Policy": REPORT_CSP,
         "Content-Disposition": 'inline; filename="similar-cases.html"',
@@ -210,7 +211,7 @@ def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Respon
         values = [hit.labels.get(name) for name in labels]
         numbers = [f"{hit.distance:.6g}", f"{hit.score:.6g}"]
         rows.append([hit.rank, hit.scan_id, hit.subject, hit.session, *numbers, *values])
-    service.audit.write(principal.name, "table", hits=len(hits))
+    service.note(principal, "table", hits=len(hits))
     headers = {"Content-Disposition": 'attachment; filename="similar-cases.tsv"'}
     return Response(
         tsv(rows), media_type="text/tab-separated-values; charset=utf-8", headers=headers

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
 from fastapi import Request, Response
 
 from braincase.web import schema
 from braincase.web.problems import Problem
+from braincase.web.security.client_address import client_address, network_of
 from braincase.web.security.gate import Principal, Reader
+from braincase.web.security.users import set_password
 from braincase.web.service import CurrentService, Service
 
 
@@ -31,23 +37,86 @@ def login(
     """Begin a session."""
     if service.settings.users is None:
         raise Problem(404, "no_users", "This service knows no users with passwords.")
-    client = request.client.host if request.client else "unknown"
-    for whose in (client, f"user:{credentials.user}"):
-        service.gate.rates.spend(service.settings.limits.logins, "logins", whose)
-    try:
-        principal, cookie = service.gate.login(credentials.user, credentials.password)
-    except Problem:
-        exists = credentials.user in service.gate.users()  # a mistyped name may be a password
-        user = credentials.user if exists else "unknown"
-        service.audit.write(user, "login refused", client=client)
-        raise
-    service.gate.set_cookie(response, cookie)
-    service.audit.write(principal.name, "login", client=client)
+    principal, cookie = _checked(service, request, credentials.user, credentials.password)
+    service.gate.set_cookie(request, response, cookie)
+    service.note(principal, "login", client=client_address(request.scope, service.settings))
     return me_body(service, principal)
 
 
-def logout(response: Response, service: CurrentService, principal: Reader) -> schema.HealthBody:
+def _checked(service: Service, request: Request, name: str, password: str) -> tuple[Principal, str]:
+    """Check name and password, slowing guesses down; return the user and a session's cookie."""
+    client = client_address(request.scope, service.settings)
+    exists = name in service.gate.users()  # a mistyped name may be a password
+    user = name if exists else "unknown"
+    throttle, network = service.gate.throttle, network_of(client)
+    if wait := throttle.begin(name, network):
+        service.audit.write(user, "login refused", client=client, reason="too many")
+        text = f"Too many wrong logins. Please wait {math.ceil(wait)} seconds."
+        raise Problem(429, "too_many", text, math.ceil(wait))
+    try:
+        checked = service.gate.login(name, password)
+    except Problem:
+        service.audit.write(user, "login refused", client=client, reason="wrong")
+        raise
+    throttle.succeed(name, network)
+    return checked
+
+
+def change_password(
+    passwords: schema.PasswordRequest,
+    request: Request,
+    response: Response,
+    service: CurrentService,
+    principal: Reader,
+) -> schema.MeBody:
+    """Change one's own password; all sessions and API tokens end but this session."""
+    users = _users_file(service, principal)
+    _checked(service, request, principal.name, passwords.old)
+    with service.recorded(principal, "change password"):
+        try:
+            set_password(users, principal.name, passwords.new)
+        except OSError as error:
+            text = f"The password cannot be changed here ({error.strerror})."
+            raise Problem(503, "users", text) from None
+        service.gate.sessions.end_all(principal.name)
+    again, cookie = service.gate.login(principal.name, passwords.new)
+    service.gate.set_cookie(request, response, cookie)
+    return me_body(service, again)
+
+
+def list_sessions(service: CurrentService, principal: Reader) -> list[schema.SessionBody]:
+    """List one's own sessions, the most recently used first."""
+    return [
+        schema.SessionBody(
+            begun=_utc(session.begun), used=_utc(session.used), current=key == principal.session
+        )
+        for key, session in service.gate.sessions.of(principal.name).items()
+    ]
+
+
+def end_sessions(service: CurrentService, principal: Reader) -> schema.HealthBody:
+    """End all of one's own sessions, on every machine."""
+    service.note(principal, "end sessions")
+    service.gate.sessions.end_all(principal.name)
+    return schema.HealthBody(version="1")
+
+
+def _users_file(service: Service, principal: Principal) -> Path:
+    if service.settings.users is None:
+        raise Problem(404, "no_users", "This service knows no users with passwords.")
+    if principal.token:
+        raise Problem(403, "token", "A password is changed in a session, not with an API token.")
+    return service.settings.users
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def logout(
+    request: Request, response: Response, service: CurrentService, principal: Reader
+) -> schema.HealthBody:
     """End the session."""
-    service.gate.logout(principal, response)
-    service.audit.write(principal.name, "logout")
+    service.gate.logout(principal, request, response)
+    service.note(principal, "logout")
     return schema.HealthBody(version="1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -25,8 +26,8 @@ from braincase.web.image_responses import (
 )
 from braincase.web.intake.archives import safe_suffix
 from braincase.web.intake.queue import ENDED, Upload, UploadQueue
-from braincase.web.problems import Problem, problem_of
-from braincase.web.security.gate import Reader
+from braincase.web.problems import Problem, disk_problem, problem_of
+from braincase.web.security.gate import Principal, Reader
 from braincase.web.service import CurrentService, Service
 from braincase.web.service_settings import Limits
 
@@ -44,23 +45,46 @@ async def upload(
     queue = queue_of(service)
     limits = service.settings.limits
     service.gate.rates.spend(limits.uploads, "uploads", principal.name)
+    _refuse_form(request)
     try:
         suffix = safe_suffix(unquote(x_filename))
     except ScanError as error:
         raise Problem(415, "no_scan", problem_of(error).message) from None
     _check_length(request, limits)
-    place = queue.open_folder(principal.name, suffix)
     try:
-        size = await _receive(request, place, limits)
-    except BaseException:
+        place = await run_in_threadpool(queue.open_folder, principal.name, suffix)
+    except OSError as error:
+        raise disk_problem(error) from None
+    try:
+        await _queue_arrived(request, service, principal, place)
+    except asyncio.CancelledError:  # the service stops: nothing can be awaited any more
         queue.discard(place)
         raise
-    if not size:
-        queue.discard(place)
-        raise Problem(400, "empty", "The file is empty.")
-    service.audit.write(principal.name, "upload", job=place.job[:6], bytes=size)
-    queue.submit(place)
+    except BaseException as error:
+        await run_in_threadpool(queue.discard, place)
+        if isinstance(error, OSError):
+            raise disk_problem(error) from None
+        raise
     return schema.StartedBody(job=place.job)
+
+
+async def _queue_arrived(
+    request: Request, service: Service, principal: Principal, place: Upload
+) -> None:
+    """Receive an upload, note it, and put it into the queue."""
+    size = await _receive(request, place, service.settings.limits)
+    if not size:
+        raise Problem(400, "empty", "The file is empty.")
+    note = partial(service.note, job=place.job[:6], bytes=size)
+    await run_in_threadpool(note, principal, "upload")
+    queue_of(service).submit(place)
+
+
+def _refuse_form(request: Request) -> None:
+    """Refuse a form (curl -F): its parts would be read as the scan's own bytes."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        text = "Send the file as the plain body (curl --data-binary @scan.nii.gz), not as a form."
+        raise Problem(415, "form", text)
 
 
 def queue_of(service: Service) -> UploadQueue:
@@ -142,9 +166,9 @@ def cancel(job: str, service: CurrentService, principal: Reader) -> schema.JobBo
     """Stop an upload's work for good, or delete a finished upload."""
     queue = queue_of(service)
     upload = queue.find(job, principal.owner)
+    service.note(principal, "cancel", job=job[:6])
     queue.cancel(upload)
-    service.searches.drop_where(lambda search: search.upload == job)
-    service.audit.write(principal.name, "cancel", job=job[:6])
+    service.searches.drop_upload(job)
     return upload.body()
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -22,15 +22,16 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from braincase.errors import UsageError
 from braincase.web.problems import Problem
 from braincase.web.schema import Role
 from braincase.web.security.metrics_token import accepts, read_token
 from braincase.web.security.proxy import Proxy, read_proxy
-from braincase.web.security.users import User, read_users, verified
+from braincase.web.security.sessions import SESSION_S, Sessions
+from braincase.web.security.throttle import LoginThrottle
+from braincase.web.security.users import User, read_users, user_of_token, verified
 from braincase.web.service_settings import ServiceSettings
 
-#: Seconds a session lasts: a working day.
-SESSION_S = 12 * 3600
 CSRF_HEADER = "x-csrf-token"
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 RANKS: tuple[Role, ...] = get_args(Role)
@@ -46,11 +47,18 @@ class Principal:
         As the file of users or the proxy's token says.
     session
         What their token against forged requests is made from.
+    token
+        The id of the API token that they came with; empty for a session.
     """
 
     name: str
     role: Role
     session: str
+    token: str = ""
+
+    def by_token(self) -> dict[str, str]:
+        """Return what the audit log says of the API token that was used, if one was."""
+        return {"token": self.token} if self.token else {}
 
     @property
     def owner(self) -> str | None:
@@ -75,22 +83,49 @@ class Gate:
         """
         self._settings = settings
         self._key = secrets.token_bytes(32)  # sessions end with the service
-        self._signer = URLSafeTimedSerializer(self._key, salt="braincase-session")
-        self._ended: dict[str, float] = {}
+        self._signer = URLSafeTimedSerializer(
+            self._key,
+            salt="braincase-session",
+            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+        )
+        self.sessions = Sessions()
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
-        self.proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self._proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
+        self._proxy_stamps = self._proxy.stamps() if self._proxy else ()
         self.metrics_token = settings.metrics_token
         if settings.metrics_token is not None:
             read_token(settings.metrics_token)  # refuse now what cannot be used later
         self.rates = RateLimiter()
+        self.throttle = LoginThrottle(settings.limits.logins)
         if settings.users is not None:
             self.users()
 
     @property
-    def cookie(self) -> str:
-        """Name of the session's cookie; browsers tie ``__Host-`` to this host and https."""
-        return "__Host-braincase" if self._settings.encrypted else "braincase"
+    def proxy(self) -> Proxy | None:
+        """How the proxy's token is checked; read again when its files change (key rotation).
+
+        Files that cannot be used, such as half-written ones, leave the earlier keys in force.
+        """
+        with self._lock:
+            if self._proxy is not None and self._settings.proxy is not None:
+                stamps = self._proxy.stamps()
+                if stamps != self._proxy_stamps:
+                    self._proxy_stamps = stamps
+                    try:
+                        self._proxy = read_proxy(self._settings.proxy)
+                    except UsageError as error:
+                        print(f"braincase: {error}; the earlier keys hold", file=sys.stderr)
+            return self._proxy
+
+    def cookie(self, request: Request) -> str:
+        """Name of the session's cookie; browsers tie ``__Host-`` to this host and https.
+
+        Without https it has the port in it, since cookies are shared by all ports of a host.
+        """
+        if self._settings.encrypted:
+            return "__Host-braincase"
+        return f"braincase-{request.scope['server'][1]}"
 
     def users(self) -> dict[str, User]:
         """Return the users, read again when the file changes, so that a removed user is out."""
@@ -114,14 +149,14 @@ class Gate:
         user = verified(self.users(), name, password)
         if user is None:
             raise Problem(401, "wrong_login", "The name or the password is not right.")
-        session = secrets.token_urlsafe(16)
+        session = self.sessions.begin(user.name)
         content = {"user": user.name, "session": session, "since": _password_version(user)}
         return Principal(user.name, user.role, session), self._signer.dumps(content)
 
-    def set_cookie(self, response: Response, content: str) -> None:
+    def set_cookie(self, request: Request, response: Response, content: str) -> None:
         """Set the session cookie."""
         response.set_cookie(
-            self.cookie,
+            self.cookie(request),
             content,
             max_age=SESSION_S,
             path="/",
@@ -130,13 +165,10 @@ class Gate:
             samesite="strict",
         )
 
-    def logout(self, principal: Principal, response: Response) -> None:
+    def logout(self, principal: Principal, request: Request, response: Response) -> None:
         """Revoke a session, also for a copy of its cookie."""
-        with self._lock:
-            now = time.time()
-            self._ended = {s: t for s, t in self._ended.items() if now - t < SESSION_S}
-            self._ended[principal.session] = now
-        response.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict")
+        self.sessions.end(principal.session)
+        response.delete_cookie(self.cookie(request), path="/", httponly=True, samesite="strict")
 
     def authenticate(self, request: Request) -> Principal:
         """Return the user of a request, by session cookie or signed token.
@@ -148,11 +180,22 @@ class Gate:
         """
         if not self._settings.needs_login:
             return Principal("local", "admin", "local")
-        principal = self._by_token(request) if self.proxy else self._by_cookie(request)
+        if self.proxy is not None:
+            principal = self._by_proxy(request)
+        elif bearer := _bearer(request):
+            principal = self._by_api_token(bearer)
+        else:
+            principal = self._by_cookie(request)
         if principal is None:
             raise Problem(401, "login", "Please log in first.")
-        if request.method in CHANGING and not hmac.compare_digest(
-            request.headers.get(CSRF_HEADER, "").encode(), self.csrf(principal).encode()
+        request.state.user = principal.name  # for the audit log, should it be refused
+        # No other site's page can make a browser send an API token, so that it needs no CSRF token.
+        if (
+            not principal.token
+            and request.method in CHANGING
+            and not hmac.compare_digest(
+                request.headers.get(CSRF_HEADER, "").encode(), self.csrf(principal).encode()
+            )
         ):
             text = "The request did not come from this service's own page. Please reload it."
             raise Problem(403, "forged", text)
@@ -165,20 +208,28 @@ class Gate:
 
     def _by_cookie(self, request: Request) -> Principal | None:
         try:
-            content = self._signer.loads(request.cookies.get(self.cookie, ""), max_age=SESSION_S)
+            cookie = request.cookies.get(self.cookie(request), "")
+            content = self._signer.loads(cookie, max_age=SESSION_S)
         except BadSignature:
             return None
         user = self.users().get(content["user"])
         if user is None or content["since"] != _password_version(user):
             return None
-        if content["session"] in self._ended:
+        if not self.sessions.use(content["session"], user.name):
             return None
         return Principal(user.name, user.role, content["session"])
 
-    def _by_token(self, request: Request) -> Principal | None:
-        assert self.proxy is not None
-        values = request.headers.getlist(self.proxy.header)
-        identity = self.proxy.identify(values[0]) if len(values) == 1 else None
+    def _by_api_token(self, text: str) -> Principal | None:
+        known = user_of_token(self.users(), text)
+        if known is None:
+            return None
+        user, token = known
+        return Principal(user.name, user.role, f"token:{token.id}", token.id)
+
+    def _by_proxy(self, request: Request) -> Principal | None:
+        proxy = self.proxy
+        values = request.headers.getlist(proxy.header) if proxy else []
+        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
         return Principal(*identity, "proxy") if identity else None
 
 
@@ -199,6 +250,14 @@ class RateLimiter:
         if rate and not self._limiter.hit(parse(rate), what, client):
             text = f"Too many {what} in a short time. Please wait a minute."
             raise Problem(429, "too_many", text, 60)
+
+
+def _bearer(request: Request) -> str:
+    """Return the API token of a request, or an empty text where it has none."""
+    values = request.headers.getlist("authorization")
+    if len(values) != 1 or not values[0].lower().startswith("bearer "):
+        return ""
+    return values[0][len("bearer ") :].strip()
 
 
 def _password_version(user: User) -> str:

@@ -23,6 +23,8 @@ from braincase.web.schema import Role
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 _KEYS = {"header", "public_key", "jwks", "algorithms", "issuer", "audience", "user_claim",
          "roles_claim", "roles"}  # fmt: skip
+#: Letters of a user's name.
+MOST_USER = 200
 #: PEM text, or a key object of `cryptography`, whose kinds PyJWT does not tell.
 PublicKey: TypeAlias = Any
 
@@ -43,6 +45,8 @@ class Proxy:
         Where it tells the user, and the groups or roles.
     roles
         Which of its groups gives which role; the highest counts.
+    files
+        Where this was read from: configuration and keys.
     """
 
     header: str
@@ -53,6 +57,11 @@ class Proxy:
     user_claim: str
     roles_claim: str
     roles: Mapping[str, Role]
+    files: tuple[Path, ...] = ()
+
+    def stamps(self) -> tuple[int, ...]:
+        """Return when each file was last written, in nanoseconds; 0 where it is not there."""
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in self.files)
 
     def identify(self, value: str) -> tuple[str, Role] | None:
         """Return user and role of a header's value, or None if it does not prove any."""
@@ -70,7 +79,7 @@ class Proxy:
                 issuer=self.issuer,
                 options={"require": ["exp", "aud", "iss"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
         groups = claims.get(self.roles_claim, [])
         if not isinstance(groups, list):
@@ -79,7 +88,9 @@ class Proxy:
         ranks: tuple[Role, ...] = get_args(Role)
         best = next((role for role in reversed(ranks) if role in roles), None)
         user = claims.get(self.user_claim)
-        return (str(user)[:200], best) if best is not None and user else None
+        if best is None or not user or len(str(user)) > MOST_USER:  # cut, two could be one
+            return None
+        return str(user), best
 
 
 def read_proxy(path: Path) -> Proxy:
@@ -92,33 +103,38 @@ def read_proxy(path: Path) -> Proxy:
     """
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
     if unknown := sorted(set(config) - _KEYS):
         raise UsageError(path, f"unknown key {unknown[0]!r}", f"of {', '.join(sorted(_KEYS))}")
     if missing := sorted({"header", "issuer", "audience", "roles"} - set(config)):
         raise UsageError(path, f"no {missing[0]!r}", "header, issuer, audience and roles")
-    algorithms = tuple(config.get("algorithms", ("RS256",)))
+    algorithms = config.get("algorithms", ["RS256"])
+    if not isinstance(algorithms, list) or not all(isinstance(a, str) for a in algorithms):
+        raise UsageError(path, f"algorithms {algorithms!r}", "a list such as ['RS256']")
     if bad := sorted(set(algorithms) - set(ALGORITHMS)):
         raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
+    if not isinstance(config["roles"], dict):
+        raise UsageError(path, "'roles' that is no table", "[roles] with a role for each group")
     if bad := sorted({str(r) for r in config["roles"].values()} - set(get_args(Role))):
         raise UsageError(path, f"role {bad[0]!r}", f"one of {', '.join(get_args(Role))}")
+    file = path.parent / str(config.get("public_key", config.get("jwks")))
     return Proxy(
         header=str(config["header"]),
-        keys=_read_keys(path, config),
-        algorithms=algorithms,
+        keys=_read_keys(path, file, config),
+        algorithms=tuple(algorithms),
         issuer=str(config["issuer"]),
         audience=str(config["audience"]),
         user_claim=str(config.get("user_claim", "sub")),
         roles_claim=str(config.get("roles_claim", "roles")),
         roles=config["roles"],
+        files=(path, file),
     )
 
 
-def _read_keys(path: Path, config: Mapping[str, object]) -> dict[str, PublicKey]:
+def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str, PublicKey]:
     if ("public_key" in config) == ("jwks" in config):
         raise UsageError(path, "both or none of public_key and jwks", "one of them")
-    file = path.parent / str(config.get("public_key", config.get("jwks")))
     try:
         if "public_key" in config:
             text = file.read_text(encoding="utf-8")
@@ -127,5 +143,12 @@ def _read_keys(path: Path, config: Mapping[str, object]) -> dict[str, PublicKey]
             return {"": text}
         keys = jwt.PyJWKSet.from_dict(json.loads(file.read_text(encoding="utf-8"))).keys
         return {str(key.key_id or ""): key.key for key in keys}
-    except (OSError, ValueError, jwt.PyJWTError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        jwt.PyJWTError,
+    ) as error:
         raise UsageError(file, f"cannot be read ({error})", "a PEM key or a JWK set") from None
