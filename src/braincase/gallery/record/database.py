@@ -176,7 +176,11 @@ def checksum_of(scan_id: str, labels: str, code: bytes) -> int:
 def full_checksum_of(row: SqlRow) -> int:
     """Return the CRC-32 of all that a row of `checked_columns` says; SQLite itself has none."""
     _, scan_id, subject, session, labels, code, added_in, removed_in, _, _, *more = row
-    told = repr((scan_id, subject, session, labels, added_in, removed_in, *more))
+    cohort, image, image_hash, content = more
+    told = (
+        f"{scan_id}\n{subject}\n{session}\n{labels}\n{added_in}\n{removed_in}\n"
+        f"{cohort}\n{image}\n{image_hash}\n{content}\n"
+    )
     return zlib.crc32(code, zlib.crc32(told.encode("utf-8", "surrogatepass")))
 
 
