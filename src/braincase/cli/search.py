@@ -109,37 +109,15 @@ def _known(age: float | None, sex: str | None) -> dict[str, Any]:
 
 def print_answer(told: Answer, why: bool = False) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
+    from braincase.cli.hits_table import print_hits
     from braincase.report.wording import sections_of, warning_of
 
     if warning := warning_of(told):
         print(f"WARNING: {warning}")
-    _print_table(told)
+    print_hits(told)
     for heading, lines in sections_of(told, why):
         print(f"{heading}:")
         print("\n".join(f"  {line}" for line in lines))
-
-
-def _print_table(told: Answer) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    result = told.result
-    header, rows = result.rows()
-    both = any(hit.alike for hit in told.hits)
-    title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
-    title += f", compared by {result.weights_name}" if result.weights_name else ""
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in [*header, *(["built", "ill"] if both else [])]:
-        table.add_column(name, no_wrap=True)
-    for row, hit in zip(rows, told.hits, strict=True):
-        one = hit.alike
-        more = [f"{one.normal_anatomy:.2f}", f"{one.abnormality:.2f}"] if one else ["", ""]
-        table.add_row(*row, *(more if both else []))
-    console = Console(highlight=False)
-    console.print(table)
-    if both:
-        print("built, ill: how differently built and ill than the query, in deviations of controls")
 
 
 def _print_written(missing: tuple[str, ...], paths: list[Path]) -> None:
