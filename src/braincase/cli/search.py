@@ -12,7 +12,7 @@ from braincase.cli.arguments import AsJson, Force, comma_list, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
-    from braincase.answer.compose import Answer, AnsweredHit
+    from braincase.answer.compose import Answer
     from braincase.labels import Value
     from braincase.search.options import SearchOptions
 
@@ -143,44 +143,15 @@ def _labels_of(age: float | None, sex: str | None) -> dict[str, Value]:
 
 def print_answer(answer: Answer, why: bool = False) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
+    from braincase.cli.hits_table import print_hits
     from braincase.report.wording import sections_of, warning_of
 
     if warning := warning_of(answer):
         print(f"WARNING: {warning}")
-    _print_table(answer)
+    print_hits(answer)
     for heading, lines in sections_of(answer, why):
         print(f"{heading}:")
         print("\n".join(f"  {line}" for line in lines))
-
-
-def _print_table(answer: Answer) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    result = answer.result
-    header, rows = result.rows()
-    by_axes = any(hit.alike for hit in answer.hits)
-    if by_axes:
-        header = [*header, "built", "ill"]
-        rows = [[*row, *_axes_cells(hit)] for row, hit in zip(rows, answer.hits, strict=True)]
-    title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
-    if result.weights_name:
-        title += f", compared by {result.weights_name}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in header:
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
-    if by_axes:
-        print("built, ill: how differently built and ill than the query, in deviations of controls")
-
-
-def _axes_cells(hit: AnsweredHit) -> tuple[str, str]:
-    if hit.alike is None:
-        return "", ""
-    return f"{hit.alike.normal_anatomy:.2f}", f"{hit.alike.abnormality:.2f}"
 
 
 def _print_written(missing: Iterable[str], paths: Iterable[Path]) -> None:

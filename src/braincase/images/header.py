@@ -38,6 +38,7 @@ from braincase.errors import ScanError
 from braincase.images.geometry import Affine, Shape3, zooms_of
 from braincase.images.gzip_streams import open_plain
 from braincase.images.qform import read_qform
+from braincase.images.voxel_types import check_type
 
 SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".hdr.gz", ".img", ".img.gz")
 #: A 256 mm cube at 0.5 mm; as float32 it takes 0.5 GB.
@@ -52,8 +53,6 @@ RIGHT_ANGLE_DEGREES = 6.0
 SAME_DIRECTION_DEGREES = 20.0
 #: NIfTI unit codes other than millimetre (2) and unknown (0), as a factor to millimetres.
 UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
-#: NIfTI types of grey values that NumPy may lack.
-UNREADABLE = {1: "binary, one bit a voxel", 1536: "float128", 2048: "complex256"}
 #: Analyze 7.5 `orient`: towards where each axis runs (transverse, coronal, sagittal unflipped).
 ANALYZE_ORIENT = {0: "LAS", 1: "LSA", 2: "ASL"}
 CONVERT = "Convert it to NIfTI with a tool that knows its origin (dcm2niix, mri_convert)."
@@ -136,7 +135,7 @@ def read_header(path: Path, axes: str | None = None) -> Header:
         with np.errstate(all="ignore"):  # headers full of NaN are judged below, by name
             raw = _parse(header_path)
             shape = _shape(path, raw)
-            _check_type(path, raw)
+            check_type(path, raw.get_data_dtype(), _type_code(raw))
             _check_size(path, data_path, raw)
             placement = _in_millimetres(path, raw, _placement(path, raw, shape, axes))
     except (OSError, EOFError, zlib.error) as error:
@@ -214,18 +213,8 @@ def _shape(path: Path, raw: RawHeader) -> Shape3:
     return (shape[0], shape[1], shape[2])
 
 
-def _check_type(path: Path, raw: RawHeader) -> None:
-    kind = raw.get_data_dtype()
-    if kind.kind == "c":
-        advice = "Take the magnitude first (fslcomplex -realabs, numpy.abs)."
-        raise ScanError(path, f"complex voxels ({kind.name})", "magnitudes", advice)
-    code = int(raw["datatype"]) if isinstance(raw, AnalyzeHeader) else 0
-    if code in UNREADABLE and kind.kind not in "iuf":  # some machines have such numbers
-        found = f"voxels of type {UNREADABLE[code]} (code {code}), which cannot be read here"
-        raise ScanError(path, found, "", "Convert it to float32 or int16 first.")
-    if kind.kind not in "iuf":
-        advice = "A colour map or screenshot is no scan; export the original grey values."
-        raise ScanError(path, f"colour voxels (code {code})", "one grey value a voxel", advice)
+def _type_code(raw: RawHeader) -> int:
+    return int(raw["datatype"]) if isinstance(raw, AnalyzeHeader) else 0
 
 
 def _check_size(path: Path, data_path: Path, raw: RawHeader) -> None:
@@ -260,13 +249,13 @@ def _placement(path: Path, raw: RawHeader, shape: Shape3, axes: str | None) -> _
             raise ScanError(
                 path, f"a qform that cannot be used ({note})", "an orientation", CONVERT
             )
-        words = "no usable sform or qform: the axes are taken for left, anterior, superior"
-        return _Placement(_from_letters("LAS", shape, _pixdim(path, raw)), (words,), False)
+        note = "no usable sform or qform: the axes are taken for left, anterior, superior"
+        return _Placement(_from_letters("LAS", shape, _pixdim(path, raw)), (note,), False)
     if sform is None or qform is None:
         placement = _one_form(raw, sform, qform)
     else:
         placement = _of_two_forms(path, raw, sform, qform)
-    mended = (note,) if note and placement.affine is qform else ()
+    mended = (note,) * (note != "" and placement.affine is qform)
     return _Placement(placement.affine, placement.notes + mended)
 
 
