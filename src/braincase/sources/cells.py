@@ -82,11 +82,18 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
-def age_of(text: str) -> tuple[float | None, str]:
+def age_of(text: str, a_year: float = 1.0) -> tuple[float | None, str]:
     """Return an age in years, and what had to be done to it: capped, converted, or left out.
 
     ``89+`` and ``>89`` are 90, ``072Y`` is 72, ``780 months`` are 65; a range or an impossible age
     is none.
+
+    Parameters
+    ----------
+    text
+        The cell.
+    a_year
+        How many of the column's units a year has, where its header names one.
     """
     written = unicodedata.normalize("NFKC", text).strip()
     match = AGE.fullmatch(written)
@@ -96,6 +103,7 @@ def age_of(text: str) -> tuple[float | None, str]:
     unit = UNITS.get(match["unit"].lower())
     if unit is None:
         return None, "no age"
+    unit = a_year if unit == 1 else unit
     age = number / unit
     if not 0 <= age <= HIGHEST_AGE:
         return None, "no possible age"
@@ -113,10 +121,8 @@ def ages(cells: Sequence[str], unit: float = 1.0) -> tuple[list[Value], list[str
         if is_missing(cell) or cell.strip().lower() in NO_NUMBER:
             values.append(None)
             continue
-        age, note = age_of(cell)
-        if age is not None and unit != 1:
-            age = round(age / unit, 2)
-        if note:
+        age, note = age_of(cell, unit)
+        if note and not (unit != 1 and age is not None):
             done.setdefault(f"{note}, read as {_short(age)}", []).append(cell)
         values.append(int(age) if age is not None and age == int(age) else age)
     return values, [f"{_some(texts)}: {note}" for note, texts in done.items()]

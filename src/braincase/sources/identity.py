@@ -8,7 +8,7 @@ could be meant. A row about a visit counts for that visit only.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -127,13 +127,14 @@ def placeholders(names: Iterable[str]) -> set[str]:
     A word of this kind that stands once is somebody's odd name; 0000 beside 0001 is a number.
     """
     names = list(names)
-    count = {name: names.count(name) for name in set(names)} if len(names) < 5000 else _count(names)
-    numbers = {name for name in count if name.isdigit() and name.strip("0")}
-    widths = {len(name) for name in numbers}
+    count = Counter(name.lower() for name in names)
+    widths = {len(name) for name in count if name.isdigit() and name.strip("0")}
     return {
         name
-        for name, n in count.items()
-        if n > 1 and is_placeholder(name) and len(name) not in (widths if name.isdigit() else ())
+        for name in names
+        if count[name.lower()] > 1
+        and is_placeholder(name)
+        and not (name.isdigit() and len(name) in widths)
     }
 
 
@@ -290,13 +291,6 @@ def _bare_visit(name: str) -> str:
 def _unpadded_visit(name: str) -> str:
     bare = re.sub(r"^(session|visit|ses|timepoint|tp|v|wave|w|t)(?=\d)", "", _bare_visit(name))
     return re.sub(r"(?<!\d)0+(?=\d)", "", bare)
-
-
-def _count(names: Iterable[str]) -> dict[str, int]:
-    count: dict[str, int] = defaultdict(int)
-    for name in names:
-        count[name] += 1
-    return count
 
 
 def _rows(n: int) -> str:

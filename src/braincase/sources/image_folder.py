@@ -107,10 +107,11 @@ def _is_image(path: Path) -> bool:
 def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
     """Split images into those that may be T1w by their names and the others with the reason."""
     names = {(path.parent, path.name) for path in images}
+    stems = {stem_of(path.name).lower() for path in images}
     candidates: list[Path] = []
     dropped: Dropped = []
     for path in images:
-        reason = reason_against(path, names)
+        reason = _reason(path, names, stems)
         if reason:
             dropped.append((str(path), reason))
         else:
@@ -118,17 +119,32 @@ def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
     return candidates, dropped
 
 
-def reason_against(path: Path, names: set[tuple[Path, str]]) -> str:
+def _reason(path: Path, names: set[tuple[Path, str]], stems: set[str]) -> str:
     """Return why an image is no T1w by its name, or no image, or an empty string."""
+    return reason_against(path, names, stems) or file_problem(path)
+
+
+def reason_against(path: Path, names: set[tuple[Path, str]], stems: set[str]) -> str:
+    """Return why an image is no T1w by its name, or an empty string; the file is not looked at.
+
+    Parameters
+    ----------
+    path
+        The image.
+    names
+        Folder and file name of all images beside it.
+    stems
+        Their names without suffix, in lower case.
+    """
     if path.name in FREESURFER:
         holder = path.parent.parent.name if path.parent.name == "mri" else path.parent.name
         if FREESURFER_MADE.match(holder):
             return f"FreeSurfer's {holder}: a template or made from other visits, no person's scan"
         best = next(name for name in FREESURFER if (path.parent, name) in names)
-        return file_problem(path) if path.name == best else f"FreeSurfer's {best} is used"
+        return "" if path.name == best else f"FreeSurfer's {best} is used"
     if path.parent.name == "mri" and any((path.parent, name) in names for name in FREESURFER):
         return "made by FreeSurfer"
-    return not_t1w(stem_of(path.name)) or file_problem(path)
+    return not_t1w(stem_of(path.name), stems)
 
 
 def _rank(path: Path, place: Place) -> Rank:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ MADE = re.compile(
 )
 #: SPM's and CAT12's tissue maps and fields: a prefix before the image's own name.
 SPM_MAPS = re.compile(
-    r"^(?:c[1-6]|rc[1-6]|m?wc[1-6]|m?wp[0-6]|rp[1-6]|p[0-6]|i?y_|j_|u_rc)(?=[a-z0-9_])", re.I
+    r"^(?:c[1-6]|rc[1-6]|m?wc[1-6]|m?wp[0-6]|rp[1-6]|p[0-6]|i?y_|j_|u_rc)(?=[a-z0-9])", re.I
 )
 #: SPM's copies of the image itself.
 SPM_COPIES = (
@@ -28,7 +29,8 @@ SPM_COPIES = (
 )
 #: Words for a copy of the head that a program changed, from the least to the most.
 COPY = re.compile(
-    r"[_.\-\s](roi\d*|crop(?:ped)?(?:_?\d+)?|eq(?:_?\d+)?|tilt(?:_?\d+)?|reorient(?:ed)?|reo|fullfov|"
+    r"[_.\-\s](roi\d*|fast|inversewarped|brainextraction\w*|brainnormali\w*|unifized?|"
+    r"crop(?:ped)?(?:_?\d+)?|eq(?:_?\d+)?|tilt(?:_?\d+)?|reorient(?:ed)?|reo|fullfov|"
     r"biascorr(?:ected)?|biascorrected|bfc|n4(?:itk|bfc|corrected|biascorr\w*)?|n3|nu|restore|denoised?|"
     r"deface[d]?|mideface|anonymi[sz]ed|anon|acpc|conform(?:ed)?|resampled?|res\d|normali[sz]ed|"
     r"brain|brainextracted|bet|bet2|betted|sbj_111|skullstrip(?:ped)?|stripped|noskull|hdbet|synthstrip|"
@@ -60,6 +62,30 @@ SEQUENCE = re.compile(
     r"1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run|acq|rec|dicom",
     re.IGNORECASE,
 )
+#: Those of them that at a name's beginning may be somebody's.
+WEAK = {
+    "p2",
+    "ns",
+    "hr",
+    "me",
+    "ses",
+    "se",
+    "nd",
+    "w",
+    "acq",
+    "rec",
+    "iso",
+    "norm",
+    "pre",
+    "post",
+    "ds",
+    "nav",
+    "study",
+    "file",
+    "gre",
+    "2d",
+    "3d",
+}
 #: Words that are a visit, and dates.
 VISIT = re.compile(
     r"(?:ses|session|visit|vis|v|tp|timepoint|time|wave|year|yr|y|month|mo|m|fu|followup|t|scan|day|d|w|"
@@ -123,11 +149,19 @@ def entities_of(stem: str) -> dict[str, str]:
     return {key: value for key, dash, value in pairs if dash}
 
 
-def not_t1w(stem: str) -> str:
-    """Return why a name is of no T1-weighted image, or an empty string."""
+def not_t1w(stem: str, stems: Collection[str] = ()) -> str:
+    """Return why a name is of no T1-weighted image, or an empty string.
+
+    Parameters
+    ----------
+    stem
+        The name.
+    stems
+        The names of all images of the source, in small letters.
+    """
     if MADE.search(stem):
         return "a mask, label map or other derived image by its name"
-    if SPM_MAPS.match(stem) and not re.match(r"p\d+(?:$|[_\W])", stem, re.I):
+    if _is_spm_map(stem, stems):
         return "a tissue map or field of SPM or CAT12 by its name"
     if PARTS.search(stem):
         return "another echo, phase or part of a series by its name"
@@ -138,6 +172,15 @@ def not_t1w(stem: str) -> str:
         return f"a processed image ({', '.join(processed)})"
     other = None if T1.search(stem) else OTHER.search(stem)
     return f"no T1w by its name ({other.group(1)})" if other else ""
+
+
+def _is_spm_map(stem: str, stems: Collection[str]) -> bool:
+    """Say whether SPM made a map of an image; ``c10`` and ``p01`` may be people."""
+    match = SPM_MAPS.match(stem)
+    if not match:
+        return False
+    rest = stem[match.end() :]
+    return rest.lower() in stems or not re.match(r"\d+(?![\dA-Za-z])", rest)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -154,7 +197,7 @@ def parse_name(name: str) -> ImageName:
     after_sequence = False
     words = [word for word in re.split(r"[_\-.\s]+", bare) if word]
     for i, word in enumerate(words):
-        if SEQUENCE.fullmatch(word):
+        if SEQUENCE.fullmatch(word) and (i or word.lower() not in WEAK):
             after_sequence = True
         elif i and VISIT.fullmatch(word):
             visit.append(word)

@@ -177,12 +177,14 @@ def _told_by_folders(
     for path, level in levels.items():
         if level is not None:
             together[tuple(folders[path][: level + 1])].append(path)
-    return {
-        path
-        for top, paths in together.items()
-        if not _names_of_people(paths, top[-1])
-        for path in paths
-    }
+    groups = {top for top, paths in together.items() if _names_of_people(paths, top[-1])}
+    if groups:  # beside a group of people a folder of one is a group too
+        groups |= {
+            top
+            for top, paths in together.items()
+            if not re.search(r"\d", top[-1]) and all(_core(path, "") for path in paths)
+        }
+    return {path for top, paths in together.items() if top not in groups for path in paths}
 
 
 def _names_of_people(paths: Sequence[Path], outer: str) -> bool:

@@ -160,10 +160,8 @@ def column_name(text: str) -> str:
 
 def common_name(name: str) -> str:
     """Return what a column is called here: ``gender`` and ``性別`` are ``sex``."""
-    bare = re.sub(r"_(?:1|0|m|w|f)_(?:=_)?\w+$", "", name)
-    for candidate in (name, bare, name.partition("_")[0] if LEGEND.search(name) else name):
-        if candidate in ALIASES:
-            return ALIASES[candidate]
+    if name in ALIASES:
+        return ALIASES[name]
     return "age" if name in AGE_UNITS else name
 
 
@@ -208,12 +206,16 @@ def label_rows(
         if name in skip:
             continue
         header = table.headers.get(name, name)
-        plain = common_name(column_name(header) or name)
+        plain = common_name(column_name(header.partition("(")[0]) or column_name(header) or name)
+        if LEGEND.search(header):  # sex 1=male 2=female
+            first = common_name(column_name(re.split(r"[\W\d_]", header.strip())[0]))
+            plain = first if first == "sex" else plain
         common = _own_name(plain)
         column, told = _column(table, name, common, legends or {})
         notes += [f"{table.name}, {header}: {note}" for note in told]
         if common == "sex" and _coded(column):
             common = "sex_code"
+            column = [value_of(None if value is None else str(value)) for value in column]
             notes.append(f"{table.name}, {header}: codes without a legend: kept as sex_code")
         place, note = _put(values, common, column)
         if note:

@@ -18,6 +18,7 @@ from braincase.images.gzip_streams import open_plain, read_on
 from braincase.images.header import read_header, suffix_of
 from braincase.sources.dicom_files import ZIP_MAGIC, is_dicom
 from braincase.sources.image_folder import reason_against
+from braincase.sources.image_names import stem_of
 from braincase.web.intake.zip_directory import count_entries
 
 CHUNK = 1 << 20
@@ -162,10 +163,11 @@ def _without_derived(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     """
     paths = [Path(member.filename.replace("\\", "/")) for member in members]
     names = {(path.parent, path.name) for path in paths}
+    stems = {stem_of(path.name).lower() for path in paths}
     others = [
         member
         for member, path in zip(members, paths, strict=True)
-        if not (suffix_of(path) and reason_against(path, names))
+        if not (suffix_of(path) and reason_against(path, names, stems))
     ]
     return others if any(suffix_of(Path(member.filename)) for member in others) else members
 
