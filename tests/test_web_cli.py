@@ -29,7 +29,7 @@ def run(*words: object, said: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_users_are_added_listed_and_removed(tmp_path: Path) -> None:
     users = tmp_path / "users.json"
-    added = run("user", "add", "ada", "--users", users, "--role", "admin", said="a long one, indeed!\n")
+    added = run("user", "add", "ada", "--users", users, "--role", "admin", said="a long one!!\n")
     assert (added.returncode, added.stdout) == (0, f"{users}: ada, admin\n")
     assert read_users(users)["ada"].role == "admin"
     assert "ada\tadmin" in run("user", "list", "--users", users).stdout
