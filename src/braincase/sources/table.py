@@ -83,7 +83,11 @@ def _problem(path: Path, row: Row, where: str, who: str) -> str:
         return "no subject"
     if not row.get(where):
         return "no path"
-    return "" if (path.parent / row[where]).exists() else f"no such file: {row[where]}"
+    try:
+        exists = (path.parent / row[where]).exists()
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a closed folder
+        return f"no path that can be looked at ({getattr(error, 'strerror', None) or error})"
+    return "" if exists else f"no such file: {row[where]}"
 
 
 def _scan(path: Path, row: Row, subject: str, columns: tuple[str, str, str | None]) -> Scan:
