@@ -116,7 +116,9 @@ def make_table(folder: Path) -> None:
 def make_gallery(folder: Path) -> None:
     gallery = create_gallery(folder / "g", "m" * 64, 4, 10)
     codes = np.random.default_rng(0).normal(size=(8, 10)).astype(np.float32)
-    cases = [NewCase(f"sub-{i}", f"{i}", code, labels={"age": 60.0 + i}) for i, code in enumerate(codes)]
+    cases = [
+        NewCase(f"sub-{i}", f"{i}", code, labels={"age": 60.0 + i}) for i, code in enumerate(codes)
+    ]
     gallery.add(cases, "m" * 64)
 
 
