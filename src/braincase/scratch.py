@@ -68,6 +68,11 @@ def scratch_folder(what: str) -> Iterator[Path]:
         remove_scratch(folder)
 
 
+def use_temporary(folder: Path) -> None:
+    """Put temporary files of this process, and of those that it starts, into a folder."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+
+
 def remove_orphans() -> None:
     """Remove this user's folders whose process is gone; never those of one that lives."""
     place = Path(tempfile.gettempdir())

@@ -23,6 +23,11 @@ from braincase.models.network import Autoencoder, build_network
 from braincase.models.settings import ModelSettings, settings_from
 
 WEIGHTS, CARD = "model.safetensors", "card.md"
+#: What damaged settings or weights lead the libraries to raise.
+BAD_FOLDER = (
+    *(OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError, AttributeError),
+    BraincaseError,
+)
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,8 @@ def load_model(folder: Path) -> Model:
         network = build_network(settings, grid)
         network.load_state_dict(load_file(folder / WEIGHTS))
         model = Model(network.eval(), settings, grid, about["recipe"], about["training"])
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, BraincaseError) as error:
-        reason = str(error).splitlines()[0]
+    except BAD_FOLDER as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(folder, f"cannot be loaded ({reason})", "a model folder") from error
     if model.fingerprint != about["fingerprint"]:
         found = "weights or settings that do not have the fingerprint in model.json"

@@ -63,10 +63,21 @@ def read_about(folder: Path) -> ModelJson:
     try:
         about: ModelJson = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] == FORMAT:
+            _check(folder, about)
             return about
         raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
     except FileNotFoundError as error:
         advice = "Train one with `braincase train`."
         raise ModelError(folder, "no model.json", "a model folder", advice) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(folder / ABOUT, f"cannot be read ({error})", "JSON") from error
+
+
+def _check(folder: Path, about: Mapping[str, object]) -> None:
+    """Refuse a file in which a part is missing or of another type."""
+    wanted = {"fingerprint": str, "settings": dict, "resolution_mm": int, "recipe": dict}
+    for key, kind in {**wanted, "training": dict}.items():
+        if type(about.get(key)) is not kind:
+            found = f"{key} = {about.get(key)!r:.40}" if key in about else f"no {key}"
+            advice = "Restore the folder or train again."
+            raise ModelError(folder / ABOUT, found, f"a value of type {kind.__name__}", advice)

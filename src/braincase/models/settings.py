@@ -114,7 +114,7 @@ def load_settings(name_or_path: str) -> ModelSettings:
         raise UsageError(name_or_path, "no such settings", f"{presets}, or a TOML file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a year 0, nested too deep
         raise UsageError(path, f"not TOML ({error})", "key = value lines") from error
     return settings_from(content, path)
 

@@ -136,9 +136,12 @@ def _problem(
     if not row.get(columns.where):
         return "no path"
     image = path.parent / row[columns.where]
-    if not os.path.lexists(image):
-        return f"no such file: {row[columns.where]}"
-    return file_problem(image)
+    try:
+        if not os.path.lexists(image):
+            return f"no such file: {row[columns.where]}"
+        return file_problem(image)
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a closed folder
+        return f"no path that can be looked at ({getattr(error, 'strerror', None) or error})"
 
 
 def _scan(table: Table, all_labels: Labels, columns: _Columns, index: int, subject: str) -> Scan:

@@ -11,12 +11,12 @@ import os
 import pickle
 import resource
 import signal
-import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from braincase.sandbox import SYSTEM, Limits, confine, die_with_parent, python_places, say_missing
+from braincase.scratch import use_temporary
 from braincase.sources.pseudonym import KEY_FILE, local_key
 
 #: What libraries ask of the system when they count cores and memory.
@@ -78,11 +78,6 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
         confine(limits, [*SYSTEM, *python_places(), *MACHINE, str(key)], [folder])
 
     work(pickle.loads(load), pipe, shut_in)
-
-
-def use_temporary(folder: Path) -> None:
-    """Put temporary files of this process, and of those that it starts, into a folder."""
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def _address_space() -> int:

@@ -19,8 +19,8 @@ from braincase.errors import BraincaseError, ScanError, UsageError
 from braincase.json_values import JsonObject
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
+from braincase.scratch import use_temporary
 from braincase.web.intake.archives import opened
-from braincase.web.intake.confined import use_temporary
 
 #: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
 SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
