@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections import Counter
 
 import numpy as np
 import pydicom
@@ -10,9 +12,12 @@ import pytest
 
 from braincase.errors import UsageError
 from braincase.images.geometry import grid_of_resolution
+from braincase.preprocess.quality.scan_result import stat_of
 from braincase.search.query_scan import read_query
 from braincase.sources.dicom import read_dicom
-from markers import marker, write_dicom
+from braincase.sources.find import find_scans
+from braincase.sources.read import read_scan
+from markers import assert_sides, marker, write_dicom
 
 KEY = b"k" * 32
 HEAD = ((20, 22, 42), (4.0, 4.0, 2.5))
@@ -253,3 +258,57 @@ class TestGeometry:
             ]
             header.save_as(path)
         assert taken(tmp_path)[0] == ["s3"]
+
+
+class TestFlatFolders:
+    N = 6
+
+    @pytest.fixture
+    def flat(self, tmp_path, head):
+        """The files of several people in one folder, their names mixed."""
+        for person in range(self.N):
+            write_dicom(tmp_path / f"p{person}", *head, PatientID=f"F{person}")
+        (tmp_path / "flat").mkdir()
+        for number, path in enumerate(sorted(tmp_path.glob("p*/*.dcm"))):
+            path.rename(tmp_path / "flat" / f"{number % 7}-{number:04d}.dcm")
+        return tmp_path / "flat"
+
+    def test_files_are_opened_a_fixed_number_of_times_however_many_people(self, flat):
+        opened = Counter()
+
+        def count(event, arguments):
+            if event == "open" and str(arguments[0]).startswith(str(flat)):
+                opened[str(arguments[0])] += 1
+
+        sys.addaudithook(count)  # stays for good, and counts nothing but this folder
+        scans, census = find_scans(flat, "dicom")
+        for scan in scans:
+            assert_sides(read_scan(scan), tolerance_mm=2)
+        assert len(scans) == self.N
+        assert census.duplicates == ()
+        assert len(opened) == self.N * HEAD[0][2]
+        assert max(opened.values()) <= 3  # is it a zip, its header, its pixels
+
+    def test_one_persons_new_file_changes_nobody_elses_scan(self, flat):
+        scans, _ = find_scans(flat, "dicom")
+        before = [stat_of(scan) for scan in scans]
+        (flat / scans[0].files[0]).touch()
+        after = [stat_of(scan) for scan in scans]
+        assert before[1:] == after[1:]
+        assert before[0] != after[0]
+
+
+class TestCompactDiscs:
+    def test_what_lies_beside_the_images_does_not_hide_them(self, tmp_path, head):
+        """A CD with autorun, a report, pictures, DICOMDIR and files without suffix."""
+        inside = tmp_path / "DICOM" / "PA000001" / "SE000001"
+        for path in write_dicom(inside, *head).iterdir():
+            path.rename(inside / f"IM{path.stem}")
+        (tmp_path / "AUTORUN.INF").write_text("x")
+        (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(400))
+        (tmp_path / "REPORT.PDF").write_bytes(b"%PDF-1.4")
+        for number in range(60):
+            (tmp_path / f"picture{number}.jpg").write_bytes(b"\xff\xd8\xff")
+        scans, census = find_scans(tmp_path, "dicom")
+        assert len(scans) == 1
+        assert not [why for _, why in census.dropped if "damaged" in why]

@@ -340,7 +340,7 @@ def _was_done(plan: Plan, scan: Scan) -> bool:
 
 def _prepare(plan: Plan, scan: Scan) -> None:
     """Read, screen, prepare, judge and write one scan; if it breaks, list it with the reason."""
-    stat, volume, trace = stat_of(scan.path), None, ""
+    stat, volume, trace = stat_of(scan), None, ""
     try:
         volume = read_scan(scan)
         if verdict := screen(volume):
@@ -371,7 +371,7 @@ def _write_broken(
     plan: Plan, scan: Scan, reason: str, trace: str = "", picture: SliceStrip | None = None
 ) -> None:
     """List a scan that could not be judged; the next run tries it again."""
-    broken = ScanResult(scan, stat_of(scan.path), unusable(reason), judged=False, trace=trace)
+    broken = ScanResult(scan, stat_of(scan), unusable(reason), judged=False, trace=trace)
     _write(plan, broken, picture)
 
 

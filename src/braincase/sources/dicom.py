@@ -93,7 +93,8 @@ def read_dicom(
         notes += [note for note in ("" if subject else owner.note, remark) if note]
         notes += choice.notes
     best, second = one_a_session(((str(scan.path),), scan) for scan in scans)
-    census = take_census(best, dropped + second, notes=_counted(notes))
+    marks = [(scan.path, scan.labels["series"]) for scan in best]  # one folder may hold many
+    census = take_census(best, dropped + second, hashes=marks, notes=_counted(notes))
     return best, replace(census, conflicts=(*census.conflicts, *contradictions(people)))
 
 

@@ -60,17 +60,23 @@ class ScanResult:
 
     def is_of(self, scan: Scan, recipe: JsonObject) -> bool:
         """Tell whether this is the result of `scan` as it is now, by `recipe`."""
-        return self.stat == stat_of(scan.path) and self.recipe == canonical_json(recipe)
+        return self.stat == stat_of(scan) and self.recipe == canonical_json(recipe)
 
     def clashes_with(self, scan: Scan) -> bool:
         """Tell whether another scan of the same name, which still exists, was here first."""
         first, second = self.scan.path, scan.path
-        return first != second and first.exists() and self.stat != stat_of(second)
+        return first != second and first.exists() and self.stat != stat_of(scan)
 
 
-def stat_of(path: Path) -> Stat:
-    """Return size and time of an image file (of both files of a pair) or of a DICOM folder."""
-    if path.is_dir():
+def stat_of(scan: Scan) -> Stat:
+    """Return size and time of an image file (of both files of a pair) or of a DICOM series.
+
+    Of a series whose files are known only these are looked at: a folder may hold many people's.
+    """
+    path = scan.path
+    if path.is_dir() and scan.files:
+        files = [path / name for name in scan.files]
+    elif path.is_dir():
         files = [file for file in path.rglob("*") if file.is_file()]
     elif ".hdr" in path.name:
         files = [path, path.with_name(path.name.replace(".hdr", ".img"))]
