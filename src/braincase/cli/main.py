@@ -146,6 +146,8 @@ def census(
     """Count people, scans and labels of a cohort or a source; list what was dropped, and why."""
     from braincase.sources.listing import is_cohort
 
+    if not place.exists():
+        raise CohortError(place, "no such folder", "a cohort or a source", "Check the path.")
     if is_cohort(place) and not why:
         _show_census(place, as_json)
         return
