@@ -269,7 +269,7 @@ def _show_plan(
     scans: Sequence[Scan], plan: Plan, shard: Shard, found: Census, as_json: bool
 ) -> None:
     """Say what `prepare` would do with a source's scans, without doing it."""
-    from braincase.preprocess.prepare_cohort import plan_of
+    from braincase.preprocess.dry_run import plan_of
 
     planned = plan_of(scans, plan, shard)
     if as_json:
