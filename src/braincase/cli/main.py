@@ -188,6 +188,8 @@ def census(
     """Count people, scans and labels of a cohort or a source; list what was dropped, and why."""
     from braincase.sources.listing import is_cohort
 
+    if not place.exists():
+        raise CohortError(place, "no such folder", "a cohort or a source", "Check the path.")
     if is_cohort(place) and not why:
         _show_census(place, as_json)
         return
@@ -314,7 +316,7 @@ def _show_plan(
     scans: Sequence[Scan], plan: Plan, shard: Shard, found: Census, as_json: bool
 ) -> None:
     """Say what `prepare` would do with a source's scans, without doing it."""
-    from braincase.preprocess.prepare_cohort import plan_of
+    from braincase.preprocess.dry_run import plan_of
 
     planned = plan_of(scans, plan, shard)
     if as_json:

@@ -21,7 +21,7 @@ from braincase.cohort.derivatives import claim_folder, image_path, sidecar_path
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
-from braincase.json_values import Json, JsonObject, canonical_json, to_json_object
+from braincase.json_values import Json, JsonObject, canonical_json
 from braincase.parallel import run_all
 from braincase.preprocess.prepare_volume import Prepared, prepare_batch, recipe_of
 from braincase.preprocess.quality.picture import SliceStrip, picture_raw, picture_standard
@@ -236,50 +236,6 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
     return page, census
 
 
-@dataclass(frozen=True)
-class Planned:
-    """The plan of a run of `prepare_cohort`: what it would do, without doing it.
-
-    Parameters
-    ----------
-    folder
-        The cohort.
-    todo, done_before
-        How many scans would be prepared, and how many an earlier run has done.
-    of_others
-        How many scans are other shards'.
-    refused
-        The scans that cannot be put there, with the reason.
-    """
-
-    folder: Path
-    todo: int
-    done_before: int
-    of_others: int
-    refused: Dropped
-
-    def lines(self) -> list[str]:
-        """Return the plan as lines to print."""
-        lines = [f"{self.folder}: {counted(self.todo, 'scan')} to prepare (nothing is done now)"]
-        if self.done_before:
-            lines.append(f"{counted(self.done_before, 'scan')} done before")
-        if self.of_others:
-            lines.append(f"{counted(self.of_others, 'scan')} of other shards")
-        return lines + [f"not prepared: {where}: {why}" for where, why in self.refused]
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the plan as plain JSON values."""
-        return to_json_object(self)
-
-
-def plan_of(scans: Iterable[Scan], plan: Plan, shard: Shard = Shard()) -> Planned:
-    """Return what `prepare_cohort` would do with these scans; nothing is written."""
-    accepted, refused = sort_out(scans, plan)
-    mine = accepted[shard.number - 1 :: shard.of]
-    done = sum(_was_done(plan, scan) for scan in mine)
-    return Planned(plan.folder, len(mine) - done, done, len(accepted) - len(mine), refused)
-
-
 def sort_out(scans: Iterable[Scan], plan: Plan) -> tuple[list[Scan], Dropped]:
     """Return the scans to prepare, sorted, and those whose place is taken or impossible."""
     accepted: dict[str, Scan] = {}
@@ -321,7 +277,7 @@ def _check_others(plan: Plan, scans: Sequence[Scan]) -> None:
 def _is_done(plan: Plan, scan: Scan) -> bool:
     """Tell whether an earlier run judged this scan as it is now; bring its labels up to date."""
     result = read_scan_result(plan.folder, scan)
-    if result is None or not _was_done(plan, scan):
+    if result is None or not was_done(plan, scan):
         return False
     if result.quality.grade != "fail":
         update_labels(plan.folder, plan.grid, scan)
@@ -329,7 +285,7 @@ def _is_done(plan: Plan, scan: Scan) -> bool:
     return True
 
 
-def _was_done(plan: Plan, scan: Scan) -> bool:
+def was_done(plan: Plan, scan: Scan) -> bool:
     """Tell whether an earlier run judged this scan as it is now."""
     result = read_scan_result(plan.folder, scan)
     if result is None or not result.judged or not result.is_of(scan, plan.recipe):

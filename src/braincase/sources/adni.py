@@ -26,24 +26,21 @@ from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.labels import Value
+from braincase.sources.adni_tables import DIAGNOSIS_COLUMNS, SUBJECT, AdniTables, Exam, adni_tables
 from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
-from braincase.sources.dates import DateColumn, date_column
+from braincase.sources.dates import DateColumn
 from braincase.sources.listing import file_problem, is_hidden
 from braincase.sources.rows import (
     Row,
-    Table,
     clean,
     label_name,
     labels_of,
-    read_table_file,
-    table_files,
 )
 from braincase.sources.scan import Scan
 from braincase.sources.visits import AMERICAN, years_between
 
-SUBJECT = re.compile(r"^\d{3}_S_\d{4,5}$")
 DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})_\d{2}_\d{2}_\d{2}")
 IMAGE = re.compile(r"(?:^|_)I(\d+)(?=$|\.)")
 LOOSE = re.compile(r"^ADNI_(\d{3}_S_\d{4,5})_MR_(.+?)_+[Bb]r_(?:raw_)?\d{14,}")
@@ -63,10 +60,6 @@ DIAGNOSES |= {"1": "CN", "2": "MCI", "3": "AD"}  # as DXSUM codes them
 #: DXCHANGE of ADNI-GO and ADNI-2: what somebody is now, whatever it was before.
 CHANGES = dict.fromkeys(("1", "7", "9"), "CN") | dict.fromkeys(("2", "4", "8"), "MCI")
 CHANGES |= dict.fromkeys(("3", "5", "6"), "AD")
-#: Columns of a diagnosis, by the phase of the study that filled them.
-DIAGNOSIS_COLUMNS = ("dx", "diagnosis", "dxcurren", "dxchange")
-#: Columns of the search CSV that hold a date.
-SEARCH_DATES = ("acq_date", "study_date")
 GROUPS = ("CN", "SMC", "EMCI", "LMCI", "MCI", "AD")
 #: At these diagnoses the group at enrolment says more.
 REFINED = {"MCI": ("EMCI", "LMCI"), "CN": ("SMC",)}
@@ -85,27 +78,6 @@ class _CollectionImage:
     row: Row = field(default_factory=dict)
     problem: str = ""
     row_place: str = ""
-
-
-@dataclass(frozen=True)
-class _Exam:
-    """One clinical exam: its row, where it stands, and how its table writes dates."""
-
-    row: Row
-    place: str
-    dates: DateColumn
-
-
-@dataclass
-class _Tables:
-    """What the clinical tables and the search CSV say, and what there is to say about them."""
-
-    searched: dict[str, tuple[Row, str]] = field(default_factory=dict)
-    search_dates: DateColumn = AMERICAN
-    exams: dict[str, list[_Exam]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    accounts: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
 
 
 def is_adni(folder: Path) -> bool:
@@ -131,7 +103,7 @@ def read_adni(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     UsageError
         If there is no image of an ADNI subject.
     """
-    tables = _tables(folder)
+    tables = adni_tables(folder)
     images = [_with_row(image, tables) for image in _images(folder)]
     if not images:
         raise UsageError(folder, "no ADNI image", "folders like 002_S_0295/MPRAGE/2011-.../I123")
@@ -203,83 +175,7 @@ def _number(name: str) -> str:
     return match[1] if match else ""
 
 
-def _tables(folder: Path) -> _Tables:
-    """Return the search CSV's rows by image number and the exams by person."""
-    tables = _Tables()
-    for path in _table_files(folder):
-        if reason := file_problem(path):
-            tables.notes.append(f"{path.name}: {reason}; what it says is missing")
-            continue
-        table = read_table_file(path, lambda columns: bool(_kind(columns)))
-        kind = _kind(frozenset(table.columns))
-        tables.notes += [f"{table.name}: {note}" for note in table.notes]
-        if kind == "search":
-            _add_search(tables, table)
-        elif kind == "exams":
-            _add_exams(tables, table)
-        else:
-            expected = "PTID and EXAMDATE with DX, DIAGNOSIS, DXCURREN or DXCHANGE"
-            tables.notes.append(f"{table.name}: not read: neither a search CSV nor {expected}")
-            tables.accounts.append(f"{table.name}: not read")
-    return tables
-
-
-def _kind(columns: frozenset[str]) -> str:
-    """Return what a table is: ``search``, ``exams`` or nothing that is read."""
-    if {"subject", "image_data_id"} <= columns or {"subject_id", "image_id"} <= columns:
-        return "search"
-    if {"ptid", "examdate"} <= columns and columns & {*DIAGNOSIS_COLUMNS}:
-        return "exams"
-    return ""
-
-
-def _add_search(tables: _Tables, table: Table) -> None:
-    for i, row in enumerate(table.rows):
-        number = (row.get("image_data_id") or row.get("image_id", "")).lstrip("ID")
-        tables.searched[number] = (row, table.place(i))
-    cells = [cell for name in SEARCH_DATES for cell in table.cells(name)]
-    tables.search_dates = dates = date_column(cells)
-    if dates.order == "not sure" and not dates.mixed:
-        tables.search_dates = AMERICAN
-        tables.notes.append(f"{table.name}: its dates are read month first, as LONI writes them")
-    tables.accounts.append(f"{table.name}: {len(table.rows):,} rows about images")
-
-
-def _add_exams(tables: _Tables, table: Table) -> None:
-    dates = _exam_dates(table)
-    if dates.order != "month first" or dates.mixed:
-        why = f" ({dates.proof})" if dates.proof else ", for every date fits both"
-        tables.notes.append(f"{table.name}, EXAMDATE: {dates.order}{why}")
-    for i, row in enumerate(table.rows):
-        tables.exams.setdefault(row["ptid"], []).append(_Exam(row, table.place(i), dates))
-    used = [name for name in DIAGNOSIS_COLUMNS if name in table.columns]
-    tables.accounts.append(
-        f"{table.name}: {len(table.rows):,} rows of exams; diagnosis from {', '.join(used)}"
-    )
-
-
-def _exam_dates(table: Table) -> DateColumn:
-    """Return how exams' dates are written; another date of the table may show it."""
-    dates = date_column(table.cells("examdate"))
-    if dates.order != "not sure" or dates.mixed:
-        return dates
-    others = [name for name in table.columns if "date" in name and name != "examdate"]
-    orders = {(c := date_column(table.cells(name))).order: c for name in others}
-    sure = [column for order, column in orders.items() if order != "not sure" and column.proof]
-    return sure[0] if len(sure) == 1 else dates
-
-
-def _table_files(folder: Path) -> list[Path]:
-    """Return the tables in the folder, in its plain subfolders and beside it."""
-    near = [folder, *(p for p in folder.iterdir() if p.is_dir() and not SUBJECT.match(p.name))]
-    if folder.name.upper().startswith("ADNI"):
-        near.append(folder.resolve().parent)
-    return sorted(
-        path for place in near if not is_hidden(place.name) for path in table_files(place)
-    )
-
-
-def _with_row(image: _CollectionImage, tables: _Tables) -> _CollectionImage:
+def _with_row(image: _CollectionImage, tables: AdniTables) -> _CollectionImage:
     row, place = tables.searched.get(image.number, ({}, ""))
     text = row.get("acq_date") or row.get("study_date") or ""
     taken = image.taken or tables.search_dates.parse(text)
@@ -308,7 +204,7 @@ def _rank(image: _CollectionImage) -> Rank:
     return bool(REPEAT.search(series)), bool(ACCELERATED.search(series)), -done, number
 
 
-def _scan(image: _CollectionImage, tables: _Tables) -> Scan:
+def _scan(image: _CollectionImage, tables: AdniTables) -> Scan:
     assert image.taken is not None  # `_reason` left the others out
     labels: dict[str, Value] = labels_of(
         {key: image.row.get(key, "") for key in ("sex", "age", "visit", "description")}
@@ -334,7 +230,7 @@ def _scan(image: _CollectionImage, tables: _Tables) -> Scan:
 
 
 def _exam_labels(
-    exams: Sequence[_Exam], taken: date, unsure: list[str]
+    exams: Sequence[Exam], taken: date, unsure: list[str]
 ) -> tuple[dict[str, Value], tuple[str, ...]]:
     """Return what the clinical tables know of a person at the time of a scan, and the evidence."""
     group = next((e.row["dx_bl"] for e in exams if e.row.get("dx_bl") in GROUPS), "")
@@ -362,15 +258,15 @@ def _exam_labels(
 
 
 def _exam_at(
-    exams: Sequence[_Exam], taken: date, group: str, unsure: list[str]
-) -> tuple[_Exam | None, int]:
+    exams: Sequence[Exam], taken: date, group: str, unsure: list[str]
+) -> tuple[Exam | None, int]:
     """Return the exam nearest to a scan, and the days between.
 
     Where dates can be read both ways the answer counts only if both ways give the same diagnosis;
     so it does where two exams of one day do not agree.
     """
     diagnosed = [exam for exam in exams if _diagnosis(exam.row, group)]
-    answers: list[tuple[_Exam, int]] = []
+    answers: list[tuple[Exam, int]] = []
     open_dates = any(exam.dates.order == "not sure" for exam in diagnosed)
     orders: list[DateColumn | None] = [None]
     if open_dates:
@@ -392,7 +288,7 @@ def _exam_at(
     return answers[0] if answers else (None, 0)
 
 
-def _days(exam: _Exam, taken: date, order: DateColumn | None) -> Iterable[int]:
+def _days(exam: Exam, taken: date, order: DateColumn | None) -> Iterable[int]:
     """Yield how many days after an exam a scan was made, where its date can be read."""
     dates = exam.dates if order is None or exam.dates.order != "not sure" else order
     day = dates.parse(exam.row.get("examdate", ""))
@@ -413,7 +309,7 @@ def _diagnosis(row: Row, group: str) -> str:
     return group if group in REFINED.get(diagnosis, ()) else diagnosis
 
 
-def _age(exams: Sequence[_Exam], taken: date) -> float | None:
+def _age(exams: Sequence[Exam], taken: date) -> float | None:
     """Return the age at the scan: ADNIMERGE's AGE is that at the baseline exam."""
     for exam in exams:
         if exam.row.get("viscode") == "bl":

@@ -64,27 +64,8 @@ SEQUENCE = re.compile(
 )
 #: Those of them that at a name's beginning may be somebody's.
 WEAK = {
-    "p2",
-    "ns",
-    "hr",
-    "me",
-    "ses",
-    "se",
-    "nd",
-    "w",
-    "acq",
-    "rec",
-    "iso",
-    "norm",
-    "pre",
-    "post",
-    "ds",
-    "nav",
-    "study",
-    "file",
-    "gre",
-    "2d",
-    "3d",
+    *("p2", "ns", "hr", "me", "ses", "se", "nd", "w", "acq", "rec", "iso", "norm", "pre", "post"),
+    *("ds", "nav", "study", "file", "gre", "2d", "3d"),
 }
 #: Words that are a visit, and dates.
 VISIT = re.compile(

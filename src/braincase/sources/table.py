@@ -21,7 +21,7 @@ from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.labels import Value
-from braincase.sources.cells import identifiers
+from braincase.sources.cells import identifiers, is_missing
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, image_marks
 from braincase.sources.identity import PATH, SESSION, SUBJECT, column_among, placeholders
@@ -133,7 +133,7 @@ def _problem(
         return f"a name that a spreadsheet shortened ({written})" if written else "no subject"
     if columns.subjects[index] in nobody:
         return f"{written} is a placeholder, no person: whose scan it is is not known"
-    if not row.get(columns.where):
+    if is_missing(row.get(columns.where, "")):
         return "no path"
     image = path.parent / row[columns.where]
     try:
