@@ -48,7 +48,7 @@ class Planned:
         return to_json_object(self)
 
 
-def plan_of(scans: Iterable[Scan], plan: Plan, shard: Shard = Shard()) -> Planned:
+def plan_of(scans: Iterable[Scan], plan: Plan, shard: Shard) -> Planned:
     """Return what `prepare_cohort` would do with these scans; nothing is written."""
     accepted, refused = sort_out(scans, plan)
     mine = accepted[shard.number - 1 :: shard.of]
