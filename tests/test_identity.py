@@ -162,6 +162,22 @@ def test_names_that_only_look_like_copies_are_people(tmp_path, names):
     assert find_scans(tmp_path)[1].people == len(names)
 
 
+@pytest.mark.parametrize("folder", ["FLAIR", "T2w", "dwi", "masks", "derivatives/fsl", "fsl"])
+def test_folders_of_other_images_are_not_looked_at_for_people(tmp_path, folder):
+    put(tmp_path, "T1/P001.nii", "T1/P002.nii", f"{folder}/P001.nii", f"{folder}/P002.nii")
+    scans, census = find_scans(tmp_path)
+    assert sorted(s.path.parent.name for s in scans) == ["T1", "T1"]
+    assert census.people == 2
+    assert len(census.dropped) == 2
+
+
+def test_what_lies_in_a_persons_folder_beside_the_scan_is_the_persons(tmp_path):
+    put(tmp_path, "P001_T1.nii", "P002_T1.nii", "P001.anat/T1_biascorr.nii", "P002/T1_crop.nii")
+    scans, census = find_scans(tmp_path)
+    assert sorted(s.path.name for s in scans) == ["P001_T1.nii", "P002_T1.nii"]
+    assert census.people == 2
+
+
 def test_freesurfers_templates_and_longitudinal_copies_are_nobody(tmp_path):
     put(
         tmp_path,

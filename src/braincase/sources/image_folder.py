@@ -32,8 +32,10 @@ from braincase.sources.identity import (
 from braincase.sources.image_names import (
     FREESURFER,
     FREESURFER_MADE,
+    FSL_FOLDER,
     T1,
     entities_of,
+    not_raw_folder,
     not_t1w,
     parse_name,
     stem_of,
@@ -77,7 +79,7 @@ def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[li
     images = [path for path in list_source(folder).paths() if _is_image(path)]
     if not images:
         raise UsageError(folder, "no image", "NIfTI, Analyze or MGH files")
-    candidates, dropped = _sorted_out(images)
+    candidates, dropped = _sorted_out(images, folder)
     tables, notes = _tables_beside(folder)
     ids = [name for table in tables for name in table.people]
     places = places_of(candidates, folder, ids)
@@ -104,18 +106,23 @@ def _is_image(path: Path) -> bool:
     return bool(suffix) and not suffix.startswith(".img")
 
 
-def _sorted_out(images: list[Path]) -> tuple[list[Path], Dropped]:
+def _sorted_out(images: list[Path], folder: Path) -> tuple[list[Path], Dropped]:
     """Split images into those that may be T1w by their names and the others with the reason."""
     names = {(path.parent, path.name) for path in images}
     stems = {stem_of(path.name).lower() for path in images}
     candidates: list[Path] = []
     dropped: Dropped = []
     for path in images:
-        reason = _reason(path, names, stems)
+        folders = path.relative_to(folder).parts[:-1]
+        reason = not_raw_folder(folders, path.name) or _reason(path, names, stems)
         if reason:
             dropped.append((str(path), reason))
         else:
             candidates.append(path)
+    made = [path for path in candidates if any(map(FSL_FOLDER.fullmatch, path.parts))]
+    if len(made) < len(candidates):  # else they are all there is
+        dropped += [(str(path), "made by FSL, by its folder") for path in made]
+        candidates = [path for path in candidates if path not in set(made)]
     return candidates, dropped
 
 

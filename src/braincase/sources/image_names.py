@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,6 +85,19 @@ PLACES = re.compile(
     r"disc\d*|part\d*|batch\d*|\d+|nii_?gz|files|output|input|export|download|unzipped|brains?|heads?",
     re.IGNORECASE,
 )
+#: Folders of what is made from images, and of other kinds of image.
+MADE_FOLDER = re.compile(
+    r"derivatives|sourcedata|masks?|brain_?masks?|labels?|seg(?:mentation)?s?|lesions?|warps?|"
+    r"transforms?|fmap|qc|tissue_?maps?|fsl|spm|spm12|cat12|ants|fmriprep|smriprep|mriqc",
+    re.IGNORECASE,
+)
+OTHER_FOLDER = re.compile(
+    r"t2\w?|t2[_-]?w|t2_?flair|flair|pd|dwi|dti|diffusion|adc|func|fmri|bold|rest|epi|asl|perf|swi|"
+    r"mra|tof|ct|pet|fdg|localizers?|fieldmaps?",
+    re.IGNORECASE,
+)
+#: Folders that FSL makes beside a scan.
+FSL_FOLDER = re.compile(r"(.+)\.(anat|feat|ica|bedpostX)", re.IGNORECASE)
 #: Folders that are groups of people.
 GROUPS = re.compile(
     r"cn|nc|hc|ctrl|ad|mci|emci|lmci|smc|dementia|ftd|pd|ms|controls?|healthy|patients?|normals?|cases?|"
@@ -153,6 +166,16 @@ def not_t1w(stem: str, stems: Collection[str] = ()) -> str:
         return f"a processed image ({', '.join(processed)})"
     other = None if T1.search(stem) else OTHER.search(stem)
     return f"no T1w by its name ({other.group(1)})" if other else ""
+
+
+def not_raw_folder(folders: Sequence[str], name: str) -> str:
+    """Return why the folders of an image say that it is no raw T1w, or an empty string."""
+    for folder in folders:
+        if MADE_FOLDER.fullmatch(folder):
+            return f"in {folder}/, which holds no raw images"
+        if OTHER_FOLDER.fullmatch(folder) and not T1.search(name):
+            return f"no T1w by its folder ({folder})"
+    return ""
 
 
 def _is_spm_map(stem: str, stems: Collection[str]) -> bool:

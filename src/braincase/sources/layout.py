@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from braincase.errors import UsageError
@@ -84,8 +84,25 @@ def places_of(paths: Sequence[Path], folder: Path, ids: Sequence[str] = ()) -> d
     by_folder = [path for path in left if path in told]
     by_name = [path for path in left if path not in told]
     places |= {path: _by_folder(path, folders[path], levels[path]) for path in by_folder}
-    places |= _by_names(by_name, folders)
-    return places
+    named = _by_names(by_name, folders)
+    return places | _as_in_folders(named, {place.person for place in places.values()})
+
+
+def _as_in_folders(named: dict[Path, Place], people: set[str]) -> dict[Path, Place]:
+    """Give a file beside folders to the person of one: ``P1_T1.nii`` beside ``P1/`` is of P1."""
+    folded = {re.sub(r"[\W_]", "", person).lower(): person for person in people}
+    merged = {}
+    for path, place in named.items():
+        core = parse_name(path.name).person.replace("_", "")
+        owner = folded.get(core)
+        why = f"the folder or file {owner} beside it is of the same person"
+        same = (
+            place
+            if owner is None
+            else replace(place, person=owner, evidence=(*place.evidence, why))
+        )
+        merged[path] = same
+    return merged
 
 
 def _by_entities(path: Path, folders: Sequence[str]) -> Place | None:
