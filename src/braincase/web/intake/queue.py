@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,9 +27,9 @@ from braincase.errors import BraincaseError
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.encoder import Encoder
 from braincase.scratch import remove_scratch
-from braincase.web import schema
 from braincase.web.intake.confined import Confinement, start
 from braincase.web.intake.private_folders import private_folder
+from braincase.web.intake.upload import ENDED, PREPARED, STAGES, Status, Upload
 from braincase.web.intake.worker import Embedded, Ready, Step, Task
 from braincase.web.problems import Problem, not_found, problem_of
 from braincase.web.service_settings import Limits
@@ -37,80 +37,6 @@ from braincase.web.service_settings import Limits
 POLL_S = 0.1
 #: Seconds for a killed worker's children to be gone.
 GROUP_S = 2.0
-PREPARED = "prepared.nii.gz"
-#: What a job says while it waits, and as each step of the work begins.
-STAGES = {
-    "queued": "waiting for its turn",
-    "loading": "loading the model",
-    "unpacking": "unpacking the file",
-    "reading": "reading the scan",
-    "looking": "looking at what kind of image it is",
-    "preparing": "finding the brain and bringing it to standard space",
-    "judging": "checking the quality and embedding",
-    "done": "ready to search",
-    "cancelled": "cancelled",
-}
-ENDED = ("done", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class Status:
-    """The status of a job."""
-
-    state: schema.JobState = "queued"
-    stage: str = "queued"
-    progress: float = 0.0
-    message: str = STAGES["queued"]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(eq=False)
-class Upload:
-    """One job: an uploaded scan on its way; the lock of the queue guards all changes.
-
-    Parameters
-    ----------
-    job
-        Its name: a secret of 128 bits.
-    owner
-        Who uploaded it; nobody else sees it.
-    folder
-        Its private folder.
-    source
-        The uploaded file, until it is prepared.
-    status
-        How far it is.
-    scan
-        What became of it.
-    used
-        When it was last used, on the clock of `time.monotonic`.
-    """
-
-    job: str
-    owner: str
-    folder: Path
-    source: Path
-    status: Status = field(default_factory=Status)
-    scan: Embedded | None = None
-    used: float = field(default_factory=time.monotonic)
-    cancelled: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def volume(self) -> Path:
-        """Where the prepared volume lies."""
-        return self.folder / PREPARED
-
-    def body(self) -> schema.JobBody:
-        """Return the job's status as JSON."""
-        status = self.status
-        return schema.JobBody(
-            job=self.job,
-            state=status.state,
-            stage=status.stage,
-            progress=status.progress,
-            message=status.message,
-            notes=list(status.notes),
-        )
 
 
 class UploadQueue:

@@ -25,7 +25,8 @@ from braincase.web.image_responses import (
     tag_of,
 )
 from braincase.web.intake.archives import safe_suffix
-from braincase.web.intake.queue import ENDED, Upload, UploadQueue
+from braincase.web.intake.queue import UploadQueue
+from braincase.web.intake.upload import ENDED, Upload
 from braincase.web.problems import Problem, disk_problem, problem_of
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.service import CurrentService, Service
