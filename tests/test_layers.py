@@ -18,8 +18,6 @@ ROOMS: tuple[str, ...] = (
         "labels",
         "json_values",
         "files",
-        "sandbox",
-        "scratch",
         "progress",
         "parallel",
     ),  # the ground

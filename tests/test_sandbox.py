@@ -13,10 +13,10 @@ import dcm2niix
 import pytest
 
 from braincase.errors import ScanError
-from braincase.sandbox import SYSTEM, Limits, python_places, run_confined
 from braincase.sources import dicom_converter
 from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import open_files
+from braincase.sources.sandbox import SYSTEM, Limits, python_places, run_confined
 from markers import marker, write_dicom
 from refusals import refused
 
@@ -89,7 +89,7 @@ def test_a_sleeper_is_stopped(tmp_path: Path) -> None:
 def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     sleep = f"import time; open({str(tmp_path / 'up')!r}, 'w').write('1'); time.sleep(60)"
     code = (
-        "import sys, os; from braincase.sandbox import *; print(os.getpid(), flush=True)\n"
+        "import sys, os; from braincase.sources.sandbox import *; print(os.getpid(), flush=True)\n"
         f"run_confined([os.path.realpath(sys.executable), '-I', '-S', '-c', {sleep!r}],"
         f" Limits(), [*SYSTEM, *python_places()], [{str(tmp_path)!r}], 60)"
     )
@@ -133,7 +133,9 @@ def test_however_the_converter_ends_it_is_one_line(
 ) -> None:
     places = [str(Path(place)) for place in python_places()]
     system = (*SYSTEM, *places)
-    monkeypatch.setattr("braincase.sandbox.SYSTEM", system)  # the stand-in is a Python program
+    monkeypatch.setattr(
+        "braincase.sources.sandbox.SYSTEM", system
+    )  # the stand-in is a Python program
     monkeypatch.setattr(dcm2niix, "bin", _program(tmp_path / "dcm2niix", code))
     monkeypatch.setattr(dicom_converter, "TIMEOUT_S", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

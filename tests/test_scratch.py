@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from braincase.scratch import make_scratch, remove_orphans, scratch_folder
+from braincase.sources.scratch import make_scratch, remove_orphans, scratch_folder
 
 HOLD = """
 import time
 from pathlib import Path
-from braincase.scratch import make_scratch
+from braincase.sources.scratch import make_scratch
 folder = make_scratch("dicom")
 (folder / "slice.dcm").write_text("PatientName")
 print(folder, flush=True)
@@ -76,7 +76,7 @@ def test_folders_of_earlier_versions_go_when_they_can_be_nobodys(here: Path) -> 
 COMMAND = """
 import sys, time
 from braincase.cli import main
-from braincase.scratch import scratch_folder
+from braincase.sources.scratch import scratch_folder
 @main.app.command()
 def hold() -> None:
     with scratch_folder("dicom") as folder:

@@ -11,6 +11,9 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
+Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
 Force = Annotated[bool, typer.Option(help="Write over what is there.")]
 
 

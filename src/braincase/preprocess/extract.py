@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from braincase.errors import ParameterError, ScanError
 from braincase.images.volume import Volume, read_volume, write_volume
-from braincase.scratch import scratch_folder
+from braincase.sources.scratch import scratch_folder
 
 Command = list[str]
 

@@ -1,8 +1,8 @@
 """Convert unusual DICOM series (compressed, mosaic, uneven) with dcm2niix, in a sandbox.
 
 ``dcm2niix`` is a C++ program that reads foreign bytes, and damaged ones can crash it. It runs
-confined (`braincase.sandbox`): no network, no files but its input and output, limits of memory,
-time and file size. How it ends is told in one line.
+confined (`braincase.sources.sandbox`): no network, no files but its input and output, limits of
+memory, time and file size. How it ends is told in one line.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import dcm2niix
 
 from braincase.errors import ScanError
 from braincase.images.volume import Volume, read_volume
-from braincase.sandbox import Limits, run_confined
-from braincase.scratch import scratch_folder
 from braincase.sources.dicom_files import Files
+from braincase.sources.sandbox import Limits, run_confined
+from braincase.sources.scratch import scratch_folder
 
 TIMEOUT_S = 600
 LIMITS = Limits(memory_bytes=4 << 30, file_bytes=4 << 30, cpu_s=TIMEOUT_S)

@@ -15,9 +15,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from braincase.sandbox import SYSTEM, Limits, confine, die_with_parent, python_places, say_missing
-from braincase.scratch import use_temporary
 from braincase.sources.pseudonym import KEY_FILE, local_key
+from braincase.sources.sandbox import (
+    SYSTEM,
+    Limits,
+    confine,
+    die_with_parent,
+    python_places,
+    say_missing,
+)
+from braincase.sources.scratch import use_temporary
 
 #: What libraries ask of the system when they count cores and memory.
 MACHINE = ("/proc", "/sys/devices/system", "/sys/fs/cgroup", "/etc/passwd", "/etc/mime.types")

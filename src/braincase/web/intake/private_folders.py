@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braincase.scratch import make_scratch
+from braincase.sources.scratch import make_scratch
 
 
 def private_folder(what: str) -> Path:

@@ -26,7 +26,7 @@ from braincase.cohort.derivatives import write_image
 from braincase.errors import BraincaseError
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.encoder import Encoder
-from braincase.scratch import remove_scratch
+from braincase.sources.scratch import remove_scratch
 from braincase.web.intake.confined import Confinement, start
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.upload import ENDED, PREPARED, STAGES, Status, Upload

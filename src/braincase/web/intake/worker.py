@@ -19,7 +19,7 @@ from braincase.errors import BraincaseError, ScanError, UsageError
 from braincase.json_values import JsonObject
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
-from braincase.scratch import use_temporary
+from braincase.sources.scratch import use_temporary
 from braincase.web.intake.archives import opened
 
 #: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
