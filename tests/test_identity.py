@@ -434,6 +434,12 @@ def test_a_visit_without_a_row_gets_only_what_lasts(tmp_path):
     assert second.labels == {"sex": "M"}
 
 
+def test_a_single_row_with_a_visit_of_another_name_counts(tmp_path):
+    bids(tmp_path, "sub-01_ses-1_T1w.nii.gz")
+    text(tmp_path / "participants.tsv", VISITS.format("visit", "sub-01\tbaseline\t60\tM\tCN\n"))
+    assert find_scans(tmp_path)[0][0].labels["diagnosis"] == "CN"
+
+
 def test_tables_beside_images_have_rows_of_visits_too(tmp_path):
     put(tmp_path, "P1/v1/T1.nii", "P1/v2/T1.nii", "P2/v1/T1.nii")
     text(tmp_path / "t.csv", "id,visit,diagnosis\nP1,v1,CN\nP1,v2,AD\nP2,v1,CN\n")
