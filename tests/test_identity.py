@@ -103,6 +103,33 @@ def test_visits_in_the_names_of_files(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("place", ["{visit}/{person}.nii", "{visit}/{person}/T1.nii"])
+def test_folders_of_visits_above_the_people(tmp_path, place):
+    visits, people = ("baseline", "followup"), ("P1", "P2")
+    put(tmp_path, *(place.format(visit=v, person=p) for v in visits for p in people))
+    expected = {f"sub-{p}_ses-{v}" for v in visits for p in people}
+    assert set(who(tmp_path).values()) == expected
+
+
+def test_runs_of_one_person_are_one_person(tmp_path):
+    put(tmp_path, "P1_T1_run1.nii", "P1_T1_run2.nii", "P2_T1_run-1.nii")
+    assert find_scans(tmp_path)[1].people == 2
+
+
+def test_a_table_beside_images_may_name_their_files(tmp_path):
+    put(tmp_path, "a.nii", "b.nii", "c.nii")
+    text(tmp_path / "t.csv", "filename,subject,dx\na.nii,S1,CN\nb.nii,S2,AD\nc.nii,S2,AD\n")
+    scans, census = find_scans(tmp_path)
+    assert {s.subject: s.labels["dx"] for s in scans} == {"S1": "CN", "S2": "AD"}
+    assert census.people == 2
+
+
+def test_folders_of_people_without_anat_are_people(tmp_path):
+    put(tmp_path, "sub-01/T1.nii", "sub-02/T1.nii")
+    text(tmp_path / "participants.tsv", "participant_id\tage\nsub-01\t60\nsub-02\t61\n")
+    assert {s.subject: s.labels["age"] for s in find_scans(tmp_path)[0]} == {"01": 60, "02": 61}
+
+
 def test_numbers_alone_tell_people(tmp_path):
     put(tmp_path, "T1_01.nii", "T1_02.nii", "patient_mprage_1.nii", "patient_mprage_2.nii")
     assert find_scans(tmp_path)[1].people == 4
@@ -405,6 +432,12 @@ def test_a_visit_without_a_row_gets_only_what_lasts(tmp_path):
     first, second = find_scans(tmp_path)[0]
     assert first.labels["diagnosis"] == "CN"
     assert second.labels == {"sex": "M"}
+
+
+def test_a_single_row_with_a_visit_of_another_name_counts(tmp_path):
+    bids(tmp_path, "sub-01_ses-1_T1w.nii.gz")
+    text(tmp_path / "participants.tsv", VISITS.format("visit", "sub-01\tbaseline\t60\tM\tCN\n"))
+    assert find_scans(tmp_path)[0][0].labels["diagnosis"] == "CN"
 
 
 def test_tables_beside_images_have_rows_of_visits_too(tmp_path):

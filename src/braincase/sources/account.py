@@ -40,7 +40,7 @@ def with_files(
     others: Counter[str] = Counter()
     dropped: list[tuple[str, str]] = []
     notes: list[str] = []
-    read = " ".join(census.tables)
+    read = " ".join((*census.tables, *census.notes))
     for name in listing.files:
         if name in used or os.path.dirname(name) in used:
             counts["used"] += 1

@@ -126,8 +126,6 @@ WHO = ("participant_id", *SUBJECT)
 def is_bids(folder: Path) -> bool:
     """Say whether a folder is the root of a BIDS data set."""
     subjects = [Path(entry.path) for entry in _subfolders(folder, "sub-")]
-    if subjects and os.path.lexists(folder / "participants.tsv"):
-        return True
     return any((s / "anat").is_dir() or _subfolders(s, "ses-") for s in subjects)
 
 

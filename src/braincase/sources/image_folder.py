@@ -210,7 +210,11 @@ def _owners(
     how: dict[Path, list[str]] = {path: [] for path in places}
     for table in tables:
         ids = sorted(table.people, key=len, reverse=True)
-        begun = {path: _begins(path, place, ids) for path, place in places.items()}
+        files = _files_named(table)
+        begun = {
+            path: files.get(path.name) or _begins(path, place, ids)
+            for path, place in places.items()
+        }
         rest = {place.person for path, place in places.items() if not begun[path]}
         cores = {person: parse_name(f"{person}.nii").person or person for person in rest}
         free = [name for name in ids if name not in begun.values()]
@@ -236,6 +240,23 @@ def _owners(
         owner = names[0] if names and by_file else place.person
         owners[path] = (owner, joined[path], how[path])
     return owners, notes
+
+
+def _files_named(table: PeopleTable) -> dict[str, str]:
+    """Return the person of each file that a table names in a column of its own."""
+    where = column_among(table.table.columns, PATH)
+    if where is None:
+        return {}
+    rows = table.table.rows
+    named = [
+        (Path(rows[i].get(where, "")).name, name)
+        for name, person in table.people.items()
+        for i in person.rows
+    ]
+    owners: dict[str, set[str]] = defaultdict(set)
+    for file, name in named:
+        owners[file].add(name)
+    return {file: names.pop() for file, names in owners.items() if file and len(names) == 1}
 
 
 def _begins(path: Path, place: Place, ids: Sequence[str]) -> str:

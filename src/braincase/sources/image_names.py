@@ -59,7 +59,7 @@ SEQUENCE = re.compile(
     r"anat(?:omical|omy)?|struct(?:ural)?|highres|hires|hr|3d|2d|sag(?:ittal)?|ax(?:ial)?|cor(?:onal)?|tra|"
     r"iso|p2|ns|image|images|img|scan|scans|brain|head|mri|mr|nifti|nii|vol(?:ume)?|raw|orig(?:inal)?|"
     r"ses|series|study|data|file|input|native|space|ds|w|post|pre|nav|vnav|setter|grappa|sense|"
-    r"1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run|acq|rec|dicom",
+    r"1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run\d*|rep(?:eat)?\d*|acq\d*|mpr\d+|rec|dicom",
     re.IGNORECASE,
 )
 #: Those of them that at a name's beginning may be somebody's.

@@ -225,6 +225,7 @@ def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     visits = [
         part for part in folders[level + 1 :] if _is_visit(part) or not PLACES.fullmatch(part)
     ]
+    visits += [part for part in folders[:level] if _is_visit(part)]
     visit = visits[0] if visits else name.visit
     evidence = [f"subject {person} from the folder name"]
     if visit:
@@ -262,10 +263,12 @@ def _by_names(paths: Sequence[Path], folders: Mapping[Path, Sequence[str]]) -> d
             evidence = [f"subject {holder} from the {'folder' if where else 'file'} name"]
             if path in spm or name.copy:
                 evidence.append(f"a copy by its name ({name.copy or 'a prefix of SPM'})")
-            if name.visit:
-                evidence.append(f"session {name.visit} from the file name")
+            above = [part for part in folders[path] if _is_visit(part)]
+            visit = above[-1] if above else name.visit
+            if visit:
+                evidence.append(f"session {visit} from the {'folder' if above else 'file'} name")
             copy = name.copy or ("a prefix of SPM" if path in spm else "")
-            places[path] = Place(holder, name.visit, copy, _group(folders[path]), tuple(evidence))
+            places[path] = Place(holder, visit, copy, _group(folders[path]), tuple(evidence))
     return places
 
 

@@ -88,7 +88,7 @@ def list_source(folder: Path) -> Listing:
 
 def is_hidden(name: str) -> bool:
     """Say whether a file or folder is hidden, or a system's own (._x, __MACOSX, Thumbs.db)."""
-    return name.startswith(".") or name in SYSTEM_FOLDERS or name in SYSTEM_FILES
+    return name.startswith((".", "~$")) or name in SYSTEM_FOLDERS or name in SYSTEM_FILES
 
 
 def is_cohort(folder: Path) -> bool:

@@ -50,7 +50,7 @@ def people_of(table: Table, who: str, leave_out: Iterable[str] = ()) -> PeopleTa
     labels = label_rows(table, skip, legends_beside(table.path))
     if when and not repeated and common_name(when) not in ("session", "session_id"):
         # A single row a person: its visit is a fact like others, and the row counts for all.
-        labels = label_rows(table, skip - {when}, legends_beside(table.path))
+        labels, when = label_rows(table, skip - {when}, legends_beside(table.path)), None
     return people_table(table, labels, who, when)
 
 
