@@ -17,9 +17,9 @@ from braincase.cohort.derivatives import write_image
 from braincase.errors import GalleryError, UnknownCaseError, UsageError
 from braincase.gallery import NewCase, open_gallery
 from braincase.gallery.milvus.collection import TOKEN, Collection
-from braincase.gallery.upkeep import backup_gallery, verify_gallery
 from braincase.gallery.url import parse_url
 from braincase.images.geometry import HALF_GRID
+from braincase.workflows.gallery_upkeep import backup_gallery, verify_gallery
 from gallery_cases import MODEL, filled_gallery, some_cases, some_codes
 
 SCAN = "sub-003_ses-1"

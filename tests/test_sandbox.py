@@ -133,9 +133,8 @@ def test_however_the_converter_ends_it_is_one_line(
 ) -> None:
     places = [str(Path(place)) for place in python_places()]
     system = (*SYSTEM, *places)
-    monkeypatch.setattr(
-        "braincase.sources.sandbox.SYSTEM", system
-    )  # the stand-in is a Python program
+    # The stand-in is a Python program.
+    monkeypatch.setattr("braincase.sources.sandbox.SYSTEM", system)
     monkeypatch.setattr(dcm2niix, "bin", _program(tmp_path / "dcm2niix", code))
     monkeypatch.setattr(dicom_converter, "TIMEOUT_S", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

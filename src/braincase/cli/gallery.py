@@ -198,7 +198,7 @@ def verify(
 ) -> None:
     """Check every row's checksum, every image, and who may read the gallery's files."""
     from braincase.errors import GalleryError
-    from braincase.gallery.upkeep import verify_gallery
+    from braincase.workflows.gallery_upkeep import verify_gallery
 
     done = verify_gallery(url, images)
     if as_json:
@@ -221,7 +221,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy a gallery, also while it is used; images stay with their cohorts."""
-    from braincase.gallery.upkeep import backup_gallery
+    from braincase.workflows.gallery_upkeep import backup_gallery
 
     version = backup_gallery(url, folder)
     if as_json:
