@@ -16,14 +16,6 @@ from web_service import fill, untrained_model
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test file to one worker: its cohort, model or service is then made once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of openly licensed real images; see its README."""
@@ -47,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture(scope="session")
 def milvus_server() -> Iterator[Server]:
-    """A real Milvus in a network namespace; tests that use it are in the xdist group `milvus`."""
+    """A real Milvus in a network namespace, one for each worker whose files need it."""
     if reason := why_not():
         pytest.skip(f"no Milvus server: {reason}")
     with running_server() as server:

@@ -1,12 +1,13 @@
 """The whole answer to a search, on simulated people and a real local code."""
 
 import json
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
 from braincase.answer.compose import answer
-from braincase.cohort.derivatives import write_image
+from braincase.cohort.derivatives import IMAGE_ENDING, write_image
 from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
@@ -89,11 +90,11 @@ def test_what_was_learned_is_kept_and_used_until_the_gallery_changes(clinic, tmp
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
     before = answer(search_for(gallery, scan_id, k=4))
-    written = {path: path.stat().st_mtime_ns for path in gallery.cache_folder.iterdir()}
+    written = {path: path.stat().st_ino for path in gallery.cache_folder.iterdir()}
     kinds = {path.name.split("-")[0] for path in written}
     assert kinds == {"calibration", "distances", "usual", "split"}
     assert answer(search_for(gallery, scan_id, k=4)).to_json() == before.to_json()
-    assert written == {path: path.stat().st_mtime_ns for path in written}
+    assert written == {path: path.stat().st_ino for path in written}  # no file was made anew
     # One forged number shows that the file is what is read.
     (distances,) = (path for path in written if path.name.startswith("distances"))
     forged = json.loads(distances.read_text())
@@ -132,20 +133,23 @@ def test_too_few_images_for_a_spread_are_looked_for_again(tmp_path):
     rng = np.random.default_rng(0)
     cases = []
     for n, code in enumerate(some_codes(FEWEST_PEOPLE)):
-        image = f"{n}.nii.gz"
+        image = f"{n}{IMAGE_ENDING}"
         volume = rng.integers(0, 256, HALF_GRID.shape).astype(np.uint8)
         write_image(tmp_path / image, volume, HALF_GRID)
-        cases.append(NewCase(f"sub-{n}", str(n), code, cohort=tmp_path, image=image))
+        image_hash = sha256(volume.tobytes()).hexdigest()
+        cases.append(
+            NewCase(f"sub-{n}", str(n), code, cohort=tmp_path, image=image, image_hash=image_hash)
+        )
     gallery = create_gallery(tmp_path / "g", MODEL, 4)
     gallery.add(cases, MODEL)
-    (tmp_path / "0.nii.gz").rename(tmp_path / "away")
+    (tmp_path / f"0{IMAGE_ENDING}").rename(tmp_path / "away")
     assert usual_of(gallery).spread is None
-    (tmp_path / "away").rename(tmp_path / "0.nii.gz")
+    (tmp_path / "away").rename(tmp_path / f"0{IMAGE_ENDING}")
     usual = usual_of(gallery)
     assert usual.controls is None
     assert usual.spread.n == FEWEST_PEOPLE
     for n in range(FEWEST_PEOPLE):
-        (tmp_path / f"{n}.nii.gz").unlink()
+        (tmp_path / f"{n}{IMAGE_ENDING}").unlink()
     cached = usual_of(gallery).spread
     np.testing.assert_array_equal(cached.deviation, usual.spread.deviation)
     gallery.close()

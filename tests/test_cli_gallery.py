@@ -144,7 +144,6 @@ def test_a_mistake_gets_one_clear_line(gallery, capsys, words, code, said):
     assert said in only_line(err)
 
 
-@pytest.mark.xdist_group("milvus")
 def test_a_gallery_is_spread_and_searched_by_commands(gallery, milvus, capsys):
     url = f"milvus://{milvus}/by_commands?record={gallery}"
     code, out, err = run(capsys, "gallery", "sync", url)

@@ -12,7 +12,7 @@ from braincase.gallery import NewCase, Query, create_gallery, open_gallery
 from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, some_cases, some_codes
 
-ENGINES = ["embedded", pytest.param("milvus", marks=pytest.mark.xdist_group("milvus"))]
+ENGINES = ["embedded", "milvus"]
 NUMBERS = itertools.count()
 
 

@@ -19,7 +19,6 @@ from braincase.gallery.url import parse_url
 from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, some_cases, some_codes
 
-pytestmark = pytest.mark.xdist_group("milvus")
 NUMBERS = itertools.count()
 
 

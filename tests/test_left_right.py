@@ -43,7 +43,6 @@ from braincase.sources.scan import Scan
 from marked_head import MARK, MIRRORED, STORED, World, every_source, marked_head, put
 from web_service import API, fill, serving, settings_for, untrained_model, uploaded
 
-pytestmark = pytest.mark.xdist_group("left-right")  # the cohort is made once, not in each process
 #: How far from the truth the mark may come out: registration and the person's shape, mm.
 TOLERANCE_MM = 2.5
 #: So far to both sides nobody can say which side it is.
