@@ -25,8 +25,6 @@ DOCS = ROOT / "docs"
 SOURCE = ROOT / "src" / "braincase"
 #: Pages that speak of the code as it is; decisions and the list of changes speak of the past.
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
-#: The tests of the built site run in one process, which builds it once.
-ONE_SITE = pytest.mark.xdist_group("site")
 GLOSSARY_ROW = re.compile(r"^\| (.+?) \| .+ \|$", re.MULTILINE)
 
 
@@ -198,7 +196,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@ONE_SITE
 def test_the_site_shows_every_public_name(site: Path) -> None:
     ids = Ids(site / "api.html").ids
     assert [name for name in braincase.__all__ if f"braincase.{name}" not in ids] == []
@@ -209,7 +206,6 @@ def test_the_site_shows_every_public_name(site: Path) -> None:
     ] == []
 
 
-@ONE_SITE
 def test_the_site_shows_every_command_and_the_files_of_the_root(site: Path) -> None:
     text = (site / "cli.html").read_text("utf-8")
     assert "braincase gallery sync" in text
@@ -218,7 +214,6 @@ def test_the_site_shows_every_command_and_the_files_of_the_root(site: Path) -> N
         assert (site / f"{page}.html").is_file(), page
 
 
-@ONE_SITE
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     loads = {load for path in site.rglob("*.html") for load in Ids(path).loads}
     assert len(loads) > 3
