@@ -238,6 +238,8 @@ def readable_rows(
     n_dimensions
         Numbers in a code; 0 if codes are not looked at.
     """
+    if not batch:  # all of them have been erased
+        return [], [], []
     if (labels := _plain_labels(batch, n_dimensions)) is not None:
         return list(batch), labels, []
     good: list[SqlRow] = []
