@@ -83,9 +83,10 @@ def make_folder(folder: Path, durable: bool = True) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        if not folder.is_dir():
-            raise
-        return  # another process was quicker
+        if folder.is_dir():
+            return  # another process was quicker
+        reason = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(folder)) from None
     mode = private_mode(folder.parent)
     if mode != 0o700:  # chmod would take the set-group-ID bit away
         folder.chmod(mode | (folder.stat().st_mode & stat.S_ISGID))
