@@ -16,17 +16,17 @@ from braincase.errors import ScanError
 from braincase.sources import dicom_converter
 from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import open_files
-from braincase.sources.sandbox import SYSTEM, Limits, python_places, run_confined
+from braincase.sources.sandbox import SYSTEM, ProcessLimits, python_places, run_confined
 from markers import marker, write_dicom
 from refusals import refused
 
 MIB = 1 << 20
-LIMITS = Limits(memory_bytes=512 * MIB, file_bytes=MIB, cpu_s=5)
+LIMITS = ProcessLimits(memory_bytes=512 * MIB, file_bytes=MIB, cpu_s=5)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a sandbox of Linux")
 
 
 def confined(
-    code: str, folder: Path, limits: Limits = LIMITS, timeout_s: float = 30
+    code: str, folder: Path, limits: ProcessLimits = LIMITS, timeout_s: float = 30
 ) -> subprocess.CompletedProcess[str]:
     readable = [*SYSTEM, *python_places(), str(folder)]
     command = [os.path.realpath(sys.executable), "-I", "-S", "-c", code]
@@ -75,7 +75,7 @@ def test_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, e
     ],
 )
 def test_files_and_time_are_limited(tmp_path: Path, code: str, number: int) -> None:
-    limits = Limits(memory_bytes=512 * MIB, file_bytes=MIB, cpu_s=1)
+    limits = ProcessLimits(memory_bytes=512 * MIB, file_bytes=MIB, cpu_s=1)
     plain = "import os, signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)"
     code = f"{plain}; os.chdir({str(tmp_path)!r})\n{code}"
     assert confined(code, tmp_path, limits).returncode in (-number, -signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     code = (
         "import sys, os; from braincase.sources.sandbox import *; print(os.getpid(), flush=True)\n"
         f"run_confined([os.path.realpath(sys.executable), '-I', '-S', '-c', {sleep!r}],"
-        f" Limits(), [*SYSTEM, *python_places()], [{str(tmp_path)!r}], 60)"
+        f" ProcessLimits(), [*SYSTEM, *python_places()], [{str(tmp_path)!r}], 60)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 30

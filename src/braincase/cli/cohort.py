@@ -94,8 +94,10 @@ def census(
     else:
         scans, found = find_scans(place, kind, label)
     if as_json:
-        told = {scan.scan_id: list(scan.evidence) for scan in scans}
-        print_json({"source": str(place), **found.to_json(), **({"evidence": told} if why else {})})
+        evidence = {scan.scan_id: list(scan.evidence) for scan in scans}
+        print_json(
+            {"source": str(place), **found.to_json(), **({"evidence": evidence} if why else {})}
+        )
     else:
         print("\n".join([f"{place}:", *found.lines(why), *(_evidence(scans) if why else ())]))
 

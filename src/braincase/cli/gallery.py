@@ -145,8 +145,8 @@ def remove(
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
         change = _erase(gallery, wanted, audit) if erase else gallery.remove(wanted)
     if as_json:
-        told = {"version": change.version, "removed": list(change.removed), "erased": erase}
-        print_json({**told, "notes": list(change.notes)})
+        content = {"version": change.version, "removed": list(change.removed), "erased": erase}
+        print_json({**content, "notes": list(change.notes)})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")

@@ -17,13 +17,13 @@ ALWAYS_SHOWN = ("rank", "scan", "distance")
 NO_LIMIT = 100_000
 
 
-def print_hits(told: Answer) -> None:
+def print_hits(answer: Answer) -> None:
     """Print the hits; into a pipe or file as wide as needed, else as many columns as there is room.
 
-    What was left out is told.
+    What was left out is answer.
     """
-    header, rows = _cells(told)
-    result = told.result
+    header, rows = _cells(answer)
+    result = answer.result
     title = f"{result.n_searched} cases searched, gallery version {result.gallery_version}"
     title += f", compared by {result.weights_name}" if result.weights_name else ""
     console, left_out = Console(highlight=False), list[str]()
@@ -44,10 +44,10 @@ def print_hits(told: Answer) -> None:
         print("built, ill: how differently built and ill than the query, in deviations of controls")
 
 
-def _cells(told: Answer) -> tuple[list[str], list[list[str]]]:
+def _cells(answer: Answer) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows, with how each hit is built and ill where that is known."""
-    header, rows = told.result.rows()
-    axes = [hit.alike for hit in told.hits]
+    header, rows = answer.result.rows()
+    axes = [hit.alike for hit in answer.hits]
     if not any(axes):
         return header, rows
     more = [[f"{a.normal_anatomy:.2f}", f"{a.abnormality:.2f}"] if a else ["", ""] for a in axes]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from braincase.sources.dates import DateColumn, date_column
 from braincase.sources.listing import file_problem, is_hidden
-from braincase.sources.rows import Row, Table, read_table_file, table_files
+from braincase.sources.rows import Row, SourceTable, read_table_file, table_files
 from braincase.sources.visits import AMERICAN
 
 SUBJECT = re.compile(r"^\d{3}_S_\d{4,5}$")
@@ -69,7 +69,7 @@ def _kind(columns: frozenset[str]) -> str:
     return ""
 
 
-def _add_search(tables: AdniTables, table: Table) -> None:
+def _add_search(tables: AdniTables, table: SourceTable) -> None:
     for i, row in enumerate(table.rows):
         number = (row.get("image_data_id") or row.get("image_id", "")).lstrip("ID")
         tables.searched[number] = (row, table.place(i))
@@ -81,7 +81,7 @@ def _add_search(tables: AdniTables, table: Table) -> None:
     tables.accounts.append(f"{table.name}: {len(table.rows):,} rows about images")
 
 
-def _add_exams(tables: AdniTables, table: Table) -> None:
+def _add_exams(tables: AdniTables, table: SourceTable) -> None:
     dates = _exam_dates(table)
     if dates.order != "month first" or dates.mixed:
         why = f" ({dates.proof})" if dates.proof else ", for every date fits both"
@@ -94,7 +94,7 @@ def _add_exams(tables: AdniTables, table: Table) -> None:
     )
 
 
-def _exam_dates(table: Table) -> DateColumn:
+def _exam_dates(table: SourceTable) -> DateColumn:
     """Return how exams' dates are written; another date of the table may show it."""
     dates = date_column(table.cells("examdate"))
     if dates.order != "not sure" or dates.mixed:

@@ -18,11 +18,11 @@ import dcm2niix
 from braincase.errors import ScanError
 from braincase.images.volume import Volume, read_volume
 from braincase.sources.dicom_files import Files
-from braincase.sources.sandbox import Limits, run_confined
+from braincase.sources.sandbox import ProcessLimits, run_confined
 from braincase.sources.scratch import scratch_folder
 
 TIMEOUT_S = 600
-LIMITS = Limits(memory_bytes=4 << 30, file_bytes=4 << 30, cpu_s=TIMEOUT_S)
+LIMITS = ProcessLimits(memory_bytes=4 << 30, file_bytes=4 << 30, cpu_s=TIMEOUT_S)
 #: dcm2niix's names for what it makes beside the plain volume.
 BESIDE = re.compile(r"_(Tilt|Eq|ROI)", re.IGNORECASE)
 OPTIONS = ("-z", "n", "-b", "n", "-g", "i", "-f", "volume")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from braincase.labels import Value
 from braincase.sources.cells import identifiers
 from braincase.sources.dates import date_column
-from braincase.sources.rows import Labels, Table, clean, common_name
+from braincase.sources.rows import Labels, SourceTable, clean, common_name
 from braincase.sources.words import PLACEHOLDERS
 
 #: Columns that name the image, the person and the visit, in the order they are looked for.
@@ -62,7 +62,7 @@ class PeopleTable:
         What had to be decided, one sentence each.
     """
 
-    table: Table
+    table: SourceTable
     labels: Labels
     people: Mapping[str, Person]
     session: str | None
@@ -103,7 +103,7 @@ def column_among(columns: Iterable[str], names: Sequence[str]) -> str | None:
     )
 
 
-def people_table(table: Table, labels: Labels, who: str, when: str | None) -> PeopleTable:
+def people_table(table: SourceTable, labels: Labels, who: str, when: str | None) -> PeopleTable:
     """Group a table's rows by person; placeholders are nobody."""
     names, notes = identifiers(table.cells(who))
     notes = [f"{table.name}, {table.headers.get(who, who)}: {note}" for note in notes]

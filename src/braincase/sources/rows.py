@@ -36,7 +36,7 @@ NO_TABLE = re.compile(r"[\x00-\x08\x0e-\x1a]")
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """One table as it was read: distinct column names, cells as text, and what was done to it.
 
     Parameters
@@ -95,7 +95,7 @@ class Labels:
 
 def read_table_file(
     path: Path, wanted: Callable[[frozenset[str]], bool] = lambda columns: True
-) -> Table:
+) -> SourceTable:
     """Read a CSV, TSV or XLSX file as a table.
 
     Parameters
@@ -173,12 +173,12 @@ def label_name(column: str | None) -> str | None:
 def labels_of(row: Mapping[str, str], leave_out: Iterable[str] = ()) -> dict[str, Value]:
     """Return one row as labels: common names unified, sex as M or F, empty cells left out."""
     columns = tuple(row)
-    table = Table(Path(), "row", columns, (dict(row),), (1,))
+    table = SourceTable(Path(), "row", columns, (dict(row),), (1,))
     return label_rows(table, leave_out).rows[0]
 
 
 def label_rows(
-    table: Table,
+    table: SourceTable,
     leave_out: Iterable[str] = (),
     legends: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Labels:
@@ -276,7 +276,7 @@ def _spelled(name: str) -> str:
     return "".join(letters)
 
 
-def _table(path: Path, sheet: Sheet) -> Table:
+def _table(path: Path, sheet: Sheet) -> SourceTable:
     name = path.name + (f", sheet {sheet.name}" if sheet.name else "")
     header, *body = sheet.cells
     columns, headers, notes = _distinct(header)
@@ -296,7 +296,7 @@ def _table(path: Path, sheet: Sheet) -> Table:
             notes += [f"{headers[column]}: {note}"] if note else []
     rows = tuple({name: cells[i] for name, cells in by_column.items()} for i in range(len(body)))
     names = tuple(by_column)
-    return Table(path, name, names, rows, sheet.lines[1:], headers, tuple(notes))
+    return SourceTable(path, name, names, rows, sheet.lines[1:], headers, tuple(notes))
 
 
 def _distinct(header: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
@@ -322,7 +322,7 @@ def _own_name(name: str) -> str:
 
 
 def _column(
-    table: Table, name: str, common: str, legends: Mapping[str, Mapping[str, str]]
+    table: SourceTable, name: str, common: str, legends: Mapping[str, Mapping[str, str]]
 ) -> tuple[list[Value], list[str]]:
     """Return one column's values, and what had to be decided."""
     cells = table.cells(name)

@@ -69,7 +69,7 @@ _FORKS = {"x86_64": (56, 57, 58, 435), "aarch64": (220, 435)}
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What a confined process may use; None means no limit.
 
     Parameters
@@ -93,7 +93,9 @@ class Limits:
     files: int = 256
 
 
-def confine(limits: Limits, readable: Sequence[str], writable: Sequence[str]) -> tuple[str, ...]:
+def confine(
+    limits: ProcessLimits, readable: Sequence[str], writable: Sequence[str]
+) -> tuple[str, ...]:
     """Confine this process for good, and return what the system does not offer, in words.
 
     Parameters
@@ -118,7 +120,7 @@ def confine(limits: Limits, readable: Sequence[str], writable: Sequence[str]) ->
     return tuple(missing)
 
 
-def set_limits(limits: Limits) -> None:
+def set_limits(limits: ProcessLimits) -> None:
     """Set the resource limits of this process; none is ever raised."""
     wanted = {
         resource.RLIMIT_AS: limits.memory_bytes,
@@ -155,7 +157,7 @@ def python_places() -> tuple[str, ...]:
 
 def run_confined(
     command: Sequence[str],
-    limits: Limits,
+    limits: ProcessLimits,
     readable: Sequence[str],
     writable: Sequence[str],
     timeout_s: float,
@@ -275,7 +277,7 @@ def _launch(told: str, command: list[str]) -> None:
     """Confine this process and become another program."""
     asked = json.loads(told)
     die_with_parent(asked["parent"])
-    missing = confine(Limits(**asked["limits"]), asked["readable"], asked["writable"])
+    missing = confine(ProcessLimits(**asked["limits"]), asked["readable"], asked["writable"])
     print("sandbox:" + json.dumps(missing), file=sys.stderr, flush=True)
     try:
         os.execv(command[0], command)

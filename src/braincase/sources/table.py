@@ -28,7 +28,7 @@ from braincase.sources.identity import PATH, SESSION, SUBJECT, column_among, pla
 from braincase.sources.listing import file_problem
 from braincase.sources.rows import (
     Labels,
-    Table,
+    SourceTable,
     clean_subjects,
     label_column_of,
     label_name,
@@ -100,7 +100,7 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
     return listed, take_census(listed, dropped, column, image_marks(listed), notes, accounts)
 
 
-def _columns(table: Table) -> _Columns:
+def _columns(table: SourceTable) -> _Columns:
     where = column_among(table.columns, PATH)
     who = column_among([c for c in table.columns if c != where], SUBJECT)
     when = column_among([c for c in table.columns if c not in (where, who)], SESSION)
@@ -119,7 +119,7 @@ def _columns(table: Table) -> _Columns:
     )
 
 
-def _labels(table: Table, columns: _Columns) -> Labels:
+def _labels(table: SourceTable, columns: _Columns) -> Labels:
     skip = [columns.where, columns.who, *([columns.when] if columns.when else [])]
     skip += [name for name in REPEATS if name in table.columns]
     return label_rows(table, skip, legends_beside(table.path))
@@ -144,7 +144,9 @@ def _problem(
         return f"no path that can be looked at ({getattr(error, 'strerror', None) or error})"
 
 
-def _scan(table: Table, all_labels: Labels, columns: _Columns, index: int, subject: str) -> Scan:
+def _scan(
+    table: SourceTable, all_labels: Labels, columns: _Columns, index: int, subject: str
+) -> Scan:
     """Return the scan of one row."""
     row, line = table.rows[index], table.place(index)
     labels: dict[str, Value] = dict(all_labels.rows[index])

@@ -13,7 +13,13 @@ from braincase.sources.identity import (
     column_among,
     people_table,
 )
-from braincase.sources.rows import Table, column_name, common_name, label_rows, read_table_file
+from braincase.sources.rows import (
+    SourceTable,
+    column_name,
+    common_name,
+    label_rows,
+    read_table_file,
+)
 
 Legends = Mapping[str, Mapping[str, str]]
 
@@ -42,7 +48,7 @@ def open_people(
     return None if column is None else people_of(table, column, leave_out)
 
 
-def people_of(table: Table, who: str, leave_out: Iterable[str] = ()) -> PeopleTable:
+def people_of(table: SourceTable, who: str, leave_out: Iterable[str] = ()) -> PeopleTable:
     """Return a table joined by its column `who`, and by a column of visits where it has one."""
     when = column_among([c for c in table.columns if c != who], SESSION)
     repeated = len(set(table.cells(who))) < len(table.rows)
@@ -98,6 +104,6 @@ def all_notes(people: PeopleTable) -> list[str]:
     return [*read, *people.notes, *people.labels.notes]
 
 
-def date_columns(table: Table) -> list[str]:
+def date_columns(table: SourceTable) -> list[str]:
     """Return the columns that hold the dates of visits."""
     return [column for column in table.columns if common_name(column) in DATE]

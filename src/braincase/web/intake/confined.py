@@ -18,7 +18,7 @@ from pathlib import Path
 from braincase.sources.pseudonym import KEY_FILE, local_key
 from braincase.sources.sandbox import (
     SYSTEM,
-    Limits,
+    ProcessLimits,
     confine,
     die_with_parent,
     python_places,
@@ -74,14 +74,14 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
     os.environ[KEY_FILE] = str(key := confinement.folder.parent / "key")
     local_key()
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # it would ask for shared memory, and warn
-    limits = Limits(file_bytes=confinement.file_bytes, may_fork=True, files=1024)
+    limits = ProcessLimits(file_bytes=confinement.file_bytes, may_fork=True, files=1024)
     say_missing(confine(limits, ["/"], [folder]))
 
     from braincase.web.intake.worker import work
 
     def shut_in() -> None:
         memory = confinement.memory_bytes + _address_space()
-        limits = Limits(memory, confinement.file_bytes, may_fork=True, files=1024)
+        limits = ProcessLimits(memory, confinement.file_bytes, may_fork=True, files=1024)
         confine(limits, [*SYSTEM, *python_places(), *MACHINE, str(key)], [folder])
 
     work(pickle.loads(load), pipe, shut_in)
