@@ -179,8 +179,10 @@ def update_labels(folder: Path, grid: Grid, scan: Scan) -> None:
     """
     path = image_path(folder, grid, scan)
     content = read_json(sidecar_path(path), ScanError, "Prepare this scan again.")
-    told = content.get("Evidence", [])
-    if content["Labels"] != to_json(scan.labels) or (scan.evidence and told != [*scan.evidence]):
+    evidence = content.get("Evidence", [])
+    if content["Labels"] != to_json(scan.labels) or (
+        scan.evidence and evidence != [*scan.evidence]
+    ):
         own = ("Labels", "Evidence")
         write_sidecar(path, scan, grid, {k: v for k, v in content.items() if k not in own})
 

@@ -177,11 +177,11 @@ def full_checksum_of(row: SqlRow) -> int:
     """Return the CRC-32 of all that a row of `checked_columns` says; SQLite itself has none."""
     _, scan_id, subject, session, labels, code, added_in, removed_in, _, _, *more = row
     cohort, image, image_hash, content = more
-    told = (
+    text = (
         f"{scan_id}\n{subject}\n{session}\n{labels}\n{added_in}\n{removed_in}\n"
         f"{cohort}\n{image}\n{image_hash}\n{content}\n"
     )
-    return zlib.crc32(code, zlib.crc32(told.encode("utf-8", "surrogatepass")))
+    return zlib.crc32(code, zlib.crc32(text.encode("utf-8", "surrogatepass")))
 
 
 def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
