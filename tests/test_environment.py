@@ -66,7 +66,8 @@ class TestNames:
         where = ("--gallery", tmp_path / "g", "--model", web_model)
         done = run("index", tmp_path / NAME, *where)
         assert done.returncode == 1
-        assert "a name that is no UTF-8. Rename the file or folder." in text(done)
+        assert "none of 34 scans could be indexed" in text(done)
+        assert "expected a folder whose name is UTF-8 text" in text(done)
         assert "Traceback" not in text(done)
 
 

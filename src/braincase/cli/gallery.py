@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from braincase.cli.arguments import AsJson, Workers, print_json
-from braincase.errors import UsageError
+from braincase.errors import CohortError, UsageError
 from braincase.json_values import to_json, to_json_object
 
 if TYPE_CHECKING:
@@ -64,18 +64,21 @@ def index(
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
         done = index_cohort(gallery, open_cohort(source), encoder)
-        _show_indexed(done, (), as_json)
+        _show_indexed(source, done, (), as_json)
     else:
         folder = cohort or cohort_beside(gallery)
         scans = ScanSource(source, folder, kind, label, subject, series)
-        _show_indexed(*index_scans(gallery, scans, encoder, workers), as_json)
+        _show_indexed(source, *index_scans(gallery, scans, encoder, workers), as_json)
 
 
-def _show_indexed(indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
+def _show_indexed(source: Path, indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json({**to_json_object(indexed), "notes": list(notes)})
     else:
         print("\n".join([*indexed.lines(), *(f"note: {note}" for note in notes)]))
+    if indexed.failed and not (indexed.added or indexed.updated or indexed.unchanged):
+        found = f"none of {len(indexed.failed)} scans could be indexed"
+        raise CohortError(source, found, "at least one", indexed.failed[0][1])
 
 
 @gallery_app.command()

@@ -6,6 +6,7 @@ land elsewhere, and no more is read of one than it declares, within fixed bounds
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -113,14 +114,15 @@ class Files:
     def copy(self, name: str, target: Path) -> None:
         """Copy one file, at most as many bytes as a zip's directory declares."""
         left = self.archive.getinfo(name).file_size if self.archive else MAX_ZIP_BYTES
-        with self.open(name) as source, target.open("wb") as copy:
-            while left > 0 and (chunk := source.read(min(COPY_BYTES, left))):
-                try:
+        try:
+            with self.open(name) as source, target.open("wb") as copy:
+                while left > 0 and (chunk := source.read(min(COPY_BYTES, left))):
                     copy.write(chunk)
-                    copy.flush()
-                except OSError as error:  # a full disk: the system does not say which
-                    raise OSError(error.errno, error.strerror, str(target)) from error
-                left -= len(chunk)
+                    left -= len(chunk)
+        except OSError as error:  # of a full disk the system does not say which
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def is_zip(path: Path) -> bool:

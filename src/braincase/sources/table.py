@@ -137,9 +137,10 @@ def _problem(
         return "no path"
     image = path.parent / row[columns.where]
     try:
-        if not os.path.lexists(image):
-            return f"no such file: {row[columns.where]}"
+        os.lstat(image)
         return file_problem(image)
+    except FileNotFoundError:
+        return f"no such file: {row[columns.where]}"
     except (OSError, ValueError) as error:  # too long a name, a NUL in it, a closed folder
         return f"no path that can be looked at ({getattr(error, 'strerror', None) or error})"
 
