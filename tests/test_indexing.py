@@ -117,7 +117,7 @@ def test_one_scan_with_a_label_that_cannot_be_kept_does_not_stop_the_others(tmp_
     cohort = some_cohort(tmp_path / "c")
     cohort.table["age"] = cohort.table["age"].astype(object)
     cohort.table.loc[2, "age"] = 10**400
-    done = index_cohort(tmp_path / "g", cohort, cell_means, MODEL)
+    done = index_cohort(tmp_path / "g", cohort, model())
     assert done.added == 6
     assert done.failed[0][0] == "sub-2"
     assert "label 'age': a number of 401 digits" in done.failed[0][1]

@@ -74,7 +74,8 @@ def test_folders_of_earlier_versions_go_when_they_can_be_nobodys(here: Path) -> 
 
 
 COMMAND = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from braincase.cli import main
 from braincase.sources.scratch import scratch_folder
 @main.app.command()
