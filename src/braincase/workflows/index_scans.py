@@ -7,7 +7,7 @@ from pathlib import Path
 
 from braincase.cohort.cohort import open_cohort
 from braincase.errors import CohortError
-from braincase.gallery.url import MilvusUrl, parse_url
+from braincase.gallery.url import record_folder
 from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
@@ -32,8 +32,7 @@ class ScanSource:
 
 def cohort_beside(url: str | Path) -> Path:
     """Return where the standard volumes of a gallery's raw scans go if nothing else is said."""
-    place = parse_url(url)
-    folder = place.record if isinstance(place, MilvusUrl) else place
+    folder = record_folder(url)
     return folder.with_name(f"{folder.name}-cohort")
 
 
