@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from braincase.sources.identity import (
-    DATE,
     SESSION,
     PeopleTable,
     column_among,
@@ -18,34 +17,9 @@ from braincase.sources.rows import (
     column_name,
     common_name,
     label_rows,
-    read_table_file,
 )
 
 Legends = Mapping[str, Mapping[str, str]]
-
-
-def open_people(
-    path: Path, who: Sequence[str], leave_out: Iterable[str] = ()
-) -> PeopleTable | None:
-    """Read a table of people; None where no column names them.
-
-    Parameters
-    ----------
-    path
-        The table; a JSON file beside it may say what its codes mean (BIDS ``Levels``).
-    who
-        What the column of the person may be called.
-    leave_out
-        Further columns that are no labels.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be read as a table.
-    """
-    table = read_table_file(path, lambda columns: column_among(columns, who) is not None)
-    column = column_among(table.columns, who)
-    return None if column is None else people_of(table, column, leave_out)
 
 
 def people_of(table: SourceTable, who: str, leave_out: Iterable[str] = ()) -> PeopleTable:
@@ -102,8 +76,3 @@ def all_notes(people: PeopleTable) -> list[str]:
     """Return what had to be decided about a table, one sentence each."""
     read = [f"{people.table.name}: {note}" for note in people.table.notes]
     return [*read, *people.notes, *people.labels.notes]
-
-
-def date_columns(table: SourceTable) -> list[str]:
-    """Return the columns that hold the dates of visits."""
-    return [column for column in table.columns if common_name(column) in DATE]
