@@ -245,6 +245,7 @@ def test_a_curator_removes_a_case_after_reading_what_that_means(
             asked = page.locator(".remove-dialog")
             expect(asked).to_contain_text(f"Remove {found[0]} from the gallery?")
             expect(asked).to_contain_text("It is not erased: version")
+            expect(asked).to_be_visible()
             page.keyboard.press("Escape")
             expect(asked).to_have_count(0)
             assert hits(page) == found

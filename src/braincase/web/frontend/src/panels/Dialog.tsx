@@ -1,7 +1,7 @@
 /** A modal window; the browser keeps the focus inside, Escape closes it. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
 
 export function Dialog(props: {
@@ -11,7 +11,8 @@ export function Dialog(props: {
   children: ComponentChildren;
 }) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the browser paints: a key pressed as soon as the text is there must reach the dialog.
+  useLayoutEffect(() => {
     element.current?.showModal();
   }, []);
   return (
