@@ -19,13 +19,13 @@ from braincase.gallery.url import MilvusUrl
 
 
 def create_milvus(
-    url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int
+    url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
 ) -> StoredGallery:
     """Make an empty record and its collection; see `braincase.gallery.create_gallery`."""
     with closing(Collection(url)) as collection:
         if collection.description() is not None:
             raise GalleryError(str(url), "a collection is here already", "a new name")
-    create_record(url.record, fingerprint, resolution_mm, n_dimensions)
+    create_record(url.record, fingerprint, resolution_mm, n_dimensions, encoder)
     sync_milvus(url)
     return open_milvus(url)
 
