@@ -22,6 +22,7 @@ from braincase.models.encoder import Encoder
 from braincase.models.encoder_file import (
     EncoderFile,
     Function,
+    check_weights,
     find_encoder_file,
     run_encoder_file,
     vector_of,
@@ -85,6 +86,7 @@ def load_encoder_file(file: EncoderFile) -> Encoder:
     ModelError
         If it cannot be run, or does not give the expected vector.
     """
+    check_weights(file)
     expected = read_expected(file)
     function = run_encoder_file(file)
     _distance(file, function, expected)
@@ -150,6 +152,7 @@ def check_encoder(file: EncoderFile) -> CheckedEncoder:
     ModelError
         If it does not pass.
     """
+    check_weights(file)
     expected = read_expected(file)
     return CheckedEncoder(file, len(expected), _distance(file, run_encoder_file(file), expected))
 
@@ -168,6 +171,7 @@ def write_expected(file: EncoderFile, force: bool = False) -> CheckedEncoder:
     """
     path = expected_path(file)
     refuse_overwrite(path, force)
+    check_weights(file)
     function = run_encoder_file(file)
     vector = _head_vector(file, function)
     if not vector.any():
@@ -191,8 +195,8 @@ def _distance(file: EncoderFile, function: Function, expected: NDArray[np.float3
     distance = _relative(vector, expected)
     if not distance <= file.tolerance:
         found = (
-            f"its vector of the bundled simulated head is {distance:.3g} of its length away from"
-            f" the expected one"
+            "its vector of the bundled simulated head differs from the expected one by"
+            f" {distance:.3g} of its length"
         )
         advice = (
             "Most likely its weights were not loaded (other names in the checkpoint, and"

@@ -129,6 +129,10 @@ class GalleryBody(Body):
     columns: list[ColumnBody]
     can_upload: bool
     regions: list[str]
+    encoder: str = Field("", description="The name of a foreign encoder; empty for a model.")
+    without_regions: str | None = Field(
+        None, description="Why there are none: the codes are no map of the brain's cells."
+    )
     simulated: bool | None = Field(description="True where all people are simulated.")
 
 
@@ -375,6 +379,7 @@ class AnswerBody(OpenBody):
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
     normality: NormalityBody | None = None
+    without_regions: str | None = Field(None, description="Why no hit names regions.")
 
 
 class RegionBody(Body):
