@@ -233,7 +233,7 @@ class SearchRequest(RequestBody):
 
     case: ScanId | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
-    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=10_000)] | None = None
+    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=100_000)] | None = None
     k: Annotated[int, Field(ge=1, le=1000)] = 10
     where: Annotated[str, Field(max_length=2000)] = ""
     subject: Annotated[str, Field(max_length=200)] | None = None

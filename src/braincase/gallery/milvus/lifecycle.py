@@ -8,7 +8,7 @@ import numpy as np
 
 from braincase.errors import GalleryError
 from braincase.gallery.interface import refuse_other_model
-from braincase.gallery.milvus.collection import Collection, CollectionDescription
+from braincase.gallery.milvus.collection import Collection, CollectionDescription, refuse_too_long
 from braincase.gallery.milvus.engine import MilvusEngine, sync_advice
 from braincase.gallery.milvus.sync import CollectionSync, SyncResult
 from braincase.gallery.milvus.sync_state import SyncState
@@ -22,6 +22,7 @@ def create_milvus(
     url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
 ) -> StoredGallery:
     """Make an empty record and its collection; see `braincase.gallery.create_gallery`."""
+    refuse_too_long(url, n_dimensions)
     with closing(Collection(url)) as collection:
         if collection.description() is not None:
             raise GalleryError(str(url), "a collection is here already", "a new name")
