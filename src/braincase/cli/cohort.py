@@ -197,10 +197,10 @@ def prepare(
         raise CohortError(source, "no T1-weighted scan", "at least one", advice)
     plan = Plan(out, grid, intensity, brain_extraction, None, census.dropped, census.label_column)
     if model is not None:
-        from braincase.models.encoder_check import open_encoder
+        from braincase.models.encoder_check import input_of
         from braincase.workflows.index_scans import plan_for
 
-        plan = plan_for(open_encoder(model), out, census)
+        plan = plan_for(*input_of(model), out, census)
     if dry_run:
         _show_plan(scans, plan, part, census, as_json)
         return

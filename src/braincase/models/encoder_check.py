@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError, ScanError
 from braincase.files import read_json, refuse_overwrite, write_json
+from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.images.volume import Volume
 from braincase.models.check_head import head_as_scanned, head_hash, head_on_grid
 from braincase.models.encoder import Encoder
@@ -60,6 +62,23 @@ def open_encoder(model: str | Path) -> Encoder:
     from braincase.models.model import load_model
 
     return encoder_of(load_model(Path(model)))
+
+
+def input_of(model: str | Path) -> tuple[Grid, Recipe]:
+    """Return the standard grid and recipe of what `open_encoder` would load, running nothing of it.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    file = find_encoder_file(model)
+    if file is not None:
+        return file.standard_grid, file.recipe
+    from braincase.models.model_json import read_about
+
+    about = read_about(Path(model))
+    return grid_of_resolution(about["resolution_mm"]), about["recipe"]
 
 
 def fingerprint_of(model: str | Path) -> str:

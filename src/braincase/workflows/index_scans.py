@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from braincase.cohort.cohort import open_cohort
+from braincase.cohort.derivatives import Recipe
 from braincase.errors import CohortError
 from braincase.gallery.url import record_folder
+from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort, sort_out
@@ -37,12 +39,11 @@ def cohort_beside(url: str | Path) -> Path:
     return folder.with_name(f"{folder.name}-cohort")
 
 
-def plan_for(encoder: Encoder, folder: Path, census: Census) -> Plan:
-    """Return how a source's scans are prepared into a folder for a model or an encoder file."""
-    recipe = encoder.recipe
+def plan_for(grid: Grid, recipe: Recipe, folder: Path, census: Census) -> Plan:
+    """Return how a source's scans are prepared into a folder by the recipe of a model."""
     return Plan(
         folder,
-        encoder.grid,
+        grid,
         str(recipe.get("intensity", "white-matter")),
         str(recipe.get("extraction", "watershed")),
         dropped=census.dropped,
@@ -86,7 +87,7 @@ def index_scans(
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
-    plan = plan_for(encoder, source.cohort, census)
+    plan = plan_for(encoder.grid, encoder.recipe, source.cohort, census)
     summary = prepare_cohort(scans, plan, workers=workers)
     raw = {scan.scan_id: scan for scan in sort_out(scans, plan)[0]} if encoder.is_native else None
     indexed = index_cohort(url, open_cohort(source.cohort), encoder, raw=raw)

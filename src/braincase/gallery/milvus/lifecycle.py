@@ -51,6 +51,7 @@ def sync_milvus(url: MilvusUrl) -> SyncResult:
                 collection.drop()
                 description = None
         if description is None:
+            refuse_too_long(url, record.n_dimensions)
             description = CollectionDescription(
                 braincase=1,
                 gallery=state.gallery_id,
