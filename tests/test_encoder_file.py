@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import subprocess
@@ -161,6 +162,10 @@ def test_the_service_answers_with_an_encoder_file(tiny: Cohort, tmp_path: Path) 
         assert refusal.status_code == 400
         assert "not to be had with the encoder 'slabs'" in refusal.json()["message"]
         assert client.get(f"{API}/gallery/map").status_code == 200
+        plain = html.unescape(client.get("/plain", params={"case": wanted["case"]}).text)
+        assert told["without_regions"] in plain
+        assert 'name="region"' not in plain
+        assert "differs most in" not in plain
 
 
 def test_a_model_put_in_the_place_of_the_services_own_is_refused(tmp_path: Path) -> None:
