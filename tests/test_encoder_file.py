@@ -138,6 +138,28 @@ def test_the_pca_of_the_documentation_goes_all_the_way(
     assert [hit.scan_id for hit in hits] == [hit["scan_id"] for hit in by_cli["hits"]]
 
 
+def test_vectors_made_elsewhere_are_searched_as_the_documentation_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for example in examples():
+        compile(example, str(PAGE), "exec")  # the published encoders' too, which are not run here
+    monkeypatch.chdir(tmp_path)
+    people = [f"{person:02}" for person in range(1, 13)]
+    rng = np.random.default_rng(0)
+    given = {
+        "vectors": {person: rng.standard_normal(512) for person in people},
+        "diagnoses": dict.fromkeys(people, "CN"),
+    }
+    exec(examples()[-1], given)
+    distances = [hit.distance for hit in given["hits"]]
+    assert len(distances) == 5
+    vectors = given["vectors"]
+    expected = sorted(np.linalg.norm(vectors["01"] - vectors[p]) for p in people[1:])[:5]
+    np.testing.assert_allclose(distances, expected, rtol=1e-6)
+    with closing(open_gallery(tmp_path / "gallery")) as opened:
+        assert opened.info().encoder == "anatcl"
+
+
 def test_the_service_answers_with_an_encoder_file(tiny: Cohort, tmp_path: Path) -> None:
     path = write_encoder(tmp_path / "e")
     encoder = open_encoder(path)
