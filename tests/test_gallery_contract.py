@@ -38,6 +38,27 @@ def gallery(url):
     with_cases.close()
 
 
+def test_codes_of_any_length_and_the_name_of_their_encoder_are_kept(url):
+    made = create_gallery(url, MODEL, 4, n_dimensions=768, encoder="anatcl")
+    codes = np.random.default_rng(0).standard_normal((4, 768)).astype(np.float32)
+    made.add([NewCase(f"sub-{i}", str(i), code) for i, code in enumerate(codes)], MODEL)
+    made.close()
+    again = open_gallery(url, MODEL)
+    assert (again.info().n_dimensions, again.info().encoder) == (768, "anatcl")
+    near = again.nearest(codes[2], 4)
+    assert near.cases[0].scan_id == "sub-2"
+    expected = np.sort(np.linalg.norm(codes - codes[2], axis=1))
+    np.testing.assert_allclose(near.distances, expected, rtol=1e-6)
+    again.close()
+
+
+def test_a_collection_is_not_begun_for_codes_too_long_for_it(tmp_path):
+    url = f"milvus://127.0.0.1:1/long?record={tmp_path / 'gallery'}"
+    with pytest.raises(UsageError, match="codes of 16385 numbers; expected at most 16384"):
+        create_gallery(url, MODEL, 4, n_dimensions=16_385)
+    assert not (tmp_path / "gallery").exists()
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def large(request, tmp_path_factory):
     """A gallery of 800 cases of 400 people with ends and updates behind it, only to be read."""

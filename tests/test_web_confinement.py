@@ -169,6 +169,8 @@ def _try(action: object) -> str:
 class Probe:
     """Stands for a model; looks around when it is asked for its grid, while an upload is read."""
 
+    is_native = False
+
     @property
     def grid(self) -> object:
         """Say what can be done now."""

@@ -16,6 +16,7 @@ from nibabel.nifti1 import Nifti1Image
 import braincase
 from braincase.cohort.cohort import Cohort
 from braincase.gallery import open_gallery
+from braincase.models.encoder import Encoder
 from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
 from braincase.simulate.head import simulate_head
@@ -661,3 +662,19 @@ def overflowing(page: Page) -> list[str]:
     return page.locator(".top, .left, .tools, .sliders, .results, .results-head").evaluate_all(
         "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className)"
     )
+
+
+def test_with_an_encoder_without_cells_the_page_says_why_there_are_no_regions(
+    browser: sync_api.Browser, tiny: Cohort, tmp_path: Path
+) -> None:
+    whole = Encoder(lambda v: v.reshape(len(v), -1)[:, :7], tiny.grid, {}, "f" * 64, name="flat")
+    braincase.index_cohort(tmp_path / "gallery", tiny, whole)
+    with serving(settings_for(tmp_path / "gallery", tmp_path / "audit", static=BUILT)) as client:
+        with opened(browser, str(client.base_url)) as page:
+            expect(page.locator("#without-regions")).to_have_text(
+                "Regions are not to be had with this gallery's encoder flat: its numbers are of the"
+                " whole scan."
+            )
+            expect(page.locator("#pick-regions")).to_have_count(0)
+        with opened(browser, str(client.base_url), locale="ja-JP") as page:
+            expect(page.locator("#without-regions")).to_contain_text("flat の数値は画像全体のもの")

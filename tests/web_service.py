@@ -15,6 +15,7 @@ import httpx
 from braincase.cli.serve import load_for_service
 from braincase.cohort.cohort import Cohort
 from braincase.models.embed import encoder_of
+from braincase.models.encoder_check import fingerprint_of
 from braincase.models.model import Model, load_model, save_model
 from braincase.models.network import build_network
 from braincase.models.settings import ModelSettings
@@ -48,8 +49,8 @@ def settings_for(
     free = {"requests": "", "searches": "", "uploads": "", "logins": ""}
     limits = Limits(**{**free, **options.pop("limits", {})})
     if model is not None:
-        options["load"] = partial(load_for_service, model)
-        options["fingerprint"] = load_model(model).fingerprint
+        options["fingerprint"] = fingerprint_of(model)
+        options["load"] = partial(load_for_service, model, options["fingerprint"])
     options.setdefault("static", gallery.parent / "not-built")
     return ServiceSettings(gallery=str(gallery), audit=audit, limits=limits, port=0, **options)
 

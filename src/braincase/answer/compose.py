@@ -19,7 +19,7 @@ from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import explain, likeness
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
-from braincase.images.atlas import N_CELLS, load_regions
+from braincase.images.atlas import load_regions
 from braincase.json_values import Json, to_json
 from braincase.labels import Value, knows_age_and_sex
 from braincase.population.controls import ControlModel, RegionZScores, control_model_of
@@ -32,6 +32,7 @@ from braincase.population.neighbour_labels import (
 from braincase.population.similarity import AxesDistances, disease_axes_of
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
+from braincase.search.cells import without_cells
 from braincase.search.pipeline import FinishedSearch
 
 #: Regions named for each hit.
@@ -119,6 +120,8 @@ class Answer:
         How far the query is from normal, where that was asked for.
     notes
         What the reader should know, a sentence each.
+    without_regions
+        Why no regions are named, where the gallery's codes are no map of the brain's cells.
     """
 
     result: SearchResult
@@ -130,6 +133,7 @@ class Answer:
     typicality: Typicality | None = None
     normality: RegionZScores | None = None
     notes: tuple[str, ...] = ()
+    without_regions: str | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; docs/search-reference.md explains them."""
@@ -142,6 +146,7 @@ class Answer:
             "typicality": self.typicality.to_json() if self.typicality else None,
             "normality": normality_json(self.normality, None),
             "notes": list(self.notes),
+            "without_regions": self.without_regions,
         }
 
 
@@ -197,6 +202,7 @@ def answer(
         typicality=_typicality(search, weights, learned_at),
         normality=scores.query,
         notes=(*search.notes, *scores.notes),
+        without_regions=without_cells(info) or None,
     )
 
 
@@ -293,11 +299,12 @@ def _answered_hits(
     code = np.asarray(search.query.code, np.float32)
     usual = learned_usual(gallery, version, learned_at=learned_at)
     distances = _axes_distances(search, list(cases.values()), learned_at)
+    by_cell = not without_cells(gallery.info(version))
     return [
         AnsweredHit(
             hit,
-            _regions(code, cases[hit.scan_id].code, weights),
-            _likeness(code, cases[hit.scan_id].code, usual, weights),
+            _regions(code, cases[hit.scan_id].code, weights) if by_cell else (),
+            _likeness(code, cases[hit.scan_id].code, usual, weights) if by_cell else (),
             _outcome(gallery, hit, version, column, score),
             distances.get(hit.scan_id),
             scores.get(hit.scan_id),
@@ -309,12 +316,7 @@ def _answered_hits(
 def _regions(
     query: Code, hit: Code, weights: Weights | None, most: int = TOP_REGIONS
 ) -> tuple[tuple[str, float], ...]:
-    """Return the regions with the largest shares of the squared distance of two codes.
-
-    Empty for codes that are no map of the brain's cells.
-    """
-    if len(query) != N_CELLS:
-        return ()
+    """Return the regions with the largest shares of the squared distance of two codes."""
     return tuple(explain(query, hit, load_regions(), weights).shares(most))
 
 
@@ -322,7 +324,7 @@ def _likeness(
     query: Code, hit: Code, usual: NDArray[np.float64] | None, weights: Weights | None
 ) -> tuple[tuple[str, float], ...]:
     """Return in which parts of the brain two codes are alike, as `shares.likeness` does."""
-    if usual is None or len(query) != N_CELLS:
+    if usual is None:
         return ()
     return tuple(likeness(query, hit, usual, load_regions(), weights))
 

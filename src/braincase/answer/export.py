@@ -29,7 +29,7 @@ from braincase.answer.maps import agreement_map, difference_map, region_sums, wr
 from braincase.answer.shares import Explanation, explain
 from braincase.files import write_json
 from braincase.gallery import StoredCase, checked_weights
-from braincase.images.atlas import N_CELLS, load_regions
+from braincase.images.atlas import load_regions
 from braincase.images.geometry import CELLS
 from braincase.json_values import Json, to_json, to_json_object
 from braincase.labels import Value, knows_age_and_sex
@@ -38,6 +38,7 @@ from braincase.population.normative import deviation_of
 from braincase.population.usual import FEWEST_PEOPLE, Usual, usual_of
 from braincase.population.volumes import stored_volume
 from braincase.progress import progress_if_slow
+from braincase.search.cells import without_cells
 from braincase.search.pipeline import FinishedSearch
 
 
@@ -87,15 +88,17 @@ def _notes(export: _Export) -> list[str]:
         notes.append("no deviation from normal: the gallery has too few controls with images")
     elif not knows_age_and_sex(export.search.query.labels):
         notes.append("no deviation of the query: its age and sex are not known")
+    if reason := export.answer.without_regions:
+        notes.append(f"no shares by cell and region, no why.png and no seen.nii.gz: {reason}")
     return notes
 
 
 def explanation_of(search: FinishedSearch, case: StoredCase) -> Explanation | None:
     """Return how the squared distance of query and hit divides, where codes are maps of cells."""
-    code = np.asarray(search.query.code, np.float64)
-    if code.size != N_CELLS:
+    if without_cells(search.gallery.info(search.result.gallery_version)):
         return None
-    weights = checked_weights(search.query.weights, N_CELLS)
+    code = np.asarray(search.query.code, np.float64)
+    weights = checked_weights(search.query.weights, code.size)
     return explain(code, case.code, load_regions(), weights)
 
 
@@ -140,13 +143,13 @@ def _write_maps(
 
 def _seen(export: _Export, volume: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:
     """Return where the model saw the difference; not where the query's code was moved."""
-    model, query = export.search.model, export.search.query
-    if model is None or export.volume is None or volume is None or query.own_code is not None:
+    encoder, query = export.search.encoder, export.search.query
+    if encoder is None or encoder.attribute is None or export.volume is None or volume is None:
         return None
-    from braincase.models.attribution import integrated_gradients  # torch is there: the model is
-
-    weights = checked_weights(query.weights, N_CELLS)
-    return integrated_gradients(model, export.volume, volume, weights)
+    if query.own_code is not None:
+        return None
+    weights = checked_weights(query.weights, np.size(query.code))
+    return encoder.attribute(export.volume, volume, weights)
 
 
 def _numbers(answer: Answer, hit: AnsweredHit, explanation: Explanation | None) -> dict[str, Json]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from braincase.sources.census import Census
     from braincase.sources.scan import Scan
 
+#: How scans are prepared if nothing else is said: voxel edge, intensity, brain extraction.
+USUAL = (2, "white-matter", "watershed")
+
 
 def add_commands(app: typer.Typer) -> None:
     """Put the commands of this module into the command line."""
@@ -154,11 +157,15 @@ def prepare(
     subject: Annotated[str | None, typer.Option(help="Whose scan it is (image, DICOM).")] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
     label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
-    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm.")] = 2,
-    intensity: Annotated[str, typer.Option(help="white-matter or gamma18.")] = "white-matter",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Prepare as a model or an encoder file wants it, instead of the next 3."),
+    ] = None,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm.")] = USUAL[0],
+    intensity: Annotated[str, typer.Option(help="white-matter or gamma18.")] = USUAL[1],
     brain_extraction: Annotated[
         str, typer.Option(help="watershed, or an installed hd-bet or synthstrip.")
-    ] = "watershed",
+    ] = USUAL[2],
     shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
     launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
     jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
@@ -181,6 +188,9 @@ def prepare(
         raise UsageError("--launcher", launcher, "here, local or slurm")
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
+    if model is not None and (resolution, intensity, brain_extraction) != USUAL:
+        found = "given with --resolution, --intensity or --brain-extraction"
+        raise UsageError("--model", found, "the model's own")
     scans, census = find_scans(source, kind, label, subject, series)
     if not as_json:
         print(
@@ -192,6 +202,11 @@ def prepare(
         advice = "See the reasons above." if census.dropped or census.notes else "Nothing is there."
         raise CohortError(source, "no T1-weighted scan", "at least one", advice)
     plan = Plan(out, grid, intensity, brain_extraction, None, census.dropped, census.label_column)
+    if model is not None:
+        from braincase.models.encoder_check import input_of
+        from braincase.workflows.index_scans import plan_for
+
+        plan = plan_for(*input_of(model), out, census)
     if dry_run:
         _show_plan(scans, plan, part, census, as_json)
         return

@@ -35,7 +35,9 @@ def index(
     gallery: Annotated[
         str, typer.Option("--gallery", help="Gallery to fill: a folder or a milvus:// URL.")
     ],
-    model: Annotated[Path, typer.Option("--model", help="Folder of the model.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Folder of the model, or an encoder file (FILE.py).")
+    ],
     cohort: Annotated[
         Path | None,
         typer.Option(help="Where raw scans' standard volumes go; default: beside the gallery."),
@@ -53,13 +55,12 @@ def index(
 ) -> None:
     """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
     from braincase.cohort.cohort import open_cohort
-    from braincase.models.embed import encoder_of
-    from braincase.models.model import load_model
+    from braincase.models.encoder_check import open_encoder
     from braincase.sources.listing import is_cohort
     from braincase.workflows.index_cohort import index_cohort
     from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 
-    encoder = encoder_of(load_model(model))
+    encoder = open_encoder(model)
     if is_cohort(source):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
@@ -97,7 +98,8 @@ def info(
         return
     print(f"{content.url} ({content.engine}), version {content.version} of {content.changed}")
     print(f"{content.cases} scans of {content.people} people")
-    print(f"model {content.fingerprint[:12]}: {content.n_dimensions} numbers a scan,", end=" ")
+    kind = f"encoder '{content.encoder}'" if content.encoder else "model"
+    print(f"{kind} {content.fingerprint[:12]}: {content.n_dimensions} numbers a scan,", end=" ")
     print(f"volumes at {content.resolution_mm} mm")
     print(f"columns: {', '.join(content.columns) or 'none'}")
     for note in content.notes:

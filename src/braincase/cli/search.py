@@ -21,7 +21,8 @@ def search(
     scan: Annotated[str, typer.Argument(help="A scan (raw or prepared), or a case's scan_id.")],
     gallery: Annotated[str, typer.Option("--gallery", help="Folder of the gallery.")],
     model: Annotated[
-        Path | None, typer.Option("--model", help="Folder of the model; needed for a scan.")
+        str | None,
+        typer.Option("--model", help="Folder of the model, or encoder file; needed for a scan."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
     where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",

@@ -30,20 +30,27 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(audit_app, name="audit")
 
 
-def load_for_service(folder: Path) -> Encoder:
-    """Load a model in the worker process; runs there and nowhere else."""
-    from braincase.models.embed import encoder_of
-    from braincase.models.model import load_model
+def load_for_service(model: str | Path, fingerprint: str | None = None) -> Encoder:
+    """Load a model or an encoder file in the worker process; runs there and nowhere else.
+
+    The worker may start again after days: what was put in the model's place since is refused.
+    """
+    from braincase.gallery import refuse_other_model
+    from braincase.models.encoder_check import open_encoder
     from braincase.preprocess.space.template import load_template
 
     load_template()  # now, and not while the first person waits
-    return encoder_of(load_model(folder))
+    encoder = open_encoder(model)
+    if fingerprint is not None:
+        refuse_other_model(model, fingerprint, encoder.fingerprint)
+    return encoder
 
 
 def serve(
     gallery: Annotated[str, typer.Argument(help="Folder of the gallery.")],
     model: Annotated[
-        Path | None, typer.Option("--model", help="Its model; without one, stored cases only.")
+        str | None,
+        typer.Option("--model", help="Its model or encoder file; without one, stored cases only."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 8765,
@@ -74,12 +81,14 @@ def serve(
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
+    from braincase.models.encoder_check import fingerprint_of
     from braincase.web.service_settings import ServiceSettings
 
+    fingerprint = fingerprint_of(model) if model else None  # the worker checks it when it loads
     settings = ServiceSettings(
         gallery=gallery,
-        load=partial(load_for_service, model) if model else None,
-        fingerprint=_fingerprint_of(model) if model else None,
+        load=partial(load_for_service, model, fingerprint) if model else None,
+        fingerprint=fingerprint,
         label=label,
         host=host,
         port=port,
@@ -97,13 +106,6 @@ def serve(
     from braincase.web.run import run  # after the settings: their errors come at once
 
     run(settings)
-
-
-def _fingerprint_of(model: Path) -> str:
-    """Return a model's fingerprint without loading it; the worker checks it when it loads."""
-    from braincase.models.model_json import read_about
-
-    return str(read_about(model)["fingerprint"])
 
 
 @audit_app.callback()

@@ -27,7 +27,7 @@ class NewCase:
     subject
         The person.
     code
-        The model's code, shape (n_cells,), finite.
+        The model's code, shape (n_dimensions,), finite.
     session
         The visit, or None.
     labels
@@ -55,7 +55,7 @@ class NewCase:
 class StoredCase:
     """One case as the gallery holds it.
 
-    `code` has shape (n_cells,); `image` is the standard volume's absolute path, which may have
+    `code` has shape (n_dimensions,); `image` is the standard volume's absolute path, which may have
     moved since; `since` is the gallery version that brought this state of the case. `cohort` is
     the folder that the image lies in. Both are what the gallery says, to be read by way of
     `braincase.cohort.stored_image` only.
@@ -102,7 +102,10 @@ class Version:
 
 @dataclass(frozen=True)
 class GalleryInfo:
-    """What a gallery holds at one version; `notes` says what cannot be read or is erased."""
+    """What a gallery holds at one version; `notes` says what cannot be read or is erased.
+
+    `encoder` is the name of the foreign encoder whose codes they are; empty for a model's.
+    """
 
     url: str
     engine: str
@@ -115,6 +118,7 @@ class GalleryInfo:
     columns: tuple[str, ...]
     changed: str
     notes: tuple[str, ...] = ()
+    encoder: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""

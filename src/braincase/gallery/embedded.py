@@ -17,10 +17,10 @@ from braincase.gallery.stored_gallery import StoredGallery
 
 
 def create_embedded(
-    folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int
+    folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
 ) -> StoredGallery:
     """Make an empty embedded gallery; see `braincase.gallery.create_gallery`."""
-    create_record(folder, fingerprint, resolution_mm, n_dimensions)
+    create_record(folder, fingerprint, resolution_mm, n_dimensions, encoder)
     return open_embedded(folder)
 
 

@@ -48,7 +48,11 @@ def open_gallery(url: str | Path, fingerprint: str | None = None) -> Gallery:
 
 
 def create_gallery(
-    url: str | Path, fingerprint: str, resolution_mm: int, n_dimensions: int = 150
+    url: str | Path,
+    fingerprint: str,
+    resolution_mm: int,
+    n_dimensions: int = 150,
+    encoder: str = "",
 ) -> Gallery:
     """Make an empty gallery for the codes of one model.
 
@@ -62,6 +66,8 @@ def create_gallery(
         Voxel size of the standard volumes.
     n_dimensions
         Numbers in a code.
+    encoder
+        The name of a foreign encoder, whose numbers are no map of the brain's cells.
 
     Raises
     ------
@@ -70,8 +76,8 @@ def create_gallery(
     """
     parsed = parse_url(url)
     if isinstance(parsed, MilvusUrl):
-        return create_milvus(parsed, fingerprint, resolution_mm, n_dimensions)
-    return create_embedded(parsed, fingerprint, resolution_mm, n_dimensions)
+        return create_milvus(parsed, fingerprint, resolution_mm, n_dimensions, encoder)
+    return create_embedded(parsed, fingerprint, resolution_mm, n_dimensions, encoder)
 
 
 def exists(url: str | Path) -> bool:

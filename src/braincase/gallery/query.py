@@ -23,7 +23,7 @@ class Query:
     Parameters
     ----------
     code
-        The query scan's code, shape (n_cells,).
+        The query scan's code, shape (n_dimensions,).
     fingerprint
         The model that made the code; another one than the gallery's is refused.
     k

@@ -200,6 +200,7 @@ class StoredGallery:
             columns=tuple(snapshot.memory.columns),
             changed=self._record.time_of(snapshot.version),
             notes=snapshot.notes,
+            encoder=self._record.encoder,
         )
 
     def versions(self) -> tuple[Version, ...]:

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from braincase.images.geometry import CELL_MM, CELLS
-from braincase.models.embed import to_unit
 from braincase.models.model import Model
-from braincase.models.network import Autoencoder
+from braincase.models.network import Autoencoder, to_unit
 
 #: Points on the line from one image to the other, and how many go through the network together.
 STEPS, AT_A_TIME = 32, 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from braincase.errors import ScanError
+from braincase.models.attribution import integrated_gradients
 from braincase.models.encoder import Embed, Encoder
 from braincase.models.model import Model
+from braincase.models.network import CODE_SIZE, to_unit
 
 #: Volumes that go through the network together; more gains nothing on two cores.
 BATCH = 32
@@ -35,7 +38,9 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
     def embed(volumes: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
             parts = [network.encode(batch).float().cpu() for batch in _batches(model, volumes)]
-        return np.concatenate([p.numpy() for p in parts]) if parts else np.empty((0, 150), "f4")
+        return (
+            np.concatenate([p.numpy() for p in parts]) if parts else np.empty((0, CODE_SIZE), "f4")
+        )
 
     return embed
 
@@ -50,7 +55,14 @@ def encoder_of(model: Model, device: torch.device | None = None) -> Encoder:
     device
         Where it embeds, and to which its network moves; by default the GPU where there is one.
     """
-    return Encoder(embedder(model, device), model.grid, model.recipe, model.fingerprint)
+    return Encoder(
+        embedder(model, device),
+        model.grid,
+        model.recipe,
+        model.fingerprint,
+        length=CODE_SIZE,
+        attribute=partial(integrated_gradients, model),
+    )
 
 
 def reconstruct(
@@ -74,8 +86,3 @@ def _batches(model: Model, volumes: NDArray[np.uint8]) -> Iterator[Tensor]:
     for start in range(0, len(volumes), BATCH):
         batch = torch.from_numpy(np.ascontiguousarray(volumes[start : start + BATCH]))
         yield to_unit(batch.to(model.device))
-
-
-def to_unit(batch: Tensor) -> Tensor:
-    """Turn uint8 volumes (b, *shape) into float32 (b, 1, *shape) in [0, 1], channels last."""
-    return (batch[:, None].float() / 255).contiguous(memory_format=torch.channels_last_3d)

@@ -263,3 +263,8 @@ def _channels_last(kernel: Tensor) -> Tensor:
     then laid out otherwise than the gradients that come back: three times the cost.
     """
     return torch.empty_like(kernel, memory_format=torch.channels_last_3d).copy_(kernel)
+
+
+def to_unit(batch: Tensor) -> Tensor:
+    """Turn uint8 volumes (b, *shape) into float32 (b, 1, *shape) in [0, 1], channels last."""
+    return (batch[:, None].float() / 255).contiguous(memory_format=torch.channels_last_3d)

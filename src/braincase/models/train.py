@@ -29,7 +29,6 @@ from braincase.cohort.cohort import Cohort, class_names
 from braincase.errors import TrainingError, UsageError
 from braincase.json_values import canonical_json
 from braincase.models.augment import augment
-from braincase.models.embed import to_unit
 from braincase.models.losses import (
     Losses,
     allowed_exemplars,
@@ -40,7 +39,7 @@ from braincase.models.losses import (
 )
 from braincase.models.model import Model
 from braincase.models.model_json import PeopleJson, TrainingJson
-from braincase.models.network import BraincaseCAE, build_network
+from braincase.models.network import BraincaseCAE, build_network, to_unit
 from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
 from braincase.models.settings import ModelSettings
 from braincase.progress import progress

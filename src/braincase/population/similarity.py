@@ -28,6 +28,7 @@ from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
 from braincase.population.cache import cached
 from braincase.population.controls import terms_of_labels
+from braincase.population.covariance import shrunken
 from braincase.population.normative import FEWEST_CONTROLS, N_TERMS
 
 #: By the name the user knows them; ``code`` is the model's own distance.
@@ -210,12 +211,12 @@ def _directions(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return directions, of unit variance and uncorrelated in the shrunken covariance; patterns."""
     shifts = np.stack([adjusted[labels == kind].mean(axis=0) for kind in kinds], axis=1)
-    covariance = _shrunken(adjusted[normal])
-    raw = np.linalg.solve(covariance, shifts)
-    values, vectors = np.linalg.eigh(raw.T @ covariance @ raw)
+    covariance = shrunken(adjusted[normal], SHRINKAGE)
+    raw = covariance.solve(shifts)
+    values, vectors = np.linalg.eigh(raw.T @ covariance.times(raw))
     good = values > 1e-9 * values[-1]
     directions = raw @ (vectors[:, good] / np.sqrt(values[good]))
-    return directions, (covariance @ directions).T
+    return directions, covariance.times(directions).T
 
 
 def _out_of_fold_spread(
@@ -235,12 +236,6 @@ def _out_of_fold_spread(
         directions, _ = _directions(adjusted[rest], labels[rest], normal[rest], kinds)
         squares.append((adjusted[~rest & normal] @ directions) ** 2)
     return float(np.sqrt(np.concatenate([part.mean(axis=1) for part in squares]).mean()))
-
-
-def _shrunken(adjusted: NDArray[np.float64]) -> NDArray[np.float64]:
-    covariance = np.atleast_2d(np.cov(adjusted.T))
-    mean = float(np.trace(covariance)) / len(covariance)
-    return (1 - SHRINKAGE) * covariance + SHRINKAGE * mean * np.eye(len(covariance))
 
 
 def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str) -> SearchResult:

@@ -63,7 +63,7 @@ class Plan:
         The cohort.
     grid
         The voxel grid of its volumes.
-    intensity, extraction
+    intensity, extraction, strip
         As in `prepare_volume`.
     device
         Where registration and resampling run: None for the processor, or ``cuda``.
@@ -80,11 +80,12 @@ class Plan:
     device: str | None = None
     dropped: Dropped = ()
     label_column: str = "diagnosis"
+    strip: bool = True
 
     @property
     def recipe(self) -> JsonObject:
         """The preprocessing recipe that these settings give."""
-        return recipe_of(self.grid, self.intensity, self.extraction)
+        return recipe_of(self.grid, self.intensity, self.extraction, self.strip)
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ def _prepare(plan: Plan, scan: Scan) -> None:
             _write(plan, ScanResult(scan, stat, verdict), picture_raw(volume))
             return
         (prepared,) = prepare_batch(
-            [volume], plan.grid, plan.intensity, plan.extraction, plan.device
+            [volume], plan.grid, plan.intensity, plan.extraction, plan.device, plan.strip
         )
         result = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
         picture = picture_standard(prepared.head, prepared.mask, plan.grid)
@@ -331,12 +332,17 @@ def _write_broken(
     _write(plan, broken, picture)
 
 
+def mask_path(image: Path) -> Path:
+    """Return where the brain mask of a prepared image lies."""
+    return image.with_name(image.name.replace("_T1w", "_mask"))
+
+
 def _write(
     plan: Plan, result: ScanResult, picture: SliceStrip | None, prepared: Prepared | None = None
 ) -> None:
     """Write the result of a scan; its image and mask only if it is usable."""
     image = image_path(plan.folder, plan.grid, result.scan)
-    mask = image.with_name(image.name.replace("_T1w", "_mask"))
+    mask = mask_path(image)
     if prepared is None or result.quality.grade == "fail":
         for path in (sidecar_path(image), image, mask):
             path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
@@ -354,4 +360,5 @@ def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
         "MNIToNative": np.linalg.inv(to_mni),
         "Quality": quality.to_json(),
         "Recipe": dict(prepared.recipe),
+        "SkullStripped": bool(prepared.recipe.get("strip", True)),
     }

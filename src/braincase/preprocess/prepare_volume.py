@@ -94,7 +94,7 @@ class Prepared:
     Parameters
     ----------
     volume
-        The brain on the grid, 0 outside, 255 is 1.0.
+        The brain on the grid (the whole head where the recipe says so), 0 outside, 255 is 1.0.
     native_to_mni
         Native RAS+ mm to MNI152 RAS+ mm, shape (4, 4).
     mask
@@ -116,9 +116,14 @@ class Prepared:
 
 
 def recipe_of(
-    grid: Grid = STANDARD_GRID, intensity: str = "white-matter", extraction: str = "watershed"
+    grid: Grid = STANDARD_GRID,
+    intensity: str = "white-matter",
+    extraction: str = "watershed",
+    strip: bool = True,
 ) -> dict[str, Json]:
     """Return the preprocessing recipe: all that a prepared volume's numbers depend on, as JSON.
+
+    Without `strip` it says so in an entry of its own; others are as they were before there was one.
 
     Raises
     ------
@@ -132,6 +137,7 @@ def recipe_of(
         "resolution_mm": grid.resolution_mm,
         "intensity": intensity,
         "extraction": extraction,
+        **({} if strip else {"strip": False}),
     }
 
 
@@ -140,6 +146,7 @@ def prepare_volume(
     grid: Grid = STANDARD_GRID,
     intensity: str = "white-matter",
     extraction: str = "watershed",
+    strip: bool = True,
 ) -> Prepared:
     """Bring one T1-weighted scan, whole head or skull-stripped, to the standard form.
 
@@ -153,13 +160,15 @@ def prepare_volume(
         ``white-matter`` or ``gamma18`` (see `braincase.preprocess.intensity`).
     extraction
         ``watershed``, or the name of an installed tool: ``hd-bet``, ``synthstrip``.
+    strip
+        Whether the skull is taken off; without, the volume shows the whole head, face included.
 
     Raises
     ------
     ParameterError
         If there is no such intensity or extraction, or the tool is not installed.
     """
-    return prepare_batch([volume], grid, intensity, extraction)[0]
+    return prepare_batch([volume], grid, intensity, extraction, strip=strip)[0]
 
 
 def prepare_batch(
@@ -168,6 +177,7 @@ def prepare_batch(
     intensity: str = "white-matter",
     extraction: str = "watershed",
     device: str | None = None,
+    strip: bool = True,
 ) -> list[Prepared]:
     """Bring several scans to the standard form together, with the result of one by one.
 
@@ -176,12 +186,12 @@ def prepare_batch(
 
     Parameters
     ----------
-    volumes, grid, intensity, extraction
+    volumes, grid, intensity, extraction, strip
         As in `prepare_volume`.
     device
         Where registration and resampling run: None for NumPy, or a torch device (``cuda``).
     """
-    recipe = recipe_of(grid, intensity, extraction)
+    recipe = recipe_of(grid, intensity, extraction, strip)
     with threadpool_limits(1):
         return _prepare(volumes, grid, recipe, device)
 
@@ -248,7 +258,7 @@ def _finish(
     mask = scan.mask(head, to_voxel, seen) & seen
     normalise = NORMALISATIONS[str(recipe["intensity"])]
     head = normalise(np.divide(head, bias_field(head, mask)), mask)
-    brain = np.where(mask, head.clip(0, 1), np.float32(0)).astype(np.float32)
+    shown = np.where(mask | (not recipe.get("strip", True)), head.clip(0, 1), np.float32(0))
     measured = Measured(
         head_agreement=float(first.agreement[row]),
         brain_agreement=float(first.brain_agreement[row]),
@@ -261,7 +271,7 @@ def _finish(
         inside=covered(to_voxel, scan.volume.shape),
     )
     return Prepared(
-        np.rint(255 * standard.to_grid(brain, grid)).astype(np.uint8),
+        np.rint(255 * standard.to_grid(shown.astype(np.float32), grid)).astype(np.uint8),
         native_to_mni,
         standard.to_grid(mask.astype(np.float32), grid) > 0.5,
         standard.to_grid(head, grid),

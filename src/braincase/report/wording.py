@@ -44,6 +44,8 @@ def warning_of(answer: Answer) -> str:
 
 
 def _reasons(answer: Answer) -> Iterator[str]:
+    if answer.without_regions:
+        yield f"by region: {answer.without_regions}"
     for hit in answer.hits:
         if hit.likeness:
             alike = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:3])

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import ParameterError, UnknownCaseError
-from braincase.gallery import Code, Gallery, Query, SearchResult, StoredCase, Weights, checked_code
-from braincase.images.atlas import load_regions, mask_file_weights, region_weights
+from braincase.errors import ParameterError, ScanError, UnknownCaseError
+from braincase.gallery import Code, Gallery, Query, SearchResult, StoredCase, checked_code
 from braincase.images.geometry import grid_of_resolution
 from braincase.population.similarity import SIMILARITIES, rank_by_axes
 from braincase.population.volumes import stored_volume
+from braincase.search.cells import weights_of
 from braincase.search.nearest import search
 from braincase.search.options import SearchOptions
 from braincase.search.query_scan import QueryScan
 from braincase.search.refine import learn_direction, refined_code
 
 if TYPE_CHECKING:
-    from braincase.models.model import Model
+    from braincase.models.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class FinishedSearch:
         By which similarity the hits are ranked; see `SearchOptions`.
     moves
         How the query's code was moved, a sentence each.
-    model
-        The model that embedded the scan, where one did.
+    encoder
+        The encoder that embedded the scan, where one did.
     """
 
     gallery: Gallery
@@ -53,7 +52,7 @@ class FinishedSearch:
     scan: QueryScan | None = None
     similar_by: str = "code"
     moves: tuple[str, ...] = ()
-    model: Model | None = None
+    encoder: Encoder | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,22 +95,37 @@ def search_by_case(gallery: Gallery, scan_id: str, options: SearchOptions) -> Fi
 
 
 def search_by_volume(
-    gallery: Gallery, model: Model, scan: QueryScan, options: SearchOptions
+    gallery: Gallery, encoder: Encoder, scan: QueryScan, options: SearchOptions
 ) -> FinishedSearch:
     """Search a gallery with a standard volume.
 
     Raises
     ------
     FingerprintError
-        If the model is not the gallery's.
+        If the encoder is not the gallery's.
     UsageError
         If the options cannot be fulfilled.
     """
-    from braincase.models.embed import embedder
+    code = code_of(encoder, scan)
+    finished = search_by_embedding(gallery, code, encoder.fingerprint, scan, options)
+    return replace(finished, encoder=encoder)
 
-    code = embedder(model)(scan.volume[None])[0]
-    finished = search_by_embedding(gallery, code, model.fingerprint, scan, options)
-    return replace(finished, model=model)
+
+def code_of(encoder: Encoder, scan: QueryScan) -> Code:
+    """Embed a query scan, in the form that the encoder takes.
+
+    Raises
+    ------
+    ScanError
+        If it takes scans on their own voxels and only a standard volume is known; or if it fails.
+    """
+    if encoder.embed_native is None:
+        code: Code = encoder.embed(scan.volume[None])[0]
+        return code
+    if scan.native is None:
+        found = "a standard volume"
+        raise ScanError(scan.scan_id, found, f"the raw scan, which '{encoder.name}' takes")
+    return encoder.embed_native(scan.native)
 
 
 def search_by_embedding(
@@ -124,7 +138,7 @@ def search_by_embedding(
     gallery
         Where to search.
     code, fingerprint
-        Shape (n_cells,), and the model that made it.
+        Shape (n_dimensions,), and the model that made it.
     scan
         The volume and what is known of it.
     options
@@ -149,7 +163,7 @@ def search_by_code(gallery: Gallery, code: ArrayLike, options: SearchOptions) ->
     gallery
         Its model must have made the code.
     code
-        Shape (n_cells,).
+        Shape (n_dimensions,).
     options
         What to look for.
 
@@ -168,7 +182,8 @@ def _search(
     """Put the options into the query, and search."""
     if options.similar_by not in SIMILARITIES:
         raise ParameterError("similar_by", options.similar_by, " or ".join(SIMILARITIES))
-    weights, name = weights_of(options.regions, options.mask)
+    info = gallery.info(options.as_of)
+    weights, name = weights_of(info, options.regions, options.mask)
     if weights is not None and options.similar_by != "code":
         raise ParameterError("similar_by", "regions or a mask as well", "one of the two")
     code, moves = _moved(gallery, query, options)
@@ -188,18 +203,6 @@ def _search(
         return finished
     ranked = rank_by_axes(gallery, query, finished.result, options.similar_by)
     return replace(finished, result=ranked, similar_by=options.similar_by)
-
-
-def weights_of(regions: Sequence[str], mask: Path | None) -> tuple[Weights | None, str | None]:
-    """Return the cell weights of regions and a mask together, and what they are called."""
-    parts = []
-    if regions:
-        parts.append(region_weights(regions, load_regions()))
-    if mask is not None:
-        parts.append(mask_file_weights(mask))
-    if not parts:
-        return None, None
-    return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)
 
 
 def _moved(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from braincase.cohort.derivatives import (
 )
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
+from braincase.images.volume import Volume
 from braincase.json_values import JsonObject, canonical_json
 from braincase.labels import Value
+from braincase.models.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class QueryScan:
         What else is known.
     notes
         What the user should know about it, a sentence each.
+    native
+        The scan on its own voxels, where an encoder takes that.
     """
 
     volume: NDArray[np.uint8]
@@ -44,6 +49,7 @@ class QueryScan:
     subject: str | None
     labels: Mapping[str, Value]
     notes: tuple[str, ...] = ()
+    native: Volume | None = None
 
     @property
     def image_hash(self) -> str:
@@ -51,8 +57,17 @@ class QueryScan:
         return sha256(self.volume.tobytes()).hexdigest()
 
 
+#: A scan on its own voxels: the whole head, or the bare brain.
+Native = Literal["head", "brain"]
 #: Steps of preparing a raw scan, in the order in which they begin.
 STEPS = ("reading", "looking", "preparing", "judging")
+
+
+def native_form(encoder: Encoder) -> Native | None:
+    """Return in which form an encoder takes scans on their own voxels; None if it does not."""
+    if not encoder.is_native:
+        return None
+    return "brain" if encoder.strips_native else "head"
 
 
 def _say_nothing(step: str) -> None:
@@ -66,6 +81,7 @@ def read_query(
     tell: Callable[[str], None] = _say_nothing,
     *,
     series: int | None = None,
+    native: Native | None = None,
 ) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
@@ -79,6 +95,8 @@ def read_query(
         Called with the name of each step of `STEPS` as it begins.
     series
         Number of the DICOM series, where a folder or zip holds several.
+    native
+        Whether the scan is wanted on its own voxels too, whole or as the bare brain.
 
     Raises
     ------
@@ -90,9 +108,12 @@ def read_query(
     if not path.exists():
         raise UsageError(path, "no such file, folder or case", "a scan")
     is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
+    if is_prepared and native:
+        found = "a prepared image"
+        raise ScanError(path, found, "the scan it was made from, which this encoder takes")
     if is_prepared:
         return _read_prepared(path, grid, recipe)
-    return _read_raw(path, grid, recipe, tell, series)
+    return _read_raw(path, grid, recipe, tell, series, native)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: JsonObject) -> QueryScan:
@@ -111,7 +132,9 @@ def _read_raw(
     recipe: JsonObject,
     tell: Callable[[str], None],
     series: int | None,
+    native: Native | None,
 ) -> QueryScan:
+    from braincase.preprocess.native import native_brain
     from braincase.preprocess.prepare_volume import prepare_volume
     from braincase.preprocess.quality.verdict import judge, screen
     from braincase.sources.find import find_scans
@@ -129,15 +152,19 @@ def _read_raw(
     quality = screen(volume)
     if quality is None or quality.grade != "fail":
         tell("preparing")
-        prepared = prepare_volume(volume, grid, str(recipe.get("intensity", "white-matter")))
+        intensity, strip = recipe.get("intensity", "white-matter"), recipe.get("strip", True)
+        prepared = prepare_volume(volume, grid, str(intensity), strip=bool(strip))
         tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
         error = OtherImageError if quality.is_other_image else ScanError
         raise error(path, "; ".join(quality.reasons), "a T1-weighted human head")
     notes = (*quality.reasons, *_recipe_notes(canonical_json(prepared.recipe), recipe))
+    own = volume if native else None
+    if native == "brain":
+        own = native_brain(volume, prepared.mask, grid, prepared.native_to_mni)
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
-    return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes)
+    return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes, own)
 
 
 def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:

@@ -129,6 +129,10 @@ class GalleryBody(Body):
     columns: list[ColumnBody]
     can_upload: bool
     regions: list[str]
+    encoder: str = Field("", description="The name of a foreign encoder; empty for a model.")
+    without_regions: str | None = Field(
+        None, description="Why there are none: the codes are no map of the brain's cells."
+    )
     simulated: bool | None = Field(description="True where all people are simulated.")
 
 
@@ -229,7 +233,7 @@ class SearchRequest(RequestBody):
 
     case: ScanId | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
-    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=10_000)] | None = None
+    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=100_000)] | None = None
     k: Annotated[int, Field(ge=1, le=1000)] = 10
     where: Annotated[str, Field(max_length=2000)] = ""
     subject: Annotated[str, Field(max_length=200)] | None = None
@@ -375,6 +379,7 @@ class AnswerBody(OpenBody):
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
     normality: NormalityBody | None = None
+    without_regions: str | None = Field(None, description="Why no hit names regions.")
 
 
 class RegionBody(Body):

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
-from braincase.errors import FingerprintError, UsageError
+from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
 from braincase.gallery.record.content import checked_case
 from braincase.images.planes import thumbnail_of
 from braincase.labels import Value
-from braincase.models.encoder import Embed, Encoder
+from braincase.models.encoder import Encoder
 from braincase.progress import progress
+from braincase.workflows.native_scans import RawScans, native_code
 
 #: Scans embedded and committed together.
 BATCH = 32
@@ -57,6 +58,7 @@ def index_cohort(
     encoder: Encoder,
     batch: int = BATCH,
     rows: NDArray[np.int64] | None = None,
+    raw: RawScans | None = None,
 ) -> Indexed:
     """Put the scans of a prepared cohort into a gallery, which is made if it is not there.
 
@@ -71,33 +73,59 @@ def index_cohort(
     cohort
         As `braincase.cohort.cohort.open_cohort` gives it.
     encoder
-        The model's, as `braincase.models.embed.encoder_of` gives it.
+        The model's, as `braincase.models.embed.encoder_of` gives it, or an encoder file's, as
+        `braincase.models.encoder_check.open_encoder` does.
     batch
         Scans embedded at a time.
     rows
         Which rows of the cohort's table; None means all.
+    raw
+        The raw scans by scan_id, where the encoder takes them on their own voxels.
 
     Raises
     ------
+    CohortError
+        If its scans are not what the encoder takes.
     FingerprintError
         If the gallery holds another model's codes, or codes of another resolution.
     """
+    _refuse_other_scans(cohort, encoder, raw)
     with contextlib.closing(_gallery_for(url, cohort, encoder)) as gallery:
         total = Indexed(gallery.info().version)
         chosen = np.arange(len(cohort.table)) if rows is None else rows
         with progress("indexing", len(chosen)) as advance:
             for start in range(0, len(chosen), batch):
                 part = chosen[start : start + batch]
-                total = _add(total, *_index_rows(gallery, cohort, encoder, part))
+                total = _add(total, *_index_rows(gallery, cohort, encoder, part, raw or {}))
                 advance(len(part))
         return total
+
+
+def _refuse_other_scans(cohort: Cohort, encoder: Encoder, raw: RawScans | None) -> None:
+    """Stop before an encoder is shown scans that were prepared otherwise than it says."""
+    if cohort.grid != encoder.grid:
+        found = f"scans at {cohort.grid.resolution_mm} mm"
+        raise FingerprintError(cohort.folder, found, f"{encoder.grid.resolution_mm} mm")
+    if encoder.is_native and raw is None:
+        expected = f"the raw scans, which '{encoder.name}' takes on their own voxels"
+        raise CohortError(cohort.folder, "a cohort of prepared scans", expected)
+    usual = {"strip": True, "intensity": "white-matter"}
+    for name, value in usual.items() if encoder.name else ():
+        theirs, wanted = cohort.recipe.get(name, value), encoder.recipe.get(name, value)
+        if theirs != wanted:
+            advice = "Prepare the scans for it: braincase prepare SCANS OUT --model FILE.py"
+            found = f"scans prepared with {name} {theirs}"
+            expected = f"{wanted}, as '{encoder.name}' takes them"
+            raise CohortError(cohort.folder, found, expected, advice)
 
 
 def _gallery_for(url: str | Path, cohort: Cohort, encoder: Encoder) -> Gallery:
     fingerprint, resolution_mm = encoder.fingerprint, cohort.grid.resolution_mm
     if not exists(url):
-        sample = encoder.embed(np.zeros((1, *cohort.grid.shape), np.uint8))
-        return create_gallery(url, fingerprint, resolution_mm, sample.shape[1])
+        length = encoder.length
+        if length is None:
+            length = encoder.embed(np.zeros((1, *cohort.grid.shape), np.uint8)).shape[1]
+        return create_gallery(url, fingerprint, resolution_mm, length, encoder.name)
     gallery = open_gallery(url, fingerprint)
     resolution = gallery.info().resolution_mm
     if resolution != resolution_mm:
@@ -106,7 +134,11 @@ def _gallery_for(url: str | Path, cohort: Cohort, encoder: Encoder) -> Gallery:
 
 
 def _index_rows(
-    gallery: Gallery, cohort: Cohort, encoder: Encoder, rows: NDArray[np.int64]
+    gallery: Gallery,
+    cohort: Cohort,
+    encoder: Encoder,
+    rows: NDArray[np.int64],
+    raw: RawScans,
 ) -> tuple[Change, list[tuple[str, str]]]:
     scans = [_scan_of(cohort, row) for row in rows]
     stored = gallery.find([scan.scan_id for scan in scans])
@@ -117,9 +149,16 @@ def _index_rows(
         or scan.image_hash is None
         or stored[scan.scan_id].image_hash != scan.image_hash
     ]
-    codes, pictures = _embedded(cohort, encoder.embed, fresh)
+    codes, broken = _embedded(cohort, encoder, fresh, raw)
+    volumes = cohort.volumes[np.asarray(list(codes), np.int64)]
+    pictures = {
+        row: thumbnail_of(volume, cohort.grid) for row, volume in zip(codes, volumes, strict=True)
+    }
     cases, failed = [], []
     for row, scan in zip(rows, scans, strict=True):
+        if row in broken:
+            failed.append((scan.scan_id, broken[row]))
+            continue
         code = codes[row] if row in codes else stored[scan.scan_id].code
         if not np.isfinite(code).all():
             failed.append((scan.scan_id, "the model gave numbers that are not finite"))
@@ -136,15 +175,24 @@ def _index_rows(
 
 
 def _embedded(
-    cohort: Cohort, embed: Embed, rows: Sequence[int]
-) -> tuple[dict[int, NDArray[np.float32]], dict[int, bytes]]:
-    if not rows:
-        return {}, {}
-    volumes = cohort.volumes[np.asarray(rows)]
-    codes = dict(zip(rows, embed(volumes), strict=True))
-    return codes, {
-        row: thumbnail_of(volume, cohort.grid) for row, volume in zip(rows, volumes, strict=True)
-    }
+    cohort: Cohort, encoder: Encoder, rows: Sequence[int], raw: RawScans
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
+    """Return codes by row, and why others have none: one broken scan never stops a cohort."""
+    codes: dict[int, NDArray[np.float32]] = {}
+    broken: dict[int, str] = {}
+    if not encoder.is_native:
+        with contextlib.suppress(ScanError):  # then one by one, to find out which
+            volumes = cohort.volumes[np.asarray(rows, np.int64)]
+            return dict(zip(rows, encoder.embed(volumes), strict=True)), broken
+    for row in rows:
+        try:
+            if encoder.is_native:
+                codes[row] = native_code(cohort, row, encoder, raw)
+            else:
+                codes[row] = encoder.embed(cohort.volumes[np.array([row])])[0]
+        except ScanError as error:
+            broken[row] = f"{error.found}; expected {error.expected}"
+    return codes, broken
 
 
 def _scan_of(cohort: Cohort, row: int) -> NewCase:

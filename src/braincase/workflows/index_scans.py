@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from braincase.cohort.cohort import open_cohort
+from braincase.cohort.derivatives import Recipe
 from braincase.errors import CohortError
 from braincase.gallery.url import record_folder
+from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
-from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
+from braincase.preprocess.prepare_cohort import Plan, prepare_cohort, sort_out
+from braincase.sources.census import Census
 from braincase.sources.find import find_scans
 from braincase.workflows.index_cohort import Indexed, index_cohort
 
@@ -34,6 +37,19 @@ def cohort_beside(url: str | Path) -> Path:
     """Return where the standard volumes of a gallery's raw scans go if nothing else is said."""
     folder = record_folder(url)
     return folder.with_name(f"{folder.name}-cohort")
+
+
+def plan_for(grid: Grid, recipe: Recipe, folder: Path, census: Census) -> Plan:
+    """Return how a source's scans are prepared into a folder by the recipe of a model."""
+    return Plan(
+        folder,
+        grid,
+        str(recipe.get("intensity", "white-matter")),
+        str(recipe.get("extraction", "watershed")),
+        dropped=census.dropped,
+        label_column=census.label_column,
+        strip=bool(recipe.get("strip", True)),
+    )
 
 
 def index_scans(
@@ -71,12 +87,10 @@ def index_scans(
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
-    intensity = str(encoder.recipe.get("intensity", "white-matter"))
-    extraction = str(encoder.recipe.get("extraction", "watershed"))
-    label = census.label_column
-    plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, census.dropped, label)
+    plan = plan_for(encoder.grid, encoder.recipe, source.cohort, census)
     summary = prepare_cohort(scans, plan, workers=workers)
-    indexed = index_cohort(url, open_cohort(source.cohort), encoder)
+    raw = {scan.scan_id: scan for scan in sort_out(scans, plan)[0]} if encoder.is_native else None
+    indexed = index_cohort(url, open_cohort(source.cohort), encoder, raw=raw)
     left_out = summary.census.dropped if summary.census else ()
     notes = [f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):

@@ -19,6 +19,8 @@ from braincase.answer.export import write_explanations
 from braincase.errors import ParameterError, UsageError
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
+from braincase.models.encoder import Encoder
+from braincase.models.encoder_check import open_encoder
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
     FinishedSearch,
@@ -26,7 +28,7 @@ from braincase.search.pipeline import (
     search_by_code,
     search_by_volume,
 )
-from braincase.search.query_scan import QueryScan, read_query
+from braincase.search.query_scan import QueryScan, native_form, read_query
 
 if TYPE_CHECKING:
     from braincase.models.model import Model
@@ -38,14 +40,15 @@ ScanLike = str | Path | NDArray[np.uint8] | NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class SearchableGallery:
-    """Gallery to search in, with the model that embeds new scans for it.
+    """Gallery to search in, with the encoder that embeds new scans for it.
 
     Parameters
     ----------
     gallery
         The engine: `add`, `get`, `info`, `versions` and the rest of `braincase.gallery.Gallery`.
-    model
-        The model its codes come from; without it only its own cases and codes can be searched with.
+    encoder
+        The model or encoder file its codes come from; without it only its own cases and codes can
+        be searched with.
 
     Examples
     --------
@@ -69,7 +72,7 @@ class SearchableGallery:
     """
 
     gallery: Gallery
-    model: Model | None = None
+    encoder: Encoder | None = None
 
     def search(
         self,
@@ -143,23 +146,29 @@ class SearchableGallery:
         if isinstance(scan, np.ndarray) and scan.ndim == 1:
             return search_by_code(self.gallery, scan, options)
         if isinstance(scan, np.ndarray):
-            model = self._model()
-            if scan.dtype != np.uint8 or scan.shape != model.grid.shape:
+            encoder = self._encoder()
+            if scan.dtype != np.uint8 or scan.shape != encoder.grid.shape:
                 found = f"{scan.dtype} of shape {scan.shape}"
-                raise UsageError("scan", found, f"uint8 of shape {model.grid.shape}, or a code")
+                raise UsageError("scan", found, f"uint8 of shape {encoder.grid.shape}, or a code")
             volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
-            return search_by_volume(self.gallery, model, volume, options)
+            return search_by_volume(self.gallery, encoder, volume, options)
         if not Path(scan).exists():
             return search_by_case(self.gallery, str(scan), options)
-        model = self._model()
-        query_scan = read_query(Path(scan), model.grid, model.recipe, series=options.series)
-        return search_by_volume(self.gallery, model, query_scan, options)
+        encoder = self._encoder()
+        query_scan = read_query(
+            Path(scan),
+            encoder.grid,
+            encoder.recipe,
+            series=options.series,
+            native=native_form(encoder),
+        )
+        return search_by_volume(self.gallery, encoder, query_scan, options)
 
-    def _model(self) -> Model:
-        if self.model is None:
+    def _encoder(self) -> Encoder:
+        if self.encoder is None:
             expected = "the model of the gallery, to embed the scan"
             raise ParameterError("model", "none given", expected)
-        return self.model
+        return self.encoder
 
     def close(self) -> None:
         """Close the gallery's files and connections."""
@@ -177,7 +186,9 @@ class SearchableGallery:
         self.close()
 
 
-def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> SearchableGallery:
+def open_gallery(
+    url: str | Path, model: str | Path | Model | Encoder | None = None
+) -> SearchableGallery:
     """Open a gallery for searching.
 
     Parameters
@@ -185,7 +196,8 @@ def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> Se
     url
         A folder, or ``sqlite:///folder``.
     model
-        A model's folder or the model itself; not needed to search with the gallery's own cases.
+        A model's folder, an encoder file (a program: only one that you trust), the name of an
+        installed encoder, or the model itself; not needed to search with the gallery's own cases.
 
     Raises
     ------
@@ -197,7 +209,9 @@ def open_gallery(url: str | Path, model: str | Path | Model | None = None) -> Se
         If the gallery holds the codes of another model.
     """
     if isinstance(model, str | Path):
-        from braincase.models.model import load_model  # imports torch
+        model = open_encoder(model)
+    elif model is not None and not isinstance(model, Encoder):
+        from braincase.models.embed import encoder_of  # torch is there: the model is
 
-        model = load_model(Path(model))
+        model = encoder_of(model)
     return SearchableGallery(open_engine(url, model.fingerprint if model else None), model)

@@ -37,6 +37,8 @@ MOST_RESULTS = 16_384
 #: The graph: edges a node, and how many candidates are kept when building and searching.
 GRAPH = {"M": 16, "efConstruction": 200}
 EF = 512
+#: The most numbers that a vector of Milvus may have; a flat index holds codes lifted to twice them.
+MOST_NUMBERS = 32_768
 #: Words of errors that a retry does not mend.
 LASTING = ("cannot parse", "collection not found", "can't find collection", "invalid parameter")
 FIELDS = ("added_in", "removed_in", "lot", "checksum")
@@ -73,6 +75,20 @@ class Entities:
             self.checksums[chosen],
             self.codes[chosen],
         )
+
+
+def refuse_too_long(url: MilvusUrl, n_dimensions: int) -> None:
+    """Stop before a gallery is made whose codes are too long for Milvus.
+
+    Raises
+    ------
+    UsageError
+        If they are.
+    """
+    most = MOST_NUMBERS if url.index == "hnsw" else MOST_NUMBERS // 2
+    if n_dimensions > most:
+        advice = "Use a gallery in a folder" + (", or index=hnsw." if most < MOST_NUMBERS else ".")
+        raise UsageError(str(url), f"codes of {n_dimensions} numbers", f"at most {most}", advice)
 
 
 class Collection:

@@ -8,7 +8,7 @@ import numpy as np
 
 from braincase.errors import GalleryError
 from braincase.gallery.interface import refuse_other_model
-from braincase.gallery.milvus.collection import Collection, CollectionDescription
+from braincase.gallery.milvus.collection import Collection, CollectionDescription, refuse_too_long
 from braincase.gallery.milvus.engine import MilvusEngine, sync_advice
 from braincase.gallery.milvus.sync import CollectionSync, SyncResult
 from braincase.gallery.milvus.sync_state import SyncState
@@ -19,13 +19,14 @@ from braincase.gallery.url import MilvusUrl
 
 
 def create_milvus(
-    url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int
+    url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
 ) -> StoredGallery:
     """Make an empty record and its collection; see `braincase.gallery.create_gallery`."""
+    refuse_too_long(url, n_dimensions)
     with closing(Collection(url)) as collection:
         if collection.description() is not None:
             raise GalleryError(str(url), "a collection is here already", "a new name")
-    create_record(url.record, fingerprint, resolution_mm, n_dimensions)
+    create_record(url.record, fingerprint, resolution_mm, n_dimensions, encoder)
     sync_milvus(url)
     return open_milvus(url)
 
@@ -50,6 +51,7 @@ def sync_milvus(url: MilvusUrl) -> SyncResult:
                 collection.drop()
                 description = None
         if description is None:
+            refuse_too_long(url, record.n_dimensions)
             description = CollectionDescription(
                 braincase=1,
                 gallery=state.gallery_id,

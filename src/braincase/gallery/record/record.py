@@ -38,8 +38,10 @@ MOST_RESOLUTION_MM = 100
 ERASE_WAIT_S, OPEN_WAIT_S = 5.0, 0.2
 
 
-def create_record(folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int) -> None:
-    """Make the record of an empty gallery.
+def create_record(
+    folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
+) -> None:
+    """Make the record of an empty gallery; `encoder` names a foreign encoder.
 
     Raises
     ------
@@ -55,6 +57,7 @@ def create_record(folder: Path, fingerprint: str, resolution_mm: int, n_dimensio
         "fingerprint": fingerprint,
         "resolution_mm": str(resolution_mm),
         "n_dimensions": str(n_dimensions),
+        **({"encoder": encoder} if encoder else {}),
     }
     create_database(folder, meta)
 
@@ -105,6 +108,7 @@ class Record:
             self.fingerprint: str = meta["fingerprint"]
             self.resolution_mm = in_range(meta["resolution_mm"], MOST_RESOLUTION_MM)
             self.n_dimensions = in_range(meta["n_dimensions"], MOST_DIMENSIONS)
+            self.encoder = str(meta.get("encoder", ""))[:60]
         except (KeyError, ValueError, TypeError) as error:
             self.database.close()
             raise GalleryError(folder, f"damaged (meta: {error})", "a whole gallery") from None

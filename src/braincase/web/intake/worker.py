@@ -55,7 +55,7 @@ class Embedded:
     volume
         uint8 on the model's grid.
     code
-        Shape (n_cells,).
+        Shape (n_dimensions,).
     labels
         What the file tells: age, sex, scanner.
     image_hash
@@ -128,13 +128,15 @@ def _outcome(encoder: Encoder, task: Task, pipe: Connection) -> Report:
 
 def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> Embedded:
     """Unpack, prepare and embed one uploaded file."""
-    from braincase.search.query_scan import read_query
+    from braincase.search.pipeline import code_of
+    from braincase.search.query_scan import native_form, read_query
 
     use_temporary(task.source.parent)  # what is written goes when the job's folder goes
     tell("unpacking")
     path = opened(task.source, task.folder, task.most_bytes, task.most_files)
-    scan = read_query(path, encoder.grid, encoder.recipe, tell)
-    code = encoder.embed(scan.volume[None])[0]
+    native = native_form(encoder)
+    scan = read_query(path, encoder.grid, encoder.recipe, tell, native=native)
+    code = code_of(encoder, scan)
     if not np.isfinite(code).all():
         raise ScanError("scan", "the model gave numbers that are not finite")
     labels = {name: scan.labels[name] for name in SHOWN_LABELS if name in scan.labels}

@@ -14,6 +14,7 @@ from braincase.cohort.derivatives import image_path, read_image, sidecar_path
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.search.cells import without_cells
 from braincase.sources.scan import Scan
 from braincase.web import schema
 from braincase.web.catalogue import case_body, describe_columns
@@ -43,6 +44,7 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
     columns = describe_columns(cases)
     names = [column.name for column in columns]
     info = service.gallery.info(version)
+    reason = without_cells(info)
     return schema.GalleryBody(
         name=service.name,
         version=version,
@@ -53,7 +55,9 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
         label=label_column(service, names),
         columns=columns,
         can_upload=service.queue is not None,
-        regions=region_names(),
+        regions=[] if reason else region_names(),
+        encoder=info.encoder,
+        without_regions=reason or None,
         simulated=True if TRUTH in names else None,
     )
 

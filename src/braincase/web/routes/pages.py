@@ -23,6 +23,7 @@ from starlette.types import Scope
 from braincase.errors import BraincaseError
 from braincase.images.planes import PLANES_MM
 from braincase.purpose import PURPOSE
+from braincase.search.cells import without_cells
 from braincase.web import schema
 from braincase.web.catalogue import describe_columns
 from braincase.web.image_responses import AXES, CACHING
@@ -122,6 +123,7 @@ def _around(service: Service, principal: Principal, at: str) -> dict[str, object
         "steps": {plane: _steps(place, axis, grid.shape[axis]) for plane, axis in AXES.items()},
         "built": (service.settings.static / "index.html").is_file(),
         "can_upload": service.queue is not None,
+        "without_regions": without_cells(service.gallery.info(version)),
         "user": principal.name,
     }
 

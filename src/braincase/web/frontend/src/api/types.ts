@@ -657,6 +657,11 @@ export interface components {
             neighbours: components["schemas"]["NeighboursBody"] | null;
             typicality: components["schemas"]["TypicalityBody"] | null;
             normality: components["schemas"]["NormalityBody"] | null;
+            /**
+             * Without Regions
+             * @description Why no hit names regions.
+             */
+            without_regions: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -830,6 +835,17 @@ export interface components {
             can_upload: boolean;
             /** Regions */
             regions: string[];
+            /**
+             * Encoder
+             * @description The name of a foreign encoder; empty for a model.
+             * @default
+             */
+            encoder: string;
+            /**
+             * Without Regions
+             * @description Why there are none: the codes are no map of the brain's cells.
+             */
+            without_regions: string | null;
             /**
              * Simulated
              * @description True where all people are simulated.

@@ -68,6 +68,7 @@ export const en = {
   regions: "Regions",
   wholeBrain: "Whole brain",
   pickRegions: "Choose on the brain",
+  withoutRegions: "Regions are not to be had with this gallery's encoder {encoder}: its numbers are of the whole scan.",
   regionsTitle: "Search by region",
   regionsHint: "Click a place in the brain, or choose from the list. A weight says how much a region counts.",
   findRegion: "Find a region",

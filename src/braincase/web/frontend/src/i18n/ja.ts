@@ -68,6 +68,7 @@ export const ja: Words = {
   regions: "脳領域",
   wholeBrain: "全脳",
   pickRegions: "脳図で選ぶ",
+  withoutRegions: "このギャラリーのエンコーダー {encoder} の数値は画像全体のもので、脳領域ごとには使えません。",
   regionsTitle: "脳領域による検索",
   regionsHint: "脳図をクリックするか、一覧から選びます。重みは領域をどれだけ重視するかです。",
   findRegion: "領域を探す",

@@ -3,12 +3,22 @@
 import { lazy, Suspense } from "preact/compat";
 import { useSignal } from "@preact/signals";
 import { t } from "../i18n";
+import * as state from "../state";
 import { RegionList } from "./RegionList";
 
 const RegionDialog = lazy(() => import("./RegionDialog"));
 
 export function RegionPanel() {
   const open = useSignal(false);
+  const gallery = state.gallery.value;
+  if (gallery?.without_regions) {
+    return (
+      <section class="block" aria-labelledby="regions-title">
+        <h2 id="regions-title">{t("regions")}</h2>
+        <p class="hint" id="without-regions">{t("withoutRegions", { encoder: gallery.encoder })}</p>
+      </section>
+    );
+  }
   return (
     <section class="block" aria-labelledby="regions-title">
       <h2 id="regions-title">

@@ -33,10 +33,13 @@ export function WhyLine({ hit }: { hit: Hit }) {
 export function Details({ hit, own }: { hit: Hit; own: boolean }) {
   const likeness = hit.likeness ?? [];
   const shares = (hit.regions ?? []).filter(([name]) => name !== "outside");
-  if (likeness.length + shares.length === 0 && !state.mayCurate.value) return null;
+  const gallery = state.gallery.value;
+  const without = gallery?.without_regions ? t("withoutRegions", { encoder: gallery.encoder }) : "";
+  if (likeness.length + shares.length === 0 && !without && !state.mayCurate.value) return null;
   return (
     <details class="details">
       <summary>{t("details")}<span class="unseen">: {hit.scan_id}</span></summary>
+      {without && <p class="hint">{without}</p>}
       {likeness.length > 0 && (
         <Numbers
           title={t("likenessTitle")}
