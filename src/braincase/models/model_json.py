@@ -16,13 +16,12 @@ FORMAT = 1
 
 
 class PeopleJson(TypedDict):
-    """Who a model was trained on, how many of what, and with which versions."""
+    """How many people and scans of what a model was trained on, and with which versions."""
 
     label: str
     classes: list[str]
     scans: dict[str, int]
     people: int
-    subject_hashes: list[str]
     versions: dict[str, str]
 
 
@@ -64,6 +63,8 @@ def read_about(folder: Path) -> ModelJson:
         about: ModelJson = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] == FORMAT:
             _check(folder, about)
+            # Of earlier versions: hashes of people without a key; they are not passed on.
+            about["training"].pop("subject_hashes", None)  # type: ignore[typeddict-item]
             return about
         raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
     except FileNotFoundError as error:
