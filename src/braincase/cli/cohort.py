@@ -74,6 +74,10 @@ def census(
     why: Annotated[bool, typer.Option("--why", help="Each scan's evidence; all reasons.")] = False,
     kind: Annotated[str, typer.Option("--source", help="Kind of source, or auto.")] = "auto",
     label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a column that seems to identify people; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count people, scans and labels of a cohort or a source; list what was dropped, and why."""
@@ -92,7 +96,7 @@ def census(
         open_cohort(place)
         scans, found = prepared_scans(place), read_census(place)
     else:
-        scans, found = find_scans(place, kind, label)
+        scans, found = find_scans(place, kind, label, keep_columns=keep_column or ())
     if as_json:
         evidence = {scan.scan_id: list(scan.evidence) for scan in scans}
         print_json(
@@ -148,6 +152,10 @@ def prepare(
     subject: Annotated[str | None, typer.Option(help="Whose scan it is (image, DICOM).")] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
     label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a column that seems to identify people; may be repeated."),
+    ] = None,
     resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm.")] = 2,
     intensity: Annotated[str, typer.Option(help="white-matter or gamma18.")] = "white-matter",
     brain_extraction: Annotated[
@@ -175,7 +183,7 @@ def prepare(
         raise UsageError("--launcher", launcher, "here, local or slurm")
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
-    scans, census = find_scans(source, kind, label, subject, series)
+    scans, census = find_scans(source, kind, label, subject, series, keep_column or ())
     if not as_json:
         print(
             "\n".join(

@@ -17,6 +17,7 @@ from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
+from braincase.sources.identifying import without_identifying
 from braincase.sources.image_folder import read_image_file, read_image_folder
 from braincase.sources.listing import is_cohort, is_hidden, list_source
 from braincase.sources.oasis import is_oasis, read_oasis
@@ -48,8 +49,12 @@ def find_scans(
     label_column: str | None = None,
     subject: str | None = None,
     series: int | None = None,
+    keep_columns: Sequence[str] = (),
 ) -> tuple[list[Scan], Census]:
     """Find the T1w scans in a file or folder of any kind that has a reader.
+
+    Columns that seem to identify people (names, birth dates, addresses, hospital numbers) are left
+    out of the labels; the census names them.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def find_scans(
         Whom to call the person of a single image or DICOM study.
     series
         The number of the DICOM series to take, instead of choosing one.
+    keep_columns
+        Columns to keep as labels although they seem to identify people.
 
     Returns
     -------
@@ -85,6 +92,14 @@ def find_scans(
     if source not in get_args(Source):
         raise ParameterError("source", repr(source), f"one of {', '.join(get_args(Source))}")
     kind = recognise(path) if source == "auto" else source
+    scans, census = _read(path, kind, label_column, subject, series)
+    return without_identifying(scans, census, path, keep_columns)
+
+
+def _read(
+    path: Path, kind: str, label_column: str | None, subject: str | None, series: int | None
+) -> tuple[list[Scan], Census]:
+    """Read a source of a known kind."""
     if kind == "dicom":
         return read_dicom(path, subject, series)
     if series is not None:

@@ -12,6 +12,8 @@ from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
 from braincase.sources.find import find_scans
+from braincase.sources.identifying import is_about_identity
+from braincase.sources.rows import label_name
 from braincase.workflows.index_cohort import Indexed, index_cohort
 
 
@@ -19,7 +21,8 @@ from braincase.workflows.index_cohort import Indexed, index_cohort
 class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
-    `kind`, `label`, `subject` and `series` are those of `braincase.sources.find.find_scans`.
+    `kind`, `label`, `subject`, `series` and `keep_columns` are those of
+    `braincase.sources.find.find_scans`.
     """
 
     path: Path
@@ -28,6 +31,7 @@ class ScanSource:
     label: str | None = None
     subject: str | None = None
     series: int | None = None
+    keep_columns: tuple[str, ...] = ()
 
 
 def cohort_beside(url: str | Path) -> Path:
@@ -66,7 +70,12 @@ def index_scans(
         If no scan is usable, or the cohort's folder holds scans of another recipe.
     """
     scans, census = find_scans(
-        source.path, source.kind, source.label, source.subject, source.series
+        source.path,
+        source.kind,
+        source.label,
+        source.subject,
+        source.series,
+        source.keep_columns,
     )
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
@@ -76,9 +85,12 @@ def index_scans(
     label = census.label_column
     plan = Plan(source.cohort, encoder.grid, intensity, extraction, None, census.dropped, label)
     summary = prepare_cohort(scans, plan, workers=workers)
-    indexed = index_cohort(url, open_cohort(source.cohort), encoder)
+    cohort = open_cohort(source.cohort)
+    kept = [name for name in source.keep_columns if label_name(name) in cohort.table.columns]
+    indexed = index_cohort(url, cohort, encoder, keep_columns=kept)
+    said = [note for note in census.notes if is_about_identity(note)]
     left_out = summary.census.dropped if summary.census else ()
-    notes = [f"the standard volumes are in {source.cohort}"]
+    notes = [*said, f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):
         notes.append(f"{summary.grades['look']} scans are to be looked at: {summary.page}")
     if canonical_json(plan.recipe) != canonical_json(encoder.recipe):
