@@ -39,7 +39,7 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import make_folder, read_json, write_json, write_text
+from braincase.files import create_file, make_folder, read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.labels import RESERVED_COLUMNS, Value
 from braincase.progress import progress
@@ -125,7 +125,7 @@ def packing_place(folder: Path) -> Path:
     name = sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
     place = cache_folder() / "packed" / name
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place, durable=False)
     except OSError as error:
         found = f"a read-only cohort, and no room for its packed volumes ({error.strerror})"
         advice = f"Set {CACHE} to a folder that can be written, or copy the cohort."
@@ -209,6 +209,7 @@ def packing_lock(place: Path) -> Iterator[None]:
     Without flock (Windows) the user is trusted.
     """
     make_folder(place)
+    create_file(place / ".lock")
     with (place / ".lock").open("w") as lock:
         try:
             import fcntl
