@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
-from braincase.json_values import JsonObject
+from braincase.json_values import JsonObject, parse_json
 
 ABOUT = "model.json"
 FORMAT = 1
@@ -60,7 +59,7 @@ def read_about(folder: Path) -> ModelJson:
         If it is missing, damaged or of another format.
     """
     try:
-        about: ModelJson = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about: ModelJson = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] == FORMAT:
             _check(folder, about)
             # Of earlier versions: hashes of people without a key; they are not passed on.

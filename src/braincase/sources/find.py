@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Literal, get_args
 
 from braincase.errors import ParameterError, UsageError
 from braincase.images.header import suffix_of
+from braincase.json_values import parse_json
 from braincase.sources.account import with_files
 from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
@@ -155,7 +155,7 @@ def _bids_below(folder: Path, depth: int) -> list[Path]:
 def _is_derivative(folder: Path) -> bool:
     try:
         text = (folder / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
-        return bool(json.loads(text).get("DatasetType") == "derivative")
+        return bool(parse_json(text).get("DatasetType") == "derivative")
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -21,6 +21,7 @@ from braincase.errors import UsageError
 from braincase.files import is_plain_relative
 from braincase.gallery.cases import NewCase, checked_code
 from braincase.gallery.record.database import SqlRow
+from braincase.json_values import parse_json
 from braincase.labels import Value
 
 #: The longest text of a label; NumPy gives every text of a column the room of the longest.
@@ -208,7 +209,7 @@ def read_labels(text: object) -> Mapping[str, Value]:
     if not isinstance(text, str):
         raise ValueError(f"labels of type {type(text).__name__}")
     try:
-        labels = json.loads(text)
+        labels = parse_json(text)
     except (ValueError, RecursionError):
         raise ValueError("labels that are no JSON") from None
     if not isinstance(labels, dict):
@@ -323,7 +324,7 @@ def _parsed_at_once(labels: Sequence[str]) -> list[Mapping[str, Value]] | None:
     if text.count("{") != len(labels) or any(large in zeros for large in _LARGE_NUMBERS):
         return None
     try:
-        parsed = json.loads(f"[{text}]")
+        parsed = parse_json(f"[{text}]")
     except ValueError:
         return None
     sound = len(parsed) == len(labels) and all(isinstance(row, dict) for row in parsed)

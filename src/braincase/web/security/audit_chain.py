@@ -7,12 +7,12 @@ was cut off, or that everything was written anew: keep the last hash elsewhere a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import AuditError, UsageError
+from braincase.json_values import parse_json
 
 #: What the first line of a log holds instead of a hash.
 FIRST = ""
@@ -90,7 +90,7 @@ def _verified(path: Path, lines: Iterable[bytes]) -> Chain:
 def event_of(line: bytes) -> dict[str, object] | None:
     """Return a whole line's event; None for a line that was broken off."""
     try:
-        event = json.loads(line)
+        event = parse_json(line)
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None

@@ -22,6 +22,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from braincase.errors import ParameterError, UsageError
 from braincase.files import atomic_write
+from braincase.json_values import parse_json
 from braincase.web.schema import Role
 from braincase.web.security.api_token import Token, make_token, split_token
 
@@ -57,7 +58,7 @@ def read_users(path: Path) -> dict[str, User]:
         if path.stat().st_mode & 0o077:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
         users = {str(name): _user_of(str(name), entry) for name, entry in entries.items()}
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
