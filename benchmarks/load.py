@@ -2,9 +2,9 @@
 
 ``python benchmarks/load.py [SECONDS] [READERS]``. A real service (a process of its own, with an
 untrained model and its upload worker) on a gallery of simulated scans; readers search, look at
-pictures and lists; a writer adds and removes cases from another process's side; one client uploads a
-prepared brain, searches with it and deletes it. Every few seconds the resident memory of the service
-and of its worker is noted. What counts: errors, and the slope of memory over the second half.
+pictures and lists; a writer adds and removes cases beside the service; one client uploads a
+prepared brain, searches with it and deletes it. Every few seconds the resident memory of the
+service and of its worker is noted. What counts: errors, and the slope over the second half.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ from braincase.web.service_settings import Limits, ServiceSettings
 if __name__ == "__main__":
     free = Limits(requests="", searches="", uploads="", logins="")
     load = partial(load_for_service, Path(sys.argv[3]))
-    settings = ServiceSettings(
-        sys.argv[1], port=0, audit=Path(sys.argv[2]), limits=free, load=load, fingerprint=sys.argv[4]
-    )
-    run(settings)
+    gallery, audit, fingerprint = sys.argv[1], Path(sys.argv[2]), sys.argv[4]
+    options = dict(port=0, audit=audit, limits=free, load=load, fingerprint=fingerprint)
+    run(ServiceSettings(gallery, **options))
 """
 
 
@@ -71,6 +70,7 @@ class Load:
         self.counts: Counter[str] = Counter()
 
     def running(self) -> bool:
+        """Return whether the time is not over."""
         return time.monotonic() < self.until
 
     def sent(
@@ -84,6 +84,7 @@ class Load:
         return answer
 
     def client(self) -> httpx.Client:
+        """Return a client with patience, of the page's own origin."""
         return httpx.Client(base_url=self.url, timeout=120, headers={"Origin": self.url})
 
 
