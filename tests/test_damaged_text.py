@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
-from braincase.errors import ModelError, ScanError, UsageError
+import braincase
+from braincase.cohort.shards import open_shards, write_shards
+from braincase.errors import CohortError, GalleryError, ModelError, ScanError, UsageError
+from braincase.gallery import create_gallery, open_gallery
 from braincase.models.model import load_model
 from braincase.models.settings import load_settings
 from braincase.sources.find import find_scans
@@ -52,6 +58,54 @@ def test_a_model_described_by_brackets(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("[" * 100_000)
     with refused(ModelError, "cannot be read"):
         load_model(tmp_path)
+
+
+def test_a_sidecar_of_brackets_says_nothing_and_stops_nobody(tmp_path: Path) -> None:
+    anat = tmp_path / "sub-1" / "anat"
+    anat.mkdir(parents=True)
+    nib.Nifti1Image(*marker((16, 16, 16), (8.0, 8.0, 8.0))).to_filename(anat / "sub-1_T1w.nii.gz")
+    for name in ("dataset_description.json", "participants.json", "sub-1/anat/sub-1_T1w.json"):
+        (tmp_path / name).write_text("[" * 100_000)
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-1\t70\n")
+    scans, _ = find_scans(tmp_path, "bids")
+    assert [scan.subject for scan in scans] == ["1"]
+
+
+def test_json_is_parsed_in_one_place_only() -> None:
+    """`json.loads` of brackets raises what no reader catches."""
+    source = Path(braincase.__file__).parent
+    own = {"json_values.py", "sandbox.py", "purpose.py", "messages.py"}  # the last catches it
+    found = [
+        path.name
+        for path in source.rglob("*.py")
+        if path.name not in own and re.search(r"\bjson\.loads?\(", path.read_text("utf-8"))
+    ]
+    assert not found, "use json_values.parse_json"
+
+
+def test_packed_volumes_with_a_header_that_is_no_python(tmp_path: Path) -> None:
+    write_shards(tmp_path, iter(np.zeros((2, 3, 4, 5), np.uint8)), (3, 4, 5))
+    path = tmp_path / "volumes-000.npy"
+    sound = path.read_bytes()
+    end = sound.index(b"\n")
+    for number in range(300):
+        rng = np.random.default_rng(number)
+        content = bytearray(sound)
+        for place in rng.integers(10, end, 3):
+            content[place] = int(rng.choice([0, 10, 34, 39, 40, 91, 123, 255]))
+        path.write_bytes(content)
+        with contextlib.suppress(CohortError):
+            open_shards(tmp_path, [2], (3, 4, 5))
+
+
+def test_a_gallery_whose_schema_is_no_text(tmp_path: Path) -> None:
+    create_gallery(tmp_path / "g", "m" * 64, 4, 10)
+    path = tmp_path / "g" / "gallery.sqlite3"
+    content = path.read_bytes()
+    place = content.index(b"CREATE TABLE")
+    path.write_bytes(content[:place] + b"CREATE \xff\xfe\xfa" + content[place + 10 :])
+    with refused(GalleryError, "damaged"):
+        open_gallery(tmp_path / "g").info()
 
 
 def test_one_row_with_a_path_that_cannot_be_stops_no_other(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ class TestChoice:
             shutil.copy(path, mixed / f"{number % 7}{number:05d}")
         (scan,), _ = read_dicom(mixed, key=KEY)
         assert_sides(read_scan(scan))
+        kept = str((scan.subject, scan.session, scan.labels))
+        assert scan.series not in kept  # a hash without a key of its PatientID and UIDs
 
     def test_a_folder_of_zips_gives_one_scan_a_study(self, tmp_path, head):
         for patient in ("A", "B"):
@@ -297,7 +299,7 @@ class TestBadSeries:
     def test_a_series_that_is_gone(self, tmp_path, head):
         folder = write_dicom(tmp_path / "s", *head)
         with refused(ScanError, "the series is gone"):
-            read_scan(Scan(folder, "x", None, {"series": "0123456789ab"}))
+            read_scan(Scan(folder, "x", series="0123456789ab"))
 
 
 class TestZips:

@@ -53,6 +53,33 @@ REFUSED_LABELS = {
 }
 
 
+#: What no type checker would let through, and how the line begins.
+WRONG_TYPES = {
+    "session": ({"session": {"a": 1}}, "sub-new: session: no text but dict"),
+    "labels": ({"labels": [1]}, "sub-new: labels: a value of type list"),
+    "no labels": ({"labels": None}, "sub-new: labels: a value of type NoneType"),
+    "cohort": ({"cohort": 3}, "sub-new: cohort: a value of type int"),
+    "subject": ({"subject": ["x"]}, "sub-new: subject: no text but list"),
+    "name": ({"scan_id": {"a": 1}}, "scan_id: scan_id: no text but dict"),
+}
+
+
+@pytest.mark.parametrize(("changes", "line"), WRONG_TYPES.values(), ids=WRONG_TYPES.keys())
+def test_a_case_of_wrong_types_is_refused_by_name(gallery, changes, line):
+    before = gallery.info()
+    for put in (gallery.add, gallery.update):
+        with pytest.raises(UsageError) as error:
+            put([new_case(**changes)], MODEL)
+        assert str(error.value).startswith(line)
+    assert gallery.info() == before
+
+
+@pytest.mark.parametrize("cases", ["x", [3], [None], {"a": 1}])
+def test_what_is_no_case_is_refused(gallery, cases):
+    with pytest.raises(UsageError, match=r"cases: a value of type .* expected NewCase records"):
+        gallery.add(cases, MODEL)
+
+
 @pytest.mark.parametrize("labels", REFUSED_LABELS.values(), ids=REFUSED_LABELS.keys())
 def test_labels_that_could_not_be_read_again_are_refused(gallery, labels):
     before = gallery.info()

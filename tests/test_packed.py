@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from braincase.cohort.cohort import Cohort
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError
 
@@ -117,3 +118,8 @@ def test_a_damaged_shard_is_refused_by_name(tmp_path, in_memory):
     written.paths[0].unlink()
     with pytest.raises(CohortError, match=r"volumes-000.npy"):
         open_shards(tmp_path, [6, 5], SHAPE)
+
+
+def test_every_file_of_a_cohort_is_its_owners_alone(tiny: Cohort) -> None:
+    assert (tiny.folder / "packed" / ".lock").exists()
+    assert not [path for path in tiny.folder.rglob("*") if path.stat().st_mode & 0o077]

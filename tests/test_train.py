@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -140,6 +141,24 @@ def test_a_saved_model_is_loaded_as_it_was(tiny: Cohort, tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["card.md", ABOUT, WEIGHTS]
     with pytest.raises(UsageError, match="exists already"):
         save_model(tmp_path, model, "card")
+
+
+def test_a_model_says_nothing_of_who_it_was_trained_on(tiny: Cohort, tmp_path: Path) -> None:
+    model = train_model(tiny, rows_of(tiny, "CN", "AD"), replace(QUICK, epochs=1))
+    save_model(tmp_path, model, "card")
+    text = "".join(p.read_text(encoding="utf-8", errors="replace") for p in tmp_path.iterdir())
+    for subject in set(tiny.table["subject"]):
+        for kind in ("md5", "sha1", "sha256"):
+            assert hashlib.new(kind, str(subject).encode()).hexdigest()[:8] not in text
+    about = json.loads((tmp_path / ABOUT).read_text())
+    assert about["training"]["people"] == len(
+        set(tiny.table["subject"].iloc[rows_of(tiny, "CN", "AD")])
+    )
+    about["training"]["subject_hashes"] = ["0123456789abcdef"]  # as earlier versions wrote it
+    (tmp_path / ABOUT).write_text(json.dumps(about))
+    loaded = load_model(tmp_path)
+    assert loaded.fingerprint == model.fingerprint
+    assert "0123456789abcdef" not in json.dumps(loaded.about())
 
 
 def test_changed_weights_are_noticed(tiny: Cohort, tmp_path: Path) -> None:

@@ -608,8 +608,8 @@ class TestTokens:
 
         token = told("add", "rita", "--note", "nightly script").strip()
         assert token.rpartition("_")[2] not in users.read_text()
-        key, user, _, note = told("list").strip().split("\t")
-        assert (user, note, key in token) == ("rita", "nightly script", True)
+        key, user, _, note, end = told("list").strip().split("\t")
+        assert (user, note, end, key in token) == ("rita", "nightly script", "never", True)
         with serving(settings_for(web_gallery, audit, users=users)) as client:
             right = {"Authorization": f"Bearer {token}"}
             case = client.get(f"{API}/cases", headers=right).json()["cases"][0]["scan_id"]

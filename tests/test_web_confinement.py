@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
 import zipfile
-from multiprocessing import get_context
 from pathlib import Path
-from pickle import dumps
+from typing import ClassVar
 
 import httpx
 import numpy as np
@@ -21,8 +19,10 @@ import pydicom
 import pytest
 
 from braincase.errors import ModelError, ScanError
-from braincase.web.intake.confined import Confinement, start
-from braincase.web.intake.worker import Ready, Step, Task
+from braincase.images.geometry import HALF_GRID
+from braincase.web.intake.confined import Confinement
+from braincase.web.intake.messages import Step, Task
+from braincase.web.intake.worker_process import WorkerProcess
 from markers import write_dicom
 from web_service import API, ended, serving, settings_for, uploaded, wait_for
 
@@ -170,6 +170,7 @@ class Probe:
     """Stands for a model; looks around when it is asked for its grid, while an upload is read."""
 
     is_native = False
+    recipe: ClassVar[dict[str, str]] = {}
 
     @property
     def grid(self) -> object:
@@ -198,22 +199,18 @@ def test_the_worker_has_no_network_and_no_files_but_its_own(
     folder = tmp_path / "jobs"
     (folder / "job" / "unpacked").mkdir(parents=True)
     (folder / "job" / "a.dcm").write_bytes(bytes(128) + b"DICM")
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
     shut = Confinement(os.getpid(), folder, 512 * MIB, 64 * MIB)
-    process = context.Process(target=start, args=(shut, dumps(load_probe), theirs), daemon=True)
-    process.start()
-    theirs.close()
-    assert isinstance(ours.recv(), Ready)
-    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    worker = WorkerProcess(load_probe, shut, HALF_GRID)  # type: ignore[arg-type]
+    worker.await_model(lambda: False)
+    number = worker._process.pid
+    limits = Path(f"/proc/{number}/limits").read_text()
     assert re.search(r"Max core file size +0", limits)
     assert re.search(rf"Max file size +{64 * MIB}", limits)
     assert not re.search(r"Max address space +unlimited", limits)
-    assert os.getpgid(process.pid or 0) == process.pid
-    ours.send(Task(folder / "job" / "a.dcm", folder / "job" / "unpacked", MIB, 10))
-    assert isinstance(ours.recv(), Step)
-    error = ours.recv()
+    assert os.getpgid(number or 0) == number
+    worker.send(Task(folder / "job" / "a.dcm", folder / "job" / "unpacked", MIB, 10))
+    assert isinstance(worker.receive(), Step)
+    error = worker.receive()
     assert isinstance(error, ScanError)
     assert error.found == "PermissionError PermissionError PermissionError"
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
+    worker.kill()

@@ -72,7 +72,10 @@ def brain(tiny: Cohort) -> bytes:
 def files_of(client: httpx.Client) -> list[Path]:
     """Every file of any upload that the service holds."""
     service = client.app.state.service  # type: ignore[attr-defined]
-    walked = os.walk(service.queue._folder)  # does not mind folders that vanish meanwhile
+    queue = service.queue
+    walked = [  # does not mind folders that vanish meanwhile
+        entry for folder in (queue._folder, queue._work) for entry in os.walk(folder)
+    ]
     return [Path(place, name) for place, _, names in walked for name in names]
 
 
@@ -281,13 +284,13 @@ def test_hostile_and_broken_files_are_refused_in_little_memory(
     client: httpx.Client, content: bytes, name: str, says: str
 ) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
-    worker = service.queue._worker[0] if service.queue._worker else None
+    worker = service.queue._worker._process if service.queue._worker else None
     told = uploaded(client, content, name)
     assert told["state"] == "failed"
     assert says in told["message"], told["message"]
     assert "/tmp" not in told["message"]
     if worker is not None:
-        assert service.queue._worker[0] is worker, "the file cost a worker"
+        assert service.queue._worker._process is worker, "the file cost a worker"
 
 
 def test_unpacking_holds_one_chunk_at_a_time(tmp_path: Path) -> None:
@@ -392,7 +395,7 @@ def test_a_running_job_is_cancelled_for_good(client: httpx.Client, shared_data: 
     job = started.json()["job"]
     queue = client.app.state.service.queue  # type: ignore[attr-defined]
     wait_for(lambda: client.get(f"{API}/jobs/{job}").json()["stage"] == "preparing")
-    process = queue._worker[0].pid
+    process = queue._worker._process.pid
     assert client.delete(f"{API}/jobs/{job}").status_code == 200
     told = ended(client, job)
     assert told["state"] == "cancelled"

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braincase.errors import BraincaseError, UsageError
+from braincase.json_values import parse_json
 
 
 @contextmanager
@@ -136,7 +137,7 @@ def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict
         What to do then.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(path, "the file is missing", "", advice) from None
     except (OSError, ValueError, RecursionError) as reason:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,20 @@ import numpy as np
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 #: A JSON object that is only read.
 JsonObject: TypeAlias = Mapping[str, Json]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def to_json(value: object) -> Json:

@@ -85,6 +85,10 @@ def census(
     why: Annotated[bool, typer.Option("--why", help="Each scan's evidence; all reasons.")] = False,
     kind: Annotated[str, typer.Option("--source", help="Kind of source, or auto.")] = "auto",
     label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a column that seems to identify people; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count people, scans and labels of a cohort or a source; list what was dropped, and why."""
@@ -103,7 +107,7 @@ def census(
         open_cohort(place)
         scans, found = prepared_scans(place), read_census(place)
     else:
-        scans, found = find_scans(place, kind, label)
+        scans, found = find_scans(place, kind, label, keep_columns=keep_column or ())
     if as_json:
         evidence = {scan.scan_id: list(scan.evidence) for scan in scans}
         print_json(
@@ -157,6 +161,10 @@ def prepare(
     subject: Annotated[str | None, typer.Option(help="Whose scan it is (image, DICOM).")] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
     label: Annotated[str | None, typer.Option(help="Column to count; found if not given.")] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a column that seems to identify people; may be repeated."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(help="Prepare as a model or an encoder file wants it, instead of the next 3."),
@@ -191,7 +199,7 @@ def prepare(
     if model is not None and (resolution, intensity, brain_extraction) != USUAL:
         found = "given with --resolution, --intensity or --brain-extraction"
         raise UsageError("--model", found, "the model's own")
-    scans, census = find_scans(source, kind, label, subject, series)
+    scans, census = find_scans(source, kind, label, subject, series, keep_column or ())
     if not as_json:
         print(
             "\n".join(

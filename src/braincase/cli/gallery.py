@@ -50,6 +50,10 @@ def index(
         str | None, typer.Option(help="Whose scan it is (one raw image or DICOM study).")
     ] = None,
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a column that seems to identify people; may be repeated."),
+    ] = None,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -61,14 +65,15 @@ def index(
     from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 
     encoder = open_encoder(model)
+    keep = tuple(keep_column or ())
     if is_cohort(source):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
-        done = index_cohort(gallery, open_cohort(source), encoder)
+        done = index_cohort(gallery, open_cohort(source), encoder, keep_columns=keep)
         _show_indexed(source, done, (), as_json)
     else:
         folder = cohort or cohort_beside(gallery)
-        scans = ScanSource(source, folder, kind, label, subject, series)
+        scans = ScanSource(source, folder, kind, label, subject, series, keep)
         _show_indexed(source, *index_scans(gallery, scans, encoder, workers), as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -108,11 +109,6 @@ def serve(
     run(settings)
 
 
-@audit_app.callback()
-def _audit() -> None:
-    """Keep `verify` a command of its own."""
-
-
 @audit_app.command("verify")
 def verify(
     audit: Annotated[Path, typer.Argument(help="The audit log.")],
@@ -124,6 +120,24 @@ def verify(
     print(f"{audit}: {chain.lines} events, the chain holds; the last is {chain.last or 'none'}")
     if chain.unchained or chain.torn:
         print(f"{chain.unchained} from before there was a chain, {chain.torn} lines broken off")
+
+
+@audit_app.command("export")
+def export(
+    audit: Annotated[Path, typer.Argument(help="The audit log.")],
+    form: Annotated[str, typer.Option("--format", help="json or csv.")] = "json",
+    user: Annotated[str | None, typer.Option(help="Only what this user did.")] = None,
+    scan: Annotated[str | None, typer.Option(help="Only who saw or changed this case.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this day on: 2026-11-28.")] = None,
+) -> None:
+    """Print an audit log by the field names of IHE ATNA: who saw and did what, and when."""
+    from braincase.web.security.audit_export import events_as_text, read_events
+
+    if form not in ("json", "csv"):
+        raise UsageError("--format", repr(form), "json or csv")
+    if since is not None and not re.fullmatch(r"\d{4}(-\d\d){2}(T[\d:.+]*)?", since):
+        raise UsageError("--since", repr(since), "a day such as 2026-11-28")
+    print(events_as_text(read_events(audit, user, scan, since), form))
 
 
 @user_app.command("add")
@@ -166,21 +180,25 @@ def token_add(
     name: Annotated[str, typer.Argument(help="The user whose rights it gives.")],
     users: Users,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    days: Annotated[
+        float | None, typer.Option(help="After how many days it ends; never if not given.")
+    ] = None,
 ) -> None:
     """Make an API token and print it, this once; a program sends it as a bearer token."""
     from braincase.web.security.users import add_token
 
-    print(add_token(users, name, note))
+    print(add_token(users, name, note, days))
 
 
 @token_app.command("list")
 def token_list(users: Users) -> None:
-    """List the API tokens: id, user, when they were made, and what for."""
+    """List the API tokens: id, user, when they were made, what for, and when they end."""
     from braincase.web.security.users import read_users
 
     for user in read_users(users).values():
         for token in user.tokens.values():
-            print(f"{token.id}\t{user.name}\t{token.made}\t{token.note}")
+            end = f"ended {token.until}" if token.is_over else token.until or "never"
+            print(f"{token.id}\t{user.name}\t{token.made}\t{token.note}\t{end}")
 
 
 @token_app.command("revoke")

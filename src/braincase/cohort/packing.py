@@ -39,8 +39,9 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import make_folder, read_json, write_json, write_text
+from braincase.files import create_file, make_folder, read_json, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.json_values import parse_json
 from braincase.labels import RESERVED_COLUMNS, Value
 from braincase.progress import progress
 
@@ -103,7 +104,7 @@ def open_packed(place: Path, digest: str) -> Packed | None:
         grid = grid_of_resolution(about["resolution_mm"])
         volumes = open_shards(place, about["scans"], grid.shape)
         with (place / "table.jsonl").open(encoding="utf-8") as lines:
-            rows = tuple(json.loads(line) for line in lines)
+            rows = tuple(parse_json(line) for line in lines)
     except (CohortError, OSError, ValueError, KeyError):
         return None
     if len(rows) != len(volumes):
@@ -125,7 +126,7 @@ def packing_place(folder: Path) -> Path:
     name = sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
     place = cache_folder() / "packed" / name
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place, durable=False)
     except OSError as error:
         found = f"a read-only cohort, and no room for its packed volumes ({error.strerror})"
         advice = f"Set {CACHE} to a folder that can be written, or copy the cohort."
@@ -187,7 +188,7 @@ def pack(folder: Path, place: Path, files: Sequence[FileStat]) -> Packed:
     write_text(place / "table.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     if place.parent == folder:  # a read-only cohort keeps the tables that it has
         write_dataset(folder, [sidecar.scan for sidecar in sidecars])
-    return Packed(grid, json.loads(recipe), tuple(rows), tuple(dropped), volumes)
+    return Packed(grid, parse_json(recipe), tuple(rows), tuple(dropped), volumes)
 
 
 def mark_packed(place: Path, packed: Packed, digest: str) -> None:
@@ -209,6 +210,7 @@ def packing_lock(place: Path) -> Iterator[None]:
     Without flock (Windows) the user is trusted.
     """
     make_folder(place)
+    create_file(place / ".lock")
     with (place / ".lock").open("w") as lock:
         try:
             import fcntl

@@ -130,7 +130,8 @@ def open_shards(folder: Path, counts: Sequence[int], shape: Shape3) -> PackedVol
     for path, count in zip(paths, counts, strict=True):
         try:
             shard = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        # NumPy parses a header as Python, and passes on whatever its tokens lead to.
+        except Exception as error:
             raise CohortError(path, f"cannot be opened ({error})", "packed volumes") from None
         if shard.shape != (count, *shape) or shard.dtype != np.uint8:
             raise CohortError(path, f"{shard.dtype} {shard.shape}", f"uint8 {(count, *shape)}")

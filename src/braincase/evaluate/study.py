@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from braincase.cohort.splits import Fold, check_no_leak, group_folds
 from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate.features import batches
 from braincase.evaluate.results import Codes, Fit, Fitted, Material, Provenance, Rows, Training
-from braincase.json_values import JsonObject
+from braincase.json_values import JsonObject, parse_json
 from braincase.parallel import default_workers
 
 #: Groups between which a model is trained when nothing else is asked for.
@@ -315,7 +314,7 @@ def _choose_classes(
 
 def _read_json(cohort: Cohort, name: str) -> JsonObject:
     path = cohort.folder / name
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return dict(parse_json(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _versions() -> dict[str, str]:

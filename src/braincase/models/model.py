@@ -45,7 +45,7 @@ class Model:
     recipe
         The preprocessing recipe of its training volumes.
     training
-        Classes, counts, hashed subjects, final losses, versions, hardware.
+        Classes, counts, final losses, versions, hardware.
     """
 
     network: Autoencoder

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
-from braincase.json_values import JsonObject
+from braincase.json_values import JsonObject, parse_json
 
 ABOUT = "model.json"
 FORMAT = 1
 
 
 class PeopleJson(TypedDict):
-    """Who a model was trained on, how many of what, and with which versions."""
+    """How many people and scans of what a model was trained on, and with which versions."""
 
     label: str
     classes: list[str]
     scans: dict[str, int]
     people: int
-    subject_hashes: list[str]
     versions: dict[str, str]
 
 
@@ -61,9 +59,11 @@ def read_about(folder: Path) -> ModelJson:
         If it is missing, damaged or of another format.
     """
     try:
-        about: ModelJson = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about: ModelJson = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] == FORMAT:
             _check(folder, about)
+            # Of earlier versions: hashes of people without a key; they are not passed on.
+            about["training"].pop("subject_hashes", None)  # type: ignore[typeddict-item]
             return about
         raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
     except FileNotFoundError as error:

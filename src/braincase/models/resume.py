@@ -11,7 +11,6 @@ so is a damaged one or one of an older version without losses: training then sta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from braincase.files import write_json
+from braincase.json_values import parse_json
 from braincase.models.losses import Losses
 from braincase.models.model import read_tensors, same_shapes, write_tensors
 
@@ -112,7 +112,7 @@ def resume_checkpoint(
     """
     if folder is None or not (folder / STATE).exists():
         return None
-    content: StateJson = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    content: StateJson = parse_json((folder / STATE).read_text(encoding="utf-8"))
     if content["run"] != run or "losses" not in content:
         return None
     tensors = read_tensors(folder / content["tensors"])

@@ -323,7 +323,10 @@ def run_identity(cohort: Cohort, rows: Rows, settings: ModelSettings, label: str
 
 
 def _training_people(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str) -> PeopleJson:
-    """Return who was trained on (hashed), how many of what, and with which versions."""
+    """Return how many people and scans of what were trained on, and with which versions.
+
+    Never who: whoever reads a model could guess a hospital number by its hash.
+    """
     people = sorted(set(cohort.table["subject"].iloc[rows].astype(str)))
     counts = torch.bincount(scans.labels.cpu(), minlength=len(scans.classes)).tolist()
     return {
@@ -331,6 +334,5 @@ def _training_people(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str)
         "classes": list(scans.classes),
         "scans": dict(zip(scans.classes, counts, strict=True)),
         "people": len(people),
-        "subject_hashes": [sha256(p.encode()).hexdigest()[:16] for p in people],
         "versions": {n: version(n) for n in ("braincase", "torch", "lightning-fabric", "numpy")},
     }

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from braincase.files import atomic_write, write_json
 from braincase.gallery import Gallery, SearchResult, Weights
-from braincase.json_values import Json, JsonObject
+from braincase.json_values import Json, JsonObject, parse_json
 
 #: What is cached as JSON: plain JSON values, which are the same after writing and reading.
 Lesson = TypeVar("Lesson")
@@ -72,7 +72,7 @@ def cached(
     with _lock_of(path):
         # A damaged file is learned again: it is a copy of what the gallery itself can tell.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            stored: Lesson = json.loads(path.read_text(encoding="utf-8"))["learned"]
+            stored: Lesson = parse_json(path.read_text(encoding="utf-8"))["learned"]
             _touch(path)
             return stored
         lesson = learn()
@@ -113,7 +113,8 @@ def cached_arrays(
 
 def read_arrays(path: Path) -> Arrays | None:
     """Read a whole ``.npz`` file; None if it is missing or damaged."""
-    with contextlib.suppress(*_DAMAGED), open(path, "rb") as file, np.load(file) as archive:
+    # NumPy parses headers as Python: a damaged one raises whatever its tokens lead to.
+    with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file) as archive:
         return {name: archive[name] for name in archive.files}
     return None
 

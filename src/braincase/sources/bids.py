@@ -7,7 +7,6 @@ first run is taken and the others are listed. The standard is at bids-specificat
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import UsageError
+from braincase.json_values import parse_json
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
@@ -289,7 +289,7 @@ def _scanner_labels(path: str) -> Labels:
     """Return the columns that a sidecar's fields become; a broken sidecar says nothing."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            fields = json.load(file)
+            fields = parse_json(file.read())
     except (OSError, ValueError):
         return {}
     if not isinstance(fields, dict):

@@ -97,10 +97,15 @@ def holds_dates(name: str, cells: Iterable[str]) -> bool:
     if not texts:
         return False
     if DATE_WORDS.search(name):
-        return any(_date_of(text, "day first") or _date_of(text, "month first") for text in texts)
+        return any(map(date_in, texts))
     return all(
         NUMBERS.match(text) or re.match(r"\d{4}[-/年]\d{1,2}[-/月]\d", text) for text in texts
     )
+
+
+def date_in(text: str) -> date | None:
+    """Return the day that a cell begins with, in any order of writing, or None."""
+    return _date_of(text, "day first") or _date_of(text, "month first")
 
 
 def _date_of(text: str, order: Order) -> date | None:

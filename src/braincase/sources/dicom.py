@@ -93,7 +93,7 @@ def read_dicom(
         notes += [note for note in ("" if subject else owner.note, remark) if note]
         notes += choice.notes
     best, second = one_a_session(((str(scan.path),), scan) for scan in scans)
-    marks = [(scan.path, scan.labels["series"]) for scan in best]  # one folder may hold many
+    marks = [(scan.path, scan.series) for scan in best]  # one folder may hold many
     census = take_census(best, dropped + second, hashes=marks, notes=_counted(notes))
     return best, replace(census, conflicts=(*census.conflicts, *contradictions(people)))
 
@@ -231,7 +231,6 @@ def _scan(path: Path, choice: Choice, subject: str, session: str, age: int | Non
         "sex": {"M": "M", "F": "F"}.get(str(series.field("PatientSex") or "").upper()),
         "scanner": " ".join(" ".join(scanner).split()) or None,
         "field_strength": series.number("MagneticFieldStrength"),
-        "series": series.mark,
         "t1w": "yes" if choice.sure else "not sure",
         "contrast_medium": "yes" if choice.enhanced else None,
     }
@@ -240,4 +239,4 @@ def _scan(path: Path, choice: Choice, subject: str, session: str, age: int | Non
         inner = os.path.commonpath([os.path.dirname(name) for name in series.files])
         place, files = path / inner, tuple(os.path.relpath(name, inner or ".") for name in files)
     labels = {name: value for name, value in labels.items() if value is not None}
-    return Scan(place, subject, session, labels, files=files)
+    return Scan(place, subject, session, labels, files=files, series=series.mark)

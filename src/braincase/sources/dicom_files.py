@@ -12,6 +12,7 @@ import io
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import pydicom
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from braincase.errors import ScanError
 
@@ -27,7 +30,7 @@ MAX_ZIP_BYTES = 16 << 30
 MAX_ZIP_FILES = 200_000
 #: Scans shrink to a half or a fifth; what shrinks more than this was made to burst.
 MAX_ZIP_RATIO, BURSTING_BYTES = 100, 1 << 30
-#: The most that is read of a zip's member to find its header; enhanced DICOM takes megabytes.
+#: The most that is read of a zip's member, or inflated, for a header; enhanced ones take megabytes.
 MAX_HEADER_BYTES = 32 << 20
 COPY_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
@@ -206,7 +209,9 @@ def pixel_hash(files: Files, name: str) -> str:
         warnings.simplefilter("ignore")
         content = io.BytesIO(file.read(MAX_HEADER_BYTES))
         try:
-            pixels = pydicom.dcmread(content, force=True, specific_tags=["PixelData"]).PixelData
+            pixels = pydicom.dcmread(
+                inflated(content), force=True, specific_tags=["PixelData"]
+            ).PixelData
         except Exception:  # damaged: as below, each is another
             pixels = name.encode(errors="surrogateescape")
     return hashlib.sha256(pixels).hexdigest()
@@ -220,9 +225,31 @@ def _header(files: Files, name: str, tags: Sequence[str]) -> DicomHeader | None:
         rest = io.BytesIO(start + file.read(MAX_HEADER_BYTES)) if files.archive else file
         rest.seek(0)
         header: DicomHeader = pydicom.dcmread(
-            rest, stop_before_pixels=True, force=True, specific_tags=[*tags]
+            inflated(rest), stop_before_pixels=True, force=True, specific_tags=[*tags]
         )
     return header if "SOPClassUID" in header else None
+
+
+def inflated(file: BinaryIO, most: int = 0) -> BinaryIO:
+    """Return a file for pydicom to read: as it is, or the start of its data set if it is deflated.
+
+    pydicom itself would inflate a data set without a bound.
+
+    Parameters
+    ----------
+    file
+        The file, at its start.
+    most
+        The most bytes to read and to inflate; `MAX_HEADER_BYTES` if 0.
+    """
+    read_preamble(file, force=True)
+    syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
+    if syntax != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return file
+    most = most or MAX_HEADER_BYTES
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)  # as DICOM demands: no header of zlib
+    return io.BytesIO(stream.decompress(file.read(most), most))
 
 
 def _decode(header: DicomHeader) -> None:

@@ -54,7 +54,7 @@ class Series:
 
     @property
     def mark(self) -> str:
-        """A name of this series that holds no identifier."""
+        """A name of this series, for use in memory; see `series_mark`."""
         return series_mark(self.header)
 
     @property
@@ -87,7 +87,7 @@ class Verdict:
 
 
 def series_mark(header: DicomHeader) -> str:
-    """Hash the identifiers of a header's series: a name that tells nobody's."""
+    """Hash the identifiers of a header's series; for use in memory, as it has no key."""
     identity = "/".join(str(header.get(tag, "")) for tag in MARK_TAGS)
     return hashlib.sha256(identity.encode(errors="backslashreplace")).hexdigest()[:12]
 

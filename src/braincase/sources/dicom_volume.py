@@ -21,7 +21,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
@@ -33,7 +33,7 @@ from braincase.errors import ScanError
 from braincase.images.geometry import Affine, lps_to_ras
 from braincase.images.header import MAX_VOXELS, ZOOMS_MM
 from braincase.images.volume import Volume, canonical_volume
-from braincase.sources.dicom_files import SERIES_TAGS, SLICE_TAGS, Files
+from braincase.sources.dicom_files import SERIES_TAGS, SLICE_TAGS, Files, inflated
 from braincase.sources.dicom_series import (
     PARALLEL,
     SAME_PLACE_MM,
@@ -127,13 +127,24 @@ def _read(files: Files, names: Sequence[str]) -> dict[str, _File]:
     left, decoded = MAX_BYTES, {}
     for name in names:
         with files.open(name) as source:
-            content = source.read(left + 1)
-        left -= len(content)
+            content = _read_most(source, left + 1)
+        whole = inflated(io.BytesIO(content), left + 1)
+        left -= max(len(content), whole.seek(0, io.SEEK_END))
         if left < 0:
             raise UnusualSeriesError("larger than any head")
-        header = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=[*TAGS])
+        whole.seek(0)
+        header = pydicom.dcmread(whole, force=True, specific_tags=[*TAGS])
         decoded[name] = _decode(f"{files.path}: {name}", header)
     return decoded
+
+
+def _read_most(source: BinaryIO, most: int) -> bytes:
+    """Read at most so many bytes; Python would make room for all of them first."""
+    parts = []
+    while most > 0 and (part := source.read(min(most, 1 << 20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def _decode(where: str, header: pydicom.Dataset) -> _File:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,12 +10,14 @@ from typing import Literal, get_args
 
 from braincase.errors import ParameterError, UsageError
 from braincase.images.header import suffix_of
+from braincase.json_values import parse_json
 from braincase.sources.account import with_files
 from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import is_dicom, is_zip
+from braincase.sources.identifying import without_identifying
 from braincase.sources.image_folder import read_image_file, read_image_folder
 from braincase.sources.listing import is_cohort, is_hidden, list_source
 from braincase.sources.oasis import is_oasis, read_oasis
@@ -48,8 +49,12 @@ def find_scans(
     label_column: str | None = None,
     subject: str | None = None,
     series: int | None = None,
+    keep_columns: Sequence[str] = (),
 ) -> tuple[list[Scan], Census]:
     """Find the T1w scans in a file or folder of any kind that has a reader.
+
+    Columns that seem to identify people (names, birth dates, addresses, hospital numbers) are left
+    out of the labels; the census names them.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def find_scans(
         Whom to call the person of a single image or DICOM study.
     series
         The number of the DICOM series to take, instead of choosing one.
+    keep_columns
+        Columns to keep as labels although they seem to identify people.
 
     Returns
     -------
@@ -85,6 +92,14 @@ def find_scans(
     if source not in get_args(Source):
         raise ParameterError("source", repr(source), f"one of {', '.join(get_args(Source))}")
     kind = recognise(path) if source == "auto" else source
+    scans, census = _read(path, kind, label_column, subject, series)
+    return without_identifying(scans, census, path, keep_columns)
+
+
+def _read(
+    path: Path, kind: str, label_column: str | None, subject: str | None, series: int | None
+) -> tuple[list[Scan], Census]:
+    """Read a source of a known kind."""
     if kind == "dicom":
         return read_dicom(path, subject, series)
     if series is not None:
@@ -140,7 +155,7 @@ def _bids_below(folder: Path, depth: int) -> list[Path]:
 def _is_derivative(folder: Path) -> bool:
     try:
         text = (folder / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
-        return bool(json.loads(text).get("DatasetType") == "derivative")
+        return bool(parse_json(text).get("DatasetType") == "derivative")
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import zlib
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from braincase.errors import ScanError
 from braincase.images.header import read_header, suffix_of
+from braincase.json_values import parse_json
 
 #: Folders that computers make and people do not see.
 SYSTEM_FOLDERS = {"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"}
@@ -97,7 +97,7 @@ def is_cohort(folder: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = parse_json(path.read_text(encoding="utf-8"))
         makers = [maker.get("Name") for maker in description.get("GeneratedBy", [])]
     except (OSError, ValueError, AttributeError, TypeError):
         return False

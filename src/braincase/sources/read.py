@@ -18,6 +18,5 @@ def read_scan(scan: Scan) -> Volume:
         If it cannot be read or is no 3-D image.
     """
     if scan.path.is_dir() or is_zip(scan.path) or is_dicom(scan.path):
-        mark = scan.labels.get("series")
-        return read_series(scan.path, str(mark) if mark else None, scan.files)
+        return read_series(scan.path, scan.series or None, scan.files)
     return read_volume(scan.path, axes_of(scan.path))

@@ -25,6 +25,9 @@ class Scan:
         All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
     files
         Of a DICOM series: the names of its files below `path`, where they are known from listing.
+    series
+        Of a DICOM series: its mark, a hash of its identifiers. It is no label and never written:
+        whoever knows the other identifiers could guess a hospital number by it.
     evidence
         Why it is this person's, this visit's, and where its labels stand, one line each.
     """
@@ -35,6 +38,7 @@ class Scan:
     labels: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    series: str = field(default="", compare=False, repr=False)
 
     @property
     def scan_id(self) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from braincase.json_values import parse_json
 from braincase.sources.identity import (
     SESSION,
     PeopleTable,
@@ -37,7 +37,7 @@ def people_of(table: SourceTable, who: str, leave_out: Iterable[str] = ()) -> Pe
 def legends_beside(path: Path) -> Legends:
     """Return what codes mean by column, from the ``Levels`` of the JSON file beside a table."""
     try:
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
+        content = parse_json(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     legends: dict[str, dict[str, str]] = {}

@@ -24,10 +24,10 @@ from braincase.population.usual import Usual
 from braincase.population.volumes import image_of_case
 from braincase.web.catalogue import Catalogue
 from braincase.web.expiring_cache import ExpiringCache
+from braincase.web.intake.messages import Embedded
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.queue import UploadQueue
 from braincase.web.intake.upload import Upload
-from braincase.web.intake.worker import Embedded
 from braincase.web.monitoring import Metrics
 from braincase.web.problems import not_found
 from braincase.web.search_cache import SearchCache

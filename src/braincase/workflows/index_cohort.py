@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from braincase.images.planes import thumbnail_of
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
 from braincase.progress import progress
+from braincase.sources.identifying import check_there, identifying_columns, left_out_notes
 from braincase.workflows.native_scans import RawScans, native_code
 
 #: Scans embedded and committed together.
@@ -28,7 +29,10 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Indexed:
-    """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids."""
+    """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids.
+
+    `left_out` says which columns are no labels of the gallery as they may identify people.
+    """
 
     version: int
     added: int = 0
@@ -37,6 +41,7 @@ class Indexed:
     duplicates: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     erased_before: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
@@ -49,6 +54,7 @@ class Indexed:
             f"erased before, left out: {scan} (braincase gallery readmit lets it in again)"
             for scan in self.erased_before
         ]
+        lines += [f"note: {note}" for note in self.left_out]
         return lines + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
 
 
@@ -59,12 +65,14 @@ def index_cohort(
     batch: int = BATCH,
     rows: NDArray[np.int64] | None = None,
     raw: RawScans | None = None,
+    keep_columns: Sequence[str] = (),
 ) -> Indexed:
     """Put the scans of a prepared cohort into a gallery, which is made if it is not there.
 
     A scan that is there with the same image and labels is not embedded again, so an interrupted run
     goes on where it stopped; one whose labels changed keeps its code; one whose image changed is
-    embedded anew. Each batch is one transaction.
+    embedded anew. Each batch is one transaction. Columns that seem to identify people (names, birth
+    dates, addresses, hospital numbers) are left out of the labels.
 
     Parameters
     ----------
@@ -81,22 +89,29 @@ def index_cohort(
         Which rows of the cohort's table; None means all.
     raw
         The raw scans by scan_id, where the encoder takes them on their own voxels.
+    keep_columns
+        Columns to keep although they seem to identify people.
 
     Raises
     ------
+    ParameterError
+        If a column to keep is not there.
     CohortError
         If its scans are not what the encoder takes.
     FingerprintError
         If the gallery holds another model's codes, or codes of another resolution.
     """
     _refuse_other_scans(cohort, encoder, raw)
+    labels = [_labels_of(cohort, row) for row in range(len(cohort.table))]
+    check_there(keep_columns, labels)
+    why = identifying_columns(labels, list(cohort.table["subject"]), keep_columns)
     with contextlib.closing(_gallery_for(url, cohort, encoder)) as gallery:
-        total = Indexed(gallery.info().version)
+        total = Indexed(gallery.info().version, left_out=tuple(left_out_notes(why)))
         chosen = np.arange(len(cohort.table)) if rows is None else rows
         with progress("indexing", len(chosen)) as advance:
             for start in range(0, len(chosen), batch):
                 part = chosen[start : start + batch]
-                total = _add(total, *_index_rows(gallery, cohort, encoder, part, raw or {}))
+                total = _add(total, *_index_rows(gallery, cohort, encoder, part, raw or {}, why))
                 advance(len(part))
         return total
 
@@ -139,8 +154,9 @@ def _index_rows(
     encoder: Encoder,
     rows: NDArray[np.int64],
     raw: RawScans,
+    left_out: Mapping[str, str],
 ) -> tuple[Change, list[tuple[str, str]]]:
-    scans = [_scan_of(cohort, row) for row in rows]
+    scans = [_scan_of(cohort, row, left_out) for row in rows]
     stored = gallery.find([scan.scan_id for scan in scans])
     fresh = [
         row
@@ -195,16 +211,27 @@ def _embedded(
     return codes, broken
 
 
-def _scan_of(cohort: Cohort, row: int) -> NewCase:
-    """Return one row of the cohort's table as a case, still without its code."""
-    values: dict[str, Value] = {
+def _values_of(cohort: Cohort, row: int) -> dict[str, Value]:
+    """Return the cells of a row that are not empty."""
+    return {
         str(name): value
         for name, value in cohort.table.iloc[int(row)].to_dict().items()
         if not _is_missing(value)
     }
+
+
+def _labels_of(cohort: Cohort, row: int) -> dict[str, Value]:
+    values = _values_of(cohort, row).items()
+    return {name: value for name, value in values if name not in IDENTITY_COLUMNS}
+
+
+def _scan_of(cohort: Cohort, row: int, left_out: Mapping[str, str]) -> NewCase:
+    """Return one row of the cohort's table as a case, still without its code."""
+    values = _values_of(cohort, row)
     identity = {name: values.get(name) for name in IDENTITY_COLUMNS}
     text = {name: None if value is None else str(value) for name, value in identity.items()}
-    labels = {name: value for name, value in values.items() if name not in IDENTITY_COLUMNS}
+    out = {*IDENTITY_COLUMNS, *left_out}
+    labels = {name: value for name, value in values.items() if name not in out}
     return NewCase(
         scan_id=str(text["scan_id"]),
         subject=str(text["subject"]),
@@ -231,4 +258,5 @@ def _add(total: Indexed, change: Change, failed: Sequence[tuple[str, str]]) -> I
         total.duplicates + change.duplicates,
         total.failed + tuple(failed),
         total.erased_before + change.erased_before,
+        total.left_out,
     )

@@ -15,6 +15,8 @@ from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort, sort_out
 from braincase.sources.census import Census
 from braincase.sources.find import find_scans
+from braincase.sources.identifying import is_about_identity
+from braincase.sources.rows import label_name
 from braincase.workflows.index_cohort import Indexed, index_cohort
 
 
@@ -22,7 +24,8 @@ from braincase.workflows.index_cohort import Indexed, index_cohort
 class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
-    `kind`, `label`, `subject` and `series` are those of `braincase.sources.find.find_scans`.
+    `kind`, `label`, `subject`, `series` and `keep_columns` are those of
+    `braincase.sources.find.find_scans`.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class ScanSource:
     label: str | None = None
     subject: str | None = None
     series: int | None = None
+    keep_columns: tuple[str, ...] = ()
 
 
 def cohort_beside(url: str | Path) -> Path:
@@ -82,17 +86,25 @@ def index_scans(
         If no scan is usable, or the cohort's folder holds scans of another recipe.
     """
     scans, census = find_scans(
-        source.path, source.kind, source.label, source.subject, source.series
+        source.path,
+        source.kind,
+        source.label,
+        source.subject,
+        source.series,
+        source.keep_columns,
     )
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
     plan = plan_for(encoder.grid, encoder.recipe, source.cohort, census)
     summary = prepare_cohort(scans, plan, workers=workers)
+    cohort = open_cohort(source.cohort)
+    kept = [name for name in source.keep_columns if label_name(name) in cohort.table.columns]
     raw = {scan.scan_id: scan for scan in sort_out(scans, plan)[0]} if encoder.is_native else None
-    indexed = index_cohort(url, open_cohort(source.cohort), encoder, raw=raw)
+    indexed = index_cohort(url, cohort, encoder, raw=raw, keep_columns=kept)
+    said = [note for note in census.notes if is_about_identity(note)]
     left_out = summary.census.dropped if summary.census else ()
-    notes = [f"the standard volumes are in {source.cohort}"]
+    notes = [*said, f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):
         notes.append(f"{summary.grades['look']} scans are to be looked at: {summary.page}")
     if canonical_json(plan.recipe) != canonical_json(encoder.recipe):

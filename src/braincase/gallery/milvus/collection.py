@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from braincase.errors import GalleryError, UsageError
 from braincase.gallery.milvus.inner_product import lifted, lifted_query, squared_of_products
 from braincase.gallery.url import MilvusUrl
+from braincase.json_values import parse_json
 
 Answer = TypeVar("Answer")
 
@@ -291,7 +292,7 @@ class Collection:
 
 def _parsed_description(text: str) -> CollectionDescription:
     """Parse what `create` wrote down; whatever is raised, it is not of this format."""
-    content = json.loads(text)
+    content = parse_json(text)
     if content["braincase"] != 1:
         raise ValueError(content["braincase"])
     return CollectionDescription(

@@ -9,7 +9,6 @@ deleted, so a search that runs meanwhile never misses it.
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from braincase.gallery.milvus.sync_state import UNKNOWN, SyncState
 from braincase.gallery.record.change_feed import CaseState, ChangeFeed
 from braincase.gallery.record.memory import NEVER
 from braincase.gallery.record.record import Record
+from braincase.json_values import parse_json
 from braincase.progress import progress
 
 #: Rows of the record looked at in one go; Milvus lists at most 16,384 keys, two a row.
@@ -135,7 +135,7 @@ class CollectionSync:
         keys = [2 * state.row + (state.removed_in is not None) for state in states]
         added = [state.added_in for state in states]
         removed = [NEVER if state.removed_in is None else state.removed_in for state in states]
-        lots = [keyed_hash(secret, coarse_text(json.loads(state.labels))) for state in states]
+        lots = [keyed_hash(secret, coarse_text(parse_json(state.labels))) for state in states]
         checksums = [
             zlib.crc32(f"{start} {end} {lot} {state.checksum}".encode())
             for start, end, lot, state in zip(added, removed, lots, states, strict=True)

@@ -109,8 +109,10 @@ def _connection(folder: Path, how: str) -> sqlite3.Connection:
     )
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, UnicodeDecodeError):  # SQLite's message quotes a damaged schema
+            raise sqlite3.DatabaseError("malformed database schema") from None
         raise
     return connection
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
@@ -20,6 +21,7 @@ from braincase.errors import UsageError
 from braincase.files import is_plain_relative
 from braincase.gallery.cases import NewCase, checked_code
 from braincase.gallery.record.database import SqlRow
+from braincase.json_values import parse_json
 from braincase.labels import Value
 
 #: The longest text of a label; NumPy gives every text of a column the room of the longest.
@@ -77,6 +79,7 @@ def checked_case(case: NewCase, n_dimensions: int) -> CheckedCase:
         a number that float64 does not hold, a lone surrogate, a control character, a value that is
         neither text nor number, a name that is empty or too long, an image outside its cohort.
     """
+    _check_types(case)
     _check_identity(case)
     code = checked_code(case.code, n_dimensions, case.scan_id)
     if len(case.labels) > MOST_LABELS:
@@ -86,15 +89,36 @@ def checked_case(case: NewCase, n_dimensions: int) -> CheckedCase:
     return CheckedCase(case, text, code.astype("<f4").tobytes())
 
 
+def _check_types(case: object) -> None:
+    """Refuse what no type checker would let through, before any of it is used."""
+    if not isinstance(case, NewCase):
+        raise UsageError("cases", f"a value of type {type(case).__name__}", "NewCase records")
+    labels: object = case.labels
+    if not isinstance(labels, Mapping):
+        found = f"labels: a value of type {type(labels).__name__}"
+        raise UsageError(_where(case), found, "a mapping from names to values")
+    cohort: object = case.cohort
+    if not isinstance(cohort, str | Path | None):
+        found = f"cohort: a value of type {type(cohort).__name__}"
+        raise UsageError(_where(case), found, "a folder's path")
+
+
+def _where(case: NewCase) -> str:
+    """Return what an error calls a case: its scan_id, or that word where it is none."""
+    if not isinstance(case.scan_id, str) or not case.scan_id:
+        return "scan_id"
+    return case.scan_id if case.scan_id.isascii() else _shown(case.scan_id)
+
+
 def _check_identity(case: NewCase) -> None:
-    where = case.scan_id if isinstance(case.scan_id, str) and case.scan_id else "scan_id"
+    where = _where(case)
     names = {"scan_id": case.scan_id, "subject": case.subject}
     optional = {"session": case.session, "image": case.image, "image_hash": case.image_hash}
     names |= {name: value for name, value in optional.items() if value is not None}
     for name, value in names.items():
         most = 4 * MOST_NAME if name == "image" else MOST_NAME
         if fault := _name_fault(value, most):
-            raise UsageError(_shown(where), f"{name}: {fault}", f"1 to {most} letters of text")
+            raise UsageError(where, f"{name}: {fault}", f"1 to {most} letters of text")
     if case.image is not None and not is_plain_relative(case.image):
         found, expected = f"image: {case.image!r}", "a path inside the cohort, without '..'"
         raise UsageError(where, found, expected)
@@ -185,7 +209,7 @@ def read_labels(text: object) -> Mapping[str, Value]:
     if not isinstance(text, str):
         raise ValueError(f"labels of type {type(text).__name__}")
     try:
-        labels = json.loads(text)
+        labels = parse_json(text)
     except (ValueError, RecursionError):
         raise ValueError("labels that are no JSON") from None
     if not isinstance(labels, dict):
@@ -300,7 +324,7 @@ def _parsed_at_once(labels: Sequence[str]) -> list[Mapping[str, Value]] | None:
     if text.count("{") != len(labels) or any(large in zeros for large in _LARGE_NUMBERS):
         return None
     try:
-        parsed = json.loads(f"[{text}]")
+        parsed = parse_json(f"[{text}]")
     except ValueError:
         return None
     sound = len(parsed) == len(labels) and all(isinstance(row, dict) for row in parsed)

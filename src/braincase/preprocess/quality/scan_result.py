@@ -7,14 +7,13 @@ made from these files alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 
 from braincase.files import atomic_write, write_json
-from braincase.json_values import Json, JsonObject, canonical_json, to_json_object
+from braincase.json_values import Json, JsonObject, canonical_json, parse_json, to_json_object
 from braincase.preprocess.quality.picture import SliceStrip
 from braincase.preprocess.quality.verdict import Quality
 from braincase.sources.scan import Scan
@@ -145,7 +144,7 @@ def _to_json(result: ScanResult) -> dict[str, Json]:
             "Labels": dict(scan.labels),
             "Source": str(scan.path),
             "SourceStat": result.stat,
-            "Recipe": json.loads(result.recipe),
+            "Recipe": parse_json(result.recipe),
             "Judged": result.judged,
             "Quality": quality.to_json(),
             "Trace": result.trace,
@@ -157,7 +156,7 @@ def _to_json(result: ScanResult) -> dict[str, Json]:
 
 def _read(path: Path) -> ScanResult | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         quality = content["Quality"]
         measures = {name: nan if v is None else v for name, v in quality["Measures"].items()}
         return ScanResult(

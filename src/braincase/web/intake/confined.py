@@ -11,8 +11,8 @@ import os
 import pickle
 import resource
 import signal
+import socket
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from braincase.sources.pseudonym import KEY_FILE, local_key
@@ -52,7 +52,7 @@ class Confinement:
     file_bytes: int
 
 
-def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
+def start(confinement: Confinement, load: bytes, end: socket.socket) -> None:
     """Confine this process, then load the model and work.
 
     Parameters
@@ -60,9 +60,10 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
     confinement
         How.
     load
-        The pickled function that loads the model: reading it imports libraries.
-    pipe
-        To the service.
+        The pickled function that loads the model: reading it imports libraries. It comes from the
+        service; nothing pickled goes the other way.
+    end
+        Of the socket to the service.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
     os.setpgid(0, 0)  # with all that it starts it is killed as one
@@ -77,6 +78,7 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
     limits = ProcessLimits(file_bytes=confinement.file_bytes, may_fork=True, files=1024)
     say_missing(confine(limits, ["/"], [folder]))
 
+    from braincase.web.intake.channel import Channel
     from braincase.web.intake.worker import work
 
     def shut_in() -> None:
@@ -84,7 +86,7 @@ def start(confinement: Confinement, load: bytes, pipe: Connection) -> None:
         limits = ProcessLimits(memory, confinement.file_bytes, may_fork=True, files=1024)
         confine(limits, [*SYSTEM, *python_places(), *MACHINE, str(key)], [folder])
 
-    work(pickle.loads(load), pipe, shut_in)
+    work(pickle.loads(load), Channel(end), shut_in)
 
 
 def _address_space() -> int:

@@ -1,25 +1,21 @@
 """The upload queue: a bounded job queue of uploaded scans with one worker process.
 
 Each upload has a private folder, which is removed a while after the scan was last used. What was
-uploaded is deleted as soon as it is prepared; only the prepared volume is kept.
+uploaded is deleted as soon as it is prepared; only the prepared volume is kept. The worker reads
+foreign files, so it may write into one folder only, where an upload lies while it is worked on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import pickle
 import queue
 import secrets
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from braincase.cohort.derivatives import write_image
@@ -27,16 +23,13 @@ from braincase.errors import BraincaseError
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.encoder import Encoder
 from braincase.sources.scratch import remove_scratch
-from braincase.web.intake.confined import Confinement, start
+from braincase.web.intake.confined import Confinement
+from braincase.web.intake.messages import Embedded, Step, Task
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.upload import ENDED, PREPARED, STAGES, Status, Upload
-from braincase.web.intake.worker import Embedded, Ready, Step, Task
+from braincase.web.intake.worker_process import WorkerProcess, distrusted
 from braincase.web.problems import Problem, not_found, problem_of
 from braincase.web.service_settings import Limits
-
-POLL_S = 0.1
-#: Seconds for a killed worker's children to be gone.
-GROUP_S = 2.0
 
 
 class UploadQueue:
@@ -48,14 +41,15 @@ class UploadQueue:
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
         self._private = private_folder("uploads")
-        self._folder = self._private / "jobs"
-        self._folder.mkdir(mode=0o700)
+        self._folder, self._work = self._private / "uploads", self._private / "jobs"
+        for folder in (self._folder, self._work):
+            folder.mkdir(mode=0o700)
         self._uploads: dict[str, Upload] = {}
         self._arriving: dict[str, Upload] = {}
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Upload | None] = queue.Queue()
         self._closing = threading.Event()
-        self._worker: tuple[BaseProcess, Connection] | None = None
+        self._worker: WorkerProcess | None = None
         self._thread = threading.Thread(target=self._run, name="braincase-uploads", daemon=True)
         self._thread.start()
 
@@ -232,101 +226,66 @@ class UploadQueue:
 
     def _reports(self, upload: Upload) -> Iterator[Step | Embedded]:
         """Yield what the worker tells of one upload; stop the worker if it is cancelled or late."""
-        _, pipe = self._ready_worker()
-        unpacked = upload.folder / "unpacked"
-        unpacked.mkdir(mode=0o700)
-        limits = self.limits
-        pipe.send(Task(upload.source, unpacked, limits.unpacked_bytes, limits.unpacked_files))
-        until = time.monotonic() + self.limits.job_s
-        while True:
-            report = self._next_report(upload, pipe, until)
-            if report is None:
-                return
-            yield report
-            if isinstance(report, Embedded):
-                return
-
-    def _next_report(
-        self, upload: Upload, pipe: Connection, until: float
-    ) -> Step | Embedded | None:
-        """Wait for the worker's next word; None when the upload was cancelled meanwhile."""
-        while not pipe.poll(POLL_S):
-            if upload.cancelled.is_set() or self._closing.is_set():
-                self._stop_worker()
-                return None
-            if time.monotonic() > until:
-                self._stop_worker()
-                text = (
-                    f"The scan was not ready after {self.limits.job_s:.0f} seconds and was stopped."
-                )
-                raise Problem(422, "too_slow", text)
+        worker = self._ready_worker()
+        work = self._work / upload.job
         try:
-            report = pipe.recv()
-        except (EOFError, OSError):
-            self._stop_worker()
-            text = (
-                "The scan could not be prepared: the work ended early, perhaps for lack of memory."
-            )
-            raise Problem(422, "worker_ended", text) from None
-        if isinstance(report, BraincaseError):
-            raise report
-        return report  # type: ignore[no-any-return]
-
-    def _ready_worker(self) -> tuple[BaseProcess, Connection]:
-        """Return the worker, started if there is none, its model loaded."""
-        if self._worker is None or not self._worker[0].is_alive():
-            self._stop_worker()
-            context = multiprocessing.get_context("spawn")  # this process has threads
-            ours, theirs = context.Pipe()
+            for folder in (work, work / "unpacked"):
+                folder.mkdir(mode=0o700)
+            source = upload.source.rename(work / upload.source.name)
             limits = self.limits
-            shut = Confinement(
-                os.getpid(), self._folder, limits.memory_bytes, limits.unpacked_bytes
-            )
-            arguments = (shut, pickle.dumps(self._load), theirs)
-            process = context.Process(target=start, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            self._worker = (process, ours)
-            self._await_model(process, ours)
+            bounds = limits.unpacked_bytes, limits.unpacked_files
+            worker.send(Task(source, work / "unpacked", *bounds))
+            yield from self._answers(upload, worker)
+        except Problem:  # it is late, gone, or not to be trusted
+            self._stop_worker()
+            raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _answers(self, upload: Upload, worker: WorkerProcess) -> Iterator[Step | Embedded]:
+        until, done = time.monotonic() + self.limits.job_s, -1.0
+        while True:
+            while not worker.has_answer():
+                if upload.cancelled.is_set() or self._closing.is_set():
+                    self._stop_worker()
+                    return
+                if time.monotonic() > until:
+                    late = f"after {self.limits.job_s:.0f} seconds and was stopped"
+                    raise Problem(422, "too_slow", f"The scan was not ready {late}.")
+            match worker.receive():
+                case Step(progress=progress) as step if progress > done:
+                    done = progress
+                    yield step
+                case Embedded() as scan:
+                    yield scan
+                    return
+                case BraincaseError() as error:
+                    raise error
+                case _:
+                    raise distrusted("steps in another order")
+
+    def _ready_worker(self) -> WorkerProcess:
+        """Return the worker, started if there is none, its model loaded."""
+        if self._worker is None or not self._worker.is_alive:
+            self._stop_worker()
+            limits = self.limits
+            shut = Confinement(os.getpid(), self._work, limits.memory_bytes, limits.unpacked_bytes)
+            self._worker = WorkerProcess(self._load, shut, self._grid)
+            try:
+                self._worker.await_model(self._closing.is_set)
+            except (BraincaseError, Problem):
+                self._stop_worker()
+                raise
         return self._worker
 
-    def _await_model(self, process: BaseProcess, pipe: Connection) -> None:
-        while not pipe.poll(POLL_S):
-            if self._closing.is_set() or not process.is_alive():
-                break
-        try:
-            report = pipe.recv() if pipe.poll() else None
-        except (EOFError, OSError):
-            report = None
-        if isinstance(report, Ready):
-            return
-        self._stop_worker()
-        if isinstance(report, BraincaseError):
-            raise report
-        raise Problem(503, "no_model", "The model could not be loaded; the log says why.")
-
     def _stop_worker(self) -> None:
-        if self._worker is not None:
-            process, pipe = self._worker
-            self._worker = None
-            _kill_group(process)
-            pipe.close()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
 
     def _set_status(self, upload: Upload, status: Status) -> None:
         with self._lock:
             upload.status = replace(status, notes=upload.status.notes)
-
-
-def _kill_group(process: BaseProcess) -> None:
-    """Kill the worker with all it has started, and wait until none of them can write any more."""
-    group = process.pid
-    process.kill()  # it may be too young to lead its group
-    until = time.monotonic() + GROUP_S
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        while group is not None and time.monotonic() < until:
-            os.killpg(group, signal.SIGKILL)
-            process.join(0.01)
-    process.join()
 
 
 def _failed(problem: Problem) -> Status:

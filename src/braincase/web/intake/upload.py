@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from braincase.web import schema
-from braincase.web.intake.worker import Embedded
+from braincase.web.intake.messages import Embedded
 
 PREPARED = "prepared.nii.gz"
 #: What a job says while it waits, and as each step of the work begins.

@@ -7,114 +7,64 @@ another one started. It also keeps the memory of a hostile file away from the se
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from braincase.errors import BraincaseError, ScanError, UsageError
-from braincase.json_values import JsonObject
-from braincase.labels import Value
 from braincase.models.encoder import Encoder
 from braincase.sources.scratch import use_temporary
 from braincase.web.intake.archives import opened
-
-#: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
-SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
-#: Share of the whole work that is done when a step begins.
-PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One upload to work on: the file, an empty folder to unpack into, and what it may become."""
-
-    source: Path
-    folder: Path
-    most_bytes: int
-    most_files: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step has begun; `progress` of the whole is done."""
-
-    name: str
-    progress: float
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """An uploaded scan, prepared and embedded.
-
-    Parameters
-    ----------
-    volume
-        uint8 on the model's grid.
-    code
-        Shape (n_dimensions,).
-    labels
-        What the file tells: age, sex, scanner.
-    image_hash
-        SHA-256 of the volume.
-    notes
-        What the user should know about it.
-    recipe
-        How it was prepared.
-    """
-
-    volume: NDArray[np.uint8]
-    code: NDArray[np.float32]
-    labels: Mapping[str, Value]
-    image_hash: str
-    notes: tuple[str, ...]
-    recipe: JsonObject
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The model is loaded: the worker takes tasks."""
-
-
-Report = Ready | Step | Embedded | BraincaseError
+from braincase.web.intake.channel import Channel
+from braincase.web.intake.messages import (
+    SHOWN_LABELS,
+    Embedded,
+    Ready,
+    Report,
+    Step,
+    Task,
+    decode_task,
+    encode_report,
+)
 
 
 def work(
-    load: Callable[[], Encoder], pipe: Connection, shut_in: Callable[[], None] | None = None
+    load: Callable[[], Encoder], channel: Channel, shut_in: Callable[[], None] | None = None
 ) -> None:
-    """Load the model, then prepare and embed every `Task` that comes through the pipe.
+    """Load the model, then prepare and embed every `Task` that comes through the channel.
 
     Parameters
     ----------
     load
         Loads the model.
-    pipe
+    channel
         To the service.
     shut_in
         Called between the model and the first task: takes away what only the model needed.
     """
+
+    def report(message: Report) -> None:
+        channel.send(*encode_report(message))
+
     try:
         encoder = load()
     except BraincaseError as error:
-        pipe.send(error)
+        report(error)
         return
     if shut_in is not None:
         shut_in()
-    pipe.send(Ready())
+    report(Ready(encoder.recipe))
     while True:
         try:
-            task = pipe.recv()
+            task = decode_task(channel.receive()[0])
         except EOFError:
             return
-        pipe.send(_outcome(encoder, task, pipe))
+        report(_outcome(encoder, task, report))
 
 
-def _outcome(encoder: Encoder, task: Task, pipe: Connection) -> Report:
+def _outcome(encoder: Encoder, task: Task, report: Callable[[Report], None]) -> Report:
     try:
-        return embed_upload(encoder, task, lambda step: pipe.send(Step(step, PROGRESS[step])))
+        return embed_upload(encoder, task, lambda step: report(Step(step)))
     except UsageError as error:  # of a file that holds no or several scans
         return ScanError("scan", error.found, error.expected, error.advice)
     except BraincaseError as error:
@@ -140,4 +90,4 @@ def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> E
     if not np.isfinite(code).all():
         raise ScanError("scan", "the model gave numbers that are not finite")
     labels = {name: scan.labels[name] for name in SHOWN_LABELS if name in scan.labels}
-    return Embedded(scan.volume, code, labels, scan.image_hash, scan.notes, encoder.recipe)
+    return Embedded(scan.volume, code, labels, scan.notes)

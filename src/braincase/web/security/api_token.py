@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 #: What every token begins with, so that scanners of source code know a leaked one.
 PREFIX = "braincase_"
@@ -14,23 +14,35 @@ PREFIX = "braincase_"
 
 @dataclass(frozen=True)
 class Token:
-    """One API token: its id for lists and logs, the hash of its secret, when and what for."""
+    """One API token: its id for lists and logs, the hash of its secret, when and what for.
+
+    `until` is when it ends (ISO 8601, UTC); empty if never.
+    """
 
     id: str
     hashed: str
     made: str
     note: str
+    until: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time has ended."""
+        return bool(self.until) and datetime.now(UTC).isoformat(timespec="seconds") >= self.until
 
     def accepts(self, secret: str) -> bool:
-        """Return whether a secret is this token's, in constant time."""
-        return hmac.compare_digest(self.hashed, _hash(secret))
+        """Return whether a secret is this token's, in constant time, and it has not ended."""
+        return hmac.compare_digest(self.hashed, _hash(secret)) and not self.is_over
 
 
-def make_token(note: str = "") -> tuple[Token, str]:
-    """Return a new token, and its text, which is kept nowhere."""
+def make_token(note: str = "", days: float | None = None) -> tuple[Token, str]:
+    """Return a new token, which ends after some days or never, and its text, kept nowhere."""
     key, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    return Token(key, _hash(secret), made, " ".join(note.split())), f"{PREFIX}{key}_{secret}"
+    now = datetime.now(UTC)
+    made = now.isoformat(timespec="seconds")
+    until = "" if days is None else (now + timedelta(days=days)).isoformat(timespec="seconds")
+    token = Token(key, _hash(secret), made, " ".join(note.split()), until)
+    return token, f"{PREFIX}{key}_{secret}"
 
 
 def split_token(text: str) -> tuple[str, str] | None:

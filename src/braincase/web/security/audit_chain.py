@@ -7,12 +7,12 @@ was cut off, or that everything was written anew: keep the last hash elsewhere a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import AuditError, UsageError
+from braincase.json_values import parse_json
 
 #: What the first line of a log holds instead of a hash.
 FIRST = ""
@@ -49,7 +49,7 @@ def last_line(content: bytes) -> tuple[bytes, bool]:
     """Return the last whole event in a piece of a log, and whether something broken follows it."""
     torn = bool(content) and not content.endswith(b"\n")
     for line in reversed(content.split(b"\n")):
-        if line and _event(line) is not None:
+        if line and event_of(line) is not None:
             return line, torn
     return b"", torn
 
@@ -74,7 +74,7 @@ def verify_chain(path: Path) -> Chain:
 def _verified(path: Path, lines: Iterable[bytes]) -> Chain:
     previous, events, unchained, torn = FIRST, 0, 0, 0
     for number, line in enumerate(lines, start=1):
-        event = _event(line)
+        event = event_of(line)
         if event is None:
             torn += bool(line)
             continue
@@ -87,10 +87,10 @@ def _verified(path: Path, lines: Iterable[bytes]) -> Chain:
     return Chain(events, unchained, torn, previous)
 
 
-def _event(line: bytes) -> dict[str, object] | None:
+def event_of(line: bytes) -> dict[str, object] | None:
     """Return a whole line's event; None for a line that was broken off."""
     try:
-        event = json.loads(line)
+        event = parse_json(line)
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None

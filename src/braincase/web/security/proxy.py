@@ -7,7 +7,6 @@ expired counts.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias, get_args
 import jwt
 
 from braincase.errors import UsageError
+from braincase.json_values import parse_json
 from braincase.web.schema import Role
 
 #: Only signatures of a private key; a shared secret, or none, is not offered.
@@ -141,7 +141,7 @@ def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str
             if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
                 raise ValueError("no PEM public key")
             return {"": text}
-        keys = jwt.PyJWKSet.from_dict(json.loads(file.read_text(encoding="utf-8"))).keys
+        keys = jwt.PyJWKSet.from_dict(parse_json(file.read_text(encoding="utf-8"))).keys
         return {str(key.key_id or ""): key.key for key in keys}
     except (
         OSError,

@@ -22,12 +22,15 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from braincase.errors import ParameterError, UsageError
 from braincase.files import atomic_write
+from braincase.json_values import parse_json
 from braincase.web.schema import Role
 from braincase.web.security.api_token import Token, make_token, split_token
 
 LEAST_PASSWORD = 12
 #: Of 0 to 4 as zxcvbn estimates: 3 takes more than 10^8 guesses. Letters that it looks at.
 LEAST_SCORE, MOST_SCORED = 3, 72
+#: Days that an API token may be given.
+MOST_DAYS = 3650
 _hasher = PasswordHasher()
 #: Hashes computed at once; each takes 64 MiB.
 _hashing = threading.BoundedSemaphore(2)
@@ -55,7 +58,7 @@ def read_users(path: Path) -> dict[str, User]:
         if path.stat().st_mode & 0o077:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
         users = {str(name): _user_of(str(name), entry) for name, entry in entries.items()}
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
@@ -102,17 +105,32 @@ def set_password(path: Path, name: str, password: str) -> None:
         _write(path, {**read_users(path), name: changed})
 
 
-def add_token(path: Path, name: str, note: str = "") -> str:
+def add_token(path: Path, name: str, note: str = "", days: float | None = None) -> str:
     """Give a user a new API token and return it; only its hash is kept.
+
+    Parameters
+    ----------
+    path
+        The file of users.
+    name
+        Whose rights it gives.
+    note
+        What it is for.
+    days
+        After how many days it ends; never if None.
 
     Raises
     ------
     UsageError
         If there is no such user.
+    ParameterError
+        If `days` is no time that a token may have.
     """
+    if days is not None and not 0 < days <= MOST_DAYS:
+        raise ParameterError("days", f"{days:g}", f"more than 0, at most {MOST_DAYS}")
     with _changing(path):
         user = _existing(path, name)
-        made, text = make_token(note)
+        made, text = make_token(note, days)
         changed = replace(user, tokens={**user.tokens, made.id: made})
         _write(path, {**read_users(path), name: changed})
     return text
@@ -214,15 +232,23 @@ def _changing(path: Path) -> Iterator[None]:
 
 def _user_of(name: str, entry: Mapping[str, Any]) -> User:
     tokens = {
-        str(key): Token(str(key), str(t["sha256"]), str(t["made"]), str(t["note"]))
+        str(key): Token(
+            str(key), str(t["sha256"]), str(t["made"]), str(t["note"]), str(t.get("until", ""))
+        )
         for key, t in entry.get("tokens", {}).items()
     }
     return User(name, entry["role"], str(entry["password"]), tokens)
 
 
+def _token_of(key: str, entry: Mapping[str, Any]) -> Token:
+    until = str(entry.get("until", ""))  # tokens of earlier versions have no end
+    return Token(key, str(entry["sha256"]), str(entry["made"]), str(entry["note"]), until)
+
+
 def _entry(user: User) -> dict[str, object]:
     tokens = {
         token.id: {"sha256": token.hashed, "made": token.made, "note": token.note}
+        | ({"until": token.until} if token.until else {})
         for token in user.tokens.values()
     }
     return {"role": user.role, "password": user.hashed, **({"tokens": tokens} if tokens else {})}

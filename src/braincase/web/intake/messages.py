@@ -1,0 +1,250 @@
+"""Message protocol (records, JSON and raw arrays) of the upload worker; every answer is validated.
+
+The worker reads hostile files, so what it answers is judged like anything from outside: nothing is
+unpickled, and sizes, types, shapes, names and order are checked before a value is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import isfinite
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braincase import errors
+from braincase.errors import BraincaseError
+from braincase.images.geometry import Grid
+from braincase.json_values import Json, JsonObject, to_json_object
+from braincase.labels import Value
+
+#: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
+SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
+#: Share of the whole work that is done when a step begins.
+PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
+#: Letters of a text, notes of a scan, and bytes of the JSON of a message.
+MOST_TEXT, MOST_NOTES, MOST_JSON = 2000, 50, 1 << 18
+#: The longest code that an encoder of one's own may give.
+MOST_NUMBERS = 100_000
+#: The only numbers that arrays on the wire may have.
+VOXEL, NUMBER = np.dtype("u1"), np.dtype("<f4")
+
+
+class MessageError(Exception):
+    """A message that the other side, as it was written, does not send."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One upload to work on: the file, an empty folder to unpack into, and what it may become."""
+
+    source: Path
+    folder: Path
+    most_bytes: int
+    most_files: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of `PROGRESS` has begun."""
+
+    name: str
+
+    @property
+    def progress(self) -> float:
+        """The share of the whole work that is done."""
+        return PROGRESS[self.name]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """An uploaded scan, prepared and embedded.
+
+    Parameters
+    ----------
+    volume
+        uint8 on the model's grid.
+    code
+        Shape (n_cells,), finite.
+    labels
+        What the file tells: age, sex, scanner.
+    notes
+        What the user should know about it.
+    recipe
+        How it was prepared; never sent, as the worker has said it before it read any upload.
+    """
+
+    volume: NDArray[np.uint8]
+    code: NDArray[np.float32]
+    labels: Mapping[str, Value]
+    notes: tuple[str, ...]
+    recipe: JsonObject = field(default_factory=dict)
+
+    @property
+    def image_hash(self) -> str:
+        """SHA-256 of the voxels, as cohorts and galleries keep it."""
+        return sha256(self.volume.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is loaded: the worker takes tasks, and prepares them by this recipe."""
+
+    recipe: JsonObject
+
+
+Report = Ready | Step | Embedded | BraincaseError
+
+
+def largest_payload(grid: Grid) -> int:
+    """Return the most bytes of the arrays of an `Embedded`; no message has more."""
+    return grid.size * VOXEL.itemsize + MOST_NUMBERS * NUMBER.itemsize
+
+
+def encode_task(task: Task) -> bytes:
+    """Return a task as JSON."""
+    return json.dumps(to_json_object(task)).encode()
+
+
+def decode_task(content: bytes) -> Task:
+    """Return the task in the JSON of `encode_task`; it comes from the service."""
+    told = json.loads(content)
+    return Task(Path(told["source"]), Path(told["folder"]), told["most_bytes"], told["most_files"])
+
+
+def encode_report(report: Report) -> tuple[bytes, bytes]:
+    """Return a report as JSON and the bytes of its arrays."""
+    payload = b""
+    content: dict[str, object] = {"kind": type(report).__name__}
+    match report:
+        case Ready(recipe):
+            content["recipe"] = recipe
+        case Step(name):
+            content["name"] = name
+        case Embedded(volume, code, labels, notes):
+            arrays = np.ascontiguousarray(volume), code.astype(NUMBER)
+            content["arrays"] = [[a.dtype.str, list(a.shape)] for a in arrays]
+            content |= {"labels": labels, "notes": [_short(n) for n in notes[:MOST_NOTES]]}
+            payload = b"".join(array.tobytes() for array in arrays)
+        case BraincaseError():
+            content["texts"] = [_short(str(text)) for text in report.args]
+    return json.dumps(to_json_object(content)).encode(), payload
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
+
+
+def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
+    """Return the report of a worker, checked.
+
+    Parameters
+    ----------
+    content, payload
+        The JSON, and the bytes of the arrays.
+    grid
+        The grid that volumes must have.
+
+    Raises
+    ------
+    MessageError
+        If it is no report that a worker sends.
+    """
+    try:
+        told = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise MessageError("no JSON") from None
+    if not isinstance(told, dict):
+        raise MessageError("no JSON object")
+    kind = told.pop("kind", None)
+    fields = {"Ready": {"recipe"}, "Step": {"name"}, "Embedded": {"arrays", "labels", "notes"}}
+    is_error = isinstance(kind, str) and kind not in fields
+    wanted = {"texts"} if is_error else fields.get(kind, set()) if isinstance(kind, str) else set()
+    if set(told) != wanted or (payload and kind != "Embedded"):
+        raise MessageError("other fields than a report has")
+    match kind:
+        case "Ready":
+            return _ready(told["recipe"])
+        case "Step":
+            return _step(told["name"])
+        case "Embedded":
+            return _embedded(told, payload, grid)
+    return _error(kind, told["texts"])
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise MessageError(f"the number {word}")
+
+
+def _ready(recipe: Json) -> Ready:
+    if not isinstance(recipe, dict):
+        raise MessageError("a recipe that is no object")
+    return Ready(recipe)
+
+
+def _step(name: Json) -> Step:
+    if not isinstance(name, str) or name not in PROGRESS:
+        raise MessageError("a step that does not exist")
+    return Step(name)
+
+
+def _embedded(told: Mapping[str, Json], payload: bytes, grid: Grid) -> Embedded:
+    n_numbers = (len(payload) - grid.size * VOXEL.itemsize) // NUMBER.itemsize
+    expected = [[VOXEL.str, list(grid.shape)], [NUMBER.str, [n_numbers]]]
+    if told["arrays"] != expected or not 1 <= n_numbers <= MOST_NUMBERS:
+        raise MessageError("arrays of another type or shape")
+    if len(payload) != grid.size * VOXEL.itemsize + n_numbers * NUMBER.itemsize:
+        raise MessageError("arrays of another size than their shape")
+    volume = np.frombuffer(payload, VOXEL, grid.size).reshape(grid.shape)
+    code = np.frombuffer(payload, NUMBER, n_numbers, grid.size * VOXEL.itemsize)
+    if not np.isfinite(code).all():
+        raise MessageError("a code with numbers that are not finite")
+    labels, notes = told["labels"], told["notes"]
+    if not isinstance(labels, dict) or not set(labels) <= set(SHOWN_LABELS):
+        raise MessageError("labels that are not shown")
+    return Embedded(
+        volume,
+        code.astype(np.float32),
+        {name: _label(value) for name, value in labels.items()},
+        tuple(_texts(notes, MOST_NOTES)),
+    )
+
+
+def _label(value: Json) -> Value:
+    if isinstance(value, bool | list | dict):
+        raise MessageError("a label that is no text and no number")
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise MessageError("a label that is no usual number")
+    if isinstance(value, float) and not isfinite(value):  # 1e999
+        raise MessageError("a label that is not finite")
+    return value
+
+
+def _error(kind: object, texts: Json) -> BraincaseError:
+    known = getattr(errors, kind, None) if isinstance(kind, str) else None
+    if not (isinstance(known, type) and issubclass(known, BraincaseError)):
+        raise MessageError("a kind of report that does not exist")
+    words = _texts(texts, 4)
+    if len(words) != 4:
+        raise MessageError("an error without its four texts")
+    return known(*words)
+
+
+def _texts(value: Json, most: int) -> Sequence[str]:
+    if not isinstance(value, list) or len(value) > most:
+        raise MessageError("another list of texts than a report has")
+    return [_text(text) for text in value]
+
+
+def _text(value: Json) -> str:
+    """Return a text, of any letters that can be printed."""
+    if not isinstance(value, str) or len(value) > MOST_TEXT:
+        raise MessageError("a text that is none, or too long")
+    return "".join(letter if letter.isprintable() else "?" for letter in value)
