@@ -269,6 +269,9 @@ def _scan(image: Path, session: _Session) -> Scan:
         if sidecar.entities <= entities and sidecar.labels:
             labels |= sidecar.labels
             evidence.append(f"{', '.join(sidecar.labels)} from {sidecar.name}")
+    if "ce" in entities_of(image.name):
+        labels["contrast_medium"] = "yes"
+        evidence.append("contrast_medium from the file name")
     evidence += session.evidence
     return Scan(image, session.subject, session.name, labels | session.labels, tuple(evidence))
 
