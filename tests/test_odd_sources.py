@@ -154,6 +154,73 @@ def test_dates_in_file_names_and_files_named_as_oasis_3_names_folders(tmp_path):
     assert find_scans(tmp_path / "b")[1].people == 1
 
 
+LAYOUTS = """
+# a visit or date behind the person in the name of a folder
+P1_20190304/T1.nii P1_20200304/T1.nii -> P1_ses-20190304 P1_ses-20200304
+OAS2_0001_MR1/a.nii OAS2_0001_MR2/a.nii -> OAS20001_ses-MR1 OAS20001_ses-MR2
+P1-baseline/T1.nii P1-V2/T1.nii -> P1_ses-V2 P1_ses-baseline
+N34_05022007/T1.nii N34_06022009/T1.nii -> N34_ses-05022007 N34_ses-06022009
+P1_tp1/mri/orig.mgz P1_tp2/mri/orig.mgz -> P1_ses-tp1 P1_ses-tp2
+# but the twelfth man of the controls is no twelfth month
+HC_M12/T1.nii HC_M13/T1.nii -> HCM12 HCM13
+HC_M12_T1.nii HC_M13_T1.nii -> HCM12T1 HCM13T1
+pat_T05.nii pat_T06.nii -> patT05 patT06
+F01_P1_T1.nii F01_P2_T1.nii -> F01P1T1 F01P2T1
+# the folder that holds the visits is the person's
+KKI/0050772/session_1/a.nii KKI/0050773/session_1/a.nii -> 0050772_ses-session1 0050773_ses-session1
+Kyoto/anna/v1/a.nii Kyoto/bert/v1/a.nii -> anna_ses-v1 bert_ses-v1
+# long numbers above folders of stages; folders of series
+100307/unprocessed/3T/T1w_MPR1/a.nii 100307/MNINonLinear/T1w_restore.nii -> 100307
+S1/003_t1_mprage/a.nii S1/005_t2_tse/a.nii -> S1
+P1_pre_T1.nii P1_post_T1.nii -> P1_ses-post P1_ses-pre
+# BIDS names without anat/
+sub-1/ses-1/sub-1_ses-1_T1w.nii sub-1/ses-2/sub-1_ses-2_T1w.nii -> 1_ses-1 1_ses-2
+"""
+
+
+@pytest.mark.parametrize("layout", [line for line in LAYOUTS.split("\n") if "->" in line])
+def test_people_and_visits_of_a_layout(tmp_path, layout):
+    names, scans = layout.split("->")
+    put(tmp_path, *names.split())
+    assert found(tmp_path) == [f"sub-{scan}" for scan in scans.split()]
+
+
+def test_names_alike_but_for_a_last_number_are_told(tmp_path):
+    put(tmp_path, "miriad_188_AD_F_01_MR_1.nii", "miriad_188_AD_F_02_MR_1.nii", "m_189_03.nii")
+    _scans, census = find_scans(tmp_path)
+    assert census.people == 3
+    assert any("one's visits?" in note for note in census.notes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("MNI152_T1_1mm", "avg152T1", "mni_icbm152_t1_tal_nlin_sym_09a", "single_subj_T1", "TPM"),
+        *("tpl-MNI152NLin2009cAsym_res-01_T1w", "colin27_t1", "fsaverage_T1", "ch2"),
+    ],
+)
+def test_templates_are_nobody(tmp_path, name):
+    put(tmp_path, "P1_T1.nii", f"{name}.nii")
+    assert paths(tmp_path) == ["P1_T1.nii"]
+
+
+def test_the_denoised_image_of_an_mp2rage_is_used(tmp_path):
+    names = ("P1_UNI_Images", "P1_UNI-DEN", "P1_INV1", "P1_INV2", "P1_T1_Images", "P1_T1map")
+    put(tmp_path, *(f"{name}.nii" for name in names))
+    assert paths(tmp_path) == ["P1_UNI-DEN.nii"]
+
+
+@pytest.mark.parametrize("bin_", ["#recycle", "@Recycle", "@eaDir", ".Trash-1000", "$RECYCLE.BIN"])
+def test_bins_of_servers_are_hidden(tmp_path, bin_):
+    put(tmp_path, "P1/T1.nii", f"{bin_}/P2/T1.nii")
+    assert paths(tmp_path) == ["P1/T1.nii"]
+
+
+def test_what_is_called_structural_comes_before_a_resting_scan(tmp_path):
+    put(tmp_path, "P1/a.nii", "P1/rest.nii", "P1/structural.nii")
+    assert paths(tmp_path) == ["P1/structural.nii"]
+
+
 # ---- tables ----
 
 

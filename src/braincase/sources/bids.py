@@ -126,7 +126,8 @@ WHO = ("participant_id", *SUBJECT)
 def is_bids(folder: Path) -> bool:
     """Say whether a folder is the root of a BIDS data set."""
     subjects = [Path(entry.path) for entry in _subfolders(folder, "sub-")]
-    return any((s / "anat").is_dir() or _subfolders(s, "ses-") for s in subjects)
+    homes = (home for s in subjects for home in (s, *map(Path, _subfolders(s, "ses-"))))
+    return any((home / "anat").is_dir() for home in homes)
 
 
 def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:

@@ -78,3 +78,18 @@ def is_medium(agent: object) -> bool:
     return text not in none | {"no contrast", "without", "無", "なし", "unknown"} and (
         tells_contrast(text) is not False
     )
+
+
+def is_uni(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's T1w image."""
+    return UNI.search(normalised(name)) is not None
+
+
+def is_noisy_uni(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's T1w image whose air is noise."""
+    return is_uni(name) and DENOISED.search(normalised(name)) is None
+
+
+def is_part_of_mp2rage(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's inversion or map, beside its T1w image."""
+    return not is_uni(name) and PARTS.search(normalised(name)) is not None

@@ -20,6 +20,7 @@ from braincase.images.header import suffix_of
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.dicom_names import is_noisy_uni, is_part_of_mp2rage, is_uni
 from braincase.sources.identity import (
     PATH,
     SUBJECT,
@@ -156,14 +157,18 @@ def reason_against(path: Path, names: set[tuple[Path, str]], stems: set[str]) ->
     inside = [folder for folder in path.parents if folder.name == "mri"]
     if any((folder, name) in names for folder in inside for name in FREESURFER):
         return "made by FreeSurfer"
-    return not_t1w(stem_of(path.name), stems)
+    stem = stem_of(path.name)
+    if any(map(is_uni, stems)) and is_part_of_mp2rage(stem):
+        return "a part of an MP2RAGE, not its T1w image"
+    return not_t1w(stem, stems)
 
 
 def _rank(path: Path, place: Place) -> Rank:
     """Order images of one visit: raw, without contrast medium, T1 by name, the plainest name."""
     enhanced = contrast_by_name(stem_of(path.name)) is True
-    named = 0 if T1.search(path.name) else 1
-    return bool(place.copy), enhanced, named, len(path.name), path.name
+    noisy = is_noisy_uni(stem_of(path.name))
+    named = 0 if T1.search(path.name) else 1 if not parse_name(path.name).person else 2
+    return bool(place.copy), enhanced, noisy, named, len(path.name), path.name
 
 
 def _best(
@@ -353,6 +358,18 @@ def _labels(
     return labels, evidence
 
 
+def _alike(people: Iterable[str]) -> list[str]:
+    """Return names that have a number and differ by another, short one at their end only."""
+    together: dict[str, dict[str, str]] = defaultdict(dict)
+    for person in people:
+        match = re.fullmatch(r"(.*\d.*)_(\d{1,2})", parse_name(f"{person}.nii").person)
+        if match:
+            together[match[1]][match[2]] = person
+    return [
+        name for group in together.values() if len(group) > 1 for name in sorted(group.values())
+    ]
+
+
 def _how_told(places: Mapping[Path, Place], folder: Path) -> list[str]:
     """Say in general how people were told apart, and where that is to be looked at."""
     by_folder = {p.person for p in places.values() if "folder" in p.evidence[0]}
@@ -364,6 +381,11 @@ def _how_told(places: Mapping[Path, Place], folder: Path) -> list[str]:
     raw = {p.person for p in places.values() if not p.copy}
     if only := [name for name in copies if name not in raw]:
         notes.append(f"only processed images of {', '.join(only[:3])}: one of them is used")
+    if alike := _alike(p.person for p in places.values() if "file name" in p.evidence[0]):
+        notes.append(
+            f"{', '.join(alike[:2])}: alike but for a last number: one's visits? They count as "
+            "people of their own; a table with path, subject and session says it"
+        )
     if nobody := sorted({p.person for p in places.values() if is_placeholder(p.person)}):
         notes.append(f"{', '.join(nobody)}: a placeholder's name; is it one person?")
     return notes

@@ -50,11 +50,17 @@ COPY = re.compile(
 PARTS = re.compile(r"_(?:e(?:[2-9]|\d\d)|ph|phase|imaginary|real|phMag)(?=$|_)")
 #: Words for other kinds of image.
 OTHER = re.compile(
-    r"(?:^|[^a-z])((?:inplane)?(?:t2[a-z]?|t2star|flair|pd|pdw|dwi|dti|adc|bold|fmri|epi|asl|swi|mra|"
+    r"(?:^|[^a-z])((?:inplane)?(?:t2[a-z]?|t2star|flair|pd|pdw|dwi|dti|adc|bold|fmri|rest(?:ing)?|epi|asl|swi|mra|"
     r"tof|ct|pet|fdg|localizer|localiser|scout|mp2rage_inv\d|unit1|t1map|b0|fa|md|trace))(?![a-z])",
     re.IGNORECASE,
 )
 T1 = re.compile(r"(?:^|[^a-z0-9])t1(?![0-9])|mp-?rage|spgr|bravo|^orig", re.IGNORECASE)
+#: Templates, that are nobody.
+TEMPLATE = re.compile(
+    r"(?:^|[_-])(?:mni[-_]?(?:icbm)?[-_]?152|icbm[-_]?152|avg\d*t?1?[-_]?152|tpl-|single_?subj|colin_?27|"
+    r"fsaverage|tpm$|ch2(?:better)?$)",
+    re.IGNORECASE,
+)
 #: FreeSurfer's volumes, the first that exists is taken.
 FREESURFER = ("orig.mgz", "rawavg.mgz", "T1.mgz", "nu.mgz", "brain.mgz", "brainmask.mgz")
 #: FreeSurfer's people that nobody is: templates, and what is made from several visits.
@@ -65,17 +71,17 @@ SEQUENCE = re.compile(
     r"anat(?:omical|omy)?|struct(?:ural)?|highres|hires|hr|3d|2d|sag(?:ittal)?|ax(?:ial)?|cor(?:onal)?|tra|"
     r"iso|p2|ns|image|images|img|scan|scans|brain|head|mri|mr|nifti|nii|vol(?:ume)?|raw|orig(?:inal)?|"
     r"ses|series|study|data|file|input|native|space|ds|w|post|pre|nav|vnav|setter|grappa|sense|"
-    r"1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run\d*|rep(?:eat)?\d*|acq\d*|mpr\d+|rec|dicom",
+    r"uniden|1mm|2mm|1p0|1x1x1|gre|se|norm|dis3d|dis2d|nd|run\d*|rep(?:eat)?\d*|acq\d*|mpr\d+|rec|dicom",
     re.IGNORECASE,
 )
-#: Those of them that at a name's beginning may be somebody's.
+#: Those of them that before a stronger one may be somebody's, or a visit.
 WEAK = {
     *("p2", "ns", "hr", "me", "ses", "se", "nd", "w", "acq", "rec", "iso", "norm", "pre", "post"),
     *("ds", "nav", "study", "file", "gre", "2d", "3d"),
 }
 #: Words that are a visit, and dates.
 VISIT = re.compile(
-    r"(?:ses|session|visit|vis|v|tp|timepoint|time|wave|year|yr|y|month|mo|m|fu|followup|t|scan|day|d|w|"
+    r"(?:ses|session|visit|vis|v|mr|tp|timepoint|time|wave|year|yr|y|month|mo|m|fu|followup|t|scan|day|d|w|"
     r"week|baseline|bl|screening|sc)[-_]?\d{1,4}|bl|base(?:line)?|follow-?up|fu|initial|first|second|third|"
     r"pre|post|preop|postop|before|after|screening|retest|test-?retest|"
     r"verlauf|nachuntersuchung|erstuntersuchung|ausgangswert|suivi|inclusion|seguimiento|basal|"
@@ -86,12 +92,19 @@ VISIT = re.compile(
 DAY = re.compile(
     r"(?:19|20)\d{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_T]?\d{2}.*)?"
 )
+#: Eight digits with the year last: which is the month is not said, but it is a date.
+DAY_LAST = re.compile(r"(?:0[1-9]|[12]\d|3[01])[-_.]?(?:0[1-9]|[12]\d|3[01])[-_.]?(?:19|20)\d{2}")
+#: What anybody is called, before a number.
+ANYBODY = re.compile(
+    r"(?:sub|subj|pt|pat|patient|proband|vp|id|no|nr|person|p|s|case)$", re.IGNORECASE
+)
 #: Numbers joined by full stops are day first everywhere.
 EUROPEAN = re.compile(r"(0?[1-9]|[12]\d|3[01])\.(0?[1-9]|1[0-2])\.((?:19|20)\d{2})")
 #: Folders that say what lies in them, not whose.
 PLACES = re.compile(
     r"anat|anatomical|func|dwi|mri|mr|nifti|nii|niftis|dicom|images?|img|scans?|raw|rawdata|data|orig|"
     r"processed|t1|t1w|mprage|mp-?rage|structural|struct|subjects?|patients?|participants?|people|cohort|"
+    r"unprocessed|preprocessed|mninonlinear|[137](?:\.5)?t|backup|archive|old|"
     r"disc\d*|part\d*|batch\d*|\d+|nii_?gz|files|output|input|export|download|unzipped|brains?|heads?",
     re.IGNORECASE,
 )
@@ -169,6 +182,8 @@ def not_t1w(stem: str, stems: Collection[str] = ()) -> str:
     stems
         The names of all images of the source, in small letters.
     """
+    if TEMPLATE.match(stem):
+        return "a template by its name, no person's scan"
     if MADE.search(_parted(stem)):
         return "a mask, label map or other derived image by its name"
     if _is_spm_map(stem, stems):
@@ -189,7 +204,9 @@ def not_raw_folder(folders: Sequence[str], name: str) -> str:
     for folder in folders:
         if MADE_FOLDER.fullmatch(folder):
             return f"in {folder}/, which holds no raw images"
-        if OTHER_FOLDER.fullmatch(folder) and not T1.search(name):
+        series = re.fullmatch(r"\d{1,4}[-_ ](.+)", folder)
+        other = series and not T1.search(folder) and OTHER.search(series[1])
+        if (OTHER_FOLDER.fullmatch(folder) or other) and not T1.search(name):
             return f"no T1w by its folder ({folder})"
     return ""
 
@@ -226,21 +243,47 @@ def parse_name(name: str) -> ImageName:
     if visit and date:
         bare = bare[: date.start()] + bare[date.end() :]
     person: list[str] = []
+    numbered: list[str] = []
     after_sequence = False
     words = [word for word in re.split(r"[_\-.\s]+", bare) if word]
     for i, word in enumerate(words):
-        if SEQUENCE.fullmatch(word) and (i or word.lower() not in WEAK):
+        if SEQUENCE.fullmatch(word) and (after_sequence or word.lower() not in WEAK):
             after_sequence = True
         elif i and VISIT.fullmatch(word):
             visit.append(word)
+            numbered.append(word.lower())
             after_sequence = False
         elif after_sequence and re.fullmatch(r"\d{1,4}", word) and _has_number(person):
             continue  # the number of a series, for the person has one already
-        elif (after_sequence or _has_number(person)) and tells_contrast(f"t1 {word}") is not None:
+        elif (after_sequence or _has_number(person)) and (
+            tells_contrast(f"t1 {word}") is not None or word.lower() in ("uni", "den")
+        ):
             continue
         else:
             person.append(word.lower())
+    if numbered and not date and _of_many("_".join(person)):  # HC_M12 is a man, no twelfth month
+        person, visit = [*person, *numbered], []
     return ImageName(stem, "_".join(person), "".join(visit), " ".join(copies))
+
+
+def _of_many(name: str) -> bool:
+    """Say whether a name is that of a group or of anybody, so that a number behind it is whose."""
+    return not name or bool(GROUPS.fullmatch(name) or PLACES.fullmatch(name) or ANYBODY.match(name))
+
+
+def person_and_visit(folder: str) -> tuple[str, str]:
+    """Return the person and the visit in a folder's name: ``P001_20190304``, ``OAS2_0001_MR1``.
+
+    Only a name with a number of its own is parted; else the whole is the person.
+    """
+    words = re.split(r"([_\-.\s]+)", folder)
+    for end in range(1, len(words), 2):
+        first, rest = "".join(words[:end]), "".join(words[end + 1 :])
+        if re.search(r"\d", first) and (VISIT.fullmatch(rest) or DAY.fullmatch(rest)):
+            return first, rest
+        if re.search(r"\d", first) and DAY_LAST.fullmatch(rest):
+            return first, rest
+    return folder, ""
 
 
 def as_copy_of(stem: str, stems: set[str], people: set[str]) -> str:

@@ -19,15 +19,19 @@ from braincase.sources.image_names import (
     FREESURFER,
     GROUPS,
     PLACES,
+    T1,
     VISIT,
     as_copy_of,
     contrast_by_name,
     entities_of,
     parse_name,
+    person_and_visit,
     stem_of,
     within,
 )
 
+#: Folders of so many digits are people's, not series'.
+LONG_NUMBER = 3
 #: Day and time of an examination, as LONI's archives (ADNI, PPMI, AIBL) name folders.
 ARCHIVE_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)_\d\d_\d\d_\d\d(?:\.\d+)?")
 
@@ -140,8 +144,10 @@ def _by_freesurfer(path: Path, folders: Sequence[str], folder: Path) -> Place | 
     if path.name not in FREESURFER:
         return None
     parts = folders[:-1] if folders and folders[-1] == "mri" else folders
-    holder = parts[-1] if parts else folder.resolve().name
-    return Place(holder, "", "", "", (f"subject {holder} from FreeSurfer's folder",))
+    holder, visit = person_and_visit(parts[-1] if parts else folder.resolve().name)
+    evidence = [f"subject {holder} from FreeSurfer's folder"]
+    evidence += [f"session {visit} from FreeSurfer's folder"] if visit else []
+    return Place(holder, visit, "", "", tuple(evidence))
 
 
 def _by_archive(path: Path, folders: Sequence[str]) -> Place | None:
@@ -198,12 +204,23 @@ def _level(folders: Sequence[str], ids: Sequence[str]) -> int | None:
     for i, name in enumerate(folders):
         if name in ids:
             return i
+    visits = [i for i, name in enumerate(folders) if i and _is_visit(name) and not name.isdigit()]
+    for i in range(visits[0] - 1 if visits else -1, -1, -1):  # the folder that holds the visits
+        place = PLACES.fullmatch(folders[i]) and not _is_long_number(folders[i])
+        if not (place or GROUPS.fullmatch(folders[i]) or _is_visit(folders[i])):
+            return i
     for i, name in enumerate(folders):
+        if _is_long_number(name) and not _numbered("".join(folders[i + 1 : i + 2])):
+            return i  # 100307/unprocessed/...
         if not (PLACES.fullmatch(name) or GROUPS.fullmatch(name) or _is_visit(name)):
             return i
     numbered = [i for i, name in enumerate(folders) if re.fullmatch(r"\d{1,8}", name)]
     numbered = [i for i in numbered if not DAY.fullmatch(folders[i])]
     return numbered[0] if numbered else None
+
+
+def _is_long_number(name: str) -> bool:
+    return len(name) >= LONG_NUMBER and name.isdigit() and not re.fullmatch(r"(19|20)\d\d", name)
 
 
 def _numbered(name: str) -> bool:
@@ -288,10 +305,13 @@ def _core(path: Path, own: str) -> str:
 
 def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     assert level is not None  # `_folder_tells` has looked
-    person = folders[level]
+    person, own = person_and_visit(folders[level])
     name = parse_name(path.name)
-    visits = [
-        part for part in folders[level + 1 :] if _is_visit(part) or not PLACES.fullmatch(part)
+    visits = [own] if own else []
+    visits += [
+        part
+        for part in folders[level + 1 :]
+        if _is_visit(part) or not (PLACES.fullmatch(part) or _is_series(part))
     ]
     visits += [part for part in folders[:level] if _is_visit(part)]
     visit = visits[0] if visits else name.visit
@@ -299,6 +319,14 @@ def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     if visit:
         evidence.append(f"session {visit} from the {'folder' if visits else 'file'} name")
     return Place(person, visit, name.copy, _group(folders[:level]), tuple(evidence))
+
+
+def _is_series(name: str) -> bool:
+    """Say whether a folder is one of a series: ``003_t1_mprage``, ``T1w_MPR1``."""
+    if not parse_name(f"{name}.nii").person:
+        return True
+    match = re.fullmatch(r"\d{1,4}[-_ ](.+)", name)
+    return bool(match and (T1.search(match[1]) or not parse_name(f"{match[1]}.nii").person))
 
 
 def _group(folders: Sequence[str]) -> str:
