@@ -111,8 +111,8 @@ def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Ten
     """Average the squared distance over all exemplars of each class in the batch.
 
     One random exemplar makes the loss noisy. The mean over all of them has no noise, and is another
-    loss: the cross entropy is convex in the distances, so this is a lower bound of what random draws
-    give on average (Jensen). |x|^2 is the same for all classes and cancels, so that what is left is
+    loss: cross entropy is convex in the distances, so it is a lower bound of what random draws give
+    on average (Jensen). |x|^2 is the same for all classes and cancels, so that what is left is
     linear in x: it moves classes apart and does not press each together across that direction, as
     random exemplars do (docs/decisions/0002-class-mean-exemplars.md).
 
