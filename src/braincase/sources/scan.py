@@ -25,6 +25,9 @@ class Scan:
         All that the source says of this scan, by column: diagnosis, age, sex, site, scanner, ...
     files
         Of a DICOM series: the names of its files below `path`, where they are known from listing.
+    runs
+        The other scans of this visit, the best first: one takes this one's place where this one
+        proves unusable only when it is prepared.
     evidence
         Why it is this person's, this visit's, and where its labels stand, one line each.
     """
@@ -35,6 +38,7 @@ class Scan:
     labels: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    runs: tuple[Scan, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def scan_id(self) -> str:
