@@ -312,3 +312,25 @@ class TestCompactDiscs:
         scans, census = find_scans(tmp_path, "dicom")
         assert len(scans) == 1
         assert not [why for _, why in census.dropped if "damaged" in why]
+
+
+def test_every_file_of_a_source_has_its_end_in_the_census(tmp_path, head):
+    """A CD: two series, a copy of a file, a damaged one, a viewer, a report and a hidden file."""
+    folder = study(
+        tmp_path / "cd", head, {"SeriesDescription": "t1_mprage"}, {"SeriesDescription": "t2_tse"}
+    )
+    first = sorted(folder.rglob("*.dcm"))[0]
+    shutil.copyfile(first, folder / "again.dcm")
+    (folder / "cut.dcm").write_bytes(first.read_bytes()[:300])
+    (folder / "viewer.exe").write_bytes(b"MZ")
+    (folder / "report.pdf").write_bytes(b"%PDF")
+    (folder / ".DS_Store").write_bytes(b"x")
+    (scan,), census = find_scans(folder)
+    every = sum(path.is_file() and path.name[0] != "." for path in folder.rglob("*"))
+    assert census.files["used"] == len(scan.files)
+    assert census.files["hidden (skipped)"] == 1
+    assert sum(census.files.values()) == every + 1
+    (others,) = (what for what in census.files if what.startswith("no image"))
+    assert ".exe 1" in others
+    assert ".pdf 1" in others
+    assert any("1 files that repeat others" in why for _, why in census.dropped)

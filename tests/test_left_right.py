@@ -4,8 +4,8 @@ A simulated whole head has a dark ball of 9 mm, like a lesion, in the white matt
 hemisphere, and nothing at its left. It is stored in every format and layout that a reader knows,
 its axes in another order each time and the head turned in the scanner where the format can say so.
 What each reader gives is compared voxel by voxel and in millimetres with the head as it was made,
-and one of each kind of format becomes a cohort by the real chain. Where the ball must come out follows from the
-simulation's own transform, never from ours.
+and one of each kind of format becomes a cohort by the real chain. Where the ball must come out
+follows from the simulation's own transform, never from ours.
 """
 
 from __future__ import annotations
