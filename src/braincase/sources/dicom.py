@@ -21,7 +21,7 @@ from braincase.errors import ScanError, UsageError
 from braincase.images.header import suffix_of
 from braincase.images.volume import Volume
 from braincase.labels import Value
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, counted, take_census
 from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_choice import Choice, choose_t1w
 from braincase.sources.dicom_converter import convert_series
@@ -213,7 +213,7 @@ def _list_series(files: Files) -> tuple[list[Series], Dropped, _Content]:
     )
     dropped = [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
     if copies:
-        dropped.append((str(files.path), f"{copies:,} files that repeat others"))
+        dropped.append((str(files.path), f"{counted(copies, 'copy', 'copies')} of other files"))
     return listed, dropped, _Content(len(dicom), copies, others)
 
 
