@@ -15,6 +15,7 @@ from braincase.population.neighbour_labels import calibrate
 from braincase.population.similarity import disease_axes_of
 from braincase.population.typicality import nearest_distances
 from braincase.population.usual import FEWEST_PEOPLE, usual_of
+from braincase.report.wording import sections_of
 from braincase.search.nearest import search
 from braincase.search.pipeline import FinishedSearch
 from cells import MODEL, cell_means, gallery_of
@@ -113,6 +114,8 @@ def test_what_was_learned_at_an_earlier_version_holds_where_that_is_said(clinic,
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
     first = answer(search_for(gallery, scan_id, k=4), normality=True)
+    said = [line for _, lines in sections_of(first) for line in lines]
+    assert any("regions; by chance" in line for line in said)
     version = first.result.gallery_version
     files = {path.name for path in gallery.cache_folder.iterdir()}
     gallery.remove([str(clinic.table["scan_id"].iloc[-1])])

@@ -15,6 +15,7 @@ from braincase.images.geometry import grid_of_resolution
 from braincase.preprocess.quality.scan_result import stat_of
 from braincase.search.query_scan import read_query
 from braincase.sources.dicom import read_dicom
+from braincase.sources.dicom_names import tells_contrast
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan
 from markers import assert_sides, marker, write_dicom
@@ -45,6 +46,23 @@ def taken(folder):
 
 def named(*names, **common):
     return [{"SeriesDescription": name, **common} for name in names]
+
+
+NAMES = {
+    True: "T1 IV+;T1 K+;T1 Gadavist;T1 Vueway;T1 Elucirem;T1 z kontrastem;T1 med kontrast;"
+    "T1 dopo mdc;T1 ガドテリドール;T1 マグネビスト;T1 조영증강;T1 с контрастом;T1 μετά σκιαγραφικό",
+    False: "T1 IV-;T1 K-;T1 w/o;T1 sem contraste;T1 bez kontrastu;T1 kontrastsız;T1 без контраста;"
+    "T1 조영전",
+    None: "T1 GRE;T1 phase contrast;T1 postop;T1 w/wo;Sag T1 Cube;T1 pre/post",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [(name, how) for how, names in NAMES.items() for name in names.split(";")],
+)
+def test_names_tell_contrast_in_many_languages(name, given):
+    assert tells_contrast(name) is given
 
 
 class TestContrast:
@@ -312,3 +330,25 @@ class TestCompactDiscs:
         scans, census = find_scans(tmp_path, "dicom")
         assert len(scans) == 1
         assert not [why for _, why in census.dropped if "damaged" in why]
+
+
+def test_every_file_of_a_source_has_its_end_in_the_census(tmp_path, head):
+    """A CD: two series, a copy of a file, a damaged one, a viewer, a report and a hidden file."""
+    folder = study(
+        tmp_path / "cd", head, {"SeriesDescription": "t1_mprage"}, {"SeriesDescription": "t2_tse"}
+    )
+    first = sorted(folder.rglob("*.dcm"))[0]
+    shutil.copyfile(first, folder / "again.dcm")
+    (folder / "cut.dcm").write_bytes(first.read_bytes()[:300])
+    (folder / "viewer.exe").write_bytes(b"MZ")
+    (folder / "report.pdf").write_bytes(b"%PDF")
+    (folder / ".DS_Store").write_bytes(b"x")
+    (scan,), census = find_scans(folder)
+    every = sum(path.is_file() and path.name[0] != "." for path in folder.rglob("*"))
+    assert census.files["used"] == len(scan.files)
+    assert census.files["hidden (skipped)"] == 1
+    assert sum(census.files.values()) == every + 1
+    (others,) = (what for what in census.files if what.startswith("no image"))
+    assert ".exe 1" in others
+    assert ".pdf 1" in others
+    assert any("1 copy of other files" in why for _, why in census.dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from braincase.sources.dicom import read_dicom
+from braincase.sources.dicom_identity import is_placeholder
 from markers import marker, write_dicom
 
 KEY = b"k" * 32
@@ -52,6 +53,16 @@ PLACEHOLDERS = [
     "",
     None,
 ]
+
+
+@pytest.mark.parametrize("text", ["PATIENT^ANON", "Test^Patient", "ZZZZ", "aaa"])
+def test_words_of_placeholders_and_one_letter_again_and_again_are_nobody(text):
+    assert is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", ["Li^Na", "Test^Maria", "Null^Peter", "Anon^17", "Lee", "AB"])
+def test_a_name_with_a_word_of_a_placeholder_is_somebody(text):
+    assert not is_placeholder(text)
 
 
 class TestPlaceholders:

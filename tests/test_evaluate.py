@@ -14,7 +14,7 @@ from braincase.evaluate import open_study, remember, run_honest, run_paper
 from braincase.evaluate.honest import MOST_SCANS, _sample, verdict
 from braincase.evaluate.results import Estimate
 from braincase.report.evaluation import write_report
-from pca import fit_by, fit_pca
+from pca import fit_by, fit_pca, flat
 
 MODELS = ("plain", "braincase")
 
@@ -112,11 +112,13 @@ def test_results_are_plain_json(paper, honest):
     assert paper.to_json()["provenance"]["versions"]["python"].startswith("3.")
 
 
-def test_all_four_baselines_stand_beside_the_models(honest):
+def test_all_baselines_stand_beside_the_models(honest):
     assert [(method.name, method.kind) for method in honest.methods] == [
         ("plain", "model"),
         ("braincase", "model"),
+        ("braincase, class first", "model"),
         ("PCA-150", "baseline"),
+        ("PCA-150 + LDA", "baseline"),
         ("voxel kNN", "baseline"),
         ("regional volumes, SVM", "baseline"),
         ("smoothed voxels, SVM", "baseline"),
@@ -151,7 +153,56 @@ def test_a_code_of_noise_loses_and_the_first_line_says_so(study):
 def test_the_first_line_says_when_a_difference_may_be_chance(honest):
     cases = {Estimate(0.02, -0.03, 0.06): True, Estimate(0.2, 0.1, 0.3): False}
     for lead, chance in cases.items():
-        assert ("neither is clearly ahead" in verdict(honest.methods, lead)) == chance
+        assert ("neither is clearly ahead" in verdict(honest.methods, lead, "braincase")) == chance
+
+
+def test_linear_references_stand_in_the_papers_table(study, paper):
+    mean_brain, pca, lda = paper.references
+    assert [r.model for r in paper.references] == ["mean brain", "PCA-150", "PCA-150 + LDA"]
+    assert mean_brain.kmeans.mean == pytest.approx(paper.majority)
+    assert lda.rmse_percent == pca.rmse_percent
+    # By hand, voxel by voxel, in the first fold.
+    _, fold = next(iter(study.used_folds()))
+    volumes = study.cohort.volumes
+    train, test = (flat(volumes[rows]).astype(np.float64) for rows in (fold.train, fold.test))
+    mean = train.mean(axis=0)
+    _, _, axes = np.linalg.svd(train - mean, full_matrices=False)
+    axes = axes[: len(train) - 1]
+    left = (test - mean) - (test - mean) @ axes.T @ axes
+    for score, error in ((mean_brain, test - mean), (pca, left)):
+        rmse = 100 * np.sqrt((error**2).mean())
+        assert score.rmse_percent.folds[0] == pytest.approx(rmse, rel=1e-3)
+
+
+def test_the_contestant_is_named_beforehand_and_not_chosen_by_its_score(study):
+    """The last model asked for stands against the baselines, though another one did better."""
+
+    def fit(cohort, rows, name, fold):
+        noise = np.random.default_rng(0).normal(size=(len(study.y), 5))
+        best = fit_knowing(study)(cohort, rows, name, fold)
+        worst = fit_by(lambda row: noise[row])(cohort, rows, name, fold)
+        return best if name == "plain" else worst
+
+    result = run_honest(study, fit, ["plain", "braincase"])
+    plain, braincase = result.methods[:2]
+    assert plain.macro_f1.value > 0.9 > braincase.macro_f1.value
+    assert result.contestant == "braincase"
+    assert f"macro-F1 of Braincase, named beforehand, is {braincase.macro_f1.value:.3f}" in (
+        result.first_line
+    )
+
+
+def test_a_ranking_is_compared_with_rankings_of_its_kind(study):
+    result = run_honest(study, fit_knowing(study), ["braincase"])
+    orders = {method.name: method.order for method in result.methods}
+    assert orders["braincase"] == orders["PCA-150 + LDA"] == "by distance"
+    assert orders["braincase, class first"] == orders["smoothed voxels, SVM"] == "class first"
+    # A classifier's average precision is above any ranking's; it is no defeat of the other kind.
+    plain, svm = result.methods[0], result.methods[-1]
+    better = replace(svm, mean_ap=Estimate(1.1))
+    alone = [m for m in result.methods if m.order == "by distance"]
+    assert "mAP" not in verdict([*alone, better], Estimate(0), "braincase")
+    assert plain.evidence_f1.value == plain.vote_f1.value == 1
 
 
 def test_never_trained_people_stand_between_in_a_code_that_knows(study):

@@ -207,7 +207,7 @@ def test_a_gallery_with_one_bad_row_opens_searches_and_says_which(gallery, kind)
         damaged.get(BAD)
     assert damaged.find([BAD, "sub-004_ses-1"]).keys() == {"sub-004_ses-1"}
     assert len(damaged.person("003")) == 1
-    assert damaged.closest_people() > 0
+    assert damaged.closest_people().distance > 0
     assert [version.what for version in damaged.versions()] == ["created", "60 added, 0 updated"]
 
     assert damaged.remove([BAD]).removed == (BAD,)

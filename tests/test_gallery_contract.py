@@ -176,7 +176,9 @@ def test_people_are_found(large):
     nearest += [
         np.linalg.norm(codes[people != p] - codes[2 * p + 1], axis=1).min() for p in range(400)
     ]
-    assert large.closest_people() == pytest.approx(min(nearest))
+    closest = large.closest_people()
+    assert closest.distance == pytest.approx(min(nearest))
+    assert closest.people == 400
 
 
 def test_a_case_comes_back_as_it_went_in(gallery, url, tmp_path):

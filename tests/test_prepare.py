@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from braincase.preprocess.cluster import Jobs, launch
 from braincase.preprocess.prepare_cohort import Plan, Shard, Summary, parse_shard, prepare_cohort
 from braincase.preprocess.quality.scan_result import read_scan_result, read_scan_results
 from braincase.simulate.head import Scanning, simulate_head
+from braincase.sources.find import find_scans
 from braincase.sources.scan import Scan
 
 #: Small enough to be prepared in about two seconds each.
@@ -119,6 +121,35 @@ def test_a_second_run_does_nothing_and_changes_nothing(whole, scans):
     again = prepare_cohort(scans, plan, workers=1)
     assert again.done_before == 3  # a file that could not be read is tried again
     assert digest(plan.folder) == before
+
+
+def test_a_scan_that_proves_unusable_gives_way_to_the_next_of_its_visit(scans, tmp_path):
+    good, _, ct, _ = scans
+    folder = tmp_path / "bids"
+    for name, source in {"run-1": ct, "run-2": good}.items():
+        path = folder / "sub-1" / "anat" / f"sub-1_{name}_T1w.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.path, path)
+    found, census = find_scans(folder)
+    assert [scan.path.name for scan in found] == ["sub-1_run-1_T1w.nii.gz"]  # its file is whole
+    plan = Plan(tmp_path / "cohort", HALF_GRID, dropped=census.dropped)
+    summary = prepare_cohort(found, plan, workers=1)
+    assert summary.grades == {"pass": 1}
+    reasons = {Path(where).name: why for where, why in summary.census.dropped}
+    assert set(reasons) == {"sub-1_run-1_T1w.nii.gz"}
+    assert "CT" in reasons["sub-1_run-1_T1w.nii.gz"]
+    assert "sub-1_run-2_T1w.nii.gz of the same visit is used" in reasons["sub-1_run-1_T1w.nii.gz"]
+    (sidecar,) = (plan.folder / "sub-1").rglob("*_T1w.json")
+    assert "run-1_T1w.nii.gz is not used" in str(json.loads(sidecar.read_text())["Evidence"])
+
+    before = digest(plan.folder)
+    assert prepare_cohort(find_scans(folder)[0], plan, workers=1).done_before == 1
+    assert digest(plan.folder) == before
+    # The first one mended: it is used again.
+    shutil.copyfile(good.path, folder / "sub-1" / "anat" / "sub-1_run-1_T1w.nii.gz")
+    again = prepare_cohort(find_scans(folder)[0], replace(plan, dropped=()), workers=1)
+    assert (again.done_before, again.grades) == (0, {"pass": 1})
+    assert not again.census.dropped
 
 
 def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):

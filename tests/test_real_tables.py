@@ -16,7 +16,7 @@ from braincase.sources.find import find_scans
 from braincase.sources.rows import label_rows, read_rows, read_table_file
 from braincase.sources.table import read_table
 from refusals import refused
-from source_files import bids, image, text
+from source_files import bids, image, ods, text, xls
 
 JAPANESE = "path,subject,診断\ns1.nii,A1,健常\ns2.nii,A2,認知症\n"
 
@@ -200,8 +200,31 @@ def test_zeros_that_a_workbook_only_shows_are_read(people, tmp_path):
 
 
 def test_a_spreadsheet_of_another_kind_says_what_to_do(people):
-    path = people("x", name="people.xls")
-    with refused(UsageError, r"a \.xls table"):
+    path = people("x", name="people.sav")
+    with refused(UsageError, r"a \.sav table"):
+        find_scans(path)
+
+
+@pytest.mark.parametrize("write", [ods, xls])
+def test_workbooks_of_other_programs_are_read(tmp_path, write):
+    image(tmp_path / "a.nii")
+    image(tmp_path / "b.nii", 1)
+    rows = [
+        ["path", "subject", "Alter", "性別"],
+        ["a.nii", 1.0, 60.5, "男"],
+        ["b.nii", 10.0, 71, "女"],
+    ]
+    scans, _ = find_scans(write(tmp_path / f"people.{write.__name__}", rows))
+    assert [(s.subject, s.labels) for s in scans] == [
+        ("1", {"age": 60.5, "sex": "M"}),
+        ("10", {"age": 71, "sex": "F"}),
+    ]
+
+
+@pytest.mark.parametrize("ending", ["xls", "ods", "xlsb"])
+def test_a_broken_workbook_is_told_in_one_line(tmp_path, ending):
+    path = text(tmp_path / f"people.{ending}", "no workbook")
+    with refused(UsageError, "no readable workbook"):
         find_scans(path)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from braincase.errors import FingerprintError, GalleryError, UsageError
-from braincase.gallery import Query, create_gallery, score_of
+from braincase.gallery import NewCase, Query, create_gallery, score_of
+from braincase.gallery.cases import ClosestPeople
+from braincase.gallery.record.closest import closest_pair
 from braincase.search.nearest import search
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
@@ -150,3 +152,32 @@ def test_an_empty_gallery_is_told(tmp_path):
     with pytest.raises(GalleryError, match="the gallery is empty"):
         search(empty, query())
     empty.close()
+
+
+@pytest.mark.parametrize(("people", "compared"), [(60, 60), (300, 30), (600, 60)])
+def test_the_chance_that_a_stranger_is_taken_for_somebody_is_the_one_stated(people, compared):
+    random, mistaken, tries = np.random.default_rng(people), 0, 800
+    sample = np.linspace(0, people - 1, compared).astype(int)
+    for _ in range(tries):
+        codes = random.normal(size=(people + 1, 12)).astype(np.float32)
+        threshold = closest_pair(codes[sample], np.arange(compared, dtype=np.int32))
+        mistaken += np.linalg.norm(codes[:people] - codes[people], axis=1).min() < threshold
+    stated = ClosestPeople(threshold, compared).chance_of_stranger(people)
+    assert stated / 2 < mistaken / tries < stated + 3 * np.sqrt(stated / tries)
+    if compared < people:  # what was stated once, from the number of people alone
+        assert mistaken / tries > 5 * 2 / (people + 1)
+
+
+def test_above_ten_thousand_cases_the_chance_counts_those_compared(tmp_path):
+    gallery = create_gallery(tmp_path / "large", MODEL, 4)
+    codes = np.random.default_rng(0).normal(size=(12_000, N_CELLS)).astype(np.float32)
+    gallery.add([NewCase(f"sub-{i}", str(i), code) for i, code in enumerate(codes)], MODEL)
+    closest = gallery.closest_people()
+    assert closest.people == 10_000
+    assert closest.chance_of_stranger(12_000) == pytest.approx(
+        12_000 / (12_000 + 10_000 * 9_999 / 2)
+    )
+    again = search(gallery, Query(codes[0] + np.float32(1e-3), MODEL, k=2))
+    assert "of 10,000 compared" in again.notes[0]
+    assert "with probability 0.0002" in again.notes[0]  # 0.000 once
+    gallery.close()

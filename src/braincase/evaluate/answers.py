@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["model", "baseline"]
+#: Cases ordered by their distance, or class by class, the one believed in first.
+Order = Literal["by distance", "class first"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,26 @@ class Answers:
         Float32 of shape (queries, gallery); lower is closer.
     evidence
         Float32 of shape (queries, classes); higher is more of that class.
+    order
+        How the gallery is ranked. Rankings of one kind are compared with each other only: class
+        first, all cases of a class are tied, and the class is right or wrong for all hits at once.
     """
 
     name: str
     kind: Kind
     distances: NDArray[np.float32]
     evidence: NDArray[np.float32]
+    order: Order = "by distance"
 
     def take(self, queries: NDArray[np.bool_]) -> Answers:
         """Keep some of the queries."""
-        return Answers(self.name, self.kind, self.distances[queries], self.evidence[queries])
+        distances, evidence = self.distances[queries], self.evidence[queries]
+        return Answers(self.name, self.kind, distances, evidence, self.order)
+
+    def class_first(self, gallery_y: NDArray[np.intp]) -> Answers:
+        """Return the same evidence, the cases of the class believed in first."""
+        name, distances = f"{self.name}, class first", -self.evidence[:, gallery_y]
+        return Answers(name, self.kind, distances, self.evidence, "class first")
 
 
 def answers_of_codes(
@@ -69,7 +81,7 @@ def answers_of_classifier(
     name: str, evidence: NDArray[np.float32], gallery_y: NDArray[np.intp]
 ) -> Answers:
     """Answer with the cases of the class believed in, then those of the next one."""
-    return Answers(name, "baseline", -evidence[:, gallery_y], evidence)
+    return Answers(name, "baseline", -evidence[:, gallery_y], evidence, "class first")
 
 
 def squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

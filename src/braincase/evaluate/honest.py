@@ -46,8 +46,12 @@ COLUMNS = {
     "precision": "P@10",
     "mean_ap": "mAP",
     "macro_f1": "macro-F1",
+    "vote_f1": "macro-F1, vote of 11",
+    "evidence_f1": "macro-F1, evidence",
     "auc": "AUC",
 }
+#: Scores of a ranking: compared only with those of a ranking of the same kind.
+OF_RANKING = ("top1", "precision", "mean_ap", "macro_f1", "vote_f1")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,10 @@ class HonestResult:
     methods
         Models first, then baselines.
     lead
-        Macro-F1 of the best model less that of the best baseline, on the same people.
+        Macro-F1 of the contestant less that of the best baseline, on the same people.
+    contestant
+        The model that stands against the baselines: the last one asked for, named before any of
+        them is trained.
     staging
         Order of the never-trained groups by each method; empty where there are no such groups.
     queries
@@ -83,11 +90,12 @@ class HonestResult:
     staging: tuple[Staging, ...]
     unseen: Unseen | None
     queries: tuple[Mapping[str, Value], ...] = field(repr=False)
+    contestant: str
 
     @property
     def first_line(self) -> str:
         """Say who wins, a baseline first of all."""
-        return verdict(self.methods, self.lead)
+        return verdict(self.methods, self.lead, self.contestant)
 
     def to_json(self) -> dict[str, Json]:
         """Return everything but the single queries as plain JSON types."""
@@ -108,7 +116,7 @@ def run_honest(
     fit
         Trains a model.
     models
-        Names of the settings to train.
+        Names of the settings to train; the last one is the contestant.
     unseen
         A second cohort, of another source, whose people also ask (the first fold's models only).
 
@@ -129,28 +137,51 @@ def run_honest(
         provenance=stop_clock(),
         trainings=tuple(trainings),
         methods=methods,
-        lead=_lead(study, answered, methods),
+        lead=_lead(study, answered, methods, models[-1]),
         staging=_stage_all(study, rounds),
         unseen=_score_unseen(study, rounds, strangers) if strangers else None,
         queries=tuple(row for folds in answered.values() for row in _query_rows(folds)),
+        contestant=models[-1],
     )
 
 
-def verdict(methods: Sequence[MethodScore], lead: Estimate) -> str:
-    """Say in one line who wins which column, a baseline's win first."""
-    lost = [title for column, title in COLUMNS.items() if _best(methods, column).kind != "model"]
-    model, baseline = (
-        _best([method for method in methods if method.kind == kind], "macro_f1")
-        for kind in ("model", "baseline")
-    )
+def verdict(methods: Sequence[MethodScore], lead: Estimate, contestant: str) -> str:
+    """Say in one line on which scores a baseline beats the contestant.
+
+    Parameters
+    ----------
+    methods
+        All lines of the table.
+    lead
+        Macro-F1 of the contestant less that of the best baseline.
+    contestant
+        The model that was named beforehand.
+    """
+    model = next(method for method in methods if method.name == contestant)
+    baseline = _best([m for m in methods if m.kind == "baseline"], "macro_f1")
+    lost = [title for column, title in COLUMNS.items() if _is_lost(methods, contestant, column)]
     which = "every score" if len(lost) == len(COLUMNS) else ", ".join(lost)
     who_wins = f"A baseline wins on {which}" if lost else "No baseline wins on any score"
     return (
-        f"{who_wins}: macro-F1 of the best model ({title_of(model.name)}) is "
+        f"{who_wins}: macro-F1 of {title_of(model.name)}, named beforehand, is "
         f"{model.macro_f1.value:.3f}, of the best baseline ({baseline.name}) "
         f"{baseline.macro_f1.value:.3f}; difference {lead.signed()}"
         f"{', neither is clearly ahead' if lead.covers(0) else ''}."
     )
+
+
+def _is_lost(methods: Sequence[MethodScore], contestant: str, column: str) -> bool:
+    """Say whether a baseline beats the contestant, rankings of one kind with each other."""
+    mine = [m for m in methods if m.name in (contestant, f"{contestant}, class first")]
+    for own in mine:
+        rivals = [
+            method
+            for method in methods
+            if method.kind == "baseline" and (column not in OF_RANKING or method.order == own.order)
+        ]
+        if rivals and _best([own, *rivals], column) is not own:
+            return True
+    return False
 
 
 def _best(methods: Sequence[MethodScore], column: str) -> MethodScore:
@@ -211,12 +242,13 @@ def _score_all(study: Study, answered: Mapping[str, Sequence[Answered]]) -> tupl
 
 
 def _lead(
-    study: Study, answered: Mapping[str, Sequence[Answered]], methods: Sequence[MethodScore]
+    study: Study,
+    answered: Mapping[str, Sequence[Answered]],
+    methods: Sequence[MethodScore],
+    contestant: str,
 ) -> Estimate:
-    def best(kind: str) -> Sequence[Answered]:
-        return answered[_best([m for m in methods if m.kind == kind], "macro_f1").name]
-
-    return lead_on_macro_f1(best("model"), best("baseline"), study.classes, study.seed)
+    best = _best([method for method in methods if method.kind == "baseline"], "macro_f1").name
+    return lead_on_macro_f1(answered[contestant], answered[best], study.classes, study.seed)
 
 
 def _stage_all(study: Study, rounds: Sequence[Round]) -> tuple[Staging, ...]:

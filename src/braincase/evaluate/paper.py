@@ -17,6 +17,7 @@ from sklearn.manifold import TSNE
 
 from braincase.cohort.cohort import Cohort
 from braincase.evaluate.features import batches
+from braincase.evaluate.linear_codes import MEAN_BRAIN, LinearCodes, voxel_gram
 from braincase.evaluate.metrics import (
     bootstrap_interval,
     clustering_accuracy,
@@ -104,6 +105,8 @@ class PaperResult:
 
     Parameters
     ----------
+    references
+        The mean brain, PCA-150 and PCA-150 + LDA in the same table; empty for very many scans.
     majority
         Accuracy of one cluster for all, the floor of the K-means accuracy.
     maps, slices
@@ -114,6 +117,7 @@ class PaperResult:
     provenance: Provenance
     trainings: tuple[Training, ...]
     scores: tuple[PaperScore, ...]
+    references: tuple[PaperScore, ...]
     majority: float
     maps: tuple[CodeMap, ...]
     slices: tuple[SliceRow, ...] = field(repr=False)
@@ -130,7 +134,8 @@ class HeldOut:
     """What one model makes of the scans of one fold."""
 
     fold: int
-    fitted: Fitted
+    name: str
+    fitted: Fitted | None
     rows: Rows
     codes: Codes
     clusters: NDArray[np.intp]
@@ -156,17 +161,23 @@ def run_paper(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> PaperRe
     """
     stop_clock = start_clock(study)
     held_out: list[HeldOut] = []
+    linear: list[HeldOut] = []
+    gram = voxel_gram(study)
     trainings: list[Training] = []
     for number, fold in study.used_folds():
         fitted = train_fold(study, fit, number, models)
         trainings += [training_of(study, number, model) for model in fitted]
         held_out += [_hold_out(study, number, fold.test, model) for model in fitted]
+        if gram is not None:
+            codes = gram.linear_codes(study, fold.train, fold.test)
+            linear += [_refer(study, number, fold.test, reference) for reference in codes]
     first = [part for part in held_out if part.fold == 0]
     return PaperResult(
         material=study.material(),
         provenance=stop_clock(),
         trainings=tuple(trainings),
-        scores=tuple(_score(study, model.fitted.name, held_out) for model in first),
+        scores=tuple(_score(study, model.name, held_out) for model in first),
+        references=tuple(_score(study, part.name, linear) for part in linear if part.fold == 0),
         majority=_majority(study, [fold.test for _, fold in study.used_folds()]),
         maps=tuple(_map_codes(part, study) for part in first),
         slices=tuple(_cut_slices(study, first)),
@@ -176,7 +187,17 @@ def run_paper(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> PaperRe
 def _hold_out(study: Study, number: int, test: Rows, fitted: Fitted) -> HeldOut:
     codes = encode(study.cohort, test, fitted)
     clusters = kmeans_clusters(codes, len(study.classes), study.seed)
-    return HeldOut(number, fitted, test, codes, clusters, _errors(study.cohort, test, fitted))
+    errors = _errors(study.cohort, test, fitted)
+    return HeldOut(number, fitted.name, fitted, test, codes, clusters, errors)
+
+
+def _refer(study: Study, number: int, test: Rows, reference: LinearCodes) -> HeldOut:
+    """Cluster a linear reference's codes; the mean brain's are all one."""
+    if reference.name == MEAN_BRAIN:
+        clusters = np.zeros(len(test), np.intp)
+    else:
+        clusters = kmeans_clusters(reference.codes, len(study.classes), study.seed)
+    return HeldOut(number, reference.name, None, test, reference.codes, clusters, reference.errors)
 
 
 def _errors(cohort: Cohort, rows: Rows, fitted: Fitted) -> NDArray[np.float64]:
@@ -191,7 +212,7 @@ def _errors(cohort: Cohort, rows: Rows, fitted: Fitted) -> NDArray[np.float64]:
 
 
 def _score(study: Study, name: str, held_out: Sequence[HeldOut]) -> PaperScore:
-    parts = [part for part in held_out if part.fitted.name == name]
+    parts = [part for part in held_out if part.name == name]
     rows = np.concatenate([part.rows for part in parts])
     people, y = study.subjects[rows], study.y[rows]
     # Clusters and classes carry their fold's number, so that each fold is matched by itself.
@@ -230,7 +251,7 @@ def _map_codes(part: HeldOut, study: Study) -> CodeMap:
         tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=study.seed)
         points = tsne.fit_transform(part.codes.astype(np.float64))
     pairs = tuple((round(float(x), 2), round(float(y), 2)) for x, y in points)
-    return CodeMap(part.fitted.name, pairs, tuple(int(y) for y in study.y[part.rows]))
+    return CodeMap(part.name, pairs, tuple(int(y) for y in study.y[part.rows]))
 
 
 def _cut_slices(study: Study, first: Sequence[HeldOut]) -> list[SliceRow]:
@@ -242,7 +263,8 @@ def _cut_slices(study: Study, first: Sequence[HeldOut]) -> list[SliceRow]:
             continue
         by_error = of_class[np.argsort(first[-1].errors[of_class])]
         volume = study.cohort.volumes[first[-1].rows[[by_error[len(by_error) // 2]]]]
-        versions = [volume[0], *(_as_uint8(part.fitted.reconstruct(volume)[0]) for part in first)]
+        models = [part.fitted for part in first if part.fitted is not None]
+        versions = [volume[0], *(_as_uint8(model.reconstruct(volume)[0]) for model in models)]
         for plane, axis, mm in PLANES:
             affine = study.cohort.grid.affine
             index = round((mm - affine[axis, 3]) / affine[axis, axis])

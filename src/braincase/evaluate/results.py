@@ -59,12 +59,17 @@ Fit = Callable[[Cohort, Rows, str, int], Fitted]
 
 
 #: How the settings are called in tables and figures.
-MODEL_TITLES = {"plain": "plain CAE", "ddcml": "DDCML", "braincase": "Braincase"}
+MODEL_TITLES = {
+    "plain": "plain CAE, our network",
+    "ddcml": "the paper's loss, our network",
+    "braincase": "Braincase",
+}
 
 
 def title_of(method: str) -> str:
     """Return the name of a model or baseline as readers see it."""
-    return MODEL_TITLES.get(method, method)
+    name, mark, way = method.partition(", class first")
+    return MODEL_TITLES.get(name, name) + mark + way
 
 
 def remember(fit: Fit) -> Fit:

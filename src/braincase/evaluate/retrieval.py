@@ -72,7 +72,7 @@ class Round:
     gallery_subjects, gallery_labels
         Of each case.
     answers
-        Models first, then baselines.
+        Models by distance, the last one class first too, then baselines.
     """
 
     fold: int
@@ -98,9 +98,10 @@ class Round:
     def placed(self) -> Mapping[str, Placed]:
         """Return each method's evidence for the held-out and the never-trained people."""
         here = self.roles != "unseen data set"
+        shown = [a for a in self.answers if not (a.kind == "model" and a.order == "class first")]
         return {
             answers.name: Placed(self.subjects[here], self.groups[here], answers.evidence[here])
-            for answers in self.answers
+            for answers in shown
         }
 
 
@@ -145,7 +146,11 @@ def answer_queries(
         groups=np.concatenate([who.groups for who in askers]),
         gallery_subjects=study.subjects[gallery],
         gallery_labels=np.array(study.classes)[y],
-        answers=(*answers, *bench.baselines.answer(part, study.seed)),
+        answers=(
+            *answers,
+            *(answer.class_first(y) for answer in answers[-1:]),
+            *bench.baselines.answer(part, study.seed),
+        ),
     )
 
 

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.evaluate import resampling
-from braincase.evaluate.answers import Answers, Kind
+from braincase.evaluate.answers import Answers, Kind, Order
 from braincase.evaluate.ranking import RankingScores, rank_by_distance, score_ranking
 from braincase.evaluate.resampling import Floats, Statistic, estimate, mean_of
 from braincase.evaluate.results import Estimate, Rows
 
 #: Hits looked at, fewer where the gallery is smaller.
 HITS = 10
+#: People who vote on the query's class; odd, so that two classes are never tied.
+VOTERS = 11
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Answered:
     kind: Kind
     ranking: RankingScores
     evidence: NDArray[np.float32]
+    vote: NDArray[np.object_]
+    order: Order
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class MethodScore:
         Of the nearest case's class taken as prediction.
     auc
         How well the evidence separates the classes (mean of one against the rest).
+    vote_f1
+        Macro-F1 of the class that most of the 11 nearest people have.
+    evidence_f1
+        Macro-F1 of the class with the most evidence.
+    order
+        How the gallery is ranked; see `answers.Answers`.
     queries, without_relevant
         Number of queries, and of those for which the gallery holds no relevant case.
     """
@@ -72,6 +82,9 @@ class MethodScore:
     recalls: Mapping[str, Estimate]
     queries: int
     without_relevant: int
+    vote_f1: Estimate
+    evidence_f1: Estimate
+    order: Order = "by distance"
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class Pool:
     fold: NDArray[np.intp]
     y: NDArray[np.intp]
     named: NDArray[np.intp]
+    voted: NDArray[np.intp]
     top1: Floats
     precision: Floats
     average_precision: Floats
@@ -95,11 +109,13 @@ class Pool:
         """Put the folds one behind the other."""
         number = {name: i for i, name in enumerate(classes)}
         nearest = [name for part in folds for name in part.ranking.nearest]
+        vote = [name for part in folds for name in part.vote]
         return Pool(
             classes=tuple(classes),
             fold=np.concatenate([np.full(len(p.queries.labels), p.queries.fold) for p in folds]),
             y=np.array([number[name] for part in folds for name in part.queries.labels]),
             named=np.array([number.get(str(name), -1) for name in nearest]),
+            voted=np.array([number.get(str(name), -1) for name in vote]),
             top1=np.concatenate([part.ranking.top1 for part in folds]),
             precision=np.concatenate([part.ranking.precision_at_k for part in folds]),
             average_precision=np.concatenate([part.ranking.average_precision for part in folds]),
@@ -109,6 +125,15 @@ class Pool:
     def macro_f1(self, rows: Rows) -> Floats:
         """Return macro-F1 of the nearest case's class; rows of shape (r, n)."""
         return resampling.macro_f1(self.y[rows], self.named[rows], range(len(self.classes)))
+
+    def vote_f1(self, rows: Rows) -> Floats:
+        """Return macro-F1 of the class that the nearest people vote for; rows of shape (r, n)."""
+        return resampling.macro_f1(self.y[rows], self.voted[rows], range(len(self.classes)))
+
+    def evidence_f1(self, rows: Rows) -> Floats:
+        """Return macro-F1 of the class with the most evidence; rows of shape (r, n)."""
+        believed = self.evidence.argmax(axis=1)
+        return resampling.macro_f1(self.y[rows], believed[rows], range(len(self.classes)))
 
     def recall_of(self, name: str) -> Statistic:
         """Return the statistic: share of one class whose nearest case is of that class."""
@@ -134,7 +159,12 @@ def score_answers(answers: Answers, queries: Queries) -> Answered:
     order = rank_by_distance(answers.distances, queries.subjects, queries.gallery_subjects)
     k = min(HITS, order.shape[1])
     ranking = score_ranking(order, queries.labels, queries.gallery_labels, k)
-    return Answered(queries, answers.name, answers.kind, ranking, answers.evidence)
+    vote = score_ranking(
+        order, queries.labels, queries.gallery_labels, min(VOTERS, order.shape[1])
+    ).vote
+    return Answered(
+        queries, answers.name, answers.kind, ranking, answers.evidence, vote, answers.order
+    )
 
 
 def score_method(folds: Sequence[Answered], classes: Sequence[str], seed: int) -> MethodScore:
@@ -155,6 +185,9 @@ def score_method(folds: Sequence[Answered], classes: Sequence[str], seed: int) -
         recalls={name: of(pool.recall_of(name)) for name in classes},
         queries=len(pool.y),
         without_relevant=int(sum(part.ranking.without_relevant.sum() for part in folds)),
+        vote_f1=of(pool.vote_f1),
+        evidence_f1=of(pool.evidence_f1),
+        order=folds[0].order,
     )
 
 

@@ -144,3 +144,35 @@ def checked_code(code: ArrayLike, n_dimensions: int, where: str) -> Code:
     if not np.isfinite(array).all():
         raise UsageError(where, "a code with numbers that are not finite", "finite numbers")
     return array
+
+
+@dataclass(frozen=True)
+class ClosestPeople:
+    """The smallest distance between two people of a gallery, among those compared.
+
+    Parameters
+    ----------
+    distance
+        Euclidean; infinite if there are no two people.
+    people
+        How many people were compared with each other; of a large gallery a sample.
+    """
+
+    distance: float
+    people: int
+
+    def chance_of_stranger(self, people: int) -> float:
+        """Return the probability that a new person is closer than this to one of many people.
+
+        By exchangeability every pair is the closest one with the same probability: of the pairs
+        among those compared, and those of the new person with everybody. With all people compared
+        it is 2 / (people + 1); with a sample of them it is at most this, for the distances of one
+        person depend on each other.
+
+        Parameters
+        ----------
+        people
+            How many the new person is compared with.
+        """
+        pairs = self.people * (self.people - 1) / 2
+        return people / (people + pairs)

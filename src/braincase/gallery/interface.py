@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FingerprintError
-from braincase.gallery.cases import Change, Code, GalleryInfo, NewCase, StoredCase, Version
+from braincase.gallery.cases import (
+    Change,
+    ClosestPeople,
+    Code,
+    GalleryInfo,
+    NewCase,
+    StoredCase,
+    Version,
+)
 from braincase.gallery.query import Weights
 
 
@@ -100,8 +108,8 @@ class Gallery(Protocol):
         """Return the k nearest cases that pass the filter and the condition on the person."""
         ...
 
-    def closest_people(self, as_of: int | None = None) -> float:
-        """Return the smallest distance between cases of different people, or infinity."""
+    def closest_people(self, as_of: int | None = None) -> ClosestPeople:
+        """Return the smallest distance between two people's cases, and of how many people."""
         ...
 
     def info(self, as_of: int | None = None) -> GalleryInfo:

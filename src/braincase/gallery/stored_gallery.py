@@ -8,7 +8,15 @@ from typing import final
 import numpy as np
 
 from braincase.errors import UnknownCaseError
-from braincase.gallery.cases import Change, Code, GalleryInfo, NewCase, StoredCase, Version
+from braincase.gallery.cases import (
+    Change,
+    ClosestPeople,
+    Code,
+    GalleryInfo,
+    NewCase,
+    StoredCase,
+    Version,
+)
 from braincase.gallery.engine_interface import Engine
 from braincase.gallery.interface import Neighbours, refuse_other_model
 from braincase.gallery.query import Weights
@@ -39,7 +47,7 @@ class StoredGallery:
         self.fingerprint = record.fingerprint
         self.folder = record.folder
         self.cache_folder = record.cache_folder
-        self._closest: tuple[Live, float] | None = None
+        self._closest: tuple[Live, ClosestPeople] | None = None
 
     def add(self, cases: Sequence[NewCase], fingerprint: str) -> Change:
         """Add new cases in one transaction; the same case again is left as it is.
@@ -170,8 +178,8 @@ class StoredGallery:
             snapshot.notes,
         )
 
-    def closest_people(self, as_of: int | None = None) -> float:
-        """Return the smallest distance between cases of different people, or infinity.
+    def closest_people(self, as_of: int | None = None) -> ClosestPeople:
+        """Return the smallest distance between cases of different people, and of how many people.
 
         Pairs with exactly the same code are one image under two names and do not count. Of a
         large gallery an even sample is compared; the answer is cached until the gallery changes.
@@ -181,9 +189,10 @@ class StoredGallery:
             return self._closest[1]
         places = even_sample(np.flatnonzero(snapshot.live.mask))
         there, codes = self._record.codes_at(snapshot, places)
-        distance = closest_pair(codes, snapshot.memory.people().indices[there])
-        self._closest = (snapshot.live, distance)
-        return distance
+        owners = snapshot.memory.people().indices[there]
+        closest = ClosestPeople(closest_pair(codes, owners), len(np.unique(owners)))
+        self._closest = (snapshot.live, closest)
+        return closest
 
     def info(self, as_of: int | None = None) -> GalleryInfo:
         """Return what the gallery holds."""

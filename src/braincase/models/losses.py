@@ -110,8 +110,11 @@ def random_exemplar_distances(
 def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """Average the squared distance over all exemplars of each class in the batch.
 
-    One random exemplar makes the loss noisy; the mean over all of them is what the random draw
-    gives on average, without the noise (docs/decisions/0002-class-mean-exemplars.md).
+    One random exemplar makes the loss noisy. The mean over all of them has no noise, and is another
+    loss: cross entropy is convex in the distances, so it is a lower bound of what random draws give
+    on average (Jensen). |x|^2 is the same for all classes and cancels, so that what is left is
+    linear in x: it moves classes apart and does not press each together across that direction, as
+    random exemplars do (docs/decisions/0002-class-mean-exemplars.md).
 
     Returns
     -------

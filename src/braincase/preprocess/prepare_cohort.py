@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from braincase.preprocess.prepare_volume import Prepared, prepare_batch, recipe_
 from braincase.preprocess.quality.picture import SliceStrip, picture_raw, picture_standard
 from braincase.preprocess.quality.quality_page import write_page
 from braincase.preprocess.quality.scan_result import (
+    PassedOver,
     ScanResult,
     failures,
     read_scan_result,
@@ -231,7 +232,9 @@ def finish(plan: Plan, refused: Dropped = ()) -> tuple[Path, Census]:
         reasons = f"{first.scan.scan_id}: {'; '.join(first.quality.reasons)}"
         found = f"none of {len(results):,} scans is usable ({reasons})"
         raise CohortError(plan.folder, found, "", f"Open {page} for pictures and reasons.")
-    dropped = (*plan.dropped, *refused, *failures(results))
+    places = {str(scan.path) for scan in usable}  # a second run that took the first one's place
+    dropped = [(where, why) for where, why in plan.dropped if str(where) not in places]
+    dropped = [*dropped, *refused, *failures(results)]
     census = take_census(usable, dropped, plan.label_column)
     finish_cohort(plan.folder, plan.grid, plan.recipe, census, plan.label_column)
     return page, census
@@ -281,7 +284,7 @@ def _is_done(plan: Plan, scan: Scan) -> bool:
     if result is None or not was_done(plan, scan):
         return False
     if result.quality.grade != "fail":
-        update_labels(plan.folder, plan.grid, scan)
+        update_labels(plan.folder, plan.grid, result.of_visit(scan))
     relabel(plan.folder, result, scan)
     return True
 
@@ -295,21 +298,46 @@ def was_done(plan: Plan, scan: Scan) -> bool:
     return failed or has_case(plan.folder, plan.grid, scan, plan.recipe)
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """What came of one scan: the verdict, the picture, and the image where it is usable."""
+
+    result: ScanResult
+    picture: SliceStrip | None = None
+    prepared: Prepared | None = None
+
+
 def _prepare(plan: Plan, scan: Scan) -> None:
-    """Read, screen, prepare, judge and write one scan; if it breaks, list it with the reason."""
+    """Prepare one visit: its best scan or, where that proves unusable, the next; and write it."""
+    attempts: list[_Attempt] = []
+    for run in (scan, *scan.runs):
+        attempts.append(_attempt(plan, run))
+        if attempts[-1].result.quality.grade != "fail":
+            break
+    chosen = attempts[-1]
+    if chosen.result.quality.grade == "fail":
+        chosen, attempts = attempts[0], []  # none is usable: the best one says why
+    over = tuple(
+        PassedOver(str(a.result.scan.path), a.result.stat, "; ".join(a.result.quality.reasons))
+        for a in attempts[:-1]
+    )
+    result = replace(chosen.result, passed_over=over)
+    _write(plan, replace(result, scan=result.of_visit(scan)), chosen.picture, chosen.prepared)
+
+
+def _attempt(plan: Plan, scan: Scan) -> _Attempt:
+    """Read, screen, prepare and judge one scan; if it breaks, that is its verdict."""
     stat, volume, trace = stat_of(scan), None, ""
     try:
         volume = read_scan(scan)
         if verdict := screen(volume):
-            _write(plan, ScanResult(scan, stat, verdict), picture_raw(volume))
-            return
+            return _Attempt(ScanResult(scan, stat, verdict), picture_raw(volume))
         (prepared,) = prepare_batch(
             [volume], plan.grid, plan.intensity, plan.extraction, plan.device, plan.strip
         )
         result = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
         picture = picture_standard(prepared.head, prepared.mask, plan.grid)
-        _write(plan, result, picture, prepared)
-        return
+        return _Attempt(result, picture, prepared)
     except ScanError as error:
         reason = str(error).removeprefix(f"{error.where}: ")  # the census says where
     except UsageError:
@@ -321,15 +349,13 @@ def _prepare(plan: Plan, scan: Scan) -> None:
     except Exception as error:
         reason = f"a step failed on this image ({type(error).__name__}: {error}); please report it"
         trace = traceback.format_exc()
-    _write_broken(plan, scan, reason, trace, picture_raw(volume) if volume else None)
+    broken = ScanResult(scan, stat, unusable(reason), judged=False, trace=trace)
+    return _Attempt(broken, picture_raw(volume) if volume else None)
 
 
-def _write_broken(
-    plan: Plan, scan: Scan, reason: str, trace: str = "", picture: SliceStrip | None = None
-) -> None:
+def _write_broken(plan: Plan, scan: Scan, reason: str) -> None:
     """List a scan that could not be judged; the next run tries it again."""
-    broken = ScanResult(scan, stat_of(scan), unusable(reason), judged=False, trace=trace)
-    _write(plan, broken, picture)
+    _write(plan, ScanResult(scan, stat_of(scan), unusable(reason), judged=False), None)
 
 
 def mask_path(image: Path) -> Path:

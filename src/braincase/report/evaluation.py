@@ -144,7 +144,7 @@ def _scores(result: Result) -> Iterator[Mapping[str, Value]]:
 
 
 def _paper_scores(result: PaperResult) -> Iterator[Mapping[str, Value]]:
-    for score in result.scores:
+    for score in (*result.scores, *result.references):
         for name in ("kmeans", "rmse_percent"):
             spread = getattr(score, name)
             line = {"protocol": "paper", "data": result.material.data, "method": score.model}

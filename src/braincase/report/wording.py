@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from braincase.answer.compose import Answer, AnsweredHit
 from braincase.labels import Value, value_text
+from braincase.population.normative import NORMAL_Z
 
 #: A heading and what stands below it, a line each.
 TextSection = tuple[str, tuple[str, ...]]
@@ -97,7 +98,12 @@ def _normality(answer: Answer) -> Iterator[str]:
         return
     beyond = answer.normality.abnormal()
     named = ", ".join(f"{name} {z:+.1f}" for name, z in beyond[:8]) or "no region"
-    yield f"{named} (z against {answer.normality.controls} controls)"
+    regions = len(answer.normality.by_region)
+    yield f"{named} (z of brightness against {answer.normality.controls} controls)"
+    yield (
+        f"beyond ±{NORMAL_Z}: {len(beyond)} of {regions} regions; by chance {0.05 * regions:.0f} "
+        "(one in 20), in healthy people too"
+    )
 
 
 def _typical(answer: Answer) -> Iterator[str]:

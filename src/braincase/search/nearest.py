@@ -23,9 +23,9 @@ from braincase.gallery import (
 
 #: Most earlier scans of the query's person that are shown.
 MOST_EARLIER = 20
-#: A new person is closer to some case than any two people in a gallery of N are to each other with
-#: probability 2 / (N + 1), by exchangeability; below this many people that is more than 5 %.
-FEWEST_PEOPLE = 39
+#: Nobody is recognised where a new person would be, by mistake, with more than this probability:
+#: in a gallery of fewer than 39 people, or of so many that only a sample of them is compared.
+MOST_MISTAKES = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +184,24 @@ def _detected(checked: _CheckedQuery, nearest: Neighbours) -> QueryPerson | None
     same_image = query.image_hash is not None and query.image_hash == case.image_hash
     if same_image or distance == 0.0:
         return QueryPerson(case.subject, True, f"The query is the same image as {case.scan_id}.")
-    if n_people < FEWEST_PEOPLE or distance >= checked.gallery.closest_people(checked.as_of):
+    if 2 / (n_people + 1) > MOST_MISTAKES:
         return None
+    closest = checked.gallery.closest_people(checked.as_of)
+    mistaken = closest.chance_of_stranger(n_people)
+    if mistaken > MOST_MISTAKES or distance >= closest.distance:
+        return None
+    compared = "" if closest.people == n_people else f" of {closest.people:,} compared"
     note = (
-        f"{case.scan_id} is closer to the query than any two people in the gallery are to each"
-        f" other, so {case.subject} is taken for the query's person (a new person would be, with"
-        f" probability {2 / (n_people + 1):.3f}); name the subject to decide it."
+        f"{case.scan_id} is closer to the query than any two people in the gallery{compared} are to"
+        f" each other, so {case.subject} is taken for the query's person (a new person would be,"
+        f" with probability {_shown(mistaken)}); name the subject to decide it."
     )
     return QueryPerson(case.subject, True, note)
+
+
+def _shown(probability: float) -> str:
+    """Write a probability; a small one is not shown as 0."""
+    return f"{probability:.3f}" if probability >= 0.0005 else f"{probability:.1g}"
 
 
 def _nearest_of_others(checked: _CheckedQuery, person: QueryPerson) -> Neighbours:

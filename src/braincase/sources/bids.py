@@ -126,7 +126,8 @@ WHO = ("participant_id", *SUBJECT)
 def is_bids(folder: Path) -> bool:
     """Say whether a folder is the root of a BIDS data set."""
     subjects = [Path(entry.path) for entry in _subfolders(folder, "sub-")]
-    return any((s / "anat").is_dir() or _subfolders(s, "ses-") for s in subjects)
+    homes = (home for s in subjects for home in (s, *map(Path, _subfolders(s, "ses-"))))
+    return any((home / "anat").is_dir() for home in homes)
 
 
 def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:
@@ -269,6 +270,9 @@ def _scan(image: Path, session: _Session) -> Scan:
         if sidecar.entities <= entities and sidecar.labels:
             labels |= sidecar.labels
             evidence.append(f"{', '.join(sidecar.labels)} from {sidecar.name}")
+    if "ce" in entities_of(image.name):
+        labels["contrast_medium"] = "yes"
+        evidence.append("contrast_medium from the file name")
     evidence += session.evidence
     return Scan(image, session.subject, session.name, labels | session.labels, tuple(evidence))
 

@@ -20,36 +20,37 @@ from braincase.sources.words import MISSING, NO_NUMBER, SEX_PAIRS, SEXES
 OLDEST = 90
 HIGHEST_AGE = 125
 COMMA_NUMBER = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+SPACED = re.compile(r"[-+]?\d{1,3}(['’\s]\d{3})+([.,]\d+)?")
 GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 #: A whole number that was taken for a fraction, and one that lost its digits.
 FLOAT_ID = re.compile(r"(\d+)[.,]0+")
 SCIENTIFIC = re.compile(r"\d([.,]\d+)?[eE]\+?\d+")
 AGE = re.compile(
-    r"(?P<over>>=|>|≥|>=|over\s|above\s|über\s)?\s*(?P<number>\d+([.,]\d+)?)\s*"
-    r"(?P<unit>[a-zäáàéñ歳才岁歲ヶか月세]*)\.?\s*(?P<plus>\+|or older|and over|and older|以上)?",
+    r"(?P<over>>=|≥|>|over\s|above\s|über\s)?\s*(?P<number>\d+([.,]\d+)?)[\s-]*"
+    r"(?P<unit>[^\W\d_][^\d+]*?)??[\s.]*(?P<plus>\+|or older|and over|and older|以上)?",
+    re.IGNORECASE,
+)
+#: ``65 years 6 months``, ``65;6`` as psychologists write, and ISO 8601's ``P65Y6M``.
+YEARS_MONTHS = re.compile(
+    r"P?(?P<years>\d{1,3})\s*(?:;|years?,?|yrs?|y|jahre|ans|歳|岁)\s*(?:and|und|et)?\s*"
+    r"(?:(?P<months>\d{1,2})\s*(?:months?|mo|m|monate|mois|[かヶ个]月)?)?",
     re.IGNORECASE,
 )
 YEARS = {
-    "",
-    "y",
-    "yr",
-    "yrs",
-    "year",
-    "years",
-    "yo",
-    "a",
-    "ans",
-    "an",
-    "jahre",
-    "jahr",
-    "j",
-    "años",
+    *("", "y", "yr", "yrs", "year", "years", "yo", "y o", "y/o", "years old", "year old", "a"),
+    *("years-old", "year-old", "ans", "an", "jahre", "jahr", "j", "jahre alt", "años", "año"),
+    *("anos", "anni", "anno", "jaar", "lat", "let", "rok", "godina", "лет", "год", "года", "г"),
+    *("years of age", "år", "vuotta", "év", "éves", "yaş", "yıl", "tahun", "tuổi", "ปี", "ετών"),
+    *("歳", "才", "岁", "歲", "세"),
 }
-YEARS |= {"anos", "anni", "jaar", "lat", "歳", "才", "岁", "歲", "세"}
 UNITS = dict.fromkeys(YEARS, 1.0)
-UNITS |= dict.fromkeys(("m", "mo", "mon", "months", "month", "monate", "ヶ月", "か月", "月"), 12.0)
-UNITS |= dict.fromkeys(("w", "wk", "weeks", "week", "wochen"), 52.18)
-UNITS |= dict.fromkeys(("d", "days", "day", "tage"), 365.25)
+MONTHS = {
+    *("m", "mo", "mos", "mon", "months", "month", "month old", "months old", "monate", "mois"),
+    *("ヶ月", "か月", "个月", "月", "мес", "meses", "mesi"),
+}
+UNITS |= dict.fromkeys(MONTHS, 12.0)
+UNITS |= dict.fromkeys(("w", "wk", "wks", "weeks", "week", "wochen", "semaines"), 52.18)
+UNITS |= dict.fromkeys(("d", "days", "day", "tage", "jours", "días", "日"), 365.25)
 
 
 def value_of(text: str | None) -> Value:
@@ -96,13 +97,19 @@ def age_of(text: str, a_year: float = 1.0) -> tuple[float | None, str]:
         How many of the column's units a year has, where its header names one.
     """
     written = unicodedata.normalize("NFKC", text).strip()
+    if whole := YEARS_MONTHS.fullmatch(written):
+        years = int(whole["years"]) + int(whole["months"] or 0) / 12
+        if (whole["months"] or written.startswith("P")) and years <= HIGHEST_AGE:
+            return round(years, 2), "turned into years"
     match = AGE.fullmatch(written)
-    if match is None:
+    unit = UNITS.get((match["unit"] or "").strip(" .").lower()) if match else None
+    if match is None or unit is None:
         return None, "no age"
-    number = float(match["number"].replace(",", "."))
-    unit = UNITS.get(match["unit"].lower())
-    if unit is None:
-        return None, "no age"
+    # Thousands of days; years have no thousands.
+    digits = match["number"].replace(
+        ",", "" if unit > 1 and GROUPED.fullmatch(match["number"]) else "."
+    )
+    number = float(digits)
     unit = a_year if unit == 1 else unit
     age = number / unit
     if not 0 <= age <= HIGHEST_AGE:
@@ -150,7 +157,7 @@ def sexes(cells: Sequence[str], legend: Mapping[str, str]) -> tuple[list[Value],
     for word, cell in zip(words, cells, strict=True):
         if not word or is_missing(word) or word in NO_NUMBER:
             values.append(None)
-        elif (key := _without_float(word)) in table:
+        elif (key := _sex_word(word, table)) in table:
             values.append(table[key])
         else:
             unknown[cell.strip()] += 1
@@ -160,6 +167,17 @@ def sexes(cells: Sequence[str], legend: Mapping[str, str]) -> tuple[list[Value],
         pairs = ", ".join(f"{k.upper()} is {v}" for k, v in sorted(SEX_PAIRS[letters].items()))
         notes.append(f"{pairs} (by the two letters of the column)")
     return values, notes
+
+
+def _sex_word(word: str, table: Mapping[str, Value]) -> str:
+    """Return a word as the table has it: 1.0 is 1, ``weibl.`` is *weiblich*."""
+    plain = _without_float(word)
+    if plain in table or not plain.endswith("."):
+        return plain
+    if plain[:-1] in table:
+        return plain[:-1]
+    begun = {key for key in table if key.startswith(plain[:-1])}
+    return min(begun) if len({table[key] for key in begun}) == 1 else plain
 
 
 def with_points(cells: Sequence[str], semicolons: bool) -> tuple[list[str], str]:
@@ -177,7 +195,9 @@ def with_points(cells: Sequence[str], semicolons: bool) -> tuple[list[str], str]
     cells, note
         Unchanged where no cell holds a number with a comma.
     """
-    texts = [cell.strip() for cell in cells]
+    texts = [_unspaced(cell.strip()) for cell in cells]
+    if texts != [cell.strip() for cell in cells]:
+        cells = texts
     commas = [text for text in texts if COMMA_NUMBER.fullmatch(text)]
     if not commas:
         if any(GROUPED.fullmatch(text) for text in texts):
@@ -192,12 +212,19 @@ def with_points(cells: Sequence[str], semicolons: bool) -> tuple[list[str], str]
     return done, "decimal commas"
 
 
+def _unspaced(text: str) -> str:
+    """Return a number without blanks or apostrophes between its thousands: ``1'456.7``."""
+    return re.sub(r"['’\s]", "", text) if SPACED.fullmatch(text) else text
+
+
 def numbers(cells: Sequence[str]) -> tuple[list[Value], list[str]]:
     """Return a column's values; one of numbers stays so, and its odd cells are missing and said."""
     values = [value_of(cell) for cell in cells]
     numeric = [v for v in values if isinstance(v, int | float)]
     odd = [str(v) for v in values if isinstance(v, str)]
-    if not numeric or not odd:
+    if not odd:
+        return _without_codes(values)
+    if not numeric:
         return values, []
     silent = [text for text in odd if text.lower() in NO_NUMBER]
     rest = [text for text in odd if text.lower() not in NO_NUMBER]
@@ -210,6 +237,20 @@ def numbers(cells: Sequence[str]) -> tuple[list[Value], list[str]]:
     if silent:
         told.append(f"{_some(list(dict.fromkeys(silent)))}: nothing known")
     return [v if isinstance(v, int | float) else None for v in values], told
+
+
+def _without_codes(values: Sequence[Value]) -> tuple[list[Value], list[str]]:
+    """Take numbers of nines far from all others (-9, -999, 9999) for codes of missing values."""
+    numeric = [v for v in values if isinstance(v, int | float)]
+    codes = {v for v in numeric if re.fullmatch(r"-9{1,4}|9{3,4}", f"{v:g}")}
+    rest = [v for v in numeric if v not in codes]
+    if len(rest) < 2:
+        return list(values), []
+    codes = {v for v in codes if (min(rest) >= 0 if v < 0 else 3 * max(rest) < v)}
+    if not codes:
+        return list(values), []
+    said = f"{_some(f'{v:g}' for v in sorted(codes))}: codes of missing values, by their nines"
+    return [None if v in codes else v for v in values], [said]
 
 
 def _measured(numeric: Sequence[float], odd: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,7 +38,8 @@ def one_a_session(ranked: Iterable[tuple[Rank, Scan]]) -> tuple[list[Scan], Drop
     for images in visits.values():
         scans = [scan for _, _, scan in sorted(images, key=lambda image: image[:2])]
         best, damaged = _first_whole(scans)
-        chosen.append(best)
+        whole = [s for s in scans if s is not best and str(s.path) not in damaged]
+        chosen.append(replace(best, runs=tuple(whole)))
         for scan in scans:
             if scan is not best:
                 reason = f"another T1w of the same visit is used ({_name(best, scan)})"

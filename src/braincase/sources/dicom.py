@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from braincase.errors import ScanError, UsageError
 from braincase.images.header import suffix_of
 from braincase.images.volume import Volume
 from braincase.labels import Value
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, counted, take_census
 from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_choice import Choice, choose_t1w
 from braincase.sources.dicom_converter import convert_series
@@ -37,6 +37,7 @@ from braincase.sources.dicom_files import (
 from braincase.sources.dicom_identity import age_of, contradictions, owner_of
 from braincase.sources.dicom_series import Series, group_series
 from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
+from braincase.sources.listing import kind_of, kinds, list_source
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
@@ -70,7 +71,7 @@ def read_dicom(
     UsageError
         If one subject is named for several patients.
     """
-    studies, dropped = _list_studies(path)
+    studies, dropped, content = _list_studies(path)
     if not studies and not dropped:
         raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", _other_content(path))
     if subject and len({patient for _, patient, _ in studies}) > 1:
@@ -95,7 +96,36 @@ def read_dicom(
     best, second = one_a_session(((str(scan.path),), scan) for scan in scans)
     marks = [(scan.path, scan.series) for scan in best]  # one folder may hold many
     census = take_census(best, dropped + second, hashes=marks, notes=_counted(notes))
-    return best, replace(census, conflicts=(*census.conflicts, *contradictions(people)))
+    return best, replace(
+        census,
+        conflicts=(*census.conflicts, *contradictions(people)),
+        files=content.account(sum(len(scan.files) for scan in best), path),
+    )
+
+
+@dataclass(frozen=True)
+class _Content:
+    """How many files of a source are DICOM, repeat others, or are something else, by ending."""
+
+    dicom: int = 0
+    copies: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: _Content) -> _Content:
+        others = Counter(self.others) + Counter(other.others)
+        return _Content(self.dicom + other.dicom, self.copies + other.copies, others)
+
+    def account(self, used: int, path: Path) -> dict[str, int]:
+        """Return what became of every file; hidden ones of a folder are counted too."""
+        others = Counter(self.others)
+        hidden = list_source(path).hidden if path.is_dir() else 0
+        files = {
+            "used": used,
+            "left out": self.dicom - used,
+            f"no image ({kinds(others)})": others.total(),
+            "hidden (skipped)": hidden,
+        }
+        return {what: n for what, n in files.items() if n}
 
 
 def _counted(notes: Sequence[str]) -> list[str]:
@@ -142,15 +172,19 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
             return convert_series(files, names, str(reason))
 
 
-def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped]:
+def _list_studies(
+    path: Path,
+) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped, _Content]:
     """Return the series of each place (the folder, each zip in it), patient and study."""
     zips = sorted(p for p in path.rglob("*") if is_zip(p)) if path.is_dir() else []
     studies: dict[tuple[Path, str, str], list[Series]] = defaultdict(list)
     dropped: Dropped = []
+    content = _Content()
     for place in [path, *zips]:
         try:
             with open_files(place) as files:
-                listed, damaged = _list_series(files)
+                listed, damaged, found = _list_series(files)
+                content += found
         except ScanError as error:
             if not zips:
                 raise
@@ -162,16 +196,32 @@ def _list_studies(path: Path) -> tuple[dict[tuple[Path, str, str], list[Series]]
                 str(series.header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID")
             )
             studies[place, patient, study].append(series)
-    return studies, dropped
+    return studies, dropped, content
 
 
-def _list_series(files: Files) -> tuple[list[Series], Dropped]:
+def _list_series(files: Files) -> tuple[list[Series], Dropped, _Content]:
     headers, damaged = read_headers(files)
+    dicom = {*headers, *(name for name, _ in damaged)}
     listed = group_series(without_copies(headers))
     for name in [name for series in listed for name in _doubled_files(files, series)]:
         del headers[name]
-    listed, mixed = _of_one_patient(group_series(without_copies(headers)))
-    return listed, [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
+    single = without_copies(headers)
+    listed, mixed = _of_one_patient(group_series(single))
+    copies = len(dicom) - len(damaged) - len(single)
+    others = Counter(
+        kind_of(n) for n in files.names if n not in dicom and not _is_inner_zip(files, n)
+    )
+    dropped = [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
+    if copies:
+        dropped.append((str(files.path), f"{counted(copies, 'copy', 'copies')} of other files"))
+    return listed, dropped, _Content(len(dicom), copies, others)
+
+
+def _is_inner_zip(files: Files, name: str) -> bool:
+    """Say whether a file of a folder is a zip, which is looked into by itself."""
+    return files.archive is None and is_zip(
+        files.path / name if files.path.is_dir() else files.path
+    )
 
 
 def _doubled_files(files: Files, series: Series) -> list[str]:
@@ -203,7 +253,7 @@ def _of_one_patient(listed: list[Series]) -> tuple[list[Series], Dropped]:
 
 def _names_of(files: Files, mark: str | None) -> Sequence[str]:
     """Return the files of a series, found by looking at all headers."""
-    listed, _ = _list_series(files)
+    listed, _, _ = _list_series(files)
     if mark is None:
         return _only(files.path, listed).files
     for series in listed:

@@ -48,6 +48,8 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if c.isalnum()))
 
 
+#: Of several such words one has to be of these: ``PATIENT^ANON``.
+_SURE = re.compile("anon|deid|unk|test|remov|匿名")
 PLACEHOLDERS = frozenset(_plain(word) for word in _WORDS.split())
 
 
@@ -76,7 +78,10 @@ def is_placeholder(text: object) -> bool:
         return not digits.strip("0") or (len(digits) > 3 and len(set(digits)) == 1) or counted_up
     if digits.strip("0"):  # numbered: PATIENT 17 is somebody
         return False
-    return letters in PLACEHOLDERS or set(letters) == {"x"}
+    words = [_plain(word) for word in re.split(r"[\W_]+", str(text or "")) if word]
+    one_letter = len(letters) > 2 and len(set(letters)) == 1
+    composed = all(word in PLACEHOLDERS for word in words) and any(map(_SURE.match, words))
+    return letters in PLACEHOLDERS or one_letter or composed
 
 
 def owner_of(header: DicomHeader) -> Owner:

@@ -29,23 +29,27 @@ DENOISED = re.compile(r"(?<![a-z])(?:uni)?den(?![a-z])|denois|robust|regulari[sz
 #: Sequences that watch contrast medium come in: whatever follows them is after it.
 BOLUS = re.compile(r"(?<![a-z])(?:dce|dsc|perf\w*|bolus|灌流)(?![a-z])")
 _AGENT = (
-    r"contrast\w*|kontrast\w*|mdc|gado\w*|gad|gd(?:[-_ ]?dtpa)?|km|ce|inj\w*|enh\w*|dotarem|"
-    r"magnevist|prohance|omniscan|multihance|clariscan|primovist|eovist|magnescope|контраст\w*"
+    r"contrast\w*|kontrast\w*|mdc|gad\w*|vueway|elucirem|gd(?:[-_ ]?dtpa)?|km|ce|inj\w*|enh\w*|"
+    r"dotarem|magnevist|prohance|omniscan|multihance|clariscan|primovist|eovist|magnescope|"
+    r"контраст\w*|σκιαγραφ\w*"
 )
 #: Before a medium's name, or alone: the series is plain.
 _WITHOUT = re.compile(
-    rf"(?<![a-z])(?:non?|w/?o|without|ohne|vor|pre|sans|senza|sin|avant|before|zonder|uden|utan|без)"
+    rf"(?<![a-z])(?:non?|w/?o|without|ohne|vor|pre|sans|senza|sin|sem|avant|before|zonder|"
+    r"uden|utan|uten|bez|без|ilman|χωρίς|tanpa)"
     rf"[-_ .]*(?:i\.?v\.?[-_ ]*|de[-_ ]+|d')?(?:{_AGENT}|c)(?![a-z])|"
     r"(?<![a-z])(?:pre|plain|nativ|native|natif|unenhanced|nce|avant|vor)(?![a-z])|"
+    r"(?<![a-z])(?:kontrasts[ıi]z|w/o)(?![a-z/])|(?<![a-z0-9])(?:iv|i\.v\.|k)-(?=$|[ _)])|"
     r"(?:^|[ _(])-[ ]?c(?![a-z0-9])|(?<![a-z0-9])c-(?=$|[ _)])|"
     r"造影(?:剤)?(?:な|無|前)|非造影|単純|平扫|平掃|增强前|조영전"
 )
 _WITH = re.compile(
     rf"(?<![a-z])(?:{_AGENT}|post[-_ ]?(?:{_AGENT}|c)|apr[eè]s|nach)(?![a-z])|"
     r"(?<![a-z])post(?![a-z]|[-_ ]?(?:op|proc|surg|rt|treat|ictal))|"
-    r"\+[ ]?(?:c|k|gd|gad|km|ce|mdc)(?![a-z])|(?<![a-z])c[ ]?\+|(?<![a-z0-9])t1w?[ ]?\+(?=$|[ _)])|"
+    r"\+[ ]?(?:c|k|gd|gad|km|ce|mdc)(?![a-z])|(?<![a-z])(?:c|k|iv|i\.v\.)[ ]?\+|"
+    r"(?<![a-z0-9])t1w?[ ]?\+(?=$|[ _)])|"
     r"(?<![a-z0-9])t1w?(?:[-_ ]?(?:ce|gd|gad|km|post|kontrast)|_?c)(?![-a-z0-9])|w/[ ]?c(?![a-z])|"
-    r"造影|増強|增强|增強|조영|ガドリニウム|マグネスコープ|контраст"
+    r"造影|増強|增强|增強|조영|ガド|マグネ(?:スコープ|ビスト)|контраст"
 )
 #: Neither, though the words are there: a protocol's name for all its series.
 _NEITHER = re.compile(
@@ -78,3 +82,18 @@ def is_medium(agent: object) -> bool:
     return text not in none | {"no contrast", "without", "無", "なし", "unknown"} and (
         tells_contrast(text) is not False
     )
+
+
+def is_uni(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's T1w image."""
+    return UNI.search(normalised(name)) is not None
+
+
+def is_noisy_uni(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's T1w image whose air is noise."""
+    return is_uni(name) and DENOISED.search(normalised(name)) is None
+
+
+def is_part_of_mp2rage(name: str) -> bool:
+    """Say whether a name is that of an MP2RAGE's inversion or map, beside its T1w image."""
+    return not is_uni(name) and PARTS.search(normalised(name)) is not None

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from braincase.labels import Value
 from braincase.sources.cells import identifiers
-from braincase.sources.dates import date_column
+from braincase.sources.dates import date_column, holds_dates
 from braincase.sources.rows import Labels, SourceTable, clean, common_name
 from braincase.sources.words import PLACEHOLDERS
 
 #: Columns that name the image, the person and the visit, in the order they are looked for.
-PATH = ("path", "image", "file", "filename", "t1w")
+PATH = ("path", "image", "file", "filename", "t1w", "filepath", "file_path", "image_path")
 SUBJECT = (
     *("subject", "subject_id", "participant_id", "patient_id", "ptid", "sub", "participant"),
     *("patient", "subjectid", "participantid", "subj", "subj_id", "src_subject_id", "subject_key"),
@@ -28,6 +28,8 @@ SESSION = (
     *("session", "session_id", "visit", "viscode", "timepoint", "ses", "visit_id", "wave"),
     *("session_label", "time_point", "ses_id", "sessionid"),
 )
+#: The first visit, as studies call it.
+BASELINE = r"b(?:ase)?l(?:ine)?|base|m(?:o|onth)?0+"
 DATE = ("scan_date", "mri_date", "acq_date", "date", "visit_date", "exam_date", "examdate")
 
 
@@ -157,7 +159,7 @@ def match_names(on_disk: Iterable[str], in_table: Iterable[str], table: str) -> 
         if (own := name.removeprefix("sub-")) in bare:
             names[name] = bare[own]
     joined, unsure = [], []
-    for step in (_folded, _unpadded):
+    for step in (folded, unpadded):
         left = [name for name in disk if name not in names]
         free = [row for row in rows if row not in names.values()]
         by_key: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
@@ -169,7 +171,7 @@ def match_names(on_disk: Iterable[str], in_table: Iterable[str], table: str) -> 
         for key, (ours, theirs) in by_key.items():
             if not ours or not theirs or not key:
                 continue
-            if len(ours) == len(theirs) == 1 and (step is _folded or key not in taken):
+            if len(ours) == len(theirs) == 1 and (step is folded or key not in taken):
                 names[ours[0]] = theirs[0]
                 joined.append(f"{theirs[0]} is {ours[0]}")
             else:
@@ -248,7 +250,9 @@ def _rows_of_visit(
             ]
             if fitting:
                 return fitting, f" by its column {people.table.headers.get(column, column)}"
-    for column in (c for c in people.table.columns if common_name(c) in DATE):
+    for column in people.table.columns:
+        if not (common_name(column) in DATE or holds_dates(column, people.table.cells(column))):
+            continue
         dates = date_column(people.table.cells(column))
         fitting = [
             i
@@ -275,17 +279,19 @@ def _agreed(rows: Sequence[Mapping[str, Value]]) -> tuple[dict[str, Value], list
     return agreed, differing
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Return a name's letters and digits, small, without ``sub-``."""
     return re.sub(r"[\W_]+", "", name.lower().removeprefix("sub-"))
 
 
-def _unpadded(name: str) -> str:
+def unpadded(name: str) -> str:
     """Return a name without zeros in front of its numbers."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", _folded(name).removeprefix("sub"))
+    return re.sub(r"(?<!\d)0+(?=\d)", "", folded(name).removeprefix("sub"))
 
 
 def _bare_visit(name: str) -> str:
-    return clean(name.lower().removeprefix("ses-").removeprefix("ses")) or name
+    bare = clean(name.lower().removeprefix("ses-").removeprefix("ses")) or name
+    return "baseline" if re.fullmatch(BASELINE, bare) else bare
 
 
 def _unpadded_visit(name: str) -> str:

@@ -20,20 +20,24 @@ from braincase.images.header import suffix_of
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.dicom_names import is_noisy_uni, is_part_of_mp2rage, is_uni
 from braincase.sources.identity import (
     PATH,
     SUBJECT,
     PeopleTable,
     column_among,
     facts_of,
+    folded,
     is_placeholder,
     match_names,
+    unpadded,
 )
 from braincase.sources.image_names import (
     FREESURFER,
     FREESURFER_MADE,
     FSL_FOLDER,
     T1,
+    contrast_by_name,
     entities_of,
     not_raw_folder,
     not_t1w,
@@ -43,6 +47,7 @@ from braincase.sources.image_names import (
 from braincase.sources.layout import Place, places_of
 from braincase.sources.listing import file_problem, list_source
 from braincase.sources.rows import (
+    SourceTable,
     clean,
     clean_subjects,
     label_column_of,
@@ -80,7 +85,7 @@ def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[li
     if not images:
         raise UsageError(folder, "no image", "NIfTI, Analyze or MGH files")
     candidates, dropped = _sorted_out(images, folder)
-    tables, notes = _tables_beside(folder)
+    tables, notes = _tables_beside(folder, candidates)
     ids = [name for table in tables for name in table.people]
     places = places_of(candidates, folder, ids)
     owners, told = _owners(places, tables)
@@ -90,7 +95,7 @@ def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[li
     used: dict[str, set[int]] = defaultdict(set)
     for path, (owner, joined, how) in owners.items():
         place = places[path]
-        labels, evidence = _labels(tables, joined, place, notes, used)
+        labels, evidence = _labels(tables, joined, path, place, notes, used)
         scan = Scan(path, subjects[owner], session_name(place.visit) or None, labels, ())
         ranked.append(
             (_rank(path, place), replace(scan, evidence=(*place.evidence, *how, *evidence)))
@@ -149,14 +154,21 @@ def reason_against(path: Path, names: set[tuple[Path, str]], stems: set[str]) ->
             return f"FreeSurfer's {holder}: a template or made from other visits, no person's scan"
         best = next(name for name in FREESURFER if (path.parent, name) in names)
         return "" if path.name == best else f"FreeSurfer's {best} is used"
-    if path.parent.name == "mri" and any((path.parent, name) in names for name in FREESURFER):
+    inside = [folder for folder in path.parents if folder.name == "mri"]
+    if any((folder, name) in names for folder in inside for name in FREESURFER):
         return "made by FreeSurfer"
-    return not_t1w(stem_of(path.name), stems)
+    stem = stem_of(path.name)
+    if any(map(is_uni, stems)) and is_part_of_mp2rage(stem):
+        return "a part of an MP2RAGE, not its T1w image"
+    return not_t1w(stem, stems)
 
 
 def _rank(path: Path, place: Place) -> Rank:
-    """Order images of one visit: raw before copies, T1 by name first, then the plainest name."""
-    return bool(place.copy), 0 if T1.search(path.name) else 1, len(path.name), path.name
+    """Order images of one visit: raw, without contrast medium, T1 by name, the plainest name."""
+    enhanced = contrast_by_name(stem_of(path.name)) is True
+    noisy = is_noisy_uni(stem_of(path.name))
+    named = 0 if T1.search(path.name) else 1 if not parse_name(path.name).person else 2
+    return bool(place.copy), enhanced, noisy, named, len(path.name), path.name
 
 
 def _best(
@@ -171,21 +183,29 @@ def _best(
     for where, why in second:
         copy = by_path[where].copy
         best = kept[owner[where]].path
-        if copy and "another T1w" in why:
+        if "another T1w" not in why:
+            pass  # it is damaged
+        elif contrast_by_name(stem_of(Path(where).name)):
+            why = f"after contrast medium by its name; {best.name} is used"
+        elif copy.startswith("with "):
+            why = f"its name is that of another image {copy}: its copy; {best.name} is used"
+        elif copy:
             why = f"made from another image by its name ({copy}); {best.name} is used"
         dropped.append((where, why))
     return scans, dropped
 
 
-def _tables_beside(folder: Path) -> tuple[list[PeopleTable], list[str]]:
+def _tables_beside(folder: Path, images: Sequence[Path]) -> tuple[list[PeopleTable], list[str]]:
     """Return the folder's tables by the column that names the people, and what to say of them."""
     tables, notes = [], []
+    words = _words(folder, images)
     for path in table_files(folder):
         if reason := file_problem(path):
             notes.append(f"{path.name}: {reason}; its labels are missing")
             continue
         table = read_table_file(path)
-        who = column_among(table.columns, WHO) or (table.columns[0] if table.columns else None)
+        who, note = _who(table, words)
+        notes += note
         if who is None or not table.rows:
             notes.append(f"{path.name}: a table without rows")
             continue
@@ -194,6 +214,31 @@ def _tables_beside(folder: Path) -> tuple[list[PeopleTable], list[str]]:
         tables.append(people)
         notes += all_notes(people)
     return tables, notes
+
+
+def _words(folder: Path, images: Sequence[Path]) -> set[str]:
+    """Return the names of folders and files, and their beginnings, as a table may name people."""
+    names = {part for path in images for part in path.relative_to(folder).parts[:-1]}
+    stems = {stem_of(path.name) for path in images}
+    parts = {stem[: match.start()] for stem in stems for match in re.finditer(r"[\W_]", stem)}
+    return {folded(word) for word in names | stems | parts} - {""}
+
+
+def _who(table: SourceTable, words: set[str]) -> tuple[str | None, list[str]]:
+    """Return the column of a table that names people: by its header, unless only another's fit."""
+    named = column_among(table.columns, WHO)
+    first = table.columns[0] if table.columns else None
+    fits = {
+        column: len({folded(cell) for cell in table.cells(column)} & words)
+        for column in table.columns
+    }
+    best = max(fits, key=lambda column: (fits[column], column == named), default=None)
+    if best in (None, named) or not fits[str(best)] or (named and fits[named]):
+        return named or first, []
+    if named is None and best == first:
+        return first, []
+    header = table.headers.get(str(best), str(best))
+    return best, [f"{table.name}: people by {header}: its names are those of the images"]
 
 
 def _owners(
@@ -237,9 +282,19 @@ def _owners(
         # A table names people better than files do: P1 is the person of P1-T1.nii.
         plain = not any("folder" in line or "sub-" in line for line in place.evidence[:1])
         by_file = plain and not entities_of(stem_of(path.name)).get("sub")
-        owner = names[0] if names and by_file else place.person
+        # But 1 for 001.nii has lost its zeros in a spreadsheet.
+        whole = bool(names) and (
+            names[0] in path.name.split("_") or not _lost_zeros(names[0], path)
+        )
+        owner = names[0] if by_file and whole else place.person
         owners[path] = (owner, joined[path], how[path])
     return owners, notes
+
+
+def _lost_zeros(name: str, path: Path) -> bool:
+    """Say whether a table's name is a file's but for the zeros in front of its numbers."""
+    stem = stem_of(path.name)
+    return folded(stem) != folded(name) and unpadded(stem) == unpadded(name)
 
 
 def _files_named(table: PeopleTable) -> dict[str, str]:
@@ -275,6 +330,7 @@ def _begins(path: Path, place: Place, ids: Sequence[str]) -> str:
 def _labels(
     tables: Sequence[PeopleTable],
     joined: Mapping[str, str],
+    path: Path,
     place: Place,
     notes: list[str],
     used: dict[str, set[int]],
@@ -293,10 +349,25 @@ def _labels(
         for key, value in facts.labels.items():
             if labels.setdefault(key, value) != value:
                 notes.append(f"{name}: {key} is {labels[key]}, but {value} in {table.table.name}")
+    if contrast_by_name(stem_of(path.name).replace("post", "")):
+        labels["contrast_medium"] = "yes"
+        evidence.append("contrast_medium from the file name")
     if place.group and "group" not in labels:
         labels["group"] = place.group
         evidence.append(f"group {place.group} from the folder name")
     return labels, evidence
+
+
+def _alike(people: Iterable[str]) -> list[str]:
+    """Return names that have a number and differ by another, short one at their end only."""
+    together: dict[str, dict[str, str]] = defaultdict(dict)
+    for person in people:
+        match = re.fullmatch(r"(.*\d.*)_(\d{1,2})", parse_name(f"{person}.nii").person)
+        if match:
+            together[match[1]][match[2]] = person
+    return [
+        name for group in together.values() if len(group) > 1 for name in sorted(group.values())
+    ]
 
 
 def _how_told(places: Mapping[Path, Place], folder: Path) -> list[str]:
@@ -310,6 +381,11 @@ def _how_told(places: Mapping[Path, Place], folder: Path) -> list[str]:
     raw = {p.person for p in places.values() if not p.copy}
     if only := [name for name in copies if name not in raw]:
         notes.append(f"only processed images of {', '.join(only[:3])}: one of them is used")
+    if alike := _alike(p.person for p in places.values() if "file name" in p.evidence[0]):
+        notes.append(
+            f"{', '.join(alike[:2])}: alike but for a last number: one's visits? They count as "
+            "people of their own; a table with path, subject and session says it"
+        )
     if nobody := sorted({p.person for p in places.values() if is_placeholder(p.person)}):
         notes.append(f"{', '.join(nobody)}: a placeholder's name; is it one person?")
     return notes

@@ -19,12 +19,21 @@ from braincase.sources.image_names import (
     FREESURFER,
     GROUPS,
     PLACES,
+    T1,
     VISIT,
     as_copy_of,
+    contrast_by_name,
     entities_of,
     parse_name,
+    person_and_visit,
     stem_of,
+    within,
 )
+
+#: Folders of so many digits are people's, not series'.
+LONG_NUMBER = 3
+#: Day and time of an examination, as LONI's archives (ADNI, PPMI, AIBL) name folders.
+ARCHIVE_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)_\d\d_\d\d_\d\d(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,11 @@ def places_of(paths: Sequence[Path], folder: Path, ids: Sequence[str] = ()) -> d
     places: dict[Path, Place] = {}
     left = []
     for path in paths:
-        place = _by_entities(path, folders[path]) or _by_freesurfer(path, folders[path], folder)
+        place = (
+            _by_entities(path, folders[path])
+            or _by_freesurfer(path, folders[path], folder)
+            or _by_archive(path, folders[path])
+        )
         if place:
             places[path] = place
         else:
@@ -85,7 +98,10 @@ def places_of(paths: Sequence[Path], folder: Path, ids: Sequence[str] = ()) -> d
     by_name = [path for path in left if path not in told]
     places |= {path: _by_folder(path, folders[path], levels[path]) for path in by_folder}
     named = _by_names(by_name, folders)
-    return places | _as_in_folders(named, {place.person for place in places.values()})
+    places |= _as_in_folders(named, {place.person for place in places.values()})
+    by_level = {path: levels.get(path) for path in paths if path not in by_name}
+    above = {path: folders[path][: by_level.get(path)] for path in paths}
+    return _apart_by_groups(places, above, set(by_name))
 
 
 def _as_in_folders(named: dict[Path, Place], people: set[str]) -> dict[Path, Place]:
@@ -128,8 +144,59 @@ def _by_freesurfer(path: Path, folders: Sequence[str], folder: Path) -> Place | 
     if path.name not in FREESURFER:
         return None
     parts = folders[:-1] if folders and folders[-1] == "mri" else folders
-    holder = parts[-1] if parts else folder.resolve().name
-    return Place(holder, "", "", "", (f"subject {holder} from FreeSurfer's folder",))
+    holder, visit = person_and_visit(parts[-1] if parts else folder.resolve().name)
+    evidence = [f"subject {holder} from FreeSurfer's folder"]
+    evidence += [f"session {visit} from FreeSurfer's folder"] if visit else []
+    return Place(holder, visit, "", "", tuple(evidence))
+
+
+def _by_archive(path: Path, folders: Sequence[str]) -> Place | None:
+    """Return what the folders of a LONI download tell: ``3102/MPRAGE/2011-01-20_11_02_00.0/I1``."""
+    for i, name in enumerate(folders):
+        if i > 1 and (match := ARCHIVE_TIME.fullmatch(name)):
+            person, visit = folders[i - 2], "".join(match.groups())
+            evidence = (
+                f"subject {person} from the folder name",
+                f"session {visit} from the folder",
+            )
+            return Place(person, visit, parse_name(path.name).copy, "", evidence)
+    return None
+
+
+def _apart_by_groups(
+    places: dict[Path, Place], above: Mapping[Path, Sequence[str]], by_name: set[Path]
+) -> dict[Path, Place]:
+    """Tell people apart whose names come again in another group: numbers begin anew at each site.
+
+    Parameters
+    ----------
+    places
+        As found so far.
+    above
+        The folders above each image's person.
+    by_name
+        The images whose person is in their file's name: their folders are no people's.
+    """
+
+    def group(path: Path) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name in above[path]
+            if GROUPS.fullmatch(name)
+            or (path in by_name and not PLACES.fullmatch(name) and not _is_visit(name))
+        )
+
+    groups: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for path, place in places.items():
+        if not place.copy and group(path):
+            groups[place.person].add(group(path))
+    apart = dict(places)
+    for path, place in places.items():
+        if len(groups[place.person]) > 1 and group(path):
+            name = "_".join((*group(path), place.person))
+            why = f"{place.person} stands in {len(groups[place.person])} groups: one person in each"
+            apart[path] = replace(place, person=name, evidence=(*place.evidence, why))
+    return apart
 
 
 def _level(folders: Sequence[str], ids: Sequence[str]) -> int | None:
@@ -137,12 +204,27 @@ def _level(folders: Sequence[str], ids: Sequence[str]) -> int | None:
     for i, name in enumerate(folders):
         if name in ids:
             return i
+    visits = [i for i, name in enumerate(folders) if i and _is_visit(name) and not name.isdigit()]
+    for i in range(visits[0] - 1 if visits else -1, -1, -1):  # the folder that holds the visits
+        place = PLACES.fullmatch(folders[i]) and not _is_long_number(folders[i])
+        if not (place or GROUPS.fullmatch(folders[i]) or _is_visit(folders[i])):
+            return i
     for i, name in enumerate(folders):
+        if _is_long_number(name) and not _numbered("".join(folders[i + 1 : i + 2])):
+            return i  # 100307/unprocessed/...
         if not (PLACES.fullmatch(name) or GROUPS.fullmatch(name) or _is_visit(name)):
             return i
     numbered = [i for i, name in enumerate(folders) if re.fullmatch(r"\d{1,8}", name)]
     numbered = [i for i in numbered if not DAY.fullmatch(folders[i])]
     return numbered[0] if numbered else None
+
+
+def _is_long_number(name: str) -> bool:
+    return len(name) >= LONG_NUMBER and name.isdigit() and not re.fullmatch(r"(19|20)\d\d", name)
+
+
+def _numbered(name: str) -> bool:
+    return bool(re.search(r"\d", name))
 
 
 def _is_visit(name: str) -> bool:
@@ -166,12 +248,15 @@ def _check_levels(
             continue
         inner = [n for n in folders[path][level + 1 :] if not PLACES.fullmatch(n) or n.isdigit()]
         inner = [n for n in inner if not _is_visit(n) and not GROUPS.fullmatch(n)]
+        inner = [n for n in inner if n.isdigit() or parse_name(f"{n}.nii").person]  # no series
         if inner:
             below[folders[path][level]].add(inner[0])
     several = {outer: names for outer, names in below.items() if len(names) > 1}
     inner_names = [name for names in below.values() for name in names]
-    if not several or len(inner_names) > len(set(inner_names)):
-        return  # one each, or the same names again and again: visits or series
+    again = len(inner_names) > len(set(inner_names))
+    numbered = all(re.search(r"\d", name) for name in inner_names)
+    if not several or (again and not (numbered and not any(map(_numbered, below)))):
+        return  # one each, or the same names in each of P1, P2, ...: visits or series
     outer, names = next(iter(several.items()))
     if all(re.sub(r"\W", "", outer).lower() in re.sub(r"\W", "", n).lower() for n in names):
         return  # P001/P001_MR1, P001/P001_MR2
@@ -220,10 +305,13 @@ def _core(path: Path, own: str) -> str:
 
 def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     assert level is not None  # `_folder_tells` has looked
-    person = folders[level]
+    person, own = person_and_visit(folders[level])
     name = parse_name(path.name)
-    visits = [
-        part for part in folders[level + 1 :] if _is_visit(part) or not PLACES.fullmatch(part)
+    visits = [own] if own else []
+    visits += [
+        part
+        for part in folders[level + 1 :]
+        if _is_visit(part) or not (PLACES.fullmatch(part) or _is_series(part))
     ]
     visits += [part for part in folders[:level] if _is_visit(part)]
     visit = visits[0] if visits else name.visit
@@ -231,6 +319,14 @@ def _by_folder(path: Path, folders: Sequence[str], level: int | None) -> Place:
     if visit:
         evidence.append(f"session {visit} from the {'folder' if visits else 'file'} name")
     return Place(person, visit, name.copy, _group(folders[:level]), tuple(evidence))
+
+
+def _is_series(name: str) -> bool:
+    """Say whether a folder is one of a series: ``003_t1_mprage``, ``T1w_MPR1``."""
+    if not parse_name(f"{name}.nii").person:
+        return True
+    match = re.fullmatch(r"\d{1,4}[-_ ](.+)", name)
+    return bool(match and (T1.search(match[1]) or not parse_name(f"{match[1]}.nii").person))
 
 
 def _group(folders: Sequence[str]) -> str:
@@ -249,8 +345,12 @@ def _by_names(paths: Sequence[Path], folders: Mapping[Path, Sequence[str]]) -> d
     for path, name in names.items():
         other = as_copy_of(name.stem, stems - {name.stem.lower()}, people - {name.person})
         if other:
-            spm[path] = name.stem[: len(name.stem) - len(other)] or name.stem
-        grouped[other or name.person or name.stem.lower()].append(path)
+            spm[path] = "a prefix of SPM"
+        # The raw image's name may itself hold another's: mS1_t1 is of S1_t1, that of S1.
+        whole, more = within(other or name.person, people)
+        if more and contrast_by_name(name.stem) is None:
+            spm.setdefault(path, f"with {more} more in its name")
+        grouped[whole or other or name.person or name.stem.lower()].append(path)
     places = {}
     for key, of_person in grouped.items():
         raw = [p for p in of_person if p not in spm and not names[p].copy] or of_person
@@ -262,12 +362,12 @@ def _by_names(paths: Sequence[Path], folders: Mapping[Path, Sequence[str]]) -> d
             holder = path.parent.name if where else person
             evidence = [f"subject {holder} from the {'folder' if where else 'file'} name"]
             if path in spm or name.copy:
-                evidence.append(f"a copy by its name ({name.copy or 'a prefix of SPM'})")
+                evidence.append(f"a copy by its name ({name.copy or spm[path]})")
             above = [part for part in folders[path] if _is_visit(part)]
             visit = above[-1] if above else name.visit
             if visit:
                 evidence.append(f"session {visit} from the {'folder' if above else 'file'} name")
-            copy = name.copy or ("a prefix of SPM" if path in spm else "")
+            copy = name.copy or spm.get(path, "")
             places[path] = Place(holder, visit, copy, _group(folders[path]), tuple(evidence))
     return places
 

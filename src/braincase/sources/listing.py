@@ -15,7 +15,7 @@ from braincase.images.header import read_header, suffix_of
 from braincase.json_values import parse_json
 
 #: Folders that computers make and people do not see.
-SYSTEM_FOLDERS = {"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"}
+SYSTEM_FOLDERS = {"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 SYSTEM_FILES = {"Thumbs.db", "desktop.ini", "Icon\r"}
 #: What stands in a file whose content was never fetched.
 ANNEX, LFS = b"/annex/objects/", b"version https://git-lfs"
@@ -87,8 +87,12 @@ def list_source(folder: Path) -> Listing:
 
 
 def is_hidden(name: str) -> bool:
-    """Say whether a file or folder is hidden, or a system's own (._x, __MACOSX, Thumbs.db)."""
-    return name.startswith((".", "~$")) or name in SYSTEM_FOLDERS or name in SYSTEM_FILES
+    """Say whether a file or folder is hidden, or a system's own (._x, __MACOSX, @eaDir)."""
+    return (
+        name.startswith((".", "~$", "@", "#recycle", "#snapshot"))
+        or name in SYSTEM_FOLDERS
+        or name in SYSTEM_FILES
+    )
 
 
 def is_cohort(folder: Path) -> bool:

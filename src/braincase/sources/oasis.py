@@ -111,7 +111,8 @@ def is_oasis(folder: Path) -> bool:
     """Say whether a folder holds OASIS-1, -3 or -4 sessions."""
     if next(_sessions_1(folder), None) is not None:
         return True
-    return any(re.match(r"(sub-)?OAS[34]\d{4}", path.name) for path in folder.iterdir())
+    named = (path for path in folder.iterdir() if re.match(r"(sub-)?OAS[34]\d{4}", path.name))
+    return any(path.is_dir() for path in named)
 
 
 def read_oasis(folder: Path, label_column: str | None = None) -> tuple[list[Scan], Census]:

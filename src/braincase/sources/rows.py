@@ -32,6 +32,11 @@ AGE_UNITS = {"age_months": 12.0, "age_in_months": 12.0, "age_mo": 12.0, "age_m":
 AGE_UNITS |= {"age_days": 365.25, "age_in_days": 365.25, "age_weeks": 52.18}
 #: A legend in a header, such as ``sex (1=male, 2=female)``.
 LEGEND = re.compile(r"(\w+)\s*[=:]\s*([^\W\d_]+)")
+#: Words behind a column's own name: the unit of an age, or that it is a number.
+TAIL = {*("in", "en", "years", "year", "yrs", "y", "j", "jahren", "jahre", "ans", "années", "años")}
+TAIL |= {
+    *("anni", "nr", "no", "num", "nummer", "number", "numéro", "numero", "番号", "編号", "номер")
+}
 NO_TABLE = re.compile(r"[\x00-\x08\x0e-\x1a]")
 
 
@@ -160,9 +165,17 @@ def column_name(text: str) -> str:
 
 def common_name(name: str) -> str:
     """Return what a column is called here: ``gender`` and ``性別`` are ``sex``."""
-    if name in ALIASES:
-        return ALIASES[name]
-    return "age" if name in AGE_UNITS else name
+    if name in AGE_UNITS:
+        return "age"
+    words = name.split("_")
+    # Alter_in_Jahren is Alter, Probanden_Nr is Proband; age_at_onset stays what it is.
+    while len(words) > 1 and words[-1] in TAIL:
+        words.pop()
+    bare = "_".join(words)
+    for known in (name, bare, bare.removesuffix("en")):
+        if known in ALIASES or (known in set(ALIASES.values()) and known != "path"):
+            return ALIASES.get(known, known)
+    return name
 
 
 def label_name(column: str | None) -> str | None:

@@ -28,6 +28,9 @@ class Scan:
     series
         Of a DICOM series: its mark, a hash of its identifiers. It is no label and never written:
         whoever knows the other identifiers could guess a hospital number by it.
+    runs
+        The other scans of this visit, the best first: one takes this one's place where this one
+        proves unusable only when it is prepared.
     evidence
         Why it is this person's, this visit's, and where its labels stand, one line each.
     """
@@ -39,6 +42,7 @@ class Scan:
     evidence: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[str, ...] = field(default=(), compare=False, repr=False)
     series: str = field(default="", compare=False, repr=False)
+    runs: tuple[Scan, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def scan_id(self) -> str:

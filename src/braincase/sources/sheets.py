@@ -1,4 +1,4 @@
-"""Spreadsheets and delimited text (CSV, TSV, XLSX) as rows of cells."""
+"""Spreadsheets (XLSX, XLS, ODS, XLSB) and delimited text (CSV, TSV) as rows of cells."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from datetime import date, datetime
 from pathlib import Path
 
 from openpyxl import load_workbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from braincase.errors import UsageError
 from braincase.sources.encoding import decode
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
-TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")
-#: Spreadsheets that are not read, but said.
-OTHER_SUFFIXES = (".xls", ".ods", ".numbers", ".xlsb", ".sav", ".rda", ".rds", ".dta")
+#: Workbooks that calamine reads; of an XLSX openpyxl also tells zeros that are only shown.
+OLD_WORKBOOKS = (".xls", ".ods", ".xlsb")
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", *OLD_WORKBOOKS)
+#: Tables of other programs that are not read, but said.
+OTHER_SUFFIXES = (".numbers", ".sav", ".rda", ".rds", ".dta")
 SEPARATORS = ",;\t|"
 MAX_CELL = 1 << 24
 
@@ -61,6 +64,8 @@ def read_sheets(path: Path) -> list[Sheet]:
     try:
         if suffix in (".xlsx", ".xlsm"):
             return _workbook(path)
+        if suffix in OLD_WORKBOOKS:
+            return _old_workbook(path)
         if suffix in OTHER_SUFFIXES:
             raise UsageError(path, f"a {suffix} table", "CSV, TSV or XLSX", "Save it as one.")
         content = path.read_bytes()
@@ -84,6 +89,31 @@ def _workbook(path: Path) -> list[Sheet]:
         raise UsageError(path, found, "an XLSX table", "Save it again, or as CSV.") from error
 
 
+def _old_workbook(path: Path) -> list[Sheet]:
+    try:
+        with CalamineWorkbook.from_path(str(path)) as book:
+            return [
+                _old_worksheet(
+                    book.get_sheet_by_index(i), about.visible == SheetVisibleEnum.Visible
+                )
+                for i, about in enumerate(book.sheets_metadata)
+            ]
+    except (CalamineError, ValueError) as error:
+        found = f"no readable workbook ({error})"
+        raise UsageError(path, found, "a table", "Save it again, or as CSV.") from error
+
+
+def _old_worksheet(sheet: CalamineSheet, visible: bool) -> Sheet:
+    rows, lines = [], []
+    for number, row in enumerate(sheet.to_python(skip_empty_area=False), start=1):
+        cells = tuple(_value_text(value) for value in row)
+        if any(cells):
+            rows.append(cells)
+            lines.append(number)
+    hidden = () if visible else ("a hidden sheet",)
+    return _from_header(Sheet(sheet.name, tuple(rows), tuple(lines), False, hidden))
+
+
 def _worksheet(sheet) -> Sheet:  # type: ignore[no-untyped-def]  # openpyxl has no types
     rows, lines = [], []
     for number, row in enumerate(sheet.iter_rows(), start=1):
@@ -97,7 +127,13 @@ def _worksheet(sheet) -> Sheet:  # type: ignore[no-untyped-def]  # openpyxl has 
 
 def _cell_text(cell) -> str:  # type: ignore[no-untyped-def]  # openpyxl has no types
     """Return a cell as text: whole numbers without a fraction, zeros in front where they show."""
-    value = cell.value
+    text = _value_text(cell.value)
+    shown = str(getattr(cell, "number_format", "") or "")
+    return text.zfill(len(shown)) if re.fullmatch(r"0{2,}", shown) and text.isdigit() else text
+
+
+def _value_text(value: object) -> str:
+    """Return a cell's value as text: whole numbers without a fraction, days as ISO dates."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -106,11 +142,7 @@ def _cell_text(cell) -> str:  # type: ignore[no-untyped-def]  # openpyxl has no 
         return value.isoformat()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
-    text = repr(value) if isinstance(value, float) else str(value).strip()
-    shown = str(getattr(cell, "number_format", "") or "")
-    if isinstance(value, int) and re.fullmatch(r"0{2,}", shown):
-        return text.zfill(len(shown))
-    return text
+    return repr(value) if isinstance(value, float) else str(value).strip()
 
 
 def _text_sheet(path: Path, text: str, notes: tuple[str, ...]) -> Sheet:

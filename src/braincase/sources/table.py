@@ -135,7 +135,7 @@ def _problem(
         return f"{written} is a placeholder, no person: whose scan it is is not known"
     if is_missing(row.get(columns.where, "")):
         return "no path"
-    image = path.parent / row[columns.where]
+    image = _image(path, row[columns.where])
     try:
         os.lstat(image)
         return file_problem(image)
@@ -155,4 +155,13 @@ def _scan(
         labels["diagnosis"] = labels.pop("label")
     evidence = [f"subject, session and labels from {line}"]
     session = session_name(columns.sessions[index]) or None
-    return Scan(table.path.parent / row[columns.where], subject, session, labels, tuple(evidence))
+    image = _image(table.path, row[columns.where])
+    return Scan(image, subject, session, labels, tuple(evidence))
+
+
+def _image(table: Path, written: str) -> Path:
+    """Return the file that a row names; a path from Windows is one of folders too."""
+    image = table.parent / written
+    if "\\" in written and not os.path.lexists(image):
+        return table.parent / written.replace("\\", "/")
+    return image

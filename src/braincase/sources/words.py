@@ -18,8 +18,11 @@ ALIASES = {
         "handedness": "händigkeit lateralité 利き手",
         "education": "bildung ausbildung 教育年数 教育歴",
         "subject": "proband probanden_id patienten_id patientennummer sujet sujeto paciente "
+        "probandennummer versuchsperson vp deltager pasient patiente paziente пациент испытуемый "
         "被験者 被験者番号 被験者id 患者 患者id 患者番号 受试者 病人 피험자",
         "session": "sitzung visite visita séance sesión besuch 訪問 来院 セッション 회차",
+        "path": "pfad datei dateiname bild chemin fichier ruta archivo percorso ścieżka путь файл "
+        "パス ファイル ファイル名 画像 路径 文件 文件名 图像 경로 파일",
         "date": "datum fecha data 日付 検査日 撮像日 撮影日 日期 날짜",
     }.items()
     for name in names.split()
@@ -27,13 +30,20 @@ ALIASES = {
 MALE = (
     *("m", "male", "man", "men", "boy", "mâle", "masculin", "masculino", "maschile", "maschio"),
     *("männlich", "maennlich", "mannlich", "mann", "herr", "homme", "hombre", "uomo", "masc"),
+    *("garçon", "ragazzo", "menino", "niño", "dhr.", "man.", "kille", "mand", "mies", "poika"),
+    *("férfi", "ffi", "erkek", "muž", "muški", "muško", "мужчина", "άνδρας", "άρρεν", "ذكر"),
+    *("זכר", "ชาย", "laki-laki", "pria", "lelaki", "nam", "पुरुष", "чоловік", "vīrietis", "vyras"),
+    *("bărbat", "masculi", "남자", "남성", "公"),
     *("man.", "mannelijk", "mężczyzna", "муж", "мужской", "м", "男", "男性", "男子", "남", "남성"),
 )
 FEMALE = (
     *("f", "female", "woman", "women", "girl", "w", "weiblich", "frau", "femme", "féminin", "fem"),
     *("feminin", "femenino", "feminino", "mujer", "mulher", "donna", "femminile", "femmina"),
     *("vrouw", "vrouwelijk", "kobieta", "kvinna", "жен", "женский", "ж", "女", "女性", "女子"),
-    *("여", "여성"),
+    *("여", "여성", "여자", "mädchen", "fille", "ragazza", "niña", "mw.", "mevr.", "flicka"),
+    *("kvinde", "nainen", "tyttö", "nő", "kadın", "kadin", "žena", "žensko", "ženski", "женщина"),
+    *("γυναίκα", "θήλυ", "أنثى", "נקבה", "หญิง", "perempuan", "wanita", "nữ", "महिला", "жінка"),
+    *("sieviete", "moteris", "femeie", "feminină", "母"),
 )
 SEXES = dict.fromkeys(MALE, "M") | dict.fromkeys(FEMALE, "F")
 #: One letter means another sex beside certain others: M is *mujer* beside H, a woman.

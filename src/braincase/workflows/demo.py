@@ -54,7 +54,7 @@ def run_demo(
     cohort = simulate_cohort(folder / "cohort", size, seed)
     study = open_study(cohort, "diagnosis", ("CN", "AD"), 5, run_folds, seed)
     _say(
-        "2/4 training the plain CAE, the paper's DDCML and braincase; evaluating on held-out people"
+        "2/4 training the plain CAE, the paper's loss and braincase; evaluating on held-out people"
     )
     fit, models = model_fitter(settings, "diagnosis", folder / "models", seed)
     results = run_protocols(study, fit, models, ["paper", "honest"], None)

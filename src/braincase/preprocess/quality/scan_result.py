@@ -7,7 +7,7 @@ made from these files alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -21,6 +21,15 @@ from braincase.sources.scan import Scan
 FOLDER = "qc"
 #: Bytes, and the time of the last change in ns, of all that belongs to a scan.
 Stat = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A scan that proved unusable: where, as what, and why; another of its visit is used."""
+
+    path: str
+    stat: Stat
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class ScanResult:
         The brain mask's outline in the picture, SVG path data.
     size
         Width and height of the picture in pixels; (0, 0) if there is none.
+    passed_over
+        Better scans of the same visit that proved unusable, so that this one is used.
     """
 
     scan: Scan
@@ -56,14 +67,28 @@ class ScanResult:
     recipe: str = ""
     outline: str = ""
     size: tuple[int, int] = (0, 0)
+    passed_over: tuple[PassedOver, ...] = ()
 
     def is_of(self, scan: Scan, recipe: JsonObject) -> bool:
-        """Tell whether this is the result of `scan` as it is now, by `recipe`."""
-        return self.stat == stat_of(scan) and self.recipe == canonical_json(recipe)
+        """Tell whether this is the result of `scan` (or its stand-in) as it is now, by `recipe`."""
+        if self.recipe != canonical_json(recipe):
+            return False
+        if self.passed_over:
+            unchanged = self.passed_over[0].stat == stat_of(scan)
+            return unchanged and self.stat == stat_of(self.of_visit(scan))
+        return self.stat == stat_of(scan)
+
+    def of_visit(self, scan: Scan) -> Scan:
+        """Return which of a visit's scans this is the result of, and why no better one."""
+        if not self.passed_over:
+            return scan
+        run = next((run for run in scan.runs if run.path == self.scan.path), scan)
+        told = (f"{Path(one.path).name} is not used: {one.reason}" for one in self.passed_over)
+        return replace(run, evidence=(*run.evidence, *told))
 
     def clashes_with(self, scan: Scan) -> bool:
         """Tell whether another scan of the same name, which still exists, was here first."""
-        first, second = self.scan.path, scan.path
+        first, second = self.scan.path, self.of_visit(scan).path
         return first != second and first.exists() and self.stat != stat_of(scan)
 
 
@@ -118,16 +143,21 @@ def read_scan_results(folder: Path) -> list[ScanResult]:
 
 def relabel(folder: Path, result: ScanResult, scan: Scan) -> None:
     """Bring a result up to date with the labels and the place that its source gives now."""
-    if result.scan != scan:
-        write_json(_path(folder, scan), _to_json(replace(result, scan=scan)))
+    used = result.of_visit(scan)
+    if result.scan != used:
+        write_json(_path(folder, scan), _to_json(replace(result, scan=used)))
 
 
-def failures(results: Iterable[ScanResult]) -> list[tuple[str, str]]:
+def failures(results: Sequence[ScanResult]) -> list[tuple[str, str]]:
     """Return the scans that are not in the cohort: where, and the reasons."""
     return [
         (str(result.scan.path), "; ".join(result.quality.reasons))
         for result in results
         if result.quality.grade == "fail"
+    ] + [
+        (over.path, f"{over.reason}; {result.scan.path.name} of the same visit is used")
+        for result in results
+        for over in result.passed_over
     ]
 
 
@@ -150,6 +180,7 @@ def _to_json(result: ScanResult) -> dict[str, Json]:
             "Trace": result.trace,
             "PictureSize": result.size,
             "Outline": result.outline,
+            "PassedOver": [[over.path, over.stat, over.reason] for over in result.passed_over],
         }
     )
 
@@ -170,6 +201,10 @@ def _read(path: Path) -> ScanResult | None:
             trace=content["Trace"],
             outline=content["Outline"],
             size=(int(content["PictureSize"][0]), int(content["PictureSize"][1])),
+            passed_over=tuple(
+                PassedOver(path, (int(stat[0]), int(stat[1])), reason)
+                for path, stat, reason in content.get("PassedOver", ())
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None  # not there, or of another version: the scan is prepared again
