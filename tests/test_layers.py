@@ -32,6 +32,7 @@ ROOMS: tuple[str, ...] = (
     "search",
     "answer",
     "evaluate",
+    "bench",
     "report",
     "workflows",
     "web",

@@ -1,0 +1,79 @@
+"""Leaderboard: results of several runs on the same cohort put together as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from braincase.bench.result import BenchResult, Entrant, MeasureScores, TaskScores
+
+
+@dataclass(frozen=True)
+class Board:
+    """Results that may be compared: of the same people, splits and voxels.
+
+    Parameters
+    ----------
+    result
+        Everybody's scores; baselines are those of the first run.
+    first_lines
+        What each run says of its own first contestant.
+    """
+
+    result: BenchResult
+    first_lines: tuple[str, ...]
+
+
+def boards_of(results: Sequence[BenchResult], names: Sequence[str] = ()) -> list[Board]:
+    """Put together what was scored on the same cohort; other cohorts are boards of their own.
+
+    Parameters
+    ----------
+    results
+        Of one run or several.
+    names
+        Of the runs, to tell apart contestants of one name.
+    """
+    together: dict[str, list[int]] = {}
+    for i, result in enumerate(results):
+        together.setdefault(str(result.about.checksums), []).append(i)
+    runs = list(names) or [str(i + 1) for i in range(len(results))]
+    return [
+        _board([results[i] for i in group], [runs[i] for i in group]) for group in together.values()
+    ]
+
+
+def _board(results: Sequence[BenchResult], runs: Sequence[str]) -> Board:
+    merged, taken = results[0], {entrant.name for entrant in results[0].entrants}
+    for result, run in zip(results[1:], runs[1:], strict=True):
+        new = {
+            e.name: e.name if e.name not in taken else f"{e.name} ({run})"
+            for e in result.of_kind("contestant")
+        }
+        taken |= set(new.values())
+        merged = _joined(merged, result, new)
+    return Board(merged, tuple(result.first_line for result in results))
+
+
+def _joined(a: BenchResult, b: BenchResult, new: Mapping[str, str]) -> BenchResult:
+    """Add the contestants of `b`, under new names, to `a`."""
+    entrants: list[Entrant] = [replace(e, name=new[e.name]) for e in b.entrants if e.name in new]
+    others = {task.letter: task for task in b.tasks}
+    tasks = tuple(_joined_task(task, others.get(task.letter), new) for task in a.tasks)
+    return replace(a, entrants=(*entrants, *a.entrants), tasks=tasks)
+
+
+def _joined_task(a: TaskScores, b: TaskScores | None, new: Mapping[str, str]) -> TaskScores:
+    if b is None:
+        return a
+    scores = {m.measure.key: m.scores for m in b.measures}
+
+    def joined(measure: MeasureScores) -> MeasureScores:
+        more = [
+            replace(score, contestant=new[score.contestant])
+            for score in scores.get(measure.measure.key, ())
+            if score.contestant in new
+        ]
+        return replace(measure, scores=(*more, *measure.scores))
+
+    return replace(a, measures=tuple(joined(measure) for measure in a.measures))

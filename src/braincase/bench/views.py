@@ -1,0 +1,162 @@
+"""Views of a contestant's vectors: plain, discriminant (LDA) or by support vectors (SVM).
+
+A ranking compares vectors by distance. A class-first answer gives the cases of the class that a
+classifier believes in. Both are fitted on the training people of the classes in question, and every
+contestant has both, so rankings are compared with rankings and classifiers with classifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from braincase.bench.contestant import Contestant, Head, vectors_of_all
+from braincase.bench.setting import Setting
+from braincase.evaluate.baselines import Part, centred_gram, principal_components, svm_evidence
+from braincase.evaluate.results import Codes, Rows
+
+Labels = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class View:
+    """What one run of a contestant shows of every scan to tasks about some classes.
+
+    Parameters
+    ----------
+    vectors
+        Compared by Euclidean distance; float32 of shape (scans, d).
+    evidence
+        For each class, higher is more; float32 of shape (scans, classes).
+    """
+
+    vectors: Codes
+    evidence: Codes
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one run of a contestant shows to all tasks.
+
+    Parameters
+    ----------
+    pair
+        About CN and AD.
+    every
+        About all trained conditions.
+    """
+
+    pair: View
+    every: View
+
+
+def show(contestant: Contestant, run: int, setting: Setting) -> tuple[Shown, int]:
+    """Embed every scan by one run of a contestant; return its views and the vectors' length."""
+    train = setting.splits.train
+    vectors = vectors_of_all(contestant.runs[run], contestant.name, setting.cohort, train)
+    codes = shortened(vectors)
+    pair, every = (
+        view_of(codes, contestant.head, setting, classes)
+        for classes in (setting.pair, setting.classes)
+    )
+    return Shown(pair, every), vectors.shape[1]
+
+
+def shortened(vectors: Codes) -> Codes:
+    """Turn vectors longer than there are scans into shorter ones of the same distances (exact).
+
+    A rotation onto what the scans span: smoothed voxels are 76,800 numbers, the scans a thousand.
+    """
+    scans, numbers = vectors.shape
+    if numbers <= scans:
+        return vectors
+    everybody = np.arange(scans)
+    return principal_components(gram_of(vectors), everybody, scans)
+
+
+def view_of(codes: Codes, head: Head, setting: Setting, classes: Sequence[str]) -> View:
+    """Fit what a contestant's head needs on the training scans of these classes."""
+    diagnosis = setting.text("diagnosis")
+    train = setting.splits.train[np.isin(diagnosis[setting.splits.train], classes)]
+    labels = diagnosis[train]
+    if head == "SVM":
+        evidence = support_vectors(codes, train, labels, classes, setting)
+        return View(evidence, evidence)
+    coordinates, evidence = discriminant(codes, train, labels, classes)
+    return View(coordinates if head == "LDA" else codes, evidence)
+
+
+def discriminant(
+    codes: Codes, train: Rows, labels: Labels, classes: Sequence[str]
+) -> tuple[Codes, Codes]:
+    """Fit a linear discriminant analysis with shrinkage (Ledoit & Wolf), all classes alike likely.
+
+    Returns
+    -------
+    coordinates, evidence
+        Of all rows of `codes`: along the discriminant axes, shape (scans, classes - 1), and log
+        posterior differences, shape (scans, classes).
+    """
+    inputs = _training_span(codes, train)
+    present = np.unique(labels)
+    if not inputs.shape[1] or len(present) < 2:
+        return np.zeros((len(codes), 1), np.float32), np.zeros(
+            (len(codes), len(classes)), np.float32
+        )
+    priors = np.full(len(present), 1 / len(present))
+    learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
+    learner.fit(inputs[train], labels)
+    decided = np.asarray(learner.decision_function(inputs))
+    decided = np.stack([-decided, decided], axis=1) if decided.ndim == 1 else decided
+    evidence = np.full((len(codes), len(classes)), decided.min() - 1.0)
+    evidence[:, [list(classes).index(str(name)) for name in learner.classes_]] = decided
+    axes = _discriminant_axes(learner.means_, learner.covariance_)
+    return np.asarray(inputs @ axes, np.float32), np.asarray(evidence, np.float32)
+
+
+def _discriminant_axes(
+    means: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return Fisher's axes, within-class spread 1 along each; shape (d, at most classes - 1).
+
+    Not scikit-learn's `transform`: its between-class scatter is a difference of two shrunken
+    covariances, of which the first axis need not be the discriminant one.
+    """
+    apart = means - means.mean(axis=0)
+    axes = min(len(means) - 1, means.shape[1])
+    last = means.shape[1] - 1
+    _, vectors = eigh(apart.T @ apart, covariance, subset_by_index=(last - axes + 1, last))
+    return np.asarray(vectors[:, ::-1])
+
+
+def _training_span(codes: Codes, train: Rows) -> NDArray[np.float64]:
+    """Return codes without columns that never vary; long ones in the training scans' own span.
+
+    Directions in which no training scan differs have no weight in a discriminant.
+    """
+    if codes.shape[1] > len(train):
+        codes = principal_components(centred_gram(gram_of(codes), train), train, len(train))
+    spread = codes[train].std(axis=0, dtype=np.float64)
+    varies = spread > 1e-6 * max(spread.max(initial=0.0), 1e-30)
+    return np.asarray(codes[:, varies], np.float64)
+
+
+def support_vectors(
+    codes: Codes, train: Rows, labels: Labels, classes: Sequence[str], setting: Setting
+) -> Codes:
+    """Fit a linear SVM, penalty by inner folds; return decision values, shape (scans, classes)."""
+    everybody = np.arange(len(codes))
+    y = np.array([list(classes).index(str(name)) for name in labels], np.intp)
+    part = Part(train, y, setting.text("subject")[train], everybody, y, everybody)
+    return svm_evidence(centred_gram(gram_of(codes), train), part, setting.seed)
+
+
+def gram_of(codes: Codes) -> NDArray[np.float32]:
+    """Return all dot products about the mean, shape (scans, scans)."""
+    centred = codes - codes.mean(axis=0)
+    return np.asarray(centred @ centred.T, np.float32)

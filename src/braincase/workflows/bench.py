@@ -1,0 +1,131 @@
+"""The benchmark as one job: cohort, contestants, scores, result file and page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from braincase.bench.archive import Archive, open_archive
+from braincase.bench.contestant import Contestant, contestant_of_encoders, vectors_of_embedding
+from braincase.bench.result import BenchResult, read_result, write_result
+from braincase.bench.run import run_bench
+from braincase.errors import LeakError, ParameterError
+from braincase.json_values import canonical_json
+from braincase.models.embed import encoder_of
+from braincase.models.model import Model, load_model
+from braincase.models.settings import load_settings
+from braincase.report.bench_page import write_page
+from braincase.workflows.experiment import model_fitter
+
+LABEL = "diagnosis"
+
+
+def bench_and_write(
+    folder: Path,
+    size: str = "bench",
+    seed: int = 0,
+    train: Sequence[str] = (),
+    training_seeds: int = 1,
+    models: Sequence[str] = (),
+    json: Path | None = None,
+    html: Path | None = None,
+    workers: int = 0,
+) -> tuple[BenchResult, Path]:
+    """Simulate the cohort where it is missing, score the contestants, write result file and page.
+
+    Parameters
+    ----------
+    folder
+        Gets ``cohort/``, ``models/``, ``result.json`` and ``board.html``.
+    size, seed
+        Of the simulated cohort.
+    train
+        Presets or TOML files: models to be trained on the benchmark's training people.
+    training_seeds
+        How often each of them is trained; results count the spread.
+    models
+        Folders of models trained before, ``NAME=FOLDER,FOLDER`` for several seeds of one.
+    json, html
+        Where the result file and the page go, if elsewhere.
+    workers
+        Processes that simulate; 0 means one a core.
+
+    Returns
+    -------
+    result, page
+        All scores, and the path of the page.
+    """
+    if training_seeds < 1:
+        raise ParameterError("training_seeds", str(training_seeds), "1 or more")
+    clock = time.perf_counter()
+    loaded = [_named_models(text) for text in models]
+    chosen = [load_settings(name) for name in train]
+    archive = open_archive(folder / "cohort", size, seed, workers)
+    seconds = {"cohort": time.perf_counter() - clock}
+    clock = time.perf_counter()
+    contestants = [
+        *(
+            _trained(archive, folder / "models", s.name, given, training_seeds)
+            for s, given in zip(chosen, train, strict=True)
+        ),
+        *(_contestant_of_models(archive, name, found) for name, found in loaded),
+    ]
+    seconds["training"] = time.perf_counter() - clock
+    result = run_bench(archive, contestants, seconds=seconds)
+    page = html or folder / "board.html"
+    write_result(json or folder / "result.json", result)
+    write_page(page, [result])
+    return result, page
+
+
+def compare_and_write(files: Sequence[Path], html: Path) -> Path:
+    """Write one page that compares the result files of several runs."""
+    write_page(html, [read_result(path) for path in files], [path.stem for path in files])
+    return html
+
+
+def _trained(archive: Archive, folder: Path, name: str, settings: str, seeds: int) -> Contestant:
+    """Train a model on the training people, once for each seed; what is there already is read."""
+    fitted = []
+    for seed in range(seeds):
+        fit, names = model_fitter([settings], LABEL, folder / f"seed{seed}", seed)
+        fitted.append(fit(archive.cohort, archive.splits.train, names[0], 0))
+    runs = tuple(vectors_of_embedding(name, f.embed, archive.cohort.grid) for f in fitted)
+    return Contestant(name, "contestant", runs, fingerprints=tuple(f.fingerprint for f in fitted))
+
+
+def _named_models(text: str) -> tuple[str, list[Model]]:
+    name, separator, folders = text.rpartition("=")
+    models = [load_model(Path(part.strip())) for part in folders.split(",")]
+    return (name if separator else models[0].settings.name), models
+
+
+def _contestant_of_models(archive: Archive, name: str, models: Sequence[Model]) -> Contestant:
+    for model in models:
+        check_strangers(archive, name, model)
+    return contestant_of_encoders(name, [encoder_of(model) for model in models])
+
+
+def check_strangers(archive: Archive, name: str, model: Model) -> None:
+    """Refuse data leakage: a model that was trained on people who ask, or who can be found.
+
+    Raises
+    ------
+    LeakError
+        Names the subjects.
+    """
+    if canonical_json(model.recipe) != canonical_json(archive.cohort.recipe):
+        return  # other simulated people, whatever they are called
+    trained = set(model.training.get("subject_hashes", []))
+    parts = archive.splits.parts()
+    strangers = np.concatenate([rows for part, rows in parts.items() if part != "train"])
+    names = sorted(set(archive.cohort.table["subject"].iloc[strangers].astype(str)))
+    if both := [name for name in names if sha256(name.encode()).hexdigest()[:16] in trained]:
+        more = f" and {len(both) - 10} more" if len(both) > 10 else ""
+        found = f"trained on {len(both)} people who ask or can be found: {', '.join(both[:10])}"
+        advice = "Train it with `train` of braincase bench."
+        raise LeakError(name, found + more, "a model of the benchmark's training people", advice)
