@@ -250,6 +250,14 @@ def test_results_of_one_cohort_stand_on_one_board_and_others_on_their_own(result
     assert boards[0].first_lines == (result.first_line, other.first_line)
 
 
+def test_a_run_at_another_resolution_stands_on_the_board_with_a_note(result):
+    about = replace(result.about, checksums=replace(result.about.checksums, images="y"))
+    finer = replace(result, about=replace(about, resolution_mm=2))
+    (board,) = boards_of([result, finer], ["coarse", "fine"])
+    assert len(board.notes) == 1
+    assert board.notes[0].startswith("fine read other voxels of the same people (2 mm)")
+
+
 def test_the_page_says_simulated_and_research_and_needs_no_other_file(result, tmp_path):
     write_page(
         tmp_path / "board.html",

@@ -48,7 +48,13 @@ class Archive:
     verified: Verified
 
 
-def open_archive(folder: Path, size: str = "bench", seed: int = 0, workers: int = 0) -> Archive:
+def open_archive(
+    folder: Path,
+    size: str = "bench",
+    seed: int = 0,
+    resolution_mm: int | None = None,
+    workers: int = 0,
+) -> Archive:
     """Simulate what is missing of a benchmark's cohort, deal its people, and verify both.
 
     Parameters
@@ -57,6 +63,8 @@ def open_archive(folder: Path, size: str = "bench", seed: int = 0, workers: int 
         Of the cohort; an interrupted simulation goes on there.
     size, seed
         What is simulated.
+    resolution_mm
+        Voxel edge; by default that of the size, at which checksums of voxels are published.
     workers
         Processes; 0 means one a core.
 
@@ -67,7 +75,9 @@ def open_archive(folder: Path, size: str = "bench", seed: int = 0, workers: int 
     LeakError
         If a person has two parts.
     """
-    return archive_of(simulate_cohort(folder, size, seed, workers=workers), size, seed)
+    return archive_of(
+        simulate_cohort(folder, size, seed, resolution_mm, workers=workers), size, seed
+    )
 
 
 def archive_of(cohort: Cohort, size: str, seed: int) -> Archive:

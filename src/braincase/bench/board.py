@@ -10,7 +10,7 @@ from braincase.bench.result import BenchResult, Entrant, MeasureScores, TaskScor
 
 @dataclass(frozen=True)
 class Board:
-    """Results that may be compared: of the same people, splits and voxels.
+    """Results that may be compared: of the same people and splits.
 
     Parameters
     ----------
@@ -18,10 +18,13 @@ class Board:
         Everybody's scores; baselines are those of the first run.
     first_lines
         What each run says of its own first contestant.
+    notes
+        Which runs read other voxels than the first (another resolution, another processor).
     """
 
     result: BenchResult
     first_lines: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def boards_of(results: Sequence[BenchResult], names: Sequence[str] = ()) -> list[Board]:
@@ -36,7 +39,8 @@ def boards_of(results: Sequence[BenchResult], names: Sequence[str] = ()) -> list
     """
     together: dict[str, list[int]] = {}
     for i, result in enumerate(results):
-        together.setdefault(str(result.about.checksums), []).append(i)
+        checksums = result.about.checksums
+        together.setdefault(f"{checksums.people} {checksums.splits}", []).append(i)
     runs = list(names) or [str(i + 1) for i in range(len(results))]
     return [
         _board([results[i] for i in group], [runs[i] for i in group]) for group in together.values()
@@ -45,6 +49,12 @@ def boards_of(results: Sequence[BenchResult], names: Sequence[str] = ()) -> list
 
 def _board(results: Sequence[BenchResult], runs: Sequence[str]) -> Board:
     merged, taken = results[0], {entrant.name for entrant in results[0].entrants}
+    notes = [
+        f"{run} read other voxels of the same people ({result.about.resolution_mm} mm); the "
+        f"baselines shown read those of {runs[0]} ({results[0].about.resolution_mm} mm)."
+        for result, run in zip(results, runs, strict=True)
+        if result.about.checksums.images != results[0].about.checksums.images
+    ]
     for result, run in zip(results[1:], runs[1:], strict=True):
         new = {
             e.name: e.name if e.name not in taken else f"{e.name} ({run})"
@@ -52,7 +62,7 @@ def _board(results: Sequence[BenchResult], runs: Sequence[str]) -> Board:
         }
         taken |= set(new.values())
         merged = _joined(merged, result, new)
-    return Board(merged, tuple(result.first_line for result in results))
+    return Board(merged, tuple(result.first_line for result in results), tuple(notes))
 
 
 def _joined(a: BenchResult, b: BenchResult, new: Mapping[str, str]) -> BenchResult:

@@ -49,6 +49,7 @@ def run(
     ] = None,
     size: Annotated[str, typer.Option(help="bench, or a smaller one to try it.")] = "bench",
     seed: Seed = 0,
+    resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm; 0: by size.")] = 0,
     json: Annotated[
         Path | None, typer.Option(help="Result file; default FOLDER/result.json.")
     ] = None,
@@ -69,6 +70,7 @@ def run(
         [] if presets == ["none"] else presets,
         training_seeds,
         model or [],
+        resolution or None,
         json,
         html,
         workers,

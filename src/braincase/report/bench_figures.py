@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from braincase.bench.contestant import Kind
 from braincase.bench.result import BenchResult, MeasureScores, TaskScores
@@ -28,9 +29,9 @@ def draw_primary(result: BenchResult) -> str:
     """Draw every task's deciding measure for everybody, one panel a task; return SVG."""
     decided = [task for task in result.tasks if task.primary]
     down = max(1, -(-len(decided) // ACROSS))
-    height = down * (0.24 * len(result.entrants) + 0.9)
+    height = down * (0.24 * len(result.entrants) + 1.1)
     with mpl.rc_context({**STYLE, "font.size": 9}):
-        figure = Figure(figsize=(11, height), layout="constrained")
+        figure = Figure(figsize=(11, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
         panels = figure.subplots(down, ACROSS, squeeze=False).ravel()
         for i, panel in enumerate(panels):
             if i < len(decided):
@@ -56,5 +57,5 @@ def _draw_task(ax: Axes, task: TaskScores, result: BenchResult, names: bool) -> 
 
 
 def _axis(scores: MeasureScores) -> str:
-    arrow = {"higher": " →", "lower": " (lower is better)", "neither": ""}
+    arrow = {"higher": " →", "lower": " (less is better)", "neither": ""}
     return scores.measure.title + arrow[scores.measure.better]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from braincase.bench.board import Board, boards_of
 from braincase.bench.comparison import Difference
 from braincase.bench.contestant import Kind
-from braincase.bench.result import About, BenchResult, MeasureScores, TaskScores, names_in
+from braincase.bench.result import About, BenchResult, Entrant, MeasureScores, TaskScores, names_in
 from braincase.files import write_text
 from braincase.purpose import PURPOSE
 from braincase.report.bench_figures import draw_primary
@@ -22,7 +22,8 @@ SIMULATED = (
     "All people and images are simulated: the numbers show how ways of searching compare, not how "
     "well they find disease in patients. For research."
 )
-KINDS: Mapping[Kind, str] = {"contestant": "", "baseline": " (baseline)", "ceiling": " (ceiling)"}
+#: What stands above the rows of each kind.
+KINDS: Mapping[Kind, str] = {"contestant": "", "baseline": "baselines:", "ceiling": "ceiling:"}
 VERIFIED = {
     "published": "cohort and splits are the published ones",
     "same people, other voxels": "the published people and splits; voxels differ in rounding",
@@ -56,13 +57,14 @@ def _sections(board: Board, several: bool) -> list[Section]:
     result = board.result
     where = f", cohort seed {result.about.seed}" if several else ""
     return [
-        _overview(result, where),
+        _overview(board, where),
         *(_task_section(task, result, where) for task in result.tasks),
         _about_section(result, where),
     ]
 
 
-def _overview(result: BenchResult, where: str) -> Section:
+def _overview(board: Board, where: str) -> Section:
+    result = board.result
     decided = [task for task in result.tasks if task.primary]
     caption = (
         "The measure that decides each task: contestants in colour, baselines in grey, the ceiling "
@@ -75,41 +77,50 @@ def _overview(result: BenchResult, where: str) -> Section:
     ]
     if any(score.ahead for task in decided if task.primary for score in task.primary.scores):
         blocks.append(_ahead_table(result, decided))
-    return Section(f"All tasks{where}", blocks=blocks)
+    return Section(f"All tasks{where}", blocks=blocks, notes=board.notes)
 
 
 def _primary_table(result: BenchResult, decided: Sequence[TaskScores]) -> Table:
     columns = [f"({task.letter}) {task.primary.measure.title}" for task in decided if task.primary]
     measures = [task.primary for task in decided if task.primary]
-    rows = [
-        [Cell(e.name + KINDS[e.kind]), *(_cell(m, e.name, result) for m in measures)]
-        for e in result.entrants
-    ]
-    return Table(["", *columns], rows, "; ".join(_arrow(m) for m in measures) + ".")
+    rows = _rows(result.entrants, measures, result)
+    return Table(["", *columns], rows, _directions(measures))
 
 
-def _arrow(scores: MeasureScores) -> str:
-    better = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
-    return f"{scores.measure.title}: {better[scores.measure.better]}"
+def _directions(measures: Sequence[MeasureScores]) -> str:
+    """Say in which measures lower is better; in the others higher is."""
+    found = {m.measure.title: m.measure.better for m in measures}
+    lower, neither = (
+        ", ".join(title for title, better in found.items() if better == which)
+        for which in ("lower", "neither")
+    )
+    text = f"Lower is better: {lower}. " if lower else "Higher is better. "
+    return text + (f"Neither way is better: {neither}." if neither else "")
+
+
+def _name(text: str) -> Cell:
+    """Return the name of a row, which is not broken into lines."""
+    return Cell(text.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def _ahead_table(result: BenchResult, decided: Sequence[TaskScores]) -> Table:
+    contestants = result.of_kind("contestant")
     rows = []
-    for entrant in result.of_kind("contestant"):
-        cells = []
-        for task in decided:
-            score = task.primary.of(entrant.name) if task.primary else None
-            cells.append(_ahead_cell(score.ahead if score else None))
-        rows.append([Cell(entrant.name), *cells])
+    for task in decided:
+        scores = task.primary
+        if scores is None or scores.best_baseline is None:
+            continue
+        found = [scores.of(entrant.name) for entrant in contestants]
+        cells = [_ahead_cell(score.ahead if score else None) for score in found]
+        rows.append([_name(f"({task.letter}) {task.title}"), Cell(scores.best_baseline), *cells])
     caption = (
         "By how much each contestant is better than the best baseline of that measure (above 0 is "
         "better, whichever way the measure runs), with the 95 % interval over the same people and "
         "over training seeds. The best baseline is picked on the same people, which favours it. p "
         "is two-sided and corrected for the number of tasks (Holm); bold: below 0.05 and better."
     )
-    return Table(
-        ["ahead of the best baseline", *(f"({t.letter}) {t.title}" for t in decided)], rows, caption
-    )
+    columns = ["ahead of the best baseline", "best baseline", *(e.name for e in contestants)]
+    return Table(columns, rows, caption)
 
 
 def _ahead_cell(ahead: Difference | None) -> Cell:
@@ -119,7 +130,7 @@ def _ahead_cell(ahead: Difference | None) -> Cell:
     low, high = ahead.estimate.low, ahead.estimate.high
     interval = "" if low is None or high is None else f"{_signed(low)} to {_signed(high)}, "
     better = p < 0.05 and ahead.estimate.value > 0
-    return Cell(_signed(ahead.estimate.value), f"{interval}p {p:.3f}, {ahead.over}", better)
+    return Cell(_signed(ahead.estimate.value), f"{interval}p {p:.3f}", better)
 
 
 def _signed(value: float) -> str:
@@ -138,22 +149,30 @@ def _task_section(task: TaskScores, result: BenchResult, where: str) -> Section:
         else:
             groups.append((name, 1))
     asked = [e for e in result.entrants if any(m.of(e.name) for m in task.measures)]
-    rows = [
-        [Cell(e.name + KINDS[e.kind]), *(_cell(m, e.name, result) for m in task.measures)]
-        for e in asked
-    ]
+    rows = _rows(asked, task.measures, result)
     for what in ("chance", "ceiling"):
         cells = [_reference_cell(m, what) for m in task.measures]
         if any(cell.text for cell in cells):
-            rows.append(
-                [Cell({"chance": "chance", "ceiling": "most that is possible"}[what]), *cells]
-            )
+            rows.append([_name({"chance": "chance", "ceiling": "most possible"}[what]), *cells])
     caption = (
         f"{task.people} people ask, {task.gallery} scans can be found. Small print: 95 % interval "
-        f"over people; bold: best without the ceiling. {'; '.join(map(_arrow, task.measures))}."
+        f"over people; bold: best without the ceiling. {_directions(task.measures)}"
     )
     table = Table(["", *(m.measure.title for m in task.measures)], rows, caption, groups)
     return Section(title, task.question, [table])
+
+
+def _rows(
+    entrants: Sequence[Entrant], measures: Sequence[MeasureScores], result: BenchResult
+) -> list[list[Cell]]:
+    """Return one row an entrant, contestants first, each kind under its name."""
+    rows = []
+    for kind, title in KINDS.items():
+        here = [entrant for entrant in entrants if entrant.kind == kind]
+        if here and title:
+            rows.append([Cell(title), *[Cell("")] * len(measures)])
+        rows += [[_name(e.name), *(_cell(m, e.name, result) for m in measures)] for e in here]
+    return rows
 
 
 def _cell(scores: MeasureScores, name: str, result: BenchResult) -> Cell:
@@ -187,7 +206,7 @@ def _about_section(result: BenchResult, where: str) -> Section:
     ]
     entrants = [
         [
-            Cell(e.name + KINDS[e.kind]),
+            _name(e.name),
             Cell(str(e.numbers)),
             Cell(str(e.runs)),
             Cell(f"{e.seconds:.1f} s"),
@@ -240,7 +259,7 @@ def _over_cohorts(boards: Sequence[Board]) -> Section:
             digits = task.primary.measure.digits if task.primary else 3
             spread = f"{min(values):.{digits}f} to {max(values):.{digits}f}" if values else ""
             cells.append(Cell(f"{np.mean(values):.{digits}f}" if values else "-", spread))
-        rows.append([Cell(name), *cells])
+        rows.append([_name(name), *cells])
     columns = [f"({t.letter}) {t.primary.measure.title}" for t in tasks if t.primary]
     caption = (
         "Mean over cohorts of the measure that decides each task; small print: smallest to largest."

@@ -31,6 +31,7 @@ def bench_and_write(
     train: Sequence[str] = (),
     training_seeds: int = 1,
     models: Sequence[str] = (),
+    resolution_mm: int | None = None,
     json: Path | None = None,
     html: Path | None = None,
     workers: int = 0,
@@ -49,6 +50,8 @@ def bench_and_write(
         How often each of them is trained; results count the spread.
     models
         Folders of models trained before, ``NAME=FOLDER,FOLDER`` for several seeds of one.
+    resolution_mm
+        Voxel edge of the cohort; by default that of the size.
     json, html
         Where the result file and the page go, if elsewhere.
     workers
@@ -64,7 +67,7 @@ def bench_and_write(
     clock = time.perf_counter()
     loaded = [_named_models(text) for text in models]
     chosen = [load_settings(name) for name in train]
-    archive = open_archive(folder / "cohort", size, seed, workers)
+    archive = open_archive(folder / "cohort", size, seed, resolution_mm, workers)
     seconds = {"cohort": time.perf_counter() - clock}
     clock = time.perf_counter()
     contestants = [

@@ -145,7 +145,7 @@ def ask_confounded(setting: Setting) -> Asked | Skipped:
 RARE = Task(
     "g",
     "rare",
-    "A disease in one case of ten",
+    "One case in ten",
     "Where one case in ten has the query's disease, how many of ten hits have it?",
     (Measure("precision", "P@10", "ranking", primary=True),),
     ask_rare,

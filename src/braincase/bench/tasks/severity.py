@@ -97,15 +97,15 @@ def _mean_place(position: NDArray[np.float64], groups: NDArray[np.str_], name: s
 SEVERITY = Task(
     "d",
     "severity",
-    "Severity of the neighbours",
+    "Severity of hits",
     "From CN to AD, how far is the true severity of ten hits from the query's?",
-    (Measure("difference", "mean difference of ten hits", "ranking", "lower", primary=True),),
+    (Measure("difference", "difference of ten hits", "ranking", "lower", primary=True),),
     ask_severity,
 )
 NEVER = Task(
     "e",
     "order",
-    "Groups never trained on",
+    "Never-trained groups",
     "Are SMC, EMCI and LMCI, on which nothing was fitted, placed between CN and AD by severity?",
     (
         Measure("rho", "Spearman with severity", "ranking", primary=True),
