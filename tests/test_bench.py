@@ -179,7 +179,7 @@ def test_a_code_that_collapsed_is_scored_and_breaks_nothing():
     where = setting()
     codes = np.zeros((len(where.cohort), 5), np.float32)
     for head in ("distance", "LDA", "SVM"):
-        view = view_of(codes, head, where, where.pair)
+        view = view_of(codes, head, where, where.splits.train, where.classes)
         assert np.isfinite(view.vectors).all()
         assert np.isfinite(view.evidence).all()
 
@@ -201,7 +201,7 @@ def test_two_contestants_of_one_name_are_refused():
 
 
 def test_a_cohort_that_is_too_small_is_refused():
-    with pytest.raises(CohortError, match="2 people of CN to train"):
+    with pytest.raises(CohortError, match="2 people of CN of 55 years or more to train"):
         run_bench(archive(people_table(4)), [], resamples=10)
 
 

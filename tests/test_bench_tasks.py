@@ -273,6 +273,16 @@ def test_positions_are_ranked_with_severity_as_ranks_say(here):
     assert found["rho"] == pytest.approx(rho, abs=1e-3)
 
 
+def test_young_people_are_not_asked_about_dementia():
+    table = people_table()
+    young = setting(table.assign(age=np.where(table.index % 2, 40.0, 70.0)))
+    for letter in "ade":
+        older, everybody = (EVERYBODY[letter].ask(s) for s in (young, setting(table)))
+        assert len(older.strata) < len(everybody.strata)
+        assert older.gallery < everybody.gallery
+    assert EVERYBODY["b"].ask(young).gallery == EVERYBODY["b"].ask(setting(table)).gallery
+
+
 def test_a_cohort_without_these_people_is_asked_less():
     table = people_table()
     plain = table[table["diagnosis"].isin(["CN", "AD"]) & (table["design"] == "single")]

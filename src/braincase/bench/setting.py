@@ -15,6 +15,8 @@ from braincase.evaluate.results import Rows
 
 #: True lesions of some rows: bool of shape (len(rows), *grid.shape).
 LesionMasks = Callable[[Cohort, Rows], NDArray[np.bool_]]
+#: Questions about Alzheimer's disease are asked among people of at least this age (years).
+LATE_LIFE = 55
 #: The order in which conditions are named, where they occur.
 ORDER = ("CN", "MCI", "AD")
 
@@ -65,6 +67,13 @@ class Setting:
         """Keep of `rows` those with one of these diagnoses."""
         return rows[np.isin(self.text("diagnosis")[rows], diagnoses)]
 
+    def late(self, rows: Rows, *diagnoses: str) -> Rows:
+        """Keep of `rows` those with one of these diagnoses and of at least `LATE_LIFE` years.
+
+        Among people of all ages, age alone would tell controls from patients.
+        """
+        return self.of(rows[self.numbers("age")[rows] >= LATE_LIFE], *diagnoses)
+
 
 def check_setting(setting: Setting) -> None:
     """Refuse a cohort without patients and controls in every part.
@@ -77,6 +86,6 @@ def check_setting(setting: Setting) -> None:
     for part in ("train", "gallery", "query"):
         rows = setting.splits.parts()[part]
         for name in setting.pair:
-            if len(setting.of(rows, name)) < 3:
-                found = f"{len(setting.of(rows, name))} people of {name} to {part}"
+            if (n := len(setting.late(rows, name))) < 3:
+                found = f"{n} people of {name} of {LATE_LIFE} years or more to {part}"
                 raise CohortError(setting.cohort.folder, found, "at least 3", "Simulate more.")

@@ -60,10 +60,10 @@ def show(contestant: Contestant, run: int, setting: Setting) -> tuple[Shown, int
     train = setting.splits.train
     vectors = vectors_of_all(contestant.runs[run], contestant.name, setting.cohort, train)
     codes = shortened(vectors)
-    pair, every = (
-        view_of(codes, contestant.head, setting, classes)
-        for classes in (setting.pair, setting.classes)
+    pair = view_of(
+        codes, contestant.head, setting, setting.late(train, *setting.pair), setting.pair
     )
+    every = view_of(codes, contestant.head, setting, train, setting.classes)
     return Shown(pair, every), vectors.shape[1]
 
 
@@ -79,11 +79,11 @@ def shortened(vectors: Codes) -> Codes:
     return principal_components(gram_of(vectors), everybody, scans)
 
 
-def view_of(codes: Codes, head: Head, setting: Setting, classes: Sequence[str]) -> View:
-    """Fit what a contestant's head needs on the training scans of these classes."""
-    diagnosis = setting.text("diagnosis")
-    train = setting.splits.train[np.isin(diagnosis[setting.splits.train], classes)]
-    labels = diagnosis[train]
+def view_of(
+    codes: Codes, head: Head, setting: Setting, train: Rows, classes: Sequence[str]
+) -> View:
+    """Fit what a contestant's head needs on training scans, all of these classes."""
+    labels = setting.text("diagnosis")[train]
     if head == "SVM":
         evidence = support_vectors(codes, train, labels, classes, setting)
         return View(evidence, evidence)

@@ -105,8 +105,8 @@ def confounded_archives(
 def ask_confounded(setting: Setting) -> Asked | Skipped:
     """Ask AD and CN people in archives in which the scanner follows the diagnosis."""
     pair = setting.pair
-    queries = setting.of(setting.splits.query, *pair)
-    gallery = setting.of(setting.splits.gallery, *pair)
+    queries = setting.late(setting.splits.query, *pair)
+    gallery = setting.late(setting.splits.gallery, *pair)
     scanner, diagnosis = setting.text("scanner"), setting.text("diagnosis")
     scanners = sorted(set(scanner[setting.splits.train]))
     is_ill = diagnosis[gallery] == pair[1]

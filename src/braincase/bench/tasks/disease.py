@@ -90,10 +90,14 @@ def _auc(evidence: NDArray[np.float32], y: NDArray[np.intp]) -> Statistic:
     return statistic
 
 
-def ask_disease(setting: Setting, classes: Sequence[str], pick: Callable[[Shown], View]) -> Asked:
-    """Put the question to the query people of these classes."""
-    queries = setting.of(setting.splits.query, *classes)
-    gallery = setting.of(setting.splits.gallery, *classes)
+def ask_disease(
+    setting: Setting,
+    queries: Rows,
+    gallery: Rows,
+    classes: Sequence[str],
+    pick: Callable[[Shown], View],
+) -> Asked:
+    """Put the question to people who have one of these classes."""
     diagnosis = setting.text("diagnosis")
     own = diagnosis[queries][:, None] == diagnosis[gallery]
     references = {
@@ -111,7 +115,10 @@ def ask_disease(setting: Setting, classes: Sequence[str], pick: Callable[[Shown]
 
 def ask_pair(setting: Setting) -> Asked | Skipped:
     """Put AD against CN to a cohort."""
-    return ask_disease(setting, setting.pair, lambda shown: shown.pair)
+    queries, gallery = (
+        setting.late(rows, *setting.pair) for rows in (setting.splits.query, setting.splits.gallery)
+    )
+    return ask_disease(setting, queries, gallery, setting.pair, lambda shown: shown.pair)
 
 
 def ask_every(setting: Setting) -> Asked | Skipped:
@@ -124,7 +131,8 @@ def ask_every(setting: Setting) -> Asked | Skipped:
         missing = set(classes) - set(diagnosis[setting.splits.parts()[part]])
         if missing:
             return Skipped(f"nobody with {sorted(missing)[0]} in the {part} set")
-    return ask_disease(setting, classes, lambda shown: shown.every)
+    queries, gallery = setting.splits.query, setting.splits.gallery
+    return ask_disease(setting, queries, gallery, classes, lambda shown: shown.every)
 
 
 PAIR = Task(

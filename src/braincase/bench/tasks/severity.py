@@ -23,7 +23,7 @@ TRUE_SEVERITY = "true_severity"
 def ask_severity(setting: Setting) -> Asked | Skipped:
     """Put the question to people from health to Alzheimer's disease: one scale of severity."""
     queries, gallery = (
-        setting.of(rows, *ORDER) for rows in (setting.splits.query, setting.splits.gallery)
+        setting.late(rows, *ORDER) for rows in (setting.splits.query, setting.splits.gallery)
     )
     if not setting.has(TRUE_SEVERITY) or len(gallery) < HITS:
         return Skipped(f"true severities of {len(gallery)} cases, fewer than {HITS}")
@@ -43,11 +43,11 @@ def ask_severity(setting: Setting) -> Asked | Skipped:
 
 def ask_order(setting: Setting) -> Asked | Skipped:
     """Place never-trained people, and the query people of CN and AD, between CN and AD."""
-    new, ends = setting.splits.never_trained, setting.of(setting.splits.query, *setting.pair)
+    new, ends = setting.splits.never_trained, setting.late(setting.splits.query, *setting.pair)
     diagnosis = setting.text("diagnosis")
     if len(set(diagnosis[new])) < 2 or not setting.has(TRUE_SEVERITY):
         return Skipped("fewer than two groups that nothing is trained on")
-    gallery = setting.of(setting.splits.gallery, *setting.pair)
+    gallery = setting.late(setting.splits.gallery, *setting.pair)
     asking = np.concatenate([new, ends])
     groups, severity = diagnosis[asking], setting.numbers(TRUE_SEVERITY)[asking]
     is_new = np.isin(groups, NEVER_TRAINED)
