@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from braincase.bench.run import run_bench
 from braincase.errors import LeakError, ParameterError
 from braincase.json_values import canonical_json
 from braincase.models.embed import encoder_of
-from braincase.models.model import Model, load_model
+from braincase.models.encoder import Encoder
+from braincase.models.model import load_model
+from braincase.models.model_json import ModelJson, read_about
 from braincase.models.settings import load_settings
 from braincase.report.bench_page import write_page
 from braincase.workflows.experiment import model_fitter
@@ -65,17 +68,17 @@ def bench_and_write(
     if training_seeds < 1:
         raise ParameterError("training_seeds", str(training_seeds), "1 or more")
     clock = time.perf_counter()
-    loaded = [_named_models(text) for text in models]
+    loaded = [_load(text) for text in models]  # a wrong path shows before minutes of simulation
     chosen = [load_settings(name) for name in train]
     archive = open_archive(folder / "cohort", size, seed, resolution_mm, workers)
     seconds = {"cohort": time.perf_counter() - clock}
     clock = time.perf_counter()
     contestants = [
         *(
-            _trained(archive, folder / "models", s.name, given, training_seeds)
-            for s, given in zip(chosen, train, strict=True)
+            _trained(archive, folder / "models", settings.name, text, training_seeds)
+            for settings, text in zip(chosen, train, strict=True)
         ),
-        *(_contestant_of_models(archive, name, found) for name, found in loaded),
+        *(_checked(archive, found) for found in loaded),
     ]
     seconds["training"] = time.perf_counter() - clock
     result = run_bench(archive, contestants, seconds=seconds)
@@ -101,19 +104,31 @@ def _trained(archive: Archive, folder: Path, name: str, settings: str, seeds: in
     return Contestant(name, "contestant", runs, fingerprints=tuple(f.fingerprint for f in fitted))
 
 
-def _named_models(text: str) -> tuple[str, list[Model]]:
-    name, separator, folders = text.rpartition("=")
-    models = [load_model(Path(part.strip())) for part in folders.split(",")]
-    return (name if separator else models[0].settings.name), models
+@dataclass(frozen=True)
+class _Loaded:
+    """Encoders of one kind, and what each model's folder says of its training."""
+
+    name: str
+    encoders: tuple[Encoder, ...]
+    about: tuple[ModelJson, ...]
 
 
-def _contestant_of_models(archive: Archive, name: str, models: Sequence[Model]) -> Contestant:
-    for model in models:
-        check_strangers(archive, name, model)
-    return contestant_of_encoders(name, [encoder_of(model) for model in models])
+def _load(text: str) -> _Loaded:
+    """Load ``FOLDER``, or ``NAME=FOLDER,FOLDER``; without a name, the settings' stands for it."""
+    name, _, places = text.rpartition("=")
+    folders = [Path(place.strip()) for place in places.split(",")]
+    about = tuple(read_about(folder) for folder in folders)
+    encoders = tuple(encoder_of(load_model(folder)) for folder in folders)
+    return _Loaded(name.strip() or str(about[0]["settings"]["name"]), encoders, about)
 
 
-def check_strangers(archive: Archive, name: str, model: Model) -> None:
+def _checked(archive: Archive, loaded: _Loaded) -> Contestant:
+    for about in loaded.about:
+        check_strangers(archive, loaded.name, about)
+    return contestant_of_encoders(loaded.name, loaded.encoders)
+
+
+def check_strangers(archive: Archive, name: str, about: ModelJson) -> None:
     """Refuse data leakage: a model that was trained on people who ask, or who can be found.
 
     Raises
@@ -121,9 +136,9 @@ def check_strangers(archive: Archive, name: str, model: Model) -> None:
     LeakError
         Names the subjects.
     """
-    if canonical_json(model.recipe) != canonical_json(archive.cohort.recipe):
+    if canonical_json(about["recipe"]) != canonical_json(archive.cohort.recipe):
         return  # other simulated people, whatever they are called
-    trained = set(model.training.get("subject_hashes", []))
+    trained = set(about["training"].get("subject_hashes", []))
     parts = archive.splits.parts()
     strangers = np.concatenate([rows for part, rows in parts.items() if part != "train"])
     names = sorted(set(archive.cohort.table["subject"].iloc[strangers].astype(str)))
