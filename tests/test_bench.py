@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from bench_people import archive, lesion_balls, of_values, oracle_values, people_table, setting
-from braincase.bench.board import boards_of
+from braincase.bench.baselines import baselines
+from braincase.bench.board import boards_of, mean_ahead
 from braincase.bench.comparison import (
     Resampled,
     best_of,
@@ -23,7 +25,7 @@ from braincase.bench.comparison import (
 from braincase.bench.contestant import check_names, vectors_of_all
 from braincase.bench.result import BenchResult, read_result, result_json, verdict, write_result
 from braincase.bench.run import run_bench
-from braincase.bench.views import discriminant, shortened, view_of
+from braincase.bench.views import discriminant, shortened, show, view_of
 from braincase.cli.main import main
 from braincase.errors import CohortError, ParameterError, UsageError
 from braincase.evaluate.resampling import estimate, mean_of
@@ -146,7 +148,7 @@ def test_an_undefined_measure_has_no_interval():
 def test_a_discriminant_ranks_by_the_axis_that_tells_classes_apart():
     rng = np.random.default_rng(0)
     labels = np.repeat(["CN", "AD"], 60)
-    codes = rng.normal(0, 10, (120, 30)).astype(np.float32)
+    codes = rng.normal(0, 1, (120, 30)).astype(np.float32)
     codes[:, 7] = rng.normal(0, 0.1, 120) + (labels == "AD")
     train = np.arange(0, 120, 2)
     coordinates, evidence = discriminant(codes, train, labels[train], ("CN", "AD"))
@@ -250,6 +252,33 @@ def test_results_of_one_cohort_stand_on_one_board_and_others_on_their_own(result
     assert boards[0].first_lines == (result.first_line, other.first_line)
 
 
+def test_a_lead_over_several_cohorts_has_the_interval_of_independent_people(result):
+    (found,) = [s.ahead.estimate for s in result.tasks[3].primary.scores if s.contestant == "blind"]
+    mean = mean_ahead([result] * 4, "d", "blind")
+    assert mean.value == pytest.approx(found.value)
+    assert mean.high - mean.low == pytest.approx((found.high - found.low) / 2)
+    assert mean_ahead([result], "d", "region volumes") is None
+
+
+def test_what_is_fitted_is_fitted_on_training_people_alone():
+    where = setting(people_table(24))
+    others = np.setdiff1d(np.arange(len(where.cohort)), where.splits.train)
+    table, volumes = where.cohort.table.copy(), where.cohort.volumes.copy()
+    rng = np.random.default_rng(1)
+    volumes[others, 12:20, 12:20, 12:20] = rng.integers(60, 200, (len(others), 8, 8, 8), np.uint8)
+    asked = np.concatenate([where.splits.gallery, where.splits.query])
+    table.loc[asked, "diagnosis"] = rng.permutation(table["diagnosis"].iloc[asked].to_numpy())
+    for column in ("age", "true_left_hippocampus_mm3"):
+        table.loc[others, column] = rng.permutation(table[column].iloc[others].to_numpy())
+    changed = replace(where, cohort=replace(where.cohort, table=table, volumes=volumes))
+    train = where.splits.train[::3]
+    for one, other in zip(baselines(where), baselines(changed), strict=True):
+        first, second = (show(c, 0, s)[0].every for c, s in ((one, where), (other, changed)))
+        for a, b in ((first.vectors, second.vectors), (first.evidence, second.evidence)):
+            near, far = cdist(a[train], a[train]), cdist(b[train], b[train])
+            assert near == pytest.approx(far, rel=0.01, abs=0.01 * near.max()), one.name
+
+
 def test_a_run_at_another_resolution_stands_on_the_board_with_a_note(result):
     about = replace(result.about, checksums=replace(result.about.checksums, images="y"))
     finer = replace(result, about=replace(about, resolution_mm=2))
@@ -281,13 +310,18 @@ def test_the_page_says_simulated_and_research_and_needs_no_other_file(result, tm
 def test_the_command_runs_and_compares(tiny, web_model, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "bench"
     shutil.copytree(tiny.folder, folder / "cohort")
+    quick = tmp_path / "quick.toml"
+    quick.write_text('name = "quick"\nchannels = 4\nepochs = 1\nbatch_size = 6\n')
     words = ["bench", folder, "--size", "tiny", "--model", f"ours={web_model},{web_model}"]
-    assert run(monkeypatch, *words) == 0
+    assert run(monkeypatch, *words, "--train", quick, "--training-seeds", 2) == 0
     told = capsys.readouterr().out
-    assert "ours" in told
+    assert "quick" in told
     assert str(folder / "board.html") in told
     found = read_result(folder / "result.json")
-    ours = found.entrants[0]
+    quick, ours = found.entrants[:2]
+    assert (quick.name, quick.runs, len(set(quick.fingerprints))) == ("quick", 2, 2)
+    training = load_model(folder / "models" / "seed1" / "quick-fold0").training
+    assert training["people"] == sum(found.about.people["train"].values()) == 12
     assert (ours.name, ours.kind, ours.runs, ours.numbers) == ("ours", "contestant", 2, 150)
     assert ours.fingerprints == (load_model(web_model).fingerprint,) * 2
     assert found.about.verified == "unpublished"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from braincase.bench.result import BenchResult, Entrant, MeasureScores, TaskScores
+from braincase.evaluate.results import Estimate
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,29 @@ def _joined_task(a: TaskScores, b: TaskScores | None, new: Mapping[str, str]) ->
         return replace(measure, scores=(*more, *measure.scores))
 
     return replace(a, measures=tuple(joined(measure) for measure in a.measures))
+
+
+def mean_ahead(results: Sequence[BenchResult], letter: str, name: str) -> Estimate | None:
+    """Return by how much a contestant leads on average over cohorts that have nobody in common.
+
+    The people of two cohorts are drawn apart, so the squares of the half widths of the intervals
+    add up. None where the contestant was not compared in every cohort.
+
+    Parameters
+    ----------
+    results
+        One of each cohort.
+    letter, name
+        The task's and the contestant's.
+    """
+    found = []
+    for result in results:
+        scores = next((t.primary for t in result.tasks if t.letter == letter), None)
+        score = scores.of(name) if scores else None
+        if score is None or score.ahead is None or score.ahead.estimate.low is None:
+            return None
+        found.append(score.ahead.estimate)
+    mean = sum(e.value for e in found) / len(found)
+    halves = [((e.high or 0.0) - (e.low or 0.0)) / 2 for e in found]
+    half = math.sqrt(sum(h**2 for h in halves)) / len(found)
+    return Estimate(mean, mean - half, mean + half)

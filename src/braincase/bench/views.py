@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.covariance import ledoit_wolf
 
 from braincase.bench.contestant import Contestant, Head, vectors_of_all
 from braincase.bench.setting import Setting
@@ -94,56 +94,58 @@ def view_of(
 def discriminant(
     codes: Codes, train: Rows, labels: Labels, classes: Sequence[str]
 ) -> tuple[Codes, Codes]:
-    """Fit a linear discriminant analysis with shrinkage (Ledoit & Wolf), all classes alike likely.
+    """Fit a linear discriminant analysis, all classes alike likely.
+
+    The covariance within classes is pooled and shrunken towards a multiple of the identity (Ledoit
+    & Wolf 2004), so that nothing changes when vectors are rotated. scikit-learn shrinks towards the
+    single variances instead, which in a basis of principal components is hardly any shrinking.
 
     Returns
     -------
     coordinates, evidence
-        Of all rows of `codes`: along the discriminant axes, shape (scans, classes - 1), and log
-        posterior differences, shape (scans, classes).
+        Of all rows of `codes`: along Fisher's axes, spread within classes 1 along each, shape
+        (scans, at most classes - 1); and log likelihood but for a constant, shape (scans, classes).
     """
     inputs = _training_span(codes, train)
-    present = np.unique(labels)
-    if not inputs.shape[1] or len(present) < 2:
-        return np.zeros((len(codes), 1), np.float32), np.zeros(
-            (len(codes), len(classes)), np.float32
-        )
-    priors = np.full(len(present), 1 / len(present))
-    learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
-    learner.fit(inputs[train], labels)
-    decided = np.asarray(learner.decision_function(inputs))
-    decided = np.stack([-decided, decided], axis=1) if decided.ndim == 1 else decided
+    present, y = np.unique(labels, return_inverse=True)
+    spread = inputs[train].var(axis=0).mean() if inputs.size else 0.0
+    if spread < 1e-12 or len(present) < 2:
+        nothing = np.zeros((len(codes), len(classes)), np.float32)
+        return nothing[:, :1], nothing
+    means = np.stack([inputs[train][y == i].mean(axis=0) for i in range(len(present))])
+    covariance, _ = ledoit_wolf(inputs[train] - means[y], assume_centered=True)
+    # Classes of equal vectors have no spread within.
+    covariance = covariance + 1e-6 * spread * np.eye(len(covariance))
+    weights = np.linalg.solve(covariance, means.T)
+    decided = inputs @ weights - 0.5 * (means.T * weights).sum(axis=0)
     evidence = np.full((len(codes), len(classes)), decided.min() - 1.0)
-    evidence[:, [list(classes).index(str(name)) for name in learner.classes_]] = decided
-    axes = _discriminant_axes(learner.means_, learner.covariance_)
+    evidence[:, [list(classes).index(str(name)) for name in present]] = decided
+    axes = _discriminant_axes(means, covariance)
     return np.asarray(inputs @ axes, np.float32), np.asarray(evidence, np.float32)
 
 
 def _discriminant_axes(
     means: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return Fisher's axes, within-class spread 1 along each; shape (d, at most classes - 1).
-
-    Not scikit-learn's `transform`: its between-class scatter is a difference of two shrunken
-    covariances, of which the first axis need not be the discriminant one.
-    """
+    """Return Fisher's axes, the most discriminant first; shape (d, at most classes - 1)."""
     apart = means - means.mean(axis=0)
-    axes = min(len(means) - 1, means.shape[1])
     last = means.shape[1] - 1
-    _, vectors = eigh(apart.T @ apart, covariance, subset_by_index=(last - axes + 1, last))
+    first = max(0, last - (len(means) - 1) + 1)
+    _, vectors = eigh(apart.T @ apart, covariance, subset_by_index=(first, last))
     return np.asarray(vectors[:, ::-1])
 
 
 def _training_span(codes: Codes, train: Rows) -> NDArray[np.float64]:
-    """Return codes without columns that never vary; long ones in the training scans' own span.
+    """Return codes about the training mean; long ones in the training scans' own span.
 
     Directions in which no training scan differs have no weight in a discriminant.
     """
-    if codes.shape[1] > len(train):
-        codes = principal_components(centred_gram(gram_of(codes), train), train, len(train))
-    spread = codes[train].std(axis=0, dtype=np.float64)
-    varies = spread > 1e-6 * max(spread.max(initial=0.0), 1e-30)
-    return np.asarray(codes[:, varies], np.float64)
+    if codes.shape[1] < len(train):
+        return np.asarray(codes - codes[train].mean(axis=0), np.float64)
+    # The last component of centred scans is nothing but rounding.
+    return np.asarray(
+        principal_components(centred_gram(gram_of(codes), train), train, len(train) - 1), np.float64
+    )
 
 
 def support_vectors(

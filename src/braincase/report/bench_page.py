@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from braincase.bench.board import Board, boards_of
+from braincase.bench.board import Board, boards_of, mean_ahead
 from braincase.bench.comparison import Difference
 from braincase.bench.contestant import Kind
 from braincase.bench.result import About, BenchResult, Entrant, MeasureScores, TaskScores, names_in
+from braincase.evaluate.results import Estimate
 from braincase.files import write_text
 from braincase.purpose import PURPOSE
 from braincase.report.bench_figures import draw_primary
@@ -264,7 +265,24 @@ def _over_cohorts(boards: Sequence[Board]) -> Section:
     caption = (
         "Mean over cohorts of the measure that decides each task; small print: smallest to largest."
     )
-    return Section(f"Mean of {len(boards)} cohorts", blocks=[Table(["", *columns], rows, caption)])
+    blocks = [Table(["", *columns], rows, caption)]
+    contestants = {e.name for result in results for e in result.of_kind("contestant")}
+    ahead = [
+        [_name(name), *(_lead_cell(mean_ahead(results, task.letter, name)) for task in tasks)]
+        for name in names_in(results)
+        if name in contestants
+    ]
+    if ahead:
+        columns = ["ahead of the best baseline", *(f"({t.letter}) {t.title}" for t in tasks)]
+        caption = "Mean over cohorts of the lead over the best baseline, and its 95 % interval."
+        blocks.append(Table(columns, ahead, caption))
+    return Section(f"Mean of {len(boards)} cohorts", blocks=blocks)
+
+
+def _lead_cell(lead: Estimate | None) -> Cell:
+    if lead is None or lead.low is None or lead.high is None:
+        return Cell("-")
+    return Cell(_signed(lead.value), f"{_signed(lead.low)} to {_signed(lead.high)}", lead.low > 0)
 
 
 def _values(results: Sequence[BenchResult], letter: str, name: str) -> list[float]:
