@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.bench.contestant import Contestant, Head, Kind, Vectors
+from braincase.bench.discriminant import gram_of
 from braincase.bench.setting import Setting
-from braincase.bench.views import gram_of
 from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError
 from braincase.evaluate.baselines import (

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
-from sklearn.covariance import ledoit_wolf
 
 from braincase.bench.contestant import Contestant, Head, vectors_of_all
+from braincase.bench.discriminant import discriminant, gram_of
 from braincase.bench.setting import Setting
 from braincase.evaluate.baselines import Part, centred_gram, principal_components, svm_evidence
 from braincase.evaluate.results import Codes, Rows
@@ -87,65 +86,9 @@ def view_of(
     if head == "SVM":
         evidence = support_vectors(codes, train, labels, classes, setting)
         return View(evidence, evidence)
-    coordinates, evidence = discriminant(codes, train, labels, classes)
+    subjects = setting.text("subject")[train]
+    coordinates, evidence = discriminant(codes, train, labels, subjects, classes, setting.seed)
     return View(coordinates if head == "LDA" else codes, evidence)
-
-
-def discriminant(
-    codes: Codes, train: Rows, labels: Labels, classes: Sequence[str]
-) -> tuple[Codes, Codes]:
-    """Fit a linear discriminant analysis, all classes alike likely.
-
-    The covariance within classes is pooled and shrunken towards a multiple of the identity (Ledoit
-    & Wolf 2004), so that nothing changes when vectors are rotated. scikit-learn shrinks towards the
-    single variances instead, which in a basis of principal components is hardly any shrinking.
-
-    Returns
-    -------
-    coordinates, evidence
-        Of all rows of `codes`: along Fisher's axes, spread within classes 1 along each, shape
-        (scans, at most classes - 1); and log likelihood but for a constant, shape (scans, classes).
-    """
-    inputs = _training_span(codes, train)
-    present, y = np.unique(labels, return_inverse=True)
-    spread = inputs[train].var(axis=0).mean() if inputs.size else 0.0
-    if spread < 1e-12 or len(present) < 2:
-        nothing = np.zeros((len(codes), len(classes)), np.float32)
-        return nothing[:, :1], nothing
-    means = np.stack([inputs[train][y == i].mean(axis=0) for i in range(len(present))])
-    covariance, _ = ledoit_wolf(inputs[train] - means[y], assume_centered=True)
-    # Classes of equal vectors have no spread within.
-    covariance = covariance + 1e-6 * spread * np.eye(len(covariance))
-    weights = np.linalg.solve(covariance, means.T)
-    decided = inputs @ weights - 0.5 * (means.T * weights).sum(axis=0)
-    evidence = np.full((len(codes), len(classes)), decided.min() - 1.0)
-    evidence[:, [list(classes).index(str(name)) for name in present]] = decided
-    axes = _discriminant_axes(means, covariance)
-    return np.asarray(inputs @ axes, np.float32), np.asarray(evidence, np.float32)
-
-
-def _discriminant_axes(
-    means: NDArray[np.float64], covariance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return Fisher's axes, the most discriminant first; shape (d, at most classes - 1)."""
-    apart = means - means.mean(axis=0)
-    last = means.shape[1] - 1
-    first = max(0, last - (len(means) - 1) + 1)
-    _, vectors = eigh(apart.T @ apart, covariance, subset_by_index=(first, last))
-    return np.asarray(vectors[:, ::-1])
-
-
-def _training_span(codes: Codes, train: Rows) -> NDArray[np.float64]:
-    """Return codes about the training mean; long ones in the training scans' own span.
-
-    Directions in which no training scan differs have no weight in a discriminant.
-    """
-    if codes.shape[1] < len(train):
-        return np.asarray(codes - codes[train].mean(axis=0), np.float64)
-    # The last component of centred scans is nothing but rounding.
-    return np.asarray(
-        principal_components(centred_gram(gram_of(codes), train), train, len(train) - 1), np.float64
-    )
 
 
 def support_vectors(
@@ -156,9 +99,3 @@ def support_vectors(
     y = np.array([list(classes).index(str(name)) for name in labels], np.intp)
     part = Part(train, y, setting.text("subject")[train], everybody, y, everybody)
     return svm_evidence(centred_gram(gram_of(codes), train), part, setting.seed)
-
-
-def gram_of(codes: Codes) -> NDArray[np.float32]:
-    """Return all dot products about the mean, shape (scans, scans)."""
-    centred = codes - codes.mean(axis=0)
-    return np.asarray(centred @ centred.T, np.float32)

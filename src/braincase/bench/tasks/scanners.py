@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.bench.discriminant import discriminant
 from braincase.bench.setting import Setting
 from braincase.bench.tasks.task import Asked, Measure, Reference, Skipped, Task
-from braincase.bench.views import Shown, discriminant
+from braincase.bench.views import Shown
 from braincase.evaluate.answers import squared_distances
 from braincase.evaluate.resampling import Floats, Statistic, mean_of, recalls
 from braincase.evaluate.results import Codes, Rows
@@ -135,7 +136,8 @@ def name_scanner(codes: Codes, setting: Setting) -> tuple[NDArray[np.intp], NDAr
     scanner = setting.text("scanner")
     train, queries = setting.splits.train, setting.splits.query
     scanners = tuple(np.unique(scanner[train]))
-    _, evidence = discriminant(codes, train, scanner[train], scanners)
+    subjects = setting.text("subject")[train]
+    _, evidence = discriminant(codes, train, scanner[train], subjects, scanners, setting.seed)
     y = np.array([scanners.index(name) if name in scanners else -1 for name in scanner[queries]])
     return y, evidence[queries].argmax(axis=1)
 
