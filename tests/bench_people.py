@@ -9,7 +9,7 @@ import pandas as pd
 
 from braincase.bench.archive import Archive, archive_of
 from braincase.bench.contestant import Contestant
-from braincase.bench.setting import Setting
+from braincase.bench.setting import Setting, Truth
 from braincase.bench.splits import deal_people
 from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import HALF_GRID
@@ -74,7 +74,11 @@ def archive(table: pd.DataFrame | None = None, seed: int = 0) -> Archive:
 
 def setting(table: pd.DataFrame | None = None, seed: int = 0) -> Setting:
     cohort = stand_in(people_table() if table is None else table)
-    return Setting(cohort, deal_people(cohort.table, seed), seed, lesion_balls)
+    return Setting(cohort, deal_people(cohort.table, seed), truth_of(cohort), seed)
+
+
+def truth_of(cohort: Cohort) -> Truth:
+    return Truth(cohort.table, lesion_balls)
 
 
 def lesion_balls(cohort: Cohort, rows: np.ndarray) -> np.ndarray:

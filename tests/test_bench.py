@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from bench_people import archive, lesion_balls, of_values, oracle_values, people_table, setting
+from bench_people import archive, of_values, oracle_values, people_table, setting, truth_of
 from braincase.bench.baselines import baselines
 from braincase.bench.board import boards_of, mean_ahead
 from braincase.bench.comparison import (
@@ -44,7 +44,7 @@ def result() -> BenchResult:
         of_values("perfect", oracle_values(table)),
         replace(of_values("blind", blind[0]), runs=tuple(of_values("", b).runs[0] for b in blind)),
     ]
-    return run_bench(people, contestants, lesion_balls, {"cohort": 1.25}, resamples=200)
+    return run_bench(people, contestants, truth_of(people.cohort), {"cohort": 1.25}, resamples=200)
 
 
 def test_everybody_answers_every_task(result):
@@ -216,8 +216,9 @@ def test_two_contestants_of_one_name_are_refused():
 
 
 def test_a_cohort_that_is_too_small_is_refused():
+    few = archive(people_table(4))
     with pytest.raises(CohortError, match="2 people of CN of 55 years or more to train"):
-        run_bench(archive(people_table(4)), [], resamples=10)
+        run_bench(few, [], truth_of(few.cohort), resamples=10)
 
 
 def test_a_result_file_is_read_as_it_was_written(result, tmp_path):
@@ -283,7 +284,8 @@ def test_what_is_fitted_is_fitted_on_training_people_alone():
     table.loc[asked, "diagnosis"] = rng.permutation(table["diagnosis"].iloc[asked].to_numpy())
     for column in ("age", "true_left_hippocampus_mm3"):
         table.loc[others, column] = rng.permutation(table[column].iloc[others].to_numpy())
-    changed = replace(where, cohort=replace(where.cohort, table=table, volumes=volumes))
+    cohort = replace(where.cohort, table=table, volumes=volumes)
+    changed = replace(where, cohort=cohort, truth=truth_of(cohort))
     train = where.splits.train[::3]
     fitted = ("age and sex", "PCA-150, LDA", "region volumes, SVM", "true volumes, LDA")
     for one, other in zip(baselines(where), baselines(changed), strict=True):

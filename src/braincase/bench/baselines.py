@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from braincase.bench.contestant import Contestant, Head, Kind, Vectors
@@ -37,7 +38,7 @@ def baselines(setting: Setting) -> tuple[Contestant, ...]:
     voxels = _from_table(features.voxels)
     regions = _scaled(features.regions)
     by_pca = _principal(features.voxels)
-    truth = _scaled(true_volumes(setting.cohort))
+    truth = _scaled(true_volumes(setting.truth.volumes))
     return (
         _baseline("age and sex", _scaled(_age_and_sex(setting.cohort)), reads_images=False),
         _baseline("smoothed voxels", voxels),
@@ -54,7 +55,7 @@ def baselines(setting: Setting) -> tuple[Contestant, ...]:
     )
 
 
-def true_volumes(cohort: Cohort) -> NDArray[np.float64]:
+def true_volumes(truth: pd.DataFrame) -> NDArray[np.float64]:
     """Return the logarithm of every true volume (mm3, plus one), shape (scans, volumes).
 
     Raises
@@ -62,10 +63,10 @@ def true_volumes(cohort: Cohort) -> NDArray[np.float64]:
     CohortError
         If the cohort tells no true volumes.
     """
-    names = [name for name in cohort.table.columns if TRUE_VOLUME.fullmatch(str(name))]
+    names = [name for name in truth.columns if TRUE_VOLUME.fullmatch(str(name))]
     if not names:
-        raise CohortError(cohort.folder, "no true volumes", "a simulated cohort")
-    return np.asarray(np.log1p(cohort.table[names].fillna(0).to_numpy(dtype=np.float64)))
+        raise CohortError("truth", "no true volumes", "those of a simulated cohort")
+    return np.asarray(np.log1p(truth[names].fillna(0).to_numpy(dtype=np.float64)))
 
 
 def _baseline(

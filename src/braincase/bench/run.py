@@ -30,7 +30,7 @@ from braincase.bench.result import (
     Score,
     TaskScores,
 )
-from braincase.bench.setting import LesionMasks, Setting, check_setting
+from braincase.bench.setting import Setting, Truth, check_setting
 from braincase.bench.tasks import archives, disease, lesions, scanners, severity
 from braincase.bench.tasks.task import Asked, Measure, Reference, Skipped, Task
 from braincase.bench.views import Shown, show
@@ -57,7 +57,7 @@ Answers = Mapping[tuple[str, str], Sequence[Statistic]]
 def run_bench(
     archive: Archive,
     contestants: Sequence[Contestant],
-    lesions: LesionMasks | None = None,
+    truth: Truth,
     seconds: Mapping[str, float] | None = None,
     resamples: int = RESAMPLES,
 ) -> BenchResult:
@@ -69,8 +69,8 @@ def run_bench(
         Cohort and splits.
     contestants
         Who competes, the one that results speak of first.
-    lesions
-        Gives true lesion masks; None where the cohort has none.
+    truth
+        What is true of every scan.
     seconds
         What steps before took.
     resamples
@@ -83,7 +83,7 @@ def run_bench(
         vectors.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    setting = Setting(archive.cohort, archive.splits, archive.seed, lesions)
+    setting = Setting(archive.cohort, archive.splits, truth, archive.seed)
     check_setting(setting)
     everybody = (*contestants, *baselines(setting))
     check_names(everybody)

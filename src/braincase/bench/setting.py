@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from braincase.bench.splits import Splits
@@ -22,6 +23,22 @@ ORDER = ("CN", "MCI", "AD")
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is true of every scan of a simulated cohort.
+
+    Parameters
+    ----------
+    volumes
+        Columns ``true_REGION_mm3``, one row a scan in the order of the cohort's table.
+    lesions
+        Gives true lesion masks; None where the cohort has no lesions.
+    """
+
+    volumes: pd.DataFrame
+    lesions: LesionMasks | None = None
+
+
+@dataclass(frozen=True)
 class Setting:
     """Cohort, splits and truth of one run of the benchmark.
 
@@ -29,16 +46,16 @@ class Setting:
     ----------
     cohort, splits
         The scans, and who has which part.
+    truth
+        What no contestant sees.
     seed
         Decides resampling, inner folds and random archives.
-    lesions
-        Gives true lesion masks; None where the cohort has no lesions.
     """
 
     cohort: Cohort
     splits: Splits
+    truth: Truth
     seed: int
-    lesions: LesionMasks | None = None
 
     @property
     def pair(self) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from braincase.bench.archive import Archive, open_archive
 from braincase.bench.contestant import Contestant, contestant_of_encoders, vectors_of_embedding
 from braincase.bench.result import BenchResult, read_result, write_result
 from braincase.bench.run import run_bench
+from braincase.bench.setting import Truth
 from braincase.errors import LeakError, ParameterError
 from braincase.json_values import canonical_json
 from braincase.models.embed import encoder_of
@@ -81,7 +82,7 @@ def bench_and_write(
         *(_checked(archive, found) for found in loaded),
     ]
     seconds["training"] = time.perf_counter() - clock
-    result = run_bench(archive, contestants, seconds=seconds)
+    result = run_bench(archive, contestants, Truth(archive.cohort.table), seconds)
     page = html or folder / "board.html"
     write_result(json or folder / "result.json", result)
     write_page(page, [result])

@@ -30,7 +30,8 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def ask_lesions(setting: Setting) -> Asked | Skipped:
     """Put the question to the query people with a lesion, among gallery people with one."""
-    if setting.lesions is None or not setting.has(VOLUME, *CENTRE):
+    lesions = setting.truth.lesions
+    if lesions is None or not setting.has(VOLUME, *CENTRE):
         return Skipped("the cohort has no lesions")
     queries, gallery = (
         _with_lesion(setting, rows) for rows in (setting.splits.query, setting.splits.gallery)
@@ -39,9 +40,7 @@ def ask_lesions(setting: Setting) -> Asked | Skipped:
         return Skipped(
             f"{len(queries)} queries and {len(gallery)} cases with a lesion, fewer than {FEWEST}"
         )
-    overlap = dice(
-        setting.lesions(setting.cohort, queries), setting.lesions(setting.cohort, gallery)
-    )
+    overlap = dice(lesions(setting.cohort, queries), lesions(setting.cohort, gallery))
     centres = np.stack([setting.numbers(name) for name in CENTRE], axis=1)
     apart = cdist(centres[queries], centres[gallery])
 
