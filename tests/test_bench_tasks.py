@@ -112,6 +112,12 @@ def test_a_code_that_knows_the_place_finds_the_lesion_that_is_nearest(here, blin
     assert set(asked.strata) == {"MS", "stroke"}
 
 
+def test_lesions_of_other_people_are_not_asked_about():
+    table = people_table()
+    where = setting(table.assign(true_lesion_r_mm=table["true_lesion_r_mm"].fillna(10.0)))
+    assert len(EVERYBODY["c"].ask(where).strata) == len(EVERYBODY["c"].ask(setting(table)).strata)
+
+
 def test_severity_of_ten_hits_is_that_of_a_slow_search(here, blind):
     found, asked = values_of("d", blind, here)
     severity, diagnosis = here.numbers("true_severity"), here.text("diagnosis")

@@ -15,7 +15,8 @@ from braincase.evaluate.answers import squared_distances
 from braincase.evaluate.resampling import Statistic, mean_of
 from braincase.evaluate.results import Rows
 
-VOLUME = "true_lesion_mm3"
+#: Conditions that are told by lesions; healthy old people have some, too, but all alike.
+LESIONED = ("MS", "SVD", "stroke")
 CENTRE = ("true_lesion_r_mm", "true_lesion_a_mm", "true_lesion_s_mm")
 #: With fewer lesions on either side nothing is asked.
 FEWEST = 5
@@ -29,9 +30,9 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def ask_lesions(setting: Setting) -> Asked | Skipped:
-    """Put the question to the query people with a lesion, among gallery people with one."""
+    """Put the question to query people with a disease of lesions, among such gallery people."""
     lesions = setting.truth.lesions
-    if lesions is None or not setting.has(VOLUME, *CENTRE):
+    if lesions is None or not setting.has(*CENTRE):
         return Skipped("the cohort has no lesions")
     queries, gallery = (
         _with_lesion(setting, rows) for rows in (setting.splits.query, setting.splits.gallery)
@@ -61,14 +62,15 @@ def ask_lesions(setting: Setting) -> Asked | Skipped:
 
 
 def _with_lesion(setting: Setting, rows: Rows) -> Rows:
-    return rows[setting.numbers(VOLUME)[rows] > 0]
+    centre = np.stack([setting.numbers(name)[rows] for name in CENTRE])
+    return setting.of(rows[np.isfinite(centre).all(axis=0)], *LESIONED)
 
 
 LESIONS = Task(
     "c",
     "lesions",
     "Lesion place",
-    "Among cases with a lesion, does the nearest one's lie where the query's does?",
+    "Among cases of diseases with lesions, does the nearest one's lie where the query's does?",
     (
         Measure("dice", "Dice of the nearest", "ranking", primary=True),
         Measure("distance", "mm between centres", "ranking", "lower", digits=1),
