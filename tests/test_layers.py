@@ -33,6 +33,7 @@ ROOMS: tuple[str, ...] = (
     "search",
     "answer",
     "evaluate",
+    "bench",
     "report",
     "workflows",
     "web",

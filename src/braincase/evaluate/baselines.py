@@ -148,7 +148,7 @@ def svm_evidence(centred: NDArray[np.float32], part: Part, seed: int) -> NDArray
     -------
     float32 of shape (queries, classes).
     """
-    kernel = centred / centred[part.train, part.train].mean()
+    kernel = centred / (centred[part.train, part.train].mean() or 1.0)
     inside = kernel[np.ix_(part.train, part.train)]
     penalty = _best_penalty(inside, part, seed)
     return _decide(inside, part.train_y, kernel[np.ix_(part.queries, part.train)], penalty)
@@ -196,12 +196,19 @@ def _decide(
 
 def _region_gram(regions: NDArray[np.float32], train: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return dot products of regional volumes in units of the training scans' spread."""
-    spread = regions[train].std(axis=0)
-    varying = spread > 1e-6
-    scaled = (regions[:, varying] - regions[train][:, varying].mean(axis=0)) / spread[varying]
-    # A region almost empty in training could be far out in one query: no single one may dominate.
-    scaled = np.clip(scaled, -5, 5)
+    scaled = scaled_by_training(regions, train)
     return np.asarray(scaled @ scaled.T, np.float32)
+
+
+def scaled_by_training(
+    values: NDArray[np.floating], train: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return columns as z-scores of the training scans; those that never vary are left out."""
+    spread = values[train].std(axis=0)
+    varying = spread > 1e-6
+    scaled = (values[:, varying] - values[train][:, varying].mean(axis=0)) / spread[varying]
+    # A region almost empty in training could be far out in one query: no single one may dominate.
+    return np.asarray(np.clip(scaled, -5, 5), np.float32)
 
 
 def _distances(gram: NDArray[np.float32], part: Part) -> NDArray[np.float32]:

@@ -250,7 +250,7 @@ def start_clock(study: Study) -> Callable[[], Provenance]:
             run_folds=study.run_folds,
             seconds=round(time.perf_counter() - clock, 1),
             started=started.isoformat(timespec="seconds"),
-            versions=_versions(),
+            versions=library_versions(),
             machine=f"{platform.machine()}, {default_workers()} cores, {platform.system()}",
         )
 
@@ -317,7 +317,8 @@ def _read_json(cohort: Cohort, name: str) -> JsonObject:
     return dict(parse_json(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that numbers depend on."""
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
@@ -15,12 +16,16 @@ FORMAT = 1
 
 
 class PeopleJson(TypedDict):
-    """How many people and scans of what a model was trained on, and with which versions."""
+    """How many people and scans of what a model was trained on, and with which versions.
+
+    `images` is `images_digest` of the training scans.
+    """
 
     label: str
     classes: list[str]
     scans: dict[str, int]
     people: int
+    images: str
     versions: dict[str, str]
 
 
@@ -48,6 +53,14 @@ class ModelJson(TypedDict):
     resolution_mm: int
     recipe: Recipe
     training: TrainingJson
+
+
+def images_digest(hashes: Iterable[str]) -> str:
+    """Return the SHA-256 of the hashes of some images, whatever their order.
+
+    It tells whether two sets of scans are the same, and nothing of any of them.
+    """
+    return sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
 def read_about(folder: Path) -> ModelJson:

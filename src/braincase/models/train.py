@@ -38,7 +38,7 @@ from braincase.models.losses import (
     reconstruction_loss,
 )
 from braincase.models.model import Model
-from braincase.models.model_json import PeopleJson, TrainingJson
+from braincase.models.model_json import PeopleJson, TrainingJson, images_digest
 from braincase.models.network import BraincaseCAE, build_network, to_unit
 from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
 from braincase.models.settings import ModelSettings
@@ -334,5 +334,6 @@ def _training_people(cohort: Cohort, rows: Rows, scans: TrainingSet, label: str)
         "classes": list(scans.classes),
         "scans": dict(zip(scans.classes, counts, strict=True)),
         "people": len(people),
+        "images": images_digest(cohort.table["image_hash"].iloc[rows].astype(str)),
         "versions": {n: version(n) for n in ("braincase", "torch", "lightning-fabric", "numpy")},
     }

@@ -84,14 +84,14 @@ def draw_paper_scores(scores: Sequence[PaperScore], data: str) -> str:
         figure = Figure(figsize=(6.6, 0.55 * len(scores) + 1.2), layout="constrained")
         ax = figure.subplots()
         for row, score in enumerate(scores):
-            _draw_interval(ax, row - 0.12, score.kmeans.estimate, ACCENT, data)
+            draw_interval(ax, row - 0.12, score.kmeans.estimate, ACCENT, data)
             if published := ONGA_2019.get(score.model):
                 sd = published.kmeans_sd
                 ends = (published.kmeans - sd, published.kmeans + sd)
                 theirs = Estimate(published.kmeans, *ends)
                 name = "ADNI2 (Onga 2019), mean ± sd"
-                _draw_interval(ax, row + 0.18, theirs, MUTED, name, "D")
-        _finish_rows(ax, [title_of(score.model) for score in scores], "K-means accuracy")
+                draw_interval(ax, row + 0.18, theirs, MUTED, name, "D")
+        finish_rows(ax, [title_of(score.model) for score in scores], "K-means accuracy")
         handles, names = ax.get_legend_handles_labels()
         unique = dict(zip(names, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
@@ -106,11 +106,11 @@ def draw_methods(methods: Sequence[MethodScore]) -> str:
         left, right = figure.subplots(1, 2, sharey=True)
         for row, method in enumerate(order):
             colour = ACCENT if method.kind == "model" else MUTED
-            _draw_interval(left, row, method.macro_f1, colour)
-            _draw_interval(right, row, method.precision, colour)
+            draw_interval(left, row, method.macro_f1, colour)
+            draw_interval(right, row, method.precision, colour)
         names = [title_of(method.name) for method in order]
-        _finish_rows(left, names, "macro-F1 of the nearest case", from_top=False)
-        _finish_rows(right, names, "share of the query's class among 10 hits", from_top=False)
+        finish_rows(left, names, "macro-F1 of the nearest case", from_top=False)
+        finish_rows(right, names, "share of the query's class among 10 hits", from_top=False)
         return to_svg(figure, "Search quality of models and baselines")
 
 
@@ -124,10 +124,10 @@ def draw_staging(staging: Staging) -> str:
             colour = MUTED if group.trained else ACCENT
             heights = row + rng.uniform(-0.22, 0.22, len(group.positions))
             ax.scatter(group.positions, heights, s=11, c=colour, alpha=0.4, lw=0)
-            _draw_interval(ax, row, group.mean, INK)
+            draw_interval(ax, row, group.mean, INK)
         names = [f"{g.name}{'' if g.trained else ' (never trained)'}" for g in staging.groups]
         low, high = staging.ends
-        _finish_rows(ax, names, f"0 = mean of held-out {low}, 1 = mean of held-out {high}")
+        finish_rows(ax, names, f"0 = mean of held-out {low}, 1 = mean of held-out {high}")
         return to_svg(figure, "Order of groups no model was trained on")
 
 
@@ -142,7 +142,7 @@ def draw_sharing(sharings: Sequence[Sharing]) -> str:
                 _draw_chance(ax, row + 0.16, sharing.within_class, "D", "among people of one class")
         ax.axvline(1, c=RULE, lw=1, zorder=0)
         axis = "likeness of the 10 nearest cases, 1 = chance (band: 95 % of permutations)"
-        _finish_rows(ax, [sharing.attribute for sharing in sharings], axis)
+        finish_rows(ax, [sharing.attribute for sharing in sharings], axis)
         handles, names = ax.get_legend_handles_labels()
         unique = dict(zip(names, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
@@ -181,9 +181,10 @@ def to_svg(figure: Figure, title: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
 
 
-def _draw_interval(
+def draw_interval(
     ax: Axes, row: float, estimate: Estimate, colour: str, label: str = "", marker: str = "o"
 ) -> None:
+    """Draw a value and its interval in a row of its own."""
     if estimate.low is not None and estimate.high is not None:
         ends = [estimate.low, estimate.high]
         ax.plot(ends, [row, row], c=colour, lw=2.2, solid_capstyle="round")
@@ -197,7 +198,8 @@ def _draw_chance(ax: Axes, row: float, chance: Chance, marker: str, label: str) 
     ax.plot(chance.enrichment, row, marker, c=colour, ms=6, label=label, zorder=2)
 
 
-def _finish_rows(ax: Axes, names: Sequence[str], xlabel: str, from_top: bool = True) -> None:
+def finish_rows(ax: Axes, names: Sequence[str], xlabel: str, from_top: bool = True) -> None:
+    """Name the rows of a figure, and its axis."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.6, len(names) - 0.4)
     if from_top:

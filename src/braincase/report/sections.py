@@ -175,7 +175,7 @@ def _method_table(methods: Sequence[MethodScore], caption: str) -> Table:
         ]
         scores += [(method.recalls[name], False) for name in classes]
         kind = "" if method.kind == "model" else " (baseline)"
-        cells = [_estimate_cell(estimate, 3, is_best) for estimate, is_best in scores]
+        cells = [estimate_cell(estimate, 3, is_best) for estimate, is_best in scores]
         rows.append([Cell(title_of(method.name) + kind), *cells])
     columns = ["method", *COLUMNS.values(), *(f"recall {name}" for name in classes)]
     return Table(columns, rows, caption)
@@ -205,10 +205,10 @@ def _staging_table(stagings: Sequence[Staging]) -> Table:
     groups = [group.name for group in stagings[0].groups]
     rows = []
     for staging in stagings:
-        means = [_estimate_cell(group.mean, 2) for group in staging.groups]
+        means = [estimate_cell(group.mean, 2) for group in staging.groups]
         rho = staging.rho_never_trained or staging.rho
         in_order = {True: "yes", False: "no", None: "-"}[staging.in_order]
-        last = _estimate_cell(rho, 2) if rho else Cell("-")
+        last = estimate_cell(rho, 2) if rho else Cell("-")
         rows.append([Cell(title_of(staging.method)), *means, Cell(in_order), last])
     low, high = stagings[0].ends
     caption = (
@@ -256,9 +256,9 @@ def _readable_table(model: ModelConfounds) -> Table:
     rows = []
     for entry in model.readable:
         what = "Spearman" if entry.quantity else "balanced accuracy"
-        plain = _estimate_cell(entry.accuracy, 3) if entry.accuracy else Cell("-")
+        plain = estimate_cell(entry.accuracy, 3) if entry.accuracy else Cell("-")
         majority = Cell(_number(entry.majority, 3) if entry.majority is not None else "-")
-        score = _estimate_cell(entry.score, 3)
+        score = estimate_cell(entry.score, 3)
         chance = Cell(f"{entry.chance:.3f}")
         rows.append([Cell(entry.attribute), Cell(what), score, chance, plain, majority])
     caption = (
@@ -325,7 +325,8 @@ def _spread_cell(spread: FoldSpread, digits: int, best: bool) -> Cell:
     return Cell(text, _interval(spread.estimate, digits), best)
 
 
-def _estimate_cell(estimate: Estimate, digits: int, best: bool = False) -> Cell:
+def estimate_cell(estimate: Estimate, digits: int, best: bool = False) -> Cell:
+    """Return a value with its interval in small print."""
     return Cell(_number(estimate.value, digits), _interval(estimate, digits), best)
 
 

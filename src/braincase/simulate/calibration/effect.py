@@ -47,7 +47,7 @@ class Effect:
     def met(self) -> bool:
         """Whether it lies in the interval, or within `TOLERANCE` of what was asked."""
         near = abs(self.measured - self.asked) <= TOLERANCE * abs(self.asked)
-        return near or self.low <= self.measured <= self.high
+        return bool(near or self.low <= self.measured <= self.high)
 
 
 def effects_table(effects: Sequence[Effect]) -> str:

@@ -1,0 +1,1 @@
+"""The public benchmark of similar-case search: cohort, splits, contestants, tasks and scores."""
