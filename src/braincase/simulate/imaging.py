@@ -40,7 +40,9 @@ BACKGROUND = 0.03
 #: Lesions of the white matter are as dark as grey matter; an old infarct is fluid.
 WHITE_LESION_DARKER = 0.3
 #: What registration leaves: shift (mm), turn (degrees) and scale of each scan, spread.
-LEFT_MM, LEFT_DEG, LEFT_SCALE = 0.3, 0.4, 0.003
+LEFT_MM, LEFT_DEG, LEFT_SCALE = 0.15, 0.2, 0.0015
+#: How far the contrast of one scanner varies from scan to scan (log gamma, spread).
+LEFT_GAMMA = 0.004
 #: Medial temporal lobe and neocortex: what the subtypes of a disease prefer.
 MEDIAL = ("hippocampus", "amygdala", "entorhinal", "parahippocampal", "inferior-horn")
 
@@ -190,14 +192,21 @@ def _with_lesions(t1: Map, lesion: Map, kind: str) -> Map:
     return t1 * (1 - np.float32(WHITE_LESION_DARKER) * lesion)
 
 
+@cache
+def _coil(scanner: Scanner) -> Field:
+    """Return the log of the receive field that is the same in all scans of a scanner, 4 mm."""
+    seed = round(1000 * scanner.shading) + round(1e6 * scanner.noise)
+    return random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)[0]
+
+
 def _image(
     t1: Map, brain: NDArray[np.bool_], scanner: Scanner, grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Apply contrast, blur, shading and Rician noise; scale the brightest percent to 1."""
-    gamma = np.exp(scanner.log_gamma + rng.normal(0, 0.02))
+    gamma = np.exp(scanner.log_gamma + rng.normal(0, LEFT_GAMMA))
     image = np.clip(t1, 0, 1) ** np.float32(gamma)
     image = gaussian_filter(image, scanner.blur_mm / grid.resolution_mm / 2)
-    shading = random_field(rng, 40.0, scanner.shading, components=1)[0]
+    shading = _coil(scanner) + random_field(rng, 40.0, 0.3 * scanner.shading, components=1)[0]
     index = _to_field_index(grid)
     image *= np.exp(map_coordinates(shading, index, order=1, mode="nearest", prefilter=False))
     real, imaginary = rng.normal(0, scanner.noise, (2, *grid.shape)).astype(np.float32)

@@ -20,17 +20,17 @@ from braincase.simulate.atrophy import load_effects
 from braincase.simulate.fields import FIELD_GRID
 from braincase.volumetry.priors import load_region_maps
 from braincase.volumetry.regions import NAMES
-from braincase.volumetry.template import load_template
+from braincase.volumetry.template import FLUID_T1, load_template
 
 Map = NDArray[np.float32]
 
 #: Regional contrast is as smooth as this (mm, standard deviation).
 CONTRAST_MM = 6.0
-#: How much of the step between grey and white matter a region's intensity must change, for the
-#: region to look larger by a log volume of one. Found by `braincase calibrate`.
-GREY_GAIN, WHITE_GAIN = 1.0, 1.0
+#: How far intensities move, as a part of the step from fluid to grey matter, for a region to look
+#: larger by a log volume of one. Found with `braincase calibrate`.
+CORTEX_GAIN = 2.4
 #: No intensity moves by more than this part of that step.
-LARGEST_CONTRAST = 0.35
+LARGEST_CONTRAST = 0.4
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Scanner:
 
 SCANNERS: Mapping[str, Scanner] = MappingProxyType(
     {
-        "A": Scanner(0.0, 0.0, -0.04, 0.03, 0.015, 1.2, (0, 0, 0)),
-        "B": Scanner(1.0, 0.0, 0.00, 0.06, 0.012, 1.0, (0.004, 0, -0.003)),
-        "C": Scanner(0.0, 1.0, 0.06, 0.04, 0.022, 1.6, (-0.003, 0.004, 0)),
-        "D": Scanner(-0.6, 0.3, -0.08, 0.05, 0.018, 1.4, (0, -0.004, 0.004)),
-        "E": Scanner(0.5, 0.6, 0.04, 0.07, 0.014, 1.0, (0.002, 0.003, 0.004)),
-        "F": Scanner(0.4, -0.5, 0.09, 0.05, 0.025, 1.8, (-0.004, 0, 0.002)),
+        "A": Scanner(0.0, 0.0, 0.00, 0.010, 0.015, 1.2, (0, 0, 0)),
+        "B": Scanner(1.0, 0.0, -0.01, 0.015, 0.012, 1.2, (0.001, 0, -0.001)),
+        "C": Scanner(0.0, 1.0, 0.01, 0.015, 0.020, 1.3, (-0.001, 0.002, 0)),
+        "D": Scanner(-0.6, 0.3, -0.03, 0.015, 0.018, 1.4, (0, -0.002, 0.002)),
+        "E": Scanner(0.5, 0.6, 0.02, 0.020, 0.014, 1.1, (0.001, 0.001, 0.002)),
+        "F": Scanner(0.4, -0.5, 0.04, 0.015, 0.024, 1.6, (-0.002, 0, 0.001)),
     }
 )
 
@@ -78,23 +78,18 @@ def template_on(scanner: str, resolution_mm: float) -> Map:
     """Return the template's T1 as a scanner's contrast shows it, before noise and shading."""
     template = load_template(resolution_mm)
     larger = _zoomed(_larger_looking(scanner), resolution_mm)
-    step = _step()
-    # Where a region is to look larger, the white matter beside it darkens; where smaller, its
-    # grey matter brightens: partial volume then counts more, or less, as grey.
-    dark = np.clip(WHITE_GAIN * larger, 0, LARGEST_CONTRAST)
-    bright = np.clip(-GREY_GAIN * larger, 0, LARGEST_CONTRAST)
-    return np.asarray(
-        template.t1 + step * (bright * template.grey - dark * template.white), np.float32
-    )
+    # Where cortex is to look larger, it darkens with the fluid in its sulci, and brightens where
+    # smaller: partial volume with white matter then counts more, or less, as grey matter.
+    change = np.clip(-CORTEX_GAIN * larger, -LARGEST_CONTRAST, LARGEST_CONTRAST)
+    mixed = template.csf + 0.5 * template.grey
+    return np.asarray(template.t1 + _step() * change * mixed, np.float32)
 
 
 @cache
 def _step() -> float:
-    """Return the template's intensity step from grey to white matter."""
+    """Return the template's intensity step from fluid to grey matter."""
     template = load_template(FIELD_GRID.resolution_mm)
-    white = np.median(template.t1[template.white > 0.9])
-    grey = np.median(template.t1[template.grey > 0.9])
-    return float(white - grey)
+    return float(np.median(template.t1[template.grey > 0.9])) - FLUID_T1
 
 
 @cache

@@ -119,9 +119,8 @@ def _load(text: str) -> _Loaded:
     for model, encoder in zip(models, encoders, strict=True):
         if encoder.is_native:
             expected = "one that takes standard volumes: the benchmark has no raw scans"
-            raise ParameterError(
-                "model", f"{model}, which takes scans on their own voxels", expected
-            )
+            found = f"{model}, which takes scans on their own voxels"
+            raise ParameterError("model", found, expected)
     about = tuple(read_about(Path(model)) for model in models if Path(model).is_dir())
     usual = str(about[0]["settings"]["name"]) if about else encoders[0].name or models[0]
     return _Loaded(name.strip() or usual, encoders, about)
@@ -143,6 +142,8 @@ def check_strangers(archive: Archive, name: str, about: ModelJson) -> None:
     """
     if canonical_json(about["recipe"]) != canonical_json(archive.cohort.recipe):
         return  # other simulated people, whatever they are called
+    if not about["training"].get("people"):
+        return  # never trained
     own = archive.cohort.table["image_hash"].iloc[archive.splits.train].astype(str)
     if about["training"].get("images") != images_digest(own):
         found = "trained on other scans of this cohort, so perhaps on people who ask"
