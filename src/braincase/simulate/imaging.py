@@ -196,7 +196,8 @@ def _with_lesions(t1: Map, lesion: Map, kind: str) -> Map:
 def _coil(scanner: Scanner) -> Field:
     """Return the log of the receive field that is the same in all scans of a scanner, 4 mm."""
     seed = round(1000 * scanner.shading) + round(1e6 * scanner.noise)
-    return random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)[0]
+    field = random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)
+    return np.asarray(field[0], np.float32)
 
 
 def _image(
