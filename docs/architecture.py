@@ -25,9 +25,9 @@ PACKAGES = tuple(name for name in layers.ROOMS if (layers.SOURCE / name).is_dir(
 GROUND = tuple(name for name in layers.ROOMS if name not in (*PACKAGES, "__main__"))
 #: Where a room stands from left to right; its height follows from what it imports.
 COLUMNS = {
-    "images": 2, "gallery": 3, "sources": 2, "cohort": 2, "simulate": 4.5, "preprocess": 1,
-    "models": 2, "population": 3, "evaluate": 3.4, "bench": 4, "search": 2, "answer": 2,
-    "report": 2, "workflows": 1.5, "web": 2.5, "cli": 2,
+    "images": 2, "gallery": 3, "sources": 2, "volumetry": 4.5, "cohort": 2, "simulate": 4.5,
+    "preprocess": 1, "models": 2, "population": 3, "evaluate": 3.4, "bench": 4, "search": 2,
+    "answer": 2, "report": 2, "workflows": 1.5, "web": 2.5, "cli": 2,
 }  # fmt: skip
 BOX, STEP, MARGIN = (132, 40), (160, 76), 16
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braincase.simulate.anatomy import load_volume_regions
 from braincase.simulate.fields import (
     FIELD_GRID,
     exponentiate,
@@ -14,6 +13,7 @@ from braincase.simulate.fields import (
     random_field,
     velocity_of_log_volume_change,
 )
+from braincase.volumetry.priors import load_priors, load_region_maps
 
 
 def test_prescribed_volume_change_is_what_the_jacobian_measures() -> None:
@@ -54,7 +54,7 @@ def test_random_field_has_the_asked_spread_and_follows_its_seed() -> None:
 
 
 def test_pulled_volume_equals_the_jacobian_integrated_volume() -> None:
-    hippocampus = load_volume_regions().hippocampus
+    hippocampus = load_region_maps()[load_priors().names.index("left-hippocampus")]
     velocity = random_field(np.random.default_rng(1), 24.0, 2.6)
     by_jacobian = (hippocampus * jacobian_determinant(exponentiate(velocity))).sum()
     by_pull = pull(hippocampus[None], exponentiate(-velocity)).sum()

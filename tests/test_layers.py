@@ -22,6 +22,7 @@ ROOMS: tuple[str, ...] = (
         "parallel",
     ),  # the ground
     "images",
+    "volumetry",
     "sources",
     "cohort",
     "gallery",

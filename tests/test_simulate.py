@@ -16,10 +16,13 @@ import pytest
 from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError, UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
-from braincase.simulate.calibration import cohens_d
-from braincase.simulate.cohort import simulate_cohort
-from braincase.simulate.imaging import simulate_visit
-from braincase.simulate.people import SIZES, draw_visits
+from braincase.simulate.atrophy import PARTS
+from braincase.simulate.cohort import simulate_cohort, write_visits
+from braincase.simulate.conditions import CONDITIONS
+from braincase.simulate.imaging import disease_of, simulate_visit
+from braincase.simulate.people import SIZES, Size, draw_visits
+from braincase.simulate.truth import lesion_masks, read_truth
+from braincase.volumetry.regions import NAMES
 
 
 def test_the_paper_sized_cohort_has_the_papers_counts() -> None:
@@ -52,8 +55,9 @@ def test_severity_alone_shrinks_the_hippocampus_and_widens_the_ventricles() -> N
         healthy, ill = (
             simulate_visit(replace(visit, severity=severity), HALF_GRID) for severity in (0.0, 1.0)
         )
-        assert 0.70 < ill.hippocampus_mm3 / healthy.hippocampus_mm3 < 0.90
-        assert 1.10 < ill.ventricles_mm3 / healthy.ventricles_mm3 < 1.60
+        ratio = dict(zip(NAMES, ill.volumes_mm3 / healthy.volumes_mm3, strict=True))
+        assert 0.70 < ratio["left-hippocampus"] < 0.93
+        assert 1.20 < ratio["right-lateral-ventricle"] < 2.2
 
 
 def test_both_grids_show_the_same_head() -> None:
@@ -77,8 +81,8 @@ def test_names_do_not_give_the_diagnosis_away(tiny: Cohort) -> None:
 def test_confounding_ties_the_scanner_to_the_diagnosis() -> None:
     def share_on_last_scanner(confounding: float, diagnosis: str) -> float:
         visits = draw_visits(SIZES["small"], 0, confounding)
-        scanners = [v.person.scanner for v in visits if v.person.diagnosis == diagnosis]
-        return scanners.count("C") / len(scanners)
+        scanners = [v.scanner for v in visits if v.person.diagnosis == diagnosis]
+        return scanners.count("F") / len(scanners)
 
     assert abs(share_on_last_scanner(0, "AD") - share_on_last_scanner(0, "CN")) < 0.1
     assert share_on_last_scanner(1, "AD") == 1
@@ -111,10 +115,48 @@ def test_another_seed_is_not_mixed_into_a_cohort(tmp_path: Path) -> None:
 
 
 def test_an_unknown_size_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="tiny, small, paper"):
+    with pytest.raises(UsageError, match="tiny, small, paper, bench"):
         simulate_cohort(tmp_path, "huge")
 
 
-def test_cohens_d_of_a_case_computed_by_hand() -> None:
-    a, b = np.array([1.0, 2.0, 3.0]), np.array([3.0, 4.0, 5.0])
-    assert cohens_d(b, a) == pytest.approx(2.0)
+def test_travellers_are_one_person_on_every_scanner_and_once_again() -> None:
+    visits = draw_visits(Size({"CN": (1, 1)}, 4, travellers=1), 5)
+    travels = [v for v in visits if v.design in ("travelling", "repeat")]
+    assert len({v.person.subject for v in travels}) == 1
+    assert {v.age for v in travels} == {travels[0].age}
+    assert [v.scanner for v in travels] == ["A", "B", "C", "D", "E", "F", "A"]
+    assert len({v.session for v in travels}) == 7
+
+
+def test_every_condition_can_be_drawn_and_changes_the_regions_it_names() -> None:
+    size = Size(dict.fromkeys(CONDITIONS, (1, 1)), 4)
+    for visit in draw_visits(size, 3):
+        condition = CONDITIONS[visit.person.diagnosis]
+        change = disease_of(replace(visit.person, mirrored=False, subtype=0, side=0))
+        changed = {PARTS[i].removeprefix("left-") for i in np.flatnonzero(np.abs(change) > 0.005)}
+        assert {name.removeprefix("left-") for name in condition.percent} <= changed
+
+
+def test_a_mirrored_patient_has_the_other_side_ill() -> None:
+    (visit,) = draw_visits(Size({"svPPA": (1, 1)}, 4), 0)
+    usual = disease_of(replace(visit.person, mirrored=False, subtype=0, side=0))
+    mirrored = disease_of(replace(visit.person, mirrored=True, subtype=0, side=0))
+    left, right = (PARTS.index(f"{side}-temporal-pole") for side in ("left", "right"))
+    assert usual[left] < usual[right] < 0
+    assert mirrored[right] == usual[left]
+
+
+def test_a_stroke_is_dark_where_its_mask_says(tmp_path: Path) -> None:
+    visits = draw_visits(Size({"stroke": (3, 3)}, 4), 1)
+    cohort = write_visits(tmp_path, HALF_GRID, visits, {"Name": "strokes"}, workers=1)
+    masks = lesion_masks(cohort, range(3))
+    truth = read_truth(cohort)
+    for image, mask, (_, row) in zip(cohort.volumes[:], masks, truth.iterrows(), strict=True):
+        assert mask.sum() * 64 == pytest.approx(row["true_lesion_mm3"], rel=0.4)
+        assert image[mask].mean() < 0.6 * image[image > 0].mean()
+        centre = np.argwhere(mask).mean(axis=0)
+        named = [row[f"true_lesion_{axis}_mm"] for axis in "ras"]
+        assert (
+            np.linalg.norm(HALF_GRID.affine[:3, :3] @ centre + HALF_GRID.affine[:3, 3] - named) < 15
+        )
+    assert truth["true_left_hippocampus_mm3"].between(3000, 12000).all()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from braincase.errors import UsageError
+from braincase.images.geometry import HALF_GRID
+from braincase.images.volume import read_volume
 from braincase.preprocess.prepare_volume import prepare_volume
+from braincase.simulate.cohort_heads import write_head
+from braincase.simulate.imaging import lesions_of, simulate_visit
+from braincase.simulate.people import Size, draw_visits
 from braincase.simulate.raw import WAYS, simulate_raw
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan
@@ -52,3 +58,16 @@ def test_nothing_is_written_over_and_no_number_of_heads_is_made_up(raw, tmp_path
     with pytest.raises(UsageError, match="at least 1"):
         simulate_raw(tmp_path / "none", -1)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_persons_head_prepared_shows_the_persons_brain_and_stroke(tmp_path: Path) -> None:
+    """The same visit as a cohort's volume and as a whole head that goes through `prepare`."""
+    size = Size({"stroke": (3, 3)}, 4)
+    visit = max(draw_visits(size, 6), key=lambda v: float(lesions_of(v).sum()))
+    write_head(tmp_path, visit)
+    (path,) = tmp_path.glob("sub-*/ses-*/anat/*_T1w.nii.gz")
+    prepared = prepare_volume(read_volume(path), HALF_GRID).volume.astype(float)
+    shown = simulate_visit(visit, HALF_GRID)
+    both = (prepared > 0) & (shown.volume > 0)
+    assert np.corrcoef(prepared[both], shown.volume[both])[0, 1] > 0.75
+    assert prepared[shown.lesion].mean() < 0.6 * prepared[both].mean()

@@ -32,21 +32,29 @@ def add_commands(app: typer.Typer) -> None:
 
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Where the cohort goes.")],
-    size: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
+    size: Annotated[str, typer.Option(help="tiny, small, paper or bench.")] = "small",
     seed: Seed = 0,
     resolution: Annotated[int, typer.Option(help="Voxel edge: 2 or 4 mm; 0: by size.")] = 0,
     confounding: Annotated[
         float, typer.Option(help="How far the scanner follows the diagnosis, 0 to 1.")
     ] = 0.0,
     raw: Annotated[int, typer.Option(help="Raw heads instead, this many, to try prepare.")] = 0,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="The cohort's people as raw heads (BIDS), to prepare.")
+    ] = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a cohort with known truth; an interrupted run goes on where it was."""
-    if raw:
+    if raw or heads:
+        from braincase.simulate.cohort_heads import simulate_cohort_heads
         from braincase.simulate.raw import simulate_raw
 
-        images = simulate_raw(folder, raw, seed, workers)
+        images = (
+            simulate_cohort_heads(folder, size, seed, confounding, workers)
+            if heads
+            else simulate_raw(folder, raw, seed, workers)
+        )
         if as_json:
             print_json({"images": [str(image) for image in images]})
         else:
@@ -116,23 +124,21 @@ def calibrate(
     cohort: Annotated[Path, typer.Argument(help="A simulated cohort.")],
     figure: Annotated[Path | None, typer.Option(help="Also draw CN against AD slices.")] = None,
     seed: Seed = 0,
+    workers: Workers = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a simulated cohort's effect sizes with the published ones."""
+    """Compare what a simulated cohort's images show with what was measured of real people."""
     from braincase.cohort.cohort import open_cohort
     from braincase.files import refuse_overwrite
-    from braincase.simulate.calibration import (
-        draw_groups,
-        effects_json,
-        effects_table,
-        measure_effects,
-    )
+    from braincase.simulate.calibration.effect import effects_json, effects_table
+    from braincase.simulate.calibration.figure import draw_groups
+    from braincase.simulate.calibration.measure import measure_effects
 
     if figure:
         refuse_overwrite(figure, force)
     opened = open_cohort(cohort)
-    effects = measure_effects(opened, seed)
+    effects = measure_effects(opened, seed, workers)
     if figure:
         draw_groups(opened, figure)
     if as_json:

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import Grid
+from braincase.images.tissue import tissue_intensities, tissue_shares
 from braincase.progress import progress
 
 #: Voxels are pooled to this edge (mm) and smoothed by this standard deviation (mm): 8 mm at half
@@ -106,39 +107,6 @@ def regional_volumes(images: NDArray[np.uint8], grid: Grid) -> NDArray[np.float3
         shares = tissue_shares(tissue_intensities(counts.sum(axis=0)))
         volumes.append((counts @ shares * millilitres).ravel())
     return np.asarray(volumes, np.float32)
-
-
-def tissue_intensities(histogram: NDArray[np.intp], rounds: int = 25) -> NDArray[np.float64]:
-    """Find an image's typical CSF, grey and white matter intensity, ascending.
-
-    One-dimensional 3-means, which minimises the same within-class variance as Otsu's thresholds.
-
-    Parameters
-    ----------
-    histogram
-        Number of brain voxels of each intensity 0..255.
-    rounds
-        Most steps; it usually stands still after fewer.
-    """
-    grey = np.arange(256)
-    below = np.cumsum(histogram)
-    centres = np.searchsorted(below, np.array([0.1, 0.4, 0.8]) * below[-1]).astype(np.float64)
-    for _ in range(rounds):
-        nearest = np.abs(grey - centres[:, None]).argmin(axis=0)
-        number = np.bincount(nearest, histogram, minlength=3)
-        total = np.bincount(nearest, histogram * grey, minlength=3)
-        moved = np.where(number > 0, total / np.maximum(number, 1), centres)
-        if np.allclose(moved, centres):
-            break
-        centres = moved
-    return np.asarray(np.sort(centres))
-
-
-def tissue_shares(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share each intensity 0..255 between the tissues of these intensities; shape (256, 3)."""
-    # An image of one flat intensity has equal centres; np.interp needs them to rise.
-    rising = centres + np.array([0, 1e-3, 2e-3])
-    return np.stack([np.interp(np.arange(256), rising, tissue) for tissue in np.eye(3)], axis=1)
 
 
 @cache

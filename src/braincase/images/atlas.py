@@ -116,7 +116,7 @@ def load_regions() -> Regions:
     UsageError
         If the package with the atlas is not installed.
     """
-    labels, affine, names = _read_atlas()
+    labels, affine, names = read_atlas()
     chosen = labels > 0
     cells, values = cell_of_voxels(chosen, affine), labels[chosen].astype(np.int64)
     width = int(values.max()) + 1
@@ -142,7 +142,7 @@ def label_volume(grid: Grid) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     UsageError
         If the package with the atlas is not installed.
     """
-    atlas, affine, by_value = _read_atlas()
+    atlas, affine, by_value = read_atlas()
     points = grid.points_mm().reshape(3, -1).T
     voxels = np.rint(apply_affine(np.asarray(np.linalg.inv(affine)), points)).astype(np.int64)
     inside = ((voxels >= 0) & (voxels < atlas.shape)).all(axis=1)
@@ -254,7 +254,7 @@ def _as_regions(names: Sequence[str], counts: NDArray[np.float64]) -> Regions:
     return Regions((*merged, OUTSIDE), shares / shares.sum(axis=1, keepdims=True))
 
 
-def _read_atlas() -> tuple[NDArray[np.int64], Affine, dict[int, str]]:
+def read_atlas() -> tuple[NDArray[np.int64], Affine, dict[int, str]]:
     """Return the label image, its affine to MNI millimetres, and the name of each label."""
     folder = _atlas_folder()
     image = nibabel.load(folder / ATLAS)

@@ -11,33 +11,24 @@ from braincase.cohort.derivatives import (
     Recipe,
     claim_folder,
     image_of,
+    image_path,
     list_files,
     read_sidecar,
     sidecar_path,
 )
 from braincase.errors import CohortError, UsageError
-from braincase.files import atomic_write
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import canonical_json
 from braincase.labels import Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import simulate_visit
 from braincase.simulate.people import SIZES, SimulatedVisit, draw_visits
+from braincase.simulate.truth import true_labels, true_volumes, write_mask, write_truth
 from braincase.sources.census import take_census
 from braincase.sources.scan import Scan
 
 #: Raise when the same seed would give other images.
-SIMULATION_VERSION = 1
-#: Columns of the truth table, beside who and when.
-TRUTH = (
-    "diagnosis",
-    "age",
-    "sex",
-    "scanner",
-    "true_severity",
-    "true_hippocampus_mm3",
-    "true_ventricles_mm3",
-)
+SIMULATION_VERSION = 2
 
 
 def simulate_cohort(
@@ -105,7 +96,7 @@ def write_visits(
         if done.error:
             raise done.error
     cohort = finish_cohort(folder, grid, recipe, take_census(scans))
-    _write_truth(cohort)
+    write_truth(cohort)
     return cohort
 
 
@@ -126,7 +117,8 @@ def _bare_scan(folder: Path, visit: SimulatedVisit) -> Scan:
         "diagnosis": person.diagnosis,
         "age": visit.age,
         "sex": person.sex,
-        "scanner": person.scanner,
+        "scanner": visit.scanner,
+        "design": visit.design,
     }
     return Scan(folder, person.subject, visit.session, labels)
 
@@ -134,21 +126,9 @@ def _bare_scan(folder: Path, visit: SimulatedVisit) -> Scan:
 def _write_visit(folder: Path, grid: Grid, recipe: Recipe, visit: SimulatedVisit) -> None:
     simulated = simulate_visit(visit, grid)
     scan = _bare_scan(folder, visit)
-    truth = {
-        "true_severity": round(visit.severity, 4),
-        "true_hippocampus_mm3": round(simulated.hippocampus_mm3, 1),
-        "true_ventricles_mm3": round(simulated.ventricles_mm3, 1),
-    }
-    labelled = Scan(scan.path, scan.subject, scan.session, {**scan.labels, **truth})
-    write_case(
-        folder,
-        grid,
-        PreparedScan(labelled, simulated.volume, {"Simulated": True, "Recipe": recipe}),
-    )
-
-
-def _write_truth(cohort: Cohort) -> None:
-    """Write who is who and what is true of each scan beside the images, as truth.tsv."""
-    columns = ["scan_id", "subject", "session", *TRUTH]
-    with atomic_write(cohort.folder / "truth.tsv") as aside:
-        cohort.table[columns].to_csv(aside, sep="\t", index=False, na_rep="n/a")
+    labels = {**scan.labels, **true_labels(simulated, visit.severity, grid)}
+    labelled = Scan(scan.path, scan.subject, scan.session, labels)
+    write_mask(image_path(folder, grid, scan), simulated.lesion, grid)
+    truth = {"icv_ml": round(visit.person.icv_ml, 1), **true_volumes(simulated)}
+    sidecar = {"Simulated": True, "Recipe": recipe, "Truth": truth}
+    write_case(folder, grid, PreparedScan(labelled, simulated.volume, sidecar))

@@ -32,6 +32,18 @@ def _wave_numbers() -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64
     return k, np.asarray(sum(q * q for q in k))
 
 
+def squared_wave_number() -> NDArray[np.float64]:
+    """Return the squared angular wave number (1/mm2) of a full FFT, shape FIELD_GRID.shape."""
+    step = float(FIELD_GRID.resolution_mm)
+    x, y, z = np.meshgrid(*(fft.fftfreq(n, step) for n in FIELD_GRID.shape), indexing="ij")
+    return np.asarray((2 * np.pi) ** 2 * (x * x + y * y + z * z))
+
+
+def smoothness_filter(smoothness_mm: float) -> NDArray[np.float64]:
+    """Return the gain of the Gaussian filter of `random_field`, shape FIELD_GRID.shape."""
+    return np.asarray(np.exp(-0.5 * smoothness_mm**2 * squared_wave_number()))
+
+
 def random_field(
     rng: np.random.Generator, smoothness_mm: float, spread: float, components: int = 3
 ) -> Field:

@@ -144,7 +144,12 @@ def random_pose(rng: np.random.Generator, amount: float = 1.0) -> Pose:
     return Pose(draw(20), draw(20), (x, y, z), draw(0.04))
 
 
-def simulate_head(seed: int, pose: Pose = Pose(), scanning: Scanning = Scanning()) -> SimulatedHead:
+def simulate_head(
+    seed: int,
+    pose: Pose = Pose(),
+    scanning: Scanning = Scanning(),
+    person: HeadAnatomy | None = None,
+) -> SimulatedHead:
     """Image one invented person; the same arguments give the same bits.
 
     Parameters
@@ -154,8 +159,10 @@ def simulate_head(seed: int, pose: Pose = Pose(), scanning: Scanning = Scanning(
         so the same person can be imaged in other ways.
     pose, scanning
         How the head lies and how it is imaged.
+    person
+        Somebody in particular; by default drawn from the seed.
     """
-    person = invent_person(np.random.default_rng([seed, 0]))
+    person = person or invent_person(np.random.default_rng([seed, 0]))
     named = scanning.contrast
     contrast = CONTRASTS[named] if isinstance(named, str) else named
     shape, affine = _grid(scanning)

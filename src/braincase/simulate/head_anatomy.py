@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from braincase.images.geometry import STANDARD_GRID
+
 Array = NDArray[np.float32]
 
 TISSUES = ("air", "csf", "gm", "wm", "bone", "marrow", "fat", "muscle", "skin", "eye")
@@ -66,6 +68,9 @@ class HeadAnatomy:
         Texture of the soft tissue, shape `FIELD_SHAPE`, about -2 to 2.
     neck_radius_mm
         Half the width of the neck.
+    painted
+        Lesions, and ventricles larger than the template's: a tissue, and how much of each voxel
+        of the standard 2 mm grid it fills in the template's space.
     """
 
     displacement: Array
@@ -74,6 +79,7 @@ class HeadAnatomy:
     scalp: Array
     lumps: Array
     neck_radius_mm: float
+    painted: tuple[tuple[str, Array], ...] = ()
 
 
 @cache
@@ -187,6 +193,8 @@ def _paint_body(
     brain = brain_share(points_mm)
     within = np.flatnonzero(brain)
     signal = _brain_signal(points_mm[:, within], contrast)
+    for tissue, share in person.painted:
+        signal += _painted_share(share, points_mm[:, within]) * (contrast[tissue] - signal)
     image[within] += brain[within] * (signal - image[within])
     return image, brain
 
@@ -201,6 +209,12 @@ def _brain_signal(points_mm: Array, contrast: Mapping[str, float]) -> Array:
     signals = (contrast["csf"], contrast["gm"], contrast["wm"])
     mixed = sum(share * signal for share, signal in zip(shares, signals, strict=True))
     return np.asarray(mixed / total, np.float32)
+
+
+def _painted_share(share: Array, points_mm: Array) -> Array:
+    corner = _column(STANDARD_GRID.affine[:3, 3], points_mm)
+    steps = (points_mm - corner) / np.float32(STANDARD_GRID.resolution_mm)
+    return _look_up(share, steps, outside=0)
 
 
 def _distance(points_mm: Array) -> Array:

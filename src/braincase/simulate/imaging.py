@@ -2,117 +2,205 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.spatial.transform import Rotation
 
 from braincase.images.geometry import Grid
-from braincase.simulate.anatomy import load_tissue, load_velocities, load_volume_regions
-from braincase.simulate.fields import FIELD_GRID, Field, exponentiate, pull, random_field
-from braincase.simulate.people import SimulatedVisit
+from braincase.simulate.atrophy import (
+    PARTS,
+    ageing_years,
+    base_change,
+    deviations_factor,
+    disease_of_ad,
+    load_effects,
+    part_maps,
+    pattern,
+    velocity_of_changes,
+    volumes_after,
+)
+from braincase.simulate.conditions import CONDITIONS
+from braincase.simulate.fields import FIELD_GRID, Field, exponentiate, random_field
+from braincase.simulate.lesions import LESION_GRID, draw_lesion
+from braincase.simulate.people import HEAD_SIZE_ML, SimulatedPerson, SimulatedVisit
+from braincase.simulate.scanners import SCANNERS, Scanner, template_on
+from braincase.volumetry.regions import NAMES, plain_name
+from braincase.volumetry.template import FLUID_T1
 
-#: People differ by fields of these smoothnesses and spreads (mm).
-PERSON_FIELDS_MM = ((24.0, 2.6), (10.0, 0.5), (6.0, 0.2))
+Map = NDArray[np.float32]
+
+#: People differ by fields of these smoothnesses and spreads (mm), beside their regions' volumes.
+PERSON_FIELDS_MM = ((24.0, 1.8), (10.0, 0.35), (6.0, 0.15))
 #: Below this intensity the template is background.
 BACKGROUND = 0.03
-#: The age (years) at which the template stands.
-TEMPLATE_AGE = 72.0
+#: Lesions of the white matter are as dark as grey matter; an old infarct is fluid.
+WHITE_LESION_DARKER = 0.3
+#: What registration leaves: shift (mm), turn (degrees) and scale of each scan, spread.
+LEFT_MM, LEFT_DEG, LEFT_SCALE = 0.3, 0.4, 0.003
+#: Medial temporal lobe and neocortex: what the subtypes of a disease prefer.
+MEDIAL = ("hippocampus", "amygdala", "entorhinal", "parahippocampal", "inferior-horn")
 
 
-@dataclass(frozen=True)
-class Scanner:
-    """How one scanner draws: contrast, shading, noise and sharpness."""
-
-    log_gamma: float
-    shading: float
-    noise: float
-    blur_mm: float
-
-
-SCANNERS: Mapping[str, Scanner] = MappingProxyType(
-    {
-        "A": Scanner(log_gamma=-0.08, shading=0.10, noise=0.015, blur_mm=1.0),
-        "B": Scanner(log_gamma=0.0, shading=0.12, noise=0.020, blur_mm=1.4),
-        "C": Scanner(log_gamma=0.08, shading=0.14, noise=0.025, blur_mm=1.8),
-    }
-)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Simulated:
-    """One simulated scan: uint8 volume on the grid, and the true volumes in mm3."""
+    """One simulated scan and its truth.
+
+    Parameters
+    ----------
+    volume
+        uint8 on the grid.
+    volumes_mm3
+        True volume of each region of `braincase.volumetry.regions.NAMES`, shape (regions,).
+    lesion
+        Where more than half of a voxel is lesion, on the grid; shape of `volume`, bool.
+    lesion_mm3
+        True volume of the lesions.
+    """
 
     volume: NDArray[np.uint8]
-    hippocampus_mm3: float
-    ventricles_mm3: float
+    volumes_mm3: NDArray[np.float64]
+    lesion: NDArray[np.bool_]
+    lesion_mm3: float
 
 
 def simulate_visit(visit: SimulatedVisit, grid: Grid) -> Simulated:
     """Deform the template to the visit's anatomy and image it on the visit's scanner."""
-    backward = exponentiate(-_velocity(visit))
-    regions = load_volume_regions()
-    # The integral of a region pulled through the inverse map is its Jacobian-integrated volume.
-    warped = pull(np.stack([regions.hippocampus, regions.ventricles]), backward)
-    hippocampus, ventricles = warped.sum(axis=(1, 2, 3)) * FIELD_GRID.resolution_mm**3
+    backward = backward_of(visit)
+    volumes = volumes_after(backward, part_maps()[: len(NAMES)])
     rng = np.random.default_rng((*visit.person.seed, 2, visit.number))
-    volume = _image(_deformed_t1(backward, grid), SCANNERS[visit.person.scanner], grid, rng)
-    return Simulated(volume, float(hippocampus), float(ventricles))
+    scanner = SCANNERS[visit.scanner]
+    place = _left_by_registration(_came_from(backward, grid), scanner, rng)
+    t1 = _sample(template_on(visit.scanner, grid.resolution_mm / 2), place, grid.resolution_mm / 2)
+    lesion = _sample(lesions_of(visit), place, LESION_GRID.resolution_mm)
+    image = _with_lesions(t1, lesion, CONDITIONS[visit.person.diagnosis].lesions)
+    volume = _image(image, t1 > BACKGROUND, scanner, grid, rng)
+    lesion_mm3 = float(lesion.sum() * grid.resolution_mm**3)
+    return Simulated(volume, volumes, lesion > 0.5, lesion_mm3)
+
+
+def backward_of(visit: SimulatedVisit) -> Field:
+    """Return the displacement (mm, on `FIELD_GRID`) from the visit's anatomy to the template."""
+    return exponentiate(-_velocity(visit))
+
+
+def lesions_of(visit: SimulatedVisit) -> Map:
+    """Draw the person's lesions in the template's space (2 mm), the same at every visit."""
+    rng = np.random.default_rng((*visit.person.seed, 3))
+    kind = CONDITIONS[visit.person.diagnosis].lesions
+    return draw_lesion(kind, rng, visit.age, visit.severity)
+
+
+def log_changes(visit: SimulatedVisit) -> NDArray[np.float64]:
+    """Return the log volume of `PARTS` that the visit asks for, over the template's; (parts,)."""
+    effects, person = load_effects(), visit.person
+    head = np.log(person.icv_ml / np.mean([mean for mean, _ in HEAD_SIZE_ML.values()]))
+    change = base_change() + effects.per_year * ageing_years(visit.age)
+    change = change + deviations_factor(PERSON_FIELDS_MM) @ np.array(person.deviations)
+    # The standard grid has every head at one size: what grows less than the head looks smaller.
+    change = change + (effects.icv_exponent - 1) * head
+    change = change + effects.male * (0.5 if person.sex == "M" else -0.5)
+    extra = np.zeros(len(PARTS) - len(NAMES))
+    return np.append(change, extra) + visit.severity * disease_of(person)
+
+
+def disease_of(person: SimulatedPerson) -> NDArray[np.float64]:
+    """Return what the person's condition does at severity 1: log volume changes, (parts,)."""
+    condition = CONDITIONS[person.diagnosis]
+    change = condition.of_ad * disease_of_ad() + pattern(condition.percent)
+    if person.mirrored:
+        change = change[_mirror()]
+    medial, side = _preferences()
+    return np.asarray(change * np.exp(person.subtype * medial + person.side * side))
+
+
+@cache
+def _mirror() -> NDArray[np.intp]:
+    """Return where the other side of each part stands."""
+    other = {"left": "right", "right": "left"}
+    names = [
+        name if plain_name(name) == name else f"{other[name.split('-')[0]]}-{plain_name(name)}"
+        for name in PARTS
+    ]
+    return np.array([PARTS.index(name) for name in names])
+
+
+@cache
+def _preferences() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return +1 for the medial temporal lobe and -1 elsewhere, and +1 for left, -1 for right."""
+    medial = np.array([1.0 if plain_name(name) in MEDIAL else -1.0 for name in PARTS])
+    sides = [name.partition("-")[0] if plain_name(name) != name else "" for name in PARTS]
+    return medial, np.array([{"left": 1.0, "right": -1.0}.get(side, 0.0) for side in sides])
 
 
 def _velocity(visit: SimulatedVisit) -> Field:
-    """The person's own field plus prescribed changes by disease, age and normal spread (mm)."""
+    """The person's own smooth fields plus the prescribed changes of volume (mm)."""
     rng = np.random.default_rng((*visit.person.seed, 1))  # the same at every visit
-    velocity = np.zeros((3, *FIELD_GRID.shape), np.float32)
+    velocity = velocity_of_changes(log_changes(visit))
     for smoothness_mm, spread_mm in PERSON_FIELDS_MM:
-        velocity += random_field(rng, smoothness_mm, spread_mm)
-    unit = load_velocities()
-    velocity += np.float32(visit.severity) * unit.disease
-    velocity += np.float32((visit.age - TEMPLATE_AGE) / 10) * unit.decade
-    velocity += np.float32(visit.person.ventricle_deviation) * unit.ventricle_spread
-    velocity += np.float32(visit.person.hippocampus_deviation) * unit.hippocampus_spread
+        velocity = velocity + random_field(rng, smoothness_mm, spread_mm)
     return velocity
 
 
-def _deformed_t1(backward: Field, grid: Grid) -> NDArray[np.float32]:
-    """Sample the template, at twice the grid's resolution, where each grid voxel came from."""
-    fine_mm = grid.resolution_mm / 2
-    t1 = load_tissue(fine_mm, grid).t1
+def _came_from(backward: Field, grid: Grid) -> Map:
+    """Return where in the template (mm from the grid's corner) each voxel of `grid` came from."""
     index = _to_field_index(grid)
     displacement = np.stack(
         [map_coordinates(u, index, order=1, mode="nearest", prefilter=False) for u in backward]
     )
-    fine_index = _voxel_index(grid) * 2 + 0.5 + displacement / fine_mm
-    return np.asarray(map_coordinates(t1, fine_index, order=1, prefilter=False), dtype=np.float32)
+    return np.asarray((_voxel_index(grid) + 0.5) * grid.resolution_mm + displacement, np.float32)
+
+
+def _left_by_registration(place: Map, scanner: Scanner, rng: np.random.Generator) -> Map:
+    """Move, turn and stretch a scan by the little that registration and the scanner leave."""
+    turn = Rotation.from_euler("xyz", rng.normal(0, LEFT_DEG, 3), degrees=True).as_matrix()
+    scale = np.exp(rng.normal(0, LEFT_SCALE, 3)) * (1 + np.array(scanner.stretch))
+    matrix = (turn * scale).astype(np.float32)
+    middle = np.array([80, 96, 80], np.float32)[:, None]
+    flat = matrix @ (place.reshape(3, -1) - middle) + middle
+    flat += rng.normal(0, LEFT_MM, (3, 1)).astype(np.float32)
+    return np.asarray(flat.reshape(place.shape), np.float32)
+
+
+def _sample(template: Map, place_mm: Map, resolution_mm: float) -> Map:
+    """Interpolate a map at places in mm from the grid's corner; 0 outside."""
+    voxels = place_mm / resolution_mm - 0.5
+    return np.asarray(map_coordinates(template, voxels, order=1, prefilter=False), np.float32)
 
 
 @cache
-def _voxel_index(grid: Grid) -> NDArray[np.float32]:
+def _voxel_index(grid: Grid) -> Map:
     return np.indices(grid.shape, dtype=np.float32)
 
 
 @cache
-def _to_field_index(grid: Grid) -> NDArray[np.float32]:
+def _to_field_index(grid: Grid) -> Map:
     """Where each voxel of `grid` lies in voxels of `FIELD_GRID`, shape (3, *grid.shape)."""
     ratio = grid.resolution_mm / FIELD_GRID.resolution_mm
     return np.asarray(_voxel_index(grid) * ratio + (ratio - 1) / 2, dtype=np.float32)
 
 
+def _with_lesions(t1: Map, lesion: Map, kind: str) -> Map:
+    """Draw lesions into an image: fluid in an old infarct, darker white matter elsewhere."""
+    if kind == "stroke":
+        return t1 * (1 - lesion) + np.float32(FLUID_T1) * lesion
+    return t1 * (1 - np.float32(WHITE_LESION_DARKER) * lesion)
+
+
 def _image(
-    t1: NDArray[np.float32], scanner: Scanner, grid: Grid, rng: np.random.Generator
+    t1: Map, brain: NDArray[np.bool_], scanner: Scanner, grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Apply contrast, blur, shading and Rician noise; scale the brightest percent to 1."""
-    gamma = np.exp(scanner.log_gamma + rng.normal(0, 0.04))
+    gamma = np.exp(scanner.log_gamma + rng.normal(0, 0.02))
     image = np.clip(t1, 0, 1) ** np.float32(gamma)
     image = gaussian_filter(image, scanner.blur_mm / grid.resolution_mm / 2)
     shading = random_field(rng, 40.0, scanner.shading, components=1)[0]
     index = _to_field_index(grid)
     image *= np.exp(map_coordinates(shading, index, order=1, mode="nearest", prefilter=False))
     real, imaginary = rng.normal(0, scanner.noise, (2, *grid.shape)).astype(np.float32)
-    image = np.hypot(image + real, imaginary) * (t1 > BACKGROUND)
+    image = np.hypot(image + real, imaginary) * brain
     image /= np.percentile(image[image > 0], 99)
     return np.asarray(np.round(255 * np.clip(image, 0, 1)), dtype=np.uint8)

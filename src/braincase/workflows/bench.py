@@ -12,6 +12,7 @@ import numpy as np
 
 from braincase.bench.archive import Archive, open_archive
 from braincase.bench.contestant import Contestant, contestant_of_encoders, vectors_of_embedding
+from braincase.bench.regions import cohort_region_volumes
 from braincase.bench.result import BenchResult, read_result, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.setting import Truth
@@ -23,6 +24,7 @@ from braincase.models.model import load_model
 from braincase.models.model_json import ModelJson, read_about
 from braincase.models.settings import load_settings
 from braincase.report.bench_page import write_page
+from braincase.simulate.truth import lesion_masks, read_truth
 from braincase.workflows.experiment import model_fitter
 
 LABEL = "diagnosis"
@@ -45,7 +47,7 @@ def bench_and_write(
     Parameters
     ----------
     folder
-        Gets ``cohort/``, ``models/``, ``result.json`` and ``board.html``.
+        Gets ``cohort/``, ``models/``, ``region-volumes.npz``, ``result.json`` and ``board.html``.
     size, seed
         Of the simulated cohort.
     train
@@ -82,7 +84,11 @@ def bench_and_write(
         *(_checked(archive, found) for found in loaded),
     ]
     seconds["training"] = time.perf_counter() - clock
-    result = run_bench(archive, contestants, Truth(archive.cohort.table), seconds)
+    clock = time.perf_counter()
+    regions = cohort_region_volumes(archive.cohort, folder / "region-volumes.npz", workers)
+    truth = Truth(read_truth(archive.cohort), lesion_masks)
+    seconds["region volumes"] = time.perf_counter() - clock
+    result = run_bench(archive, contestants, truth, regions, seconds)
     page = html or folder / "board.html"
     write_result(json or folder / "result.json", result)
     write_page(page, [result])

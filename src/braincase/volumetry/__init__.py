@@ -1,0 +1,1 @@
+"""Volumetry: volumes of named brain regions, measured on a standard image."""
