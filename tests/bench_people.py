@@ -81,6 +81,14 @@ def truth_of(cohort: Cohort) -> Truth:
     return Truth(cohort.table, lesion_balls)
 
 
+def volumes_of(cohort: Cohort) -> np.ndarray:
+    """Region volumes that show a little of what is true."""
+    truth = cohort.table["true_left_hippocampus_mm3"].to_numpy()
+    rng = np.random.default_rng(2)
+    noisy = [truth + rng.normal(0, 500, len(truth)), rng.normal(20000, 1000, len(truth))]
+    return np.stack(noisy, axis=1).astype(np.float32)
+
+
 def lesion_balls(cohort: Cohort, rows: np.ndarray) -> np.ndarray:
     """True lesions as balls of 12 mm about their centres."""
     points = cohort.grid.points_mm()

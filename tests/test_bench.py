@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from bench_people import archive, of_values, oracle_values, people_table, setting, truth_of
+from bench_people import (
+    archive,
+    of_values,
+    oracle_values,
+    people_table,
+    setting,
+    truth_of,
+    volumes_of,
+)
 from braincase.bench.baselines import baselines
 from braincase.bench.board import boards_of, mean_ahead
 from braincase.bench.comparison import (
@@ -24,15 +33,19 @@ from braincase.bench.comparison import (
 )
 from braincase.bench.contestant import check_names, vectors_of_all
 from braincase.bench.discriminant import discriminant
+from braincase.bench.regions import cohort_region_volumes
 from braincase.bench.result import BenchResult, read_result, result_json, verdict, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.views import shortened, show, view_of
 from braincase.cli.main import main
+from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError, ParameterError, UsageError
 from braincase.evaluate.resampling import estimate, mean_of
 from braincase.models.model import load_model, save_model
 from braincase.models.model_json import images_digest
 from braincase.report.bench_page import write_page
+from braincase.volumetry.measure import region_volumes
+from braincase.volumetry.regions import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +58,14 @@ def result() -> BenchResult:
         of_values("perfect", oracle_values(table)),
         replace(of_values("blind", blind[0]), runs=tuple(of_values("", b).runs[0] for b in blind)),
     ]
-    return run_bench(people, contestants, truth_of(people.cohort), {"cohort": 1.25}, resamples=200)
+    return run_bench(
+        people,
+        contestants,
+        truth_of(people.cohort),
+        volumes_of(people.cohort),
+        {"cohort": 1.25},
+        resamples=200,
+    )
 
 
 def test_everybody_answers_every_task(result):
@@ -219,7 +239,7 @@ def test_two_contestants_of_one_name_are_refused():
 def test_a_cohort_that_is_too_small_is_refused():
     few = archive(people_table(4))
     with pytest.raises(CohortError, match="2 people of CN of 55 years or more to train"):
-        run_bench(few, [], truth_of(few.cohort), resamples=10)
+        run_bench(few, [], truth_of(few.cohort), volumes_of(few.cohort), resamples=10)
 
 
 def test_a_result_file_is_read_as_it_was_written(result, tmp_path):
@@ -289,7 +309,11 @@ def test_what_is_fitted_is_fitted_on_training_people_alone():
     changed = replace(where, cohort=cohort, truth=truth_of(cohort))
     train = where.splits.train[::3]
     fitted = ("age and sex", "PCA-150, LDA", "region volumes, SVM", "true volumes, LDA")
-    for one, other in zip(baselines(where), baselines(changed), strict=True):
+    for one, other in zip(
+        baselines(where, volumes_of(where.cohort)),
+        baselines(changed, volumes_of(cohort)),
+        strict=True,
+    ):
         if one.name not in fitted:
             continue
         first, second = (show(c, 0, s)[0].every for c, s in ((one, where), (other, changed)))
@@ -329,6 +353,7 @@ def test_the_page_says_simulated_and_research_and_needs_no_other_file(result, tm
 def test_the_command_runs_and_compares(tiny, web_model, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "bench"
     shutil.copytree(tiny.folder, folder / "cohort")
+    keep_volumes(folder, tiny)
     quick = tmp_path / "quick.toml"
     quick.write_text('name = "quick"\nchannels = 4\nepochs = 1\nbatch_size = 6\n')
     words = ["bench", folder, "--size", "tiny", "--model", f"ours={web_model},{web_model}"]
@@ -349,6 +374,20 @@ def test_the_command_runs_and_compares(tiny, web_model, tmp_path, capsys, monkey
     assert "ours" in both.read_text()
 
 
+def test_region_volumes_are_measured_once_and_kept_by_image(tiny, tmp_path):
+    few = replace(tiny, table=tiny.table.iloc[:2])
+    file = tmp_path / "volumes.npz"
+    measured = cohort_region_volumes(few, file, workers=1)
+    assert measured[1] == pytest.approx(region_volumes(tiny.volumes[1], tiny.grid))
+    with np.load(file) as kept:
+        content = dict(kept)
+    np.savez(file, **{**content, "volumes": content["volumes"] + 1})
+    turned = replace(few, table=few.table.iloc[::-1])
+    assert cohort_region_volumes(turned, file, workers=1) == pytest.approx(measured[::-1] + 1)
+    np.savez(file, **{**content, "regions": ["others"]})
+    assert cohort_region_volumes(few, file, workers=1) == pytest.approx(measured)
+
+
 def test_a_model_of_people_who_ask_is_refused(tiny, web_model, tmp_path, capsys, monkeypatch):
     model = load_model(web_model)
     everybody = images_digest(tiny.table["image_hash"].astype(str))
@@ -358,6 +397,17 @@ def test_a_model_of_people_who_ask_is_refused(tiny, web_model, tmp_path, capsys,
     shutil.copytree(tiny.folder, folder / "cohort")
     assert run(monkeypatch, "bench", folder, "--size", "tiny", "--model", tmp_path / "model") == 1
     assert "perhaps on people who ask" in capsys.readouterr().err
+
+
+def keep_volumes(folder: Path, cohort: Cohort) -> None:
+    """Write region volumes as the command keeps them: measuring them takes half a second a scan."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "region-volumes.npz",
+        regions=list(NAMES),
+        images=list(cohort.table["image_hash"]),
+        volumes=rng.uniform(1000, 5000, (len(cohort), len(NAMES))).astype(np.float32),
+    )
 
 
 def run(monkeypatch, *words) -> int:

@@ -7,9 +7,15 @@ import pytest
 
 from bench_people import archive, people_table, stand_in
 from braincase.bench import archive as archive_module
-from braincase.bench.archive import archive_of, images_checksum, people_checksum
+from braincase.bench.archive import (
+    archive_of,
+    drawn_people,
+    images_checksum,
+    people_checksum,
+)
 from braincase.bench.published import (
     DEVELOPMENT_SEEDS,
+    PUBLISHED,
     REPORT_SEEDS,
     Checksums,
     role_of_seed,
@@ -109,6 +115,8 @@ def test_a_cohort_is_verified_by_what_was_published(monkeypatch):
     assert archive_of(found.cohort, "stand-in", 0).verified == "published"
     published(replace(found.checksums, images="rounded otherwise"))
     assert archive_of(found.cohort, "stand-in", 0).verified == "same people, other voxels"
+    published(replace(found.checksums, images=""))
+    assert archive_of(found.cohort, "stand-in", 0).verified == "same people, no voxels published"
     published(replace(found.checksums, people="others"))
     with pytest.raises(CohortError, match="people with the checksum"):
         archive_of(found.cohort, "stand-in", 0)
@@ -124,3 +132,15 @@ def test_seeds_to_develop_on_and_seeds_to_report_on_are_different():
         "report",
         "other",
     ]
+
+
+@pytest.mark.parametrize("seed", [*DEVELOPMENT_SEEDS, *REPORT_SEEDS])
+def test_the_published_people_are_those_that_are_drawn(seed):
+    people = drawn_people("bench", seed)
+    published = PUBLISHED["bench", seed]
+    assert people_checksum(people) == published.people
+    assert splits_checksum(people, deal_people(people, seed)) == published.splits
+
+
+def test_people_are_drawn_as_their_cohort_shows_them(tiny):
+    assert people_checksum(drawn_people("tiny", 0)) == people_checksum(tiny.table)

@@ -15,10 +15,13 @@ from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError
 from braincase.json_values import canonical_json
 from braincase.simulate.cohort import simulate_cohort
+from braincase.simulate.people import SIZES, draw_visits
 
 #: What says who a person is, and when and where the scan was made.
 PEOPLE_COLUMNS = ("subject", "session", "diagnosis", "age", "sex", "scanner", "design")
-Verified = Literal["published", "same people, other voxels", "unpublished"]
+Verified = Literal[
+    "published", "same people, other voxels", "same people, no voxels published", "unpublished"
+]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,16 @@ def archive_of(cohort: Cohort, size: str, seed: int) -> Archive:
     return Archive(cohort, splits, size, seed, role_of_seed(seed), checksums, verified)
 
 
+def drawn_people(size: str, seed: int) -> pd.DataFrame:
+    """Return who will be in a simulated cohort, with `PEOPLE_COLUMNS`, before any image is made."""
+    visits = draw_visits(SIZES[size], seed)
+    rows = [
+        (v.person.subject, v.session, v.person.diagnosis, v.age, v.person.sex, v.scanner, v.design)
+        for v in visits
+    ]
+    return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
+
+
 def people_checksum(table: pd.DataFrame) -> str:
     """Return the SHA-256 of who is in a cohort, whatever the order of its rows."""
     columns = [name for name in PEOPLE_COLUMNS if name in table]
@@ -118,4 +131,6 @@ def _verify(folder: Path, found: Checksums, published: Checksums | None) -> Veri
                 f"{there[:12]}, as published for this size and seed",
                 "Use a new folder, and the version of Braincase that the result is compared with.",
             )
+    if not published.images:
+        return "same people, no voxels published"
     return "published" if found.images == published.images else "same people, other voxels"

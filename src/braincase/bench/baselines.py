@@ -31,12 +31,22 @@ TRUE_VOLUME = re.compile(r"true_\w+_mm3")
 UNTRAINED = "braincase"
 
 
-def baselines(setting: Setting) -> tuple[Contestant, ...]:
-    """Measure every scan's features once and return the baselines and the ceiling."""
+def baselines(setting: Setting, region_volumes: Codes) -> tuple[Contestant, ...]:
+    """Measure every scan's features once and return the baselines and the ceiling.
+
+    Parameters
+    ----------
+    setting
+        Cohort, splits and truth.
+    region_volumes
+        Measured on the images, mm3, shape (scans, regions).
+    """
     everything = np.arange(len(setting.cohort))
     features = measure_features([(setting.cohort, everything)])
     voxels = _from_table(features.voxels)
-    regions = _scaled(features.regions)
+    cubes = _scaled(features.regions)
+    # Volumes are log-normal, ventricles above all.
+    regions = _scaled(np.log1p(region_volumes))
     by_pca = _principal(features.voxels)
     truth = _scaled(true_volumes(setting.truth.volumes))
     return (
@@ -46,6 +56,8 @@ def baselines(setting: Setting) -> tuple[Contestant, ...]:
         _baseline("smoothed voxels, SVM", voxels, "SVM"),
         _baseline("PCA-150", by_pca),
         _baseline("PCA-150, LDA", by_pca, "LDA"),
+        _baseline("tissue in cubes, LDA", cubes, "LDA"),
+        _baseline("tissue in cubes, SVM", cubes, "SVM"),
         _baseline("region volumes", regions),
         _baseline("region volumes, LDA", regions, "LDA"),
         _baseline("region volumes, SVM", regions, "SVM"),

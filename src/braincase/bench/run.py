@@ -35,6 +35,7 @@ from braincase.bench.tasks import archives, disease, lesions, scanners, severity
 from braincase.bench.tasks.task import Asked, Measure, Reference, Skipped, Task
 from braincase.bench.views import Shown, show
 from braincase.evaluate.resampling import RESAMPLES, Statistic
+from braincase.evaluate.results import Codes
 from braincase.evaluate.study import library_versions
 from braincase.parallel import default_workers
 from braincase.progress import progress
@@ -58,6 +59,7 @@ def run_bench(
     archive: Archive,
     contestants: Sequence[Contestant],
     truth: Truth,
+    region_volumes: Codes,
     seconds: Mapping[str, float] | None = None,
     resamples: int = RESAMPLES,
 ) -> BenchResult:
@@ -71,6 +73,8 @@ def run_bench(
         Who competes, the one that results speak of first.
     truth
         What is true of every scan.
+    region_volumes
+        Measured on the images, mm3, shape (scans, regions).
     seconds
         What steps before took.
     resamples
@@ -85,7 +89,7 @@ def run_bench(
     started, clock = datetime.now(UTC), time.perf_counter()
     setting = Setting(archive.cohort, archive.splits, truth, archive.seed)
     check_setting(setting)
-    everybody = (*contestants, *baselines(setting))
+    everybody = (*contestants, *baselines(setting, region_volumes))
     check_names(everybody)
     took = {**(seconds or {}), "features": time.perf_counter() - clock}
     asked = {task.letter: task.ask(setting) for task in TASKS}

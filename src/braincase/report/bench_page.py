@@ -28,6 +28,7 @@ KINDS: Mapping[Kind, str] = {"contestant": "", "baseline": "baselines:", "ceilin
 VERIFIED = {
     "published": "cohort and splits are the published ones",
     "same people, other voxels": "the published people and splits; voxels differ in rounding",
+    "same people, no voxels published": "the published people and splits",
     "unpublished": "not a published cohort: compare with no other run",
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from braincase.bench.archive import Archive, open_archive
 from braincase.bench.contestant import Contestant, contestant_of_encoders, vectors_of_embedding
+from braincase.bench.regions import cohort_region_volumes
 from braincase.bench.result import BenchResult, read_result, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.setting import Truth
@@ -19,7 +20,7 @@ from braincase.models.encoder_check import open_encoder
 from braincase.models.model_json import ModelJson, images_digest, read_about
 from braincase.models.settings import load_settings
 from braincase.report.bench_page import write_page
-from braincase.simulate.truth import read_truth
+from braincase.simulate.truth import lesion_masks, read_truth
 from braincase.workflows.experiment import model_fitter
 
 LABEL = "diagnosis"
@@ -42,7 +43,7 @@ def bench_and_write(
     Parameters
     ----------
     folder
-        Gets ``cohort/``, ``models/``, ``result.json`` and ``board.html``.
+        Gets ``cohort/``, ``models/``, ``region-volumes.npz``, ``result.json`` and ``board.html``.
     size, seed
         Of the simulated cohort.
     train
@@ -79,7 +80,11 @@ def bench_and_write(
         *(_checked(archive, found) for found in loaded),
     ]
     seconds["training"] = time.perf_counter() - clock
-    result = run_bench(archive, contestants, Truth(read_truth(archive.cohort)), seconds)
+    clock = time.perf_counter()
+    regions = cohort_region_volumes(archive.cohort, folder / "region-volumes.npz", workers)
+    truth = Truth(read_truth(archive.cohort), lesion_masks)
+    seconds["region volumes"] = time.perf_counter() - clock
+    result = run_bench(archive, contestants, truth, regions, seconds)
     page = html or folder / "board.html"
     write_result(json or folder / "result.json", result)
     write_page(page, [result])
