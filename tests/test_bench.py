@@ -33,12 +33,12 @@ from braincase.bench.comparison import (
 )
 from braincase.bench.contestant import check_names, vectors_of_all
 from braincase.bench.discriminant import discriminant
-from braincase.bench.regions import cohort_region_volumes
 from braincase.bench.result import BenchResult, read_result, result_json, verdict, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.views import shortened, show, view_of
 from braincase.cli.main import main
 from braincase.cohort.cohort import Cohort
+from braincase.cohort.region_volumes import cohort_region_volumes
 from braincase.errors import CohortError, ParameterError, UsageError
 from braincase.evaluate.resampling import estimate, mean_of
 from braincase.models.model import load_model, save_model
@@ -403,7 +403,7 @@ def keep_volumes(folder: Path, cohort: Cohort) -> None:
     """Write region volumes as the command keeps them: measuring them takes half a second a scan."""
     rng = np.random.default_rng(0)
     np.savez(
-        folder / "region-volumes.npz",
+        folder / "cohort" / "region-volumes.npz",
         regions=list(NAMES),
         images=list(cohort.table["image_hash"]),
         volumes=rng.uniform(1000, 5000, (len(cohort), len(NAMES))).astype(np.float32),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from braincase.bench.archive import Archive, open_archive
 from braincase.bench.contestant import Contestant, contestant_of_encoders, vectors_of_embedding
-from braincase.bench.regions import cohort_region_volumes
 from braincase.bench.result import BenchResult, read_result, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.setting import Truth
+from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volumes
 from braincase.errors import LeakError, ParameterError
 from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
@@ -43,7 +43,7 @@ def bench_and_write(
     Parameters
     ----------
     folder
-        Gets ``cohort/``, ``models/``, ``region-volumes.npz``, ``result.json`` and ``board.html``.
+        Gets ``cohort/``, ``models/``, ``result.json`` and ``board.html``.
     size, seed
         Of the simulated cohort.
     train
@@ -81,7 +81,8 @@ def bench_and_write(
     ]
     seconds["training"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    regions = cohort_region_volumes(archive.cohort, folder / "region-volumes.npz", workers)
+    file = archive.cohort.folder / REGION_VOLUMES
+    regions = cohort_region_volumes(archive.cohort, file, workers)
     truth = Truth(read_truth(archive.cohort), lesion_masks)
     seconds["region volumes"] = time.perf_counter() - clock
     result = run_bench(archive, contestants, truth, regions, seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from braincase.cohort.cohort import Cohort
+from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volumes
 from braincase.errors import CohortError
 from braincase.simulate.calibration.classifier import voxel_svm_auc
 from braincase.simulate.calibration.effect import Effect
@@ -16,7 +17,6 @@ from braincase.simulate.calibration.lesions import lesion_effects
 from braincase.simulate.calibration.volumes import (
     ageing_effects,
     disease_effects,
-    measure_volumes,
     repeat_effects,
     scanner_effects,
 )
@@ -50,7 +50,8 @@ def measure_effects(cohort: Cohort, seed: int = 0, workers: int = 0) -> list[Eff
     travelled = table["design"].isin(["travelling", "repeat"])
     people = ~table.duplicated("subject") & table["diagnosis"].isin(COMPARED) & ~travelled
     rows = np.flatnonzero(people | travelled)
-    volumes = measure_volumes(cohort, rows.tolist(), workers)
+    file = cohort.folder / REGION_VOLUMES
+    volumes = cohort_region_volumes(cohort, file, workers, rows).astype(np.float64)
     chosen = table.iloc[rows].reset_index(drop=True)
     alone = ~chosen["design"].isin(["travelling", "repeat"]).to_numpy()
     effects = []

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braincase.cohort.cohort import Cohort
-from braincase.images.geometry import Grid
-from braincase.parallel import run_all
 from braincase.simulate.atrophy import load_effects_table
 from braincase.simulate.calibration.effect import Effect
 from braincase.simulate.scanners import is_cortex
-from braincase.volumetry.measure import region_volumes
 from braincase.volumetry.regions import FLUID, NAMES, plain_name
 
 Volumes = NDArray[np.float64]
@@ -34,24 +30,6 @@ OASIS = ((22.2, 0.8469, 138), (45.6, 0.8216, 31), (54.4, 0.8108, 33), (64.9, 0.7
 OASIS_SPREAD = 0.025
 #: Small structures whose repeats are printed.
 SMALL = ("hippocampus", "amygdala", "entorhinal", "thalamus", "caudate", "putamen")
-
-
-def measure_volumes(cohort: Cohort, rows: Sequence[int], workers: int = 0) -> Volumes:
-    """Measure the region volumes of some scans, mm3, shape (scans, regions)."""
-    items = [(place, cohort.volumes[int(row)], cohort.grid) for place, row in enumerate(rows)]
-    volumes = np.empty((len(rows), len(NAMES)))
-    for done in run_all(_measure, items, "measuring volumes", workers):
-        if done.error:
-            raise done.error
-        assert done.result is not None
-        place, measured = done.result
-        volumes[place] = measured
-    return volumes
-
-
-def _measure(item: tuple[int, NDArray[np.uint8], Grid]) -> tuple[int, NDArray[np.float32]]:
-    place, image, grid = item
-    return place, region_volumes(image, grid)
 
 
 def disease_effects(table: pd.DataFrame, volumes: Volumes, diagnosis: str) -> list[Effect]:

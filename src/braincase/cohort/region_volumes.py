@@ -17,13 +17,17 @@ from braincase.parallel import run_all
 from braincase.volumetry.measure import region_volumes
 from braincase.volumetry.regions import NAMES
 
-#: Scans measured before what is known is written down.
+#: What holds them, in a cohort's folder.
+REGION_VOLUMES = "region-volumes.npz"
+#: Scans measured before the file is written.
 CHUNK = 200
 Volumes = NDArray[np.float32]
 
 
-def cohort_region_volumes(cohort: Cohort, file: Path, workers: int = 0) -> Volumes:
-    """Measure the region volumes (mm3) of every scan; what the file knows is not measured again.
+def cohort_region_volumes(
+    cohort: Cohort, file: Path, workers: int = 0, rows: NDArray[np.intp] | None = None
+) -> Volumes:
+    """Measure the region volumes (mm3) of scans; what the file has is not measured again.
 
     Parameters
     ----------
@@ -33,23 +37,26 @@ def cohort_region_volumes(cohort: Cohort, file: Path, workers: int = 0) -> Volum
         Where they are kept, by the hash of each image (``.npz``).
     workers
         Processes; 0 means one a core.
+    rows
+        Which rows of the cohort's table; None means all.
 
     Returns
     -------
     float32 of shape (scans, regions), in the order of `braincase.volumetry.regions.NAMES`.
     """
     hashes = cohort.table["image_hash"].to_numpy(dtype=str)
-    known = _read(file)
-    todo = [row for row, name in enumerate(hashes) if name not in known]
+    measured = _read(file)
+    wanted = np.arange(len(hashes)) if rows is None else rows
+    todo = [int(row) for row in wanted if hashes[row] not in measured]
     for start in range(0, len(todo), CHUNK):
         measure = partial(_measure, cohort.volumes, cohort.grid)
         for done in run_all(measure, todo[start : start + CHUNK], "region volumes", workers):
             if done.error:
                 raise done.error
             assert done.result is not None
-            known[hashes[done.item]] = done.result
-        _write(file, known)
-    return np.stack([known[name] for name in hashes])
+            measured[hashes[done.item]] = done.result
+        _write(file, measured)
+    return np.stack([measured[name] for name in hashes[wanted]])
 
 
 def _measure(volumes: PackedVolumes, grid: Grid, row: int) -> Volumes:
@@ -66,8 +73,7 @@ def _read(file: Path) -> dict[str, Volumes]:
         return dict(zip(map(str, kept["images"]), kept["volumes"], strict=True))
 
 
-def _write(file: Path, known: Mapping[str, Volumes]) -> None:
+def _write(file: Path, measured: Mapping[str, Volumes]) -> None:
     with atomic_write(file) as aside:
-        np.savez(
-            aside, regions=list(NAMES), images=list(known), volumes=np.stack([*known.values()])
-        )
+        volumes = np.stack([*measured.values()])
+        np.savez(aside, regions=list(NAMES), images=list(measured), volumes=volumes)
