@@ -39,7 +39,7 @@ PUBLISHED: Mapping[tuple[str, int], Checksums] = MappingProxyType(
         ("bench", 0): Checksums(
             "92f243eb4e909d6517c12cc1904d75c25a7037ba8f8e241bc4bc2be51b2d4c36",
             "5cc2dffdf1084cf9ed8d008427cb7f39235a003f47b319087217f2b0b4a28d56",
-            "ad6cd84460ca65dc6a070c378252aa1aee4b5e6f6e0cd1594b4927b3de3e726e",
+            "9e210f88ade3c4e705f5033d9a300d5e0405c3e6f56d0a659210d7197fb7251b",
         ),
         ("bench", 1): Checksums(
             "45d16c9a97116bcf02e3be53dc45842b76b6e632b9ad968f11f6db76f9ec93a9",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from braincase.cli.arguments import Seed, Workers, comma_list
+
+if TYPE_CHECKING:
+    from braincase.models.settings import ModelSettings
 
 #: What `braincase bench FOLDER` runs.
 RUN = "run"
@@ -58,16 +61,19 @@ def run(
 ) -> None:
     """Run the benchmark: simulate its cohort if it is missing, and score all contestants.
 
-    Without --model and --train, the preset braincase is trained. An interrupted run goes on.
+    Without --model and --train, the preset braincase is trained, in batches of 64. An interrupted
+    run goes on.
     """
-    from braincase.workflows.bench import bench_and_write
+    from braincase.workflows.bench import USUAL, bench_and_write
 
-    presets = comma_list(train) or ([] if model else ["braincase"])
+    wanted: list[str | ModelSettings] = [*comma_list(train)]
+    if not wanted and not model:
+        wanted = [USUAL]
     result, page = bench_and_write(
         folder,
         size,
         seed,
-        [] if presets == ["none"] else presets,
+        [] if wanted == ["none"] else wanted,
         training_seeds,
         model or [],
         resolution or None,
