@@ -13,17 +13,18 @@ from braincase.files import atomic_write
 HIPPOCAMPUS_Y_MM = -22.0
 
 
-def draw_groups(cohort: Cohort, path: Path, people: int = 4) -> None:
+def draw_groups(cohort: Cohort, path: Path, shown: int = 4) -> None:
     """Draw coronal slices through the hippocampi of CN above AD, each the group's middle people."""
     from matplotlib.figure import Figure  # heavy, and only needed here
 
-    figure = Figure(figsize=(2.0 * people, 5.2), facecolor="black", layout="constrained")
-    axes = figure.subplots(2, people)
+    figure = Figure(figsize=(2.0 * shown, 5.2), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, shown)
     y_voxel = round(np.linalg.inv(cohort.grid.affine)[1] @ (0, HIPPOCAMPUS_Y_MM, 0, 1))
     for group, line in zip(("CN", "AD"), axes, strict=True):
-        table = cohort.table[cohort.table["diagnosis"] == group].sort_values("true_severity")
-        middle = len(table) // 2 - people // 2
-        for row, ax in zip(table.index[middle : middle + people], line, strict=True):
+        people = cohort.table[cohort.table["diagnosis"] == group].drop_duplicates("subject")
+        table = people.sort_values("true_severity")
+        middle = len(table) // 2 - shown // 2
+        for row, ax in zip(table.index[middle : middle + shown], line, strict=True):
             entry = table.loc[row]
             # Radiological convention: the subject's right is on the left of the picture.
             slice_ = np.rot90(cohort.volumes[row][::-1, y_voxel])
