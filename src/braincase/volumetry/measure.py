@@ -8,8 +8,6 @@ division rests on the registration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,12 +41,6 @@ def region_volumes(image: NDArray[np.uint8], grid: Grid) -> NDArray[np.float32]:
     own = np.indices(displacement.shape[1:], dtype=np.float32)
     moved = sample(shares, own + displacement) * volume_factor(displacement)
     return divide(moved, priors)[: len(NAMES)]
-
-
-def named_volumes(image: NDArray[np.uint8], grid: Grid) -> Mapping[str, float]:
-    """Measure the volume in mm3 of every region, by name; see `region_volumes`."""
-    volumes = region_volumes(image, grid)
-    return {name: float(volume) for name, volume in zip(NAMES, volumes, strict=True)}
 
 
 def divide(shares: Map, priors: RegionPriors) -> NDArray[np.float32]:
