@@ -26,7 +26,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.embed import embedder
-from braincase.models.losses import allowed_exemplars, mean_exemplar_distances, metric_loss
+from braincase.models.losses import (
+    allowed_exemplars,
+    comparable,
+    mean_exemplar_distances,
+    metric_loss,
+)
 from braincase.models.network import Autoencoder, CellwiseLinear, build_network
 from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import best_precision, train_model
@@ -68,10 +73,10 @@ def naive_epoch(cohort: Cohort, settings: ModelSettings, device: torch.device) -
         volumes, labels = volumes.to(device), labels.to(device)
         codes, rebuilt = network(volumes)
         allowed = allowed_exemplars(labels, torch.arange(len(labels), device=device), 2)
-        distances, complete = mean_exemplar_distances(codes, allowed)
+        distances, own = comparable(*mean_exemplar_distances(codes, allowed), labels)
         loss = torch.nn.functional.mse_loss(rebuilt, volumes)
-        if complete.any():
-            loss = loss + settings.alpha * metric_loss(distances[:, complete], labels[complete])
+        if len(own):
+            loss = loss + settings.alpha * metric_loss(distances, own)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from braincase.models.losses import (
     allowed_exemplars,
+    comparable,
     mean_exemplar_distances,
     metric_loss,
     random_exemplar_distances,
@@ -94,7 +95,7 @@ def test_mean_exemplar_distance_is_the_mean_over_the_allowed_scans() -> None:
     codes = rng.normal(size=(9, 4)).astype(np.float32)
     labels, subjects = rng.integers(0, 3, 9), rng.integers(0, 6, 9)
     allowed = allowed_exemplars(torch.from_numpy(labels), torch.from_numpy(subjects), 3)
-    distances, complete = mean_exemplar_distances(torch.from_numpy(codes), allowed)
+    distances, exists = mean_exemplar_distances(torch.from_numpy(codes), allowed)
     for i in range(9):
         for c in range(3):
             others = [j for j in range(9) if labels[j] == c and subjects[j] != subjects[i]]
@@ -102,17 +103,36 @@ def test_mean_exemplar_distance_is_the_mean_over_the_allowed_scans() -> None:
                 mean = np.mean([((codes[i] - codes[j]) ** 2).sum() for j in others])
                 assert distances[0, i, c].item() == pytest.approx(mean, rel=1e-4)
             else:
-                assert not complete[i]
+                assert not exists[i, c]
 
 
-def test_an_anchor_without_an_exemplar_of_each_class_is_marked() -> None:
+def test_an_anchor_needs_somebody_else_of_its_class_and_of_another() -> None:
     labels, subjects = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
     allowed = allowed_exemplars(labels, subjects, 2)
     codes = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    _, complete = mean_exemplar_distances(codes, allowed)
-    assert complete.tolist() == [True, True, False]  # the only scan of class 1 has no exemplar
-    _, complete = random_exemplar_distances(codes, allowed, torch.Generator().manual_seed(0))
-    assert complete.tolist() == [True, True, False]
+    generator = torch.Generator().manual_seed(0)
+    for found in (
+        mean_exemplar_distances(codes, allowed),
+        random_exemplar_distances(codes, allowed, generator),
+    ):
+        distances, own = comparable(*found, labels)
+        assert own.tolist() == [0, 0]  # the only scan of class 1 has no exemplar
+        assert distances.shape == (1, 2, 2)
+
+
+def test_classes_that_are_not_in_the_batch_do_not_silence_the_loss() -> None:
+    """Eleven classes and a batch of three of them: as if there were only these three."""
+    labels, subjects = torch.tensor([2, 2, 5, 5, 9, 9]), torch.arange(6)
+    codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    losses = []
+    for numbers, classes in ((labels, 11), (torch.tensor([0, 0, 1, 1, 2, 2]), 3)):
+        found = mean_exemplar_distances(codes, allowed_exemplars(numbers, subjects, classes))
+        losses.append(metric_loss(*comparable(*found, numbers)))
+    assert losses[0].item() == pytest.approx(losses[1].item())
+    losses[0].backward()
+    assert codes.grad is not None
+    assert torch.isfinite(codes.grad).all()
+    assert codes.grad.abs().max() > 0
 
 
 def test_reconstruction_terms() -> None:

@@ -95,8 +95,8 @@ def random_exemplar_distances(
     -------
     distances, shape (draws, batch, classes)
         Squared distance to each exemplar; what stands in rows without one has no meaning.
-    complete, bool, shape (batch,)
-        True where every class had an exemplar.
+    exists, bool, shape (batch, classes)
+        True where a class had an exemplar.
     """
     exists = allowed.any(dim=2)
     batch, classes, _ = allowed.shape
@@ -104,7 +104,7 @@ def random_exemplar_distances(
     drawn = torch.multinomial(weights, draws, replacement=True, generator=generator)
     index = drawn.view(batch, classes * draws)
     distances = squared_distances(codes, codes).gather(1, index).view(batch, classes, draws)
-    return distances.permute(2, 0, 1), exists.all(dim=1)
+    return distances.permute(2, 0, 1), exists
 
 
 def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +122,32 @@ def mean_exemplar_distances(codes: Tensor, allowed: Tensor) -> tuple[Tensor, Ten
     """
     distances = squared_distances(codes, codes)[:, None, :] * allowed
     count = allowed.sum(dim=2)
-    return (distances.sum(dim=2) / count.clamp_min(1))[None], (count > 0).all(dim=1)
+    return (distances.sum(dim=2) / count.clamp_min(1))[None], count > 0
+
+
+def comparable(distances: Tensor, exists: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out classes without an exemplar in the batch, and anchors that can compare nothing.
+
+    With many classes few batches hold somebody else of each one; an anchor is then compared among
+    the classes that are there. With two classes nothing is left to compare when one is missing.
+
+    Parameters
+    ----------
+    distances, exists
+        From `random_exemplar_distances` or `mean_exemplar_distances`.
+    labels
+        Class of each anchor, shape (batch,).
+
+    Returns
+    -------
+    distances, shape (draws, anchors, classes)
+        Infinite for a class without an exemplar, which gives it the probability 0.
+    labels, shape (anchors,)
+        Of the anchors with an exemplar of their own class and of another one.
+    """
+    own = exists.gather(1, labels[:, None])[:, 0]
+    usable = own & (exists.sum(dim=1) > 1)
+    return distances.masked_fill(~exists, torch.inf)[:, usable], labels[usable]
 
 
 def reconstruction_loss(reconstruction: Tensor, target: Tensor, term: str) -> Tensor:

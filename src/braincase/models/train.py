@@ -32,6 +32,7 @@ from braincase.models.augment import augment
 from braincase.models.losses import (
     Losses,
     allowed_exemplars,
+    comparable,
     mean_exemplar_distances,
     metric_loss,
     random_exemplar_distances,
@@ -281,12 +282,13 @@ def _batch_losses(
     labels, subjects = scans.labels[positions], scans.subjects[positions]
     allowed = allowed_exemplars(labels, subjects, len(scans.classes))
     if settings.exemplars == "random":
-        distances, complete = random_exemplar_distances(codes, allowed, generator, settings.draws)
+        distances, exists = random_exemplar_distances(codes, allowed, generator, settings.draws)
     else:
-        distances, complete = mean_exemplar_distances(codes, allowed)
-    if not complete.any():  # one class only in this batch
+        distances, exists = mean_exemplar_distances(codes, allowed)
+    distances, labels = comparable(distances, exists, labels)
+    if not len(labels):  # one class only in this batch
         return rebuilt, codes.sum() * 0, rebuilt
-    metric = metric_loss(distances[:, complete], labels[complete])
+    metric = metric_loss(distances, labels)
     return rebuilt, metric, rebuilt + settings.alpha * metric
 
 
