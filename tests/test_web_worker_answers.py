@@ -97,6 +97,7 @@ class TakenOver:
     """Stands for a model; sends bytes of its own as soon as an upload is read."""
 
     fingerprint = "0" * 64
+    is_native = False
     recipe: ClassVar[dict[str, str]] = {}
 
     def __init__(self, answer: bytes) -> None:
