@@ -408,7 +408,8 @@ def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
 ) -> None:
     with opened(browser, address) as page:
         first_case(page)
-        page.locator(".chips").get_by_role("button", name="F", exact=True).click()
+        sex = page.get_by_role("group", name="sex")
+        sex.get_by_role("button", name="F", exact=True).click()
         page.fill("[data-filter=age-low]", "60")
         page.locator("[data-filter=age-low]").press("Tab")
         expect(page.locator("#where")).to_have_value("age >= 60 and sex = 'F'")
