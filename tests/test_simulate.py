@@ -99,7 +99,7 @@ def test_a_killed_simulation_goes_on_to_the_same_cohort(tiny: Cohort, tmp_path: 
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while len(list(folder.rglob("*.nii.gz"))) < 5 and time.monotonic() < deadline:
+    while len(list(folder.rglob("*_T1w.nii.gz"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()
     process.wait()

@@ -6,7 +6,6 @@ lesion is drawn in the template's space at 2 mm and then moves with the person's
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -17,6 +16,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 from scipy.special import ndtr
 
 from braincase.images.geometry import STANDARD_GRID
+from braincase.json_values import parse_json
 from braincase.simulate.atrophy import MEASURED
 from braincase.simulate.fields import FIELD_GRID, random_field
 from braincase.volumetry.template import load_template
@@ -148,7 +148,7 @@ class LesionNumbers:
 @cache
 def lesion_numbers(kind: str) -> LesionNumbers:
     """Read the measured sizes and numbers of 'stroke' or 'ms'."""
-    numbers = json.loads((MEASURED / "lesions.json").read_text("utf-8"))[kind]
+    numbers = parse_json((MEASURED / "lesions.json").read_text("utf-8"))[kind]
     chosen = {f.name: numbers[f.name] for f in fields(LesionNumbers) if f.name in numbers}
     return LesionNumbers(**chosen)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from braincase.images.tissue import mean_of_blocks
+from braincase.json_values import parse_json
 from braincase.simulate.atrophy import MEASURED
 from braincase.simulate.calibration.effect import Effect
 from braincase.simulate.lesions import (
@@ -33,7 +32,7 @@ SAME_PLACES = 0.7
 
 def lesion_effects(seed: int) -> list[Effect]:
     """Draw lesions of `DRAWN` people of each kind, and compare them with the real ones."""
-    numbers = json.loads((MEASURED / "lesions.json").read_text("utf-8"))
+    numbers = parse_json((MEASURED / "lesions.json").read_text("utf-8"))
     rng = np.random.default_rng((seed, 77))
     strokes = [draw_stroke(rng) for _ in range(DRAWN)]
     ms = [draw_ms(rng, 1.0) for _ in range(DRAWN)]
