@@ -19,10 +19,13 @@ import pytest
 from braincase.cli.arguments import with_options
 from braincase.cli.main import app, main
 from braincase.cohort.cohort import Cohort, PreparedScan, write_case
+from braincase.cohort.region_volumes import REGION_VOLUMES
 from braincase.images.geometry import HALF_GRID
 from braincase.images.volume import write_volume
 from braincase.simulate.head import Scanning, simulate_head
+from braincase.simulate.truth import read_truth, volume_column
 from braincase.sources.scan import Scan
+from braincase.volumetry.regions import NAMES
 
 QUICK = 'name = "quick"\nchannels = 4\nepochs = 2\nbatch_size = 8\n'
 ROOT = Path(__file__).parents[1]
@@ -192,11 +195,16 @@ def test_simulate_and_census_tell_who_is_there(
 def test_calibrate_prints_asked_and_measured(
     tiny: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(capsys, "calibrate", tiny.folder, "--figure", tmp_path / "f.png")
+    cohort = shutil.copytree(tiny.folder, tmp_path / "cohort")
+    true = read_truth(tiny)[[volume_column(name) for name in NAMES]].to_numpy(np.float32)
+    images = list(tiny.table["image_hash"])  # measured before: half a second a scan
+    np.savez(cohort / REGION_VOLUMES, regions=list(NAMES), images=images, volumes=true)
+    code, out, _ = run(capsys, "calibrate", cohort, "--figure", tmp_path / "f.png")
     assert code == 0
-    assert out.count("|") > 20
+    assert "AD against CN (simulated)" in out
+    assert out.count("\n| left-") > 35
     assert (tmp_path / "f.png").stat().st_size > 10_000
-    code, _, err = run(capsys, "calibrate", tiny.folder, "--figure", tmp_path / "f.png")
+    code, _, err = run(capsys, "calibrate", cohort, "--figure", tmp_path / "f.png")
     assert code == 2
     assert "--force" in only_line(err)
 

@@ -17,7 +17,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError, UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.simulate.atrophy import PARTS
-from braincase.simulate.cohort import simulate_cohort, write_visits
+from braincase.simulate.cohort import recipe_of, simulate_cohort, write_visits
 from braincase.simulate.conditions import CONDITIONS
 from braincase.simulate.imaging import disease_of, simulate_visit
 from braincase.simulate.people import SIZES, Size, draw_visits
@@ -109,7 +109,8 @@ def test_a_killed_simulation_goes_on_to_the_same_cohort(tiny: Cohort, tmp_path: 
 
 
 def test_another_seed_is_not_mixed_into_a_cohort(tmp_path: Path) -> None:
-    simulate_cohort(tmp_path, "tiny", seed=0, workers=1)
+    visits = draw_visits(SIZES["tiny"], 0)[:2]
+    write_visits(tmp_path, HALF_GRID, visits, recipe_of("tiny", 0, 0.0), workers=1)
     with pytest.raises(CohortError, match="another recipe"):
         simulate_cohort(tmp_path, "paper", seed=1, resolution_mm=4, workers=1)
 
