@@ -12,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from braincase.bench.contestant import Contestant, Head, Kind, Vectors
-from braincase.bench.discriminant import gram_of
 from braincase.bench.setting import Setting
 from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError
 from braincase.evaluate.baselines import (
     COMPONENTS,
     centred_gram,
+    gram_of,
     principal_components,
     scaled_by_training,
 )

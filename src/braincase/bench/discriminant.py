@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from braincase.evaluate.baselines import INNER_FOLDS, centred_gram, principal_components
+from braincase.evaluate.baselines import INNER_FOLDS, centred_gram, gram_of, principal_components
 from braincase.evaluate.results import Codes, Rows
 
 Floats = NDArray[np.float64]
@@ -131,9 +131,3 @@ def training_span(codes: Codes, train: Rows) -> Floats:
     # The last component of centred scans is nothing but rounding.
     centred = centred_gram(gram_of(codes), train)
     return np.asarray(principal_components(centred, train, len(train) - 1), np.float64)
-
-
-def gram_of(codes: Codes) -> NDArray[np.float32]:
-    """Return all dot products about the mean, shape (scans, scans)."""
-    centred = codes - codes.mean(axis=0)
-    return np.asarray(centred @ centred.T, np.float32)

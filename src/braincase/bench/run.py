@@ -184,10 +184,9 @@ def _scored(
     best = best_of(rivals, measure.better) if measure.better != "neither" else None
     scores = []
     for name, found in measured.items():
-        compared = best is not None and kinds[name] == "contestant"
-        ahead = (
-            difference(found, measured[best], best, measure.better) if compared and best else None
-        )
+        ahead = None
+        if best is not None and kinds[name] == "contestant":
+            ahead = difference(found, measured[best], best, measure.better)
         scores.append(Score(name, found.estimate(), ahead))
     return MeasureScores(measure, reference, tuple(scores), best)
 

@@ -18,11 +18,10 @@ from braincase.cohort.splits import Fold
 from braincase.evaluate.results import Rows
 from braincase.evaluate.study import check_sides, one_scan_a_person
 from braincase.json_values import canonical_json
+from braincase.simulate.people import TRAVELLING
 
 #: Groups that nothing is ever fitted on: they only ask.
 NEVER_TRAINED = ("SMC", "EMCI", "LMCI")
-#: Designs of people who were scanned on several scanners: they only ask, too.
-TRAVELLING = ("travelling", "repeat")
 #: Of four people of one diagnosis one asks, one can be found, and two train.
 PARTS = 4
 

@@ -14,9 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.bench.contestant import Contestant, Head, vectors_of_all
-from braincase.bench.discriminant import discriminant, gram_of
+from braincase.bench.discriminant import discriminant
 from braincase.bench.setting import Setting
-from braincase.evaluate.baselines import Part, centred_gram, principal_components, svm_evidence
+from braincase.evaluate.baselines import (
+    Part,
+    centred_gram,
+    gram_of,
+    principal_components,
+    svm_evidence,
+)
 from braincase.evaluate.results import Codes, Rows
 
 Labels = NDArray[np.str_]

@@ -82,10 +82,15 @@ class Baselines:
 
 def prepare_baselines(features: Features) -> Baselines:
     """Compute the Gram matrix of all scans once; folds take their parts of it."""
+    return Baselines(gram_of(features.voxels), features.regions)
+
+
+def gram_of(codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return all dot products about the mean, shape (scans, scans)."""
     # Any common shift cancels in distances and in centred kernels, so this mean over all scans
     # carries nothing from test to training; it only keeps float32 exact.
-    voxels = features.voxels - features.voxels.mean(axis=0)
-    return Baselines(voxels @ voxels.T, features.regions)
+    centred = codes - codes.mean(axis=0)
+    return np.asarray(centred @ centred.T, np.float32)
 
 
 def centred_gram(gram: NDArray[np.float32], train: NDArray[np.intp]) -> NDArray[np.float32]:

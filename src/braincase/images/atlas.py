@@ -90,7 +90,7 @@ class Regions:
 
     def choices(self) -> list[str]:
         """Return every name that `members` understands."""
-        plain = dict.fromkeys(_side_of(name)[1] for name in self.names if name != OUTSIDE)
+        plain = dict.fromkeys(side_of(name)[1] for name in self.names if name != OUTSIDE)
         sided = [f"{side}-{group}" for group in GROUPS for side in ("left", "right")]
         return sorted({*self.names[:-1], *plain, *GROUPS, *sided})
 
@@ -98,12 +98,12 @@ class Regions:
 @lru_cache(maxsize=1024)
 def _places(names: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     """Return where a region, both its sides or a group stand among the names."""
-    side, plain = _side_of(wanted)
+    side, plain = side_of(wanted)
     members = GROUPS.get(plain, (plain,))
     return tuple(
         place
         for place, region in enumerate(names)
-        if _side_of(region)[1] in members and side in ("", _side_of(region)[0])
+        if side_of(region)[1] in members and side in ("", side_of(region)[0])
     )
 
 
@@ -279,7 +279,8 @@ def _plain_name(name: str) -> str:
     return re.sub(r"-(proper|area)$", "", name.lower().replace("_", "-"))
 
 
-def _side_of(name: str) -> tuple[str, str]:
+def side_of(name: str) -> tuple[str, str]:
+    """Divide a region's name into side and the rest: `left`, `hippocampus`; the side may be ''."""
     side, separator, plain = name.partition("-")
     return (side, plain) if separator and side in ("left", "right") else ("", name)
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import BraincaseError, ModelError, ScanError
+from braincase.gallery.record.record import MOST_DIMENSIONS
 from braincase.images.geometry import STANDARD_GRID, Grid, grid_of_resolution
 from braincase.images.volume import Volume
 from braincase.json_values import canonical_json
@@ -38,8 +39,6 @@ ENTRY_POINTS = "braincase.encoders"
 GRIDS: Mapping[str, int | None] = {"2mm": 2, "4mm": 4, "native": None}
 #: How far a vector may lie from the expected one, as part of its length, if a file says nothing.
 TOLERANCE = 1e-3
-#: A vector longer than this is no code.
-MOST_NUMBERS = 100_000
 
 Choice = TypeVar("Choice")
 #: What a file's ``load`` returns.
@@ -290,7 +289,7 @@ def vector_of(
         raise
     except Exception as error:
         raise ScanError(file.path, f"the encoder failed ({_said(error)})", "a vector") from error
-    if vector.ndim != 1 or not 1 <= vector.size <= MOST_NUMBERS:
+    if vector.ndim != 1 or not 1 <= vector.size <= MOST_DIMENSIONS:
         raise ScanError(file.path, f"an array of shape {vector.shape}", "one vector")
     if length is not None and vector.size != length:
         raise ScanError(file.path, f"a vector of {vector.size} numbers", f"{length} numbers")

@@ -22,7 +22,7 @@ from braincase.simulate.fields import (
     FIELD_GRID,
     Field,
     exponentiate,
-    smoothness_filter,
+    smoothness_gain,
     squared_wave_number,
     velocity_of_log_volume_change,
 )
@@ -65,7 +65,7 @@ class MeasuredEffects:
 
     Parameters
     ----------
-    ad, mci
+    ad
         Difference from controls of the same age.
     per_year
         Change a year at about 75.
@@ -80,7 +80,6 @@ class MeasuredEffects:
     """
 
     ad: Vector
-    mci: Vector
     per_year: Vector
     spread: Vector
     male: Vector
@@ -106,7 +105,6 @@ def load_effects() -> MeasuredEffects:
     variation = table["cv_percent"].to_numpy(float) / 100
     return MeasuredEffects(
         ad=logs("ad_percent"),
-        mci=logs("mci_percent"),
         per_year=logs("age_percent_per_year"),
         # Of a log-normal volume with this coefficient of variation.
         spread=np.sqrt(np.log1p(variation**2)),
@@ -213,16 +211,20 @@ def disease_of_ad() -> Vector:
     What is asked of one region moves its neighbours, so it is corrected by what came out.
     """
     wanted, asked = load_effects().ad, load_effects().ad.copy()
-    extra = np.zeros(len(PARTS) - len(NAMES))
-    controls = _log_volumes(np.append(base_change(), extra))
+    controls = _log_volumes(base_change())
     for _ in range(CORRECTIONS):
-        got = _log_volumes(np.append(base_change() + asked, extra)) - controls
+        got = _log_volumes(base_change() + asked) - controls
         asked += wanted - got
-    return np.append(asked, extra)
+    return of_parts(asked)
 
 
-def _log_volumes(log_change: Vector) -> Vector:
-    backward = exponentiate(-velocity_of_changes(log_change))
+def of_parts(regions: Vector) -> Vector:
+    """Append to changes of `NAMES` that nothing is asked of the sulci; shape (parts,)."""
+    return np.append(regions, np.zeros(len(PARTS) - len(NAMES)))
+
+
+def _log_volumes(regions: Vector) -> Vector:
+    backward = exponentiate(-velocity_of_changes(of_parts(regions)))
     return np.log(volumes_after(backward, part_maps()[: len(NAMES)]))
 
 
@@ -282,7 +284,7 @@ def _covariance_of_fields(fields_mm: tuple[tuple[float, float], ...]) -> NDArray
     k2 = squared_wave_number()
     power = np.zeros(k2.shape)
     for smoothness_mm, spread_mm in fields_mm:
-        gain = smoothness_filter(smoothness_mm) ** 2
+        gain = smoothness_gain(k2, smoothness_mm) ** 2
         power += spread_mm**2 * gain / gain.mean() * k2
     flat = spectra.reshape(len(NAMES), -1)
     return np.asarray((flat * power.ravel() @ flat.conj().T).real / k2.size, np.float64)

@@ -16,13 +16,13 @@ from braincase.cohort.derivatives import (
     read_sidecar,
     sidecar_path,
 )
-from braincase.errors import CohortError, UsageError
+from braincase.errors import CohortError
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import canonical_json
 from braincase.labels import Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import simulate_visit
-from braincase.simulate.people import SIZES, SimulatedVisit, draw_visits
+from braincase.simulate.people import SimulatedVisit, draw_visits, size_of
 from braincase.simulate.truth import true_labels, true_volumes, write_mask, write_truth
 from braincase.sources.census import take_census
 from braincase.sources.scan import Scan
@@ -61,10 +61,9 @@ def simulate_cohort(
     UsageError
         If there is no such size, or the folder holds something else.
     """
-    if size not in SIZES:
-        raise UsageError("size", f"{size!r}", f"one of {', '.join(SIZES)}")
-    grid = grid_of_resolution(resolution_mm or SIZES[size].resolution_mm)
-    visits = draw_visits(SIZES[size], seed, confounding)
+    chosen = size_of(size)
+    grid = grid_of_resolution(resolution_mm or chosen.resolution_mm)
+    visits = draw_visits(chosen, seed, confounding)
     return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers)
 
 

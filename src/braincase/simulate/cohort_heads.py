@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from braincase.errors import UsageError
 from braincase.files import write_json, write_text
@@ -27,8 +26,9 @@ from braincase.simulate.head_anatomy import (
     invent_person,
 )
 from braincase.simulate.imaging import backward_of, lesions_of
-from braincase.simulate.people import HEAD_SIZE_ML, SIZES, SimulatedVisit, draw_visits
+from braincase.simulate.people import USUAL_HEAD_ML, SimulatedVisit, draw_visits, size_of
 from braincase.simulate.scanners import SCANNERS
+from braincase.volumetry.registration import sample
 from braincase.volumetry.template import ventricles
 
 #: The heads' voxels, mm.
@@ -57,11 +57,9 @@ def simulate_cohort_heads(
     UsageError
         If there is no such size, or the folder exists.
     """
-    if size not in SIZES:
-        raise UsageError("size", f"{size!r}", f"one of {', '.join(SIZES)}")
+    visits = draw_visits(size_of(size), seed, confounding)
     if folder.exists():
         raise UsageError(folder, "exists already", "a new folder")
-    visits = draw_visits(SIZES[size], seed, confounding)
     name = {"Name": "Simulated heads", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
     write_json(folder / "dataset_description.json", name)
     _write_tables(folder, visits)
@@ -87,8 +85,7 @@ def _write_tables(folder: Path, visits: Sequence[SimulatedVisit]) -> None:
 def write_head(folder: Path, visit: SimulatedVisit) -> None:
     """Write the whole head of one visit, with its true affine in the sidecar."""
     rng = np.random.default_rng((*visit.person.seed, 4, visit.number))
-    usual = float(np.mean([mean for mean, _ in HEAD_SIZE_ML.values()]))
-    size = USUAL_SIZE * float(np.cbrt(visit.person.icv_ml / usual))
+    size = USUAL_SIZE * float(np.cbrt(visit.person.icv_ml / USUAL_HEAD_ML))
     pose = replace(random_pose(rng, 0.4), scale=(size, size, size), shear=(0, 0, 0))
     scanner = SCANNERS[visit.scanner]
     scanning = Scanning(zooms_mm=ZOOMS_MM, bias=3 * scanner.shading, noise=scanner.noise)
@@ -116,5 +113,4 @@ def _in_head_box(backward: NDArray[np.float32]) -> NDArray[np.float32]:
     points = np.stack(np.meshgrid(*axes, indexing="ij"))
     corner = FIELD_GRID.affine[:3, 3].reshape(3, 1, 1, 1)
     voxels = (points - corner) / FIELD_GRID.resolution_mm
-    moved = [map_coordinates(u, voxels, order=1, mode="nearest", prefilter=False) for u in backward]
-    return np.stack(moved).astype(np.float32)
+    return sample(backward, voxels)

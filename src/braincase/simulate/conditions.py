@@ -21,9 +21,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
-#: What a person may have beside changed volumes.
-LESIONS = ("ms", "wmh", "stroke")
+#: What a person may have beside changed volumes: lesions of multiple sclerosis, white-matter
+#: hyperintensities, an old stroke; or nothing but what age brings.
+LesionKind = Literal["", "ms", "wmh", "stroke"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Condition:
     of_ad
         How much of the measured pattern of Alzheimer's disease it is, 0 to 1.
     lesions
-        One of `LESIONS`, or none.
+        What of them it brings.
     female
         Share of women.
     mirrored
@@ -57,7 +59,7 @@ class Condition:
     severity_per_year: float = 0.1
     percent: Mapping[str, float] = field(default_factory=dict)
     of_ad: float = 0.0
-    lesions: str = ""
+    lesions: LesionKind = ""
     female: float = 0.5
     mirrored: float = 0.0
     ages: tuple[float, float] = (55.0, 95.0)

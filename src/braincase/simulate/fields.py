@@ -11,9 +11,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import map_coordinates
 
 from braincase.images.geometry import HALF_GRID
+from braincase.volumetry.registration import own_voxels, sample, volume_factor
 
 Field = NDArray[np.float32]
 
@@ -39,9 +39,9 @@ def squared_wave_number() -> NDArray[np.float64]:
     return np.asarray((2 * np.pi) ** 2 * (x * x + y * y + z * z))
 
 
-def smoothness_filter(smoothness_mm: float) -> NDArray[np.float64]:
-    """Return the gain of the Gaussian filter of `random_field`, shape FIELD_GRID.shape."""
-    return np.asarray(np.exp(-0.5 * smoothness_mm**2 * squared_wave_number()))
+def smoothness_gain(k2: NDArray[np.float64], smoothness_mm: float) -> NDArray[np.float64]:
+    """Return the gain of the Gaussian filter of `random_field` at squared wave numbers (1/mm2)."""
+    return np.asarray(np.exp(-0.5 * smoothness_mm**2 * k2))
 
 
 def random_field(
@@ -57,7 +57,7 @@ def random_field(
     _, k2 = _wave_numbers()
     noise = rng.standard_normal((components, *FIELD_GRID.shape), dtype=np.float32)
     axes = (1, 2, 3)
-    spectrum = fft.rfftn(noise, axes=axes) * np.exp(-0.5 * smoothness_mm**2 * k2)
+    spectrum = fft.rfftn(noise, axes=axes) * smoothness_gain(k2, smoothness_mm)
     field = fft.irfftn(spectrum, s=FIELD_GRID.shape, axes=axes)
     return np.asarray(field * (spread / field.std()), dtype=np.float32)
 
@@ -93,14 +93,8 @@ def velocity_of_log_volume_change(log_change: NDArray[np.floating]) -> Field:
 
 def pull(maps: NDArray[np.floating], displacement: Field) -> NDArray[np.float32]:
     """Warp maps (n, *FIELD_GRID.shape) to x + displacement(x), linearly, edge values outside."""
-    index = _voxel_index() + displacement / FIELD_GRID.resolution_mm
-    sampled = [map_coordinates(m, index, order=1, mode="nearest", prefilter=False) for m in maps]
-    return np.stack(sampled).astype(np.float32)
-
-
-@cache
-def _voxel_index() -> NDArray[np.float32]:
-    return np.indices(FIELD_GRID.shape, dtype=np.float32)
+    place = own_voxels(FIELD_GRID.shape) + displacement / FIELD_GRID.resolution_mm
+    return sample(maps, place)
 
 
 def exponentiate(velocity: Field) -> Field:
@@ -117,7 +111,4 @@ def exponentiate(velocity: Field) -> Field:
 
 def jacobian_determinant(displacement: Field) -> NDArray[np.float32]:
     """Return the local volume factor det(I + grad u), shape FIELD_GRID.shape."""
-    step = float(FIELD_GRID.resolution_mm)
-    gradient = np.stack([np.stack(np.gradient(u, step)) for u in displacement])
-    jacobian = np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(3, dtype=np.float32)
-    return np.asarray(np.linalg.det(jacobian), dtype=np.float32)
+    return volume_factor(displacement / np.float32(FIELD_GRID.resolution_mm))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
+from braincase.images.atlas import side_of
 from braincase.images.geometry import Grid
 from braincase.simulate.atrophy import (
     PARTS,
@@ -18,17 +19,19 @@ from braincase.simulate.atrophy import (
     deviations_factor,
     disease_of_ad,
     load_effects,
+    of_parts,
     part_maps,
     pattern,
     velocity_of_changes,
     volumes_after,
 )
-from braincase.simulate.conditions import CONDITIONS
+from braincase.simulate.conditions import CONDITIONS, LesionKind
 from braincase.simulate.fields import FIELD_GRID, Field, exponentiate, random_field
 from braincase.simulate.lesions import LESION_GRID, draw_lesion
-from braincase.simulate.people import HEAD_SIZE_ML, SimulatedPerson, SimulatedVisit
+from braincase.simulate.people import USUAL_HEAD_ML, SimulatedPerson, SimulatedVisit
 from braincase.simulate.scanners import SCANNERS, Scanner, template_on
-from braincase.volumetry.regions import NAMES, plain_name
+from braincase.volumetry.regions import NAMES, mirrored_name, plain_name
+from braincase.volumetry.registration import own_voxels, sample
 from braincase.volumetry.template import FLUID_T1
 
 Map = NDArray[np.float32]
@@ -99,14 +102,13 @@ def lesions_of(visit: SimulatedVisit) -> Map:
 def log_changes(visit: SimulatedVisit) -> NDArray[np.float64]:
     """Return the log volume of `PARTS` that the visit asks for, over the template's; (parts,)."""
     effects, person = load_effects(), visit.person
-    head = np.log(person.icv_ml / np.mean([mean for mean, _ in HEAD_SIZE_ML.values()]))
+    head = np.log(person.icv_ml / USUAL_HEAD_ML)
     change = base_change() + effects.per_year * ageing_years(visit.age)
     change = change + deviations_factor(PERSON_FIELDS_MM) @ np.array(person.deviations)
     # The standard grid has every head at one size: what grows less than the head looks smaller.
     change = change + (effects.icv_exponent - 1) * head
     change = change + effects.male * (0.5 if person.sex == "M" else -0.5)
-    extra = np.zeros(len(PARTS) - len(NAMES))
-    return np.append(change, extra) + visit.severity * disease_of(person)
+    return of_parts(change) + visit.severity * disease_of(person)
 
 
 def disease_of(person: SimulatedPerson) -> NDArray[np.float64]:
@@ -122,20 +124,15 @@ def disease_of(person: SimulatedPerson) -> NDArray[np.float64]:
 @cache
 def _mirror() -> NDArray[np.intp]:
     """Return where the other side of each part stands."""
-    other = {"left": "right", "right": "left"}
-    names = [
-        name if plain_name(name) == name else f"{other[name.split('-')[0]]}-{plain_name(name)}"
-        for name in PARTS
-    ]
-    return np.array([PARTS.index(name) for name in names])
+    return np.array([PARTS.index(mirrored_name(name)) for name in PARTS])
 
 
 @cache
 def _preferences() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return +1 for the medial temporal lobe and -1 elsewhere, and +1 for left, -1 for right."""
     medial = np.array([1.0 if plain_name(name) in MEDIAL else -1.0 for name in PARTS])
-    sides = [name.partition("-")[0] if plain_name(name) != name else "" for name in PARTS]
-    return medial, np.array([{"left": 1.0, "right": -1.0}.get(side, 0.0) for side in sides])
+    left = {"left": 1.0, "right": -1.0}
+    return medial, np.array([left.get(side_of(name)[0], 0.0) for name in PARTS])
 
 
 def _velocity(visit: SimulatedVisit) -> Field:
@@ -149,11 +146,9 @@ def _velocity(visit: SimulatedVisit) -> Field:
 
 def _came_from(backward: Field, grid: Grid) -> Map:
     """Return where in the template (mm from the grid's corner) each voxel of `grid` came from."""
-    index = _to_field_index(grid)
-    displacement = np.stack(
-        [map_coordinates(u, index, order=1, mode="nearest", prefilter=False) for u in backward]
-    )
-    return np.asarray((_voxel_index(grid) + 0.5) * grid.resolution_mm + displacement, np.float32)
+    displacement = sample(backward, _to_field_index(grid))
+    own_mm = (own_voxels(grid.shape) + 0.5) * grid.resolution_mm
+    return np.asarray(own_mm + displacement, np.float32)
 
 
 def _left_by_registration(place: Map, scanner: Scanner, rng: np.random.Generator) -> Map:
@@ -174,18 +169,13 @@ def _sample(template: Map, place_mm: Map, resolution_mm: float) -> Map:
 
 
 @cache
-def _voxel_index(grid: Grid) -> Map:
-    return np.indices(grid.shape, dtype=np.float32)
-
-
-@cache
 def _to_field_index(grid: Grid) -> Map:
     """Where each voxel of `grid` lies in voxels of `FIELD_GRID`, shape (3, *grid.shape)."""
     ratio = grid.resolution_mm / FIELD_GRID.resolution_mm
-    return np.asarray(_voxel_index(grid) * ratio + (ratio - 1) / 2, dtype=np.float32)
+    return np.asarray(own_voxels(grid.shape) * ratio + (ratio - 1) / 2, dtype=np.float32)
 
 
-def _with_lesions(t1: Map, lesion: Map, kind: str) -> Map:
+def _with_lesions(t1: Map, lesion: Map, kind: LesionKind) -> Map:
     """Draw lesions into an image: fluid in an old infarct, darker white matter elsewhere."""
     if kind == "stroke":
         return t1 * (1 - lesion) + np.float32(FLUID_T1) * lesion
@@ -194,10 +184,9 @@ def _with_lesions(t1: Map, lesion: Map, kind: str) -> Map:
 
 @cache
 def _coil(scanner: Scanner) -> Field:
-    """Return the log of the receive field that is the same in all scans of a scanner, 4 mm."""
+    """Return the log of the receive field that all scans of a scanner share, (1, x, y, z), 4 mm."""
     seed = round(1000 * scanner.shading) + round(1e6 * scanner.noise)
-    field = random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)
-    return np.asarray(field[0], np.float32)
+    return random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)
 
 
 def _image(
@@ -207,9 +196,8 @@ def _image(
     gamma = np.exp(scanner.log_gamma + rng.normal(0, LEFT_GAMMA))
     image = np.clip(t1, 0, 1) ** np.float32(gamma)
     image = gaussian_filter(image, scanner.blur_mm / grid.resolution_mm / 2)
-    shading = _coil(scanner) + random_field(rng, 40.0, 0.3 * scanner.shading, components=1)[0]
-    index = _to_field_index(grid)
-    image *= np.exp(map_coordinates(shading, index, order=1, mode="nearest", prefilter=False))
+    shading = _coil(scanner) + random_field(rng, 40.0, 0.3 * scanner.shading, components=1)
+    image *= np.exp(sample(shading, _to_field_index(grid))[0])
     real, imaginary = rng.normal(0, scanner.noise, (2, *grid.shape)).astype(np.float32)
     image = np.hypot(image + real, imaginary) * brain
     image /= np.percentile(image[image > 0], 99)

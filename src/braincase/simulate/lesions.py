@@ -12,14 +12,16 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
 from braincase.images.geometry import STANDARD_GRID
 from braincase.json_values import parse_json
 from braincase.simulate.atrophy import MEASURED
+from braincase.simulate.conditions import LesionKind
 from braincase.simulate.fields import FIELD_GRID, random_field
-from braincase.volumetry.template import load_template
+from braincase.volumetry.registration import sample
+from braincase.volumetry.template import at_resolution, load_template
 
 Map = NDArray[np.float32]
 
@@ -39,13 +41,13 @@ SVD_ML, SVD_SPREAD = 22.0, 0.55
 ROUGHNESS = 0.7
 
 
-def draw_lesion(kind: str, rng: np.random.Generator, age: float, severity: float) -> Map:
+def draw_lesion(kind: LesionKind, rng: np.random.Generator, age: float, severity: float) -> Map:
     """Draw all lesions of a person: how much of each 2 mm voxel they fill, in [0, 1].
 
     Parameters
     ----------
     kind
-        One of `braincase.simulate.conditions.LESIONS`, or '' for what age alone brings.
+        Of the disease, or '' for what age alone brings.
     age
         Years.
     severity
@@ -117,7 +119,7 @@ class Candidates:
 
 @cache
 def _candidates(kind: str) -> Candidates:
-    share = zoom(lesion_maps()[kind], 2, order=1, mode="nearest", grid_mode=True)
+    share = at_resolution(lesion_maps()[kind], FIELD_GRID.resolution_mm, LESION_GRID.resolution_mm)
     tissue = load_template(LESION_GRID.resolution_mm)
     # A map of places was smoothed by 6 mm for the strokes: its root is as wide as one lesion.
     possible = (
@@ -181,9 +183,10 @@ def _draw_place(rng: np.random.Generator, density: Map) -> NDArray[np.float64]:
 
 def _rough(rng: np.random.Generator, scale_mm: float, where: Candidates) -> Map:
     """Draw a random field as smooth as a third of a lesion's radius, at some voxels."""
-    field = random_field(rng, float(np.clip(scale_mm / 3, 4, 10)), 1.0, components=1)[0]
+    field = random_field(rng, float(np.clip(scale_mm / 3, 4, 10)), 1.0, components=1)
     voxels = (where.points_mm - FIELD_GRID.affine[:3, 3]).T / FIELD_GRID.resolution_mm
-    return np.asarray(map_coordinates(field, voxels, order=1, mode="nearest", prefilter=False))
+    (taken,) = sample(field, voxels)
+    return np.asarray(taken)
 
 
 def _largest(score: Map, millilitres: float, where: Candidates) -> Map:

@@ -21,6 +21,10 @@ from braincase.volumetry.regions import NAMES
 HEAD_SIZE_ML: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"F": (1297.0, 111.0), "M": (1499.0, 121.0)}
 )
+#: The mean of the two: a head that the standard grid shows as it is.
+USUAL_HEAD_ML = sum(mean for mean, _ in HEAD_SIZE_ML.values()) / len(HEAD_SIZE_ML)
+#: Designs of scans of people who went to several scanners.
+TRAVELLING = ("travelling", "repeat")
 #: Disease does not strike all alike: spread of how far it prefers the medial temporal lobe to the
 #: neocortex, and left to right (logs of the effect's size).
 SUBTYPE_SPREAD, SIDE_SPREAD = 0.22, 0.15
@@ -157,9 +161,22 @@ class SimulatedVisit:
         A traveller's is followed by the scanner, and R for the repeat: M00B, M00AR.
         """
         month = f"M{12 * self.year:02d}"
-        if self.design in ("travelling", "repeat"):
+        if self.design in TRAVELLING:
             return f"{month}{self.scanner}{'R' if self.design == 'repeat' else ''}"
         return month
+
+
+def size_of(name: str) -> Size:
+    """Return a size of cohort by its name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if name not in SIZES:
+        raise UsageError("size", f"{name!r}", f"one of {', '.join(SIZES)}")
+    return SIZES[name]
 
 
 def draw_visits(size: Size, seed: int, confounding: float = 0.0) -> list[SimulatedVisit]:

@@ -14,13 +14,13 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from braincase.simulate.atrophy import load_effects
 from braincase.simulate.fields import FIELD_GRID
 from braincase.volumetry.priors import load_region_maps
 from braincase.volumetry.regions import NAMES
-from braincase.volumetry.template import FLUID_T1, load_template
+from braincase.volumetry.template import FLUID_T1, at_resolution, load_template
 
 Map = NDArray[np.float32]
 
@@ -77,7 +77,7 @@ SCANNERS: Mapping[str, Scanner] = MappingProxyType(
 def template_on(scanner: str, resolution_mm: float) -> Map:
     """Return the template's T1 as a scanner's contrast shows it, before noise and shading."""
     template = load_template(resolution_mm)
-    larger = _zoomed(_larger_looking(scanner), resolution_mm)
+    larger = at_resolution(_larger_looking(scanner), FIELD_GRID.resolution_mm, resolution_mm)
     # Where cortex is to look larger, it darkens with the fluid in its sulci, and brightens where
     # smaller: partial volume with white matter then counts more, or less, as grey matter.
     change = np.clip(-CORTEX_GAIN * larger, -LARGEST_CONTRAST, LARGEST_CONTRAST)
@@ -112,8 +112,3 @@ def is_cortex() -> NDArray[np.bool_]:
         *("putamen", "accumbens", "diencephalon", "cerebell"),
     )
     return np.array([not any(word in name for word in other) for name in NAMES])
-
-
-def _zoomed(field: Map, resolution_mm: float) -> Map:
-    factor = FIELD_GRID.resolution_mm / resolution_mm
-    return np.asarray(zoom(field, factor, order=1, mode="nearest", grid_mode=True), np.float32)

@@ -25,16 +25,6 @@ from braincase.volumetry.regions import NAMES
 TRUTH_FILE = "truth.tsv"
 #: BIDS's name of a lesion mask beside an image.
 MASK_ENDING = "_label-lesion_mask.nii.gz"
-#: Columns of the cohort's own table that are true and not measured.
-TRUE_LABELS = (
-    "true_severity",
-    "true_hippocampus_mm3",
-    "true_ventricles_mm3",
-    "true_lesion_mm3",
-    "true_lesion_r_mm",
-    "true_lesion_a_mm",
-    "true_lesion_s_mm",
-)
 
 
 def volume_column(region: str) -> str:
@@ -43,15 +33,21 @@ def volume_column(region: str) -> str:
 
 
 def true_labels(simulated: Simulated, severity: float, grid: Grid) -> dict[str, float | None]:
-    """Return `TRUE_LABELS` of one scan; places in MNI RAS+ mm, none without a lesion."""
+    """Return what the cohort's own table says is true of a scan; places in MNI RAS+ mm, or none."""
     volumes = dict(zip(NAMES, simulated.volumes_mm3, strict=True))
-    ventricles = sum(volumes[f"{side}-lateral-ventricle"] for side in ("left", "right"))
-    hippocampus = sum(volumes[f"{side}-hippocampus"] for side in ("left", "right"))
-    numbers = [severity, hippocampus, ventricles, simulated.lesion_mm3]
-    places = largest_lesion_centre(simulated.lesion, grid)
-    rounded = [round(float(n), 4 if n is severity else 1) for n in numbers]
-    centre = [None] * 3 if places is None else [round(float(p), 1) for p in places]
-    return dict(zip(TRUE_LABELS, [*rounded, *centre], strict=True))
+
+    def both_sides(region: str) -> float:
+        return round(float(sum(volumes[f"{side}-{region}"] for side in ("left", "right"))), 1)
+
+    centre = largest_lesion_centre(simulated.lesion, grid)
+    place = [None] * 3 if centre is None else [round(float(p), 1) for p in centre]
+    return {
+        "true_severity": round(severity, 4),
+        "true_hippocampus_mm3": both_sides("hippocampus"),
+        "true_ventricles_mm3": both_sides("lateral-ventricle"),
+        "true_lesion_mm3": round(simulated.lesion_mm3, 1),
+        **{f"true_lesion_{axis}_mm": where for axis, where in zip("ras", place, strict=True)},
+    }
 
 
 def largest_lesion_centre(lesion: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64] | None:
@@ -85,8 +81,8 @@ def write_truth(cohort: Cohort) -> None:
     """Write who is who and what is true of each scan beside the images, as `TRUTH_FILE`."""
     who = ["scan_id", "subject", "session", "diagnosis", "age", "sex", "scanner", "design"]
     rows = [_truth_of(image) for image in _images(cohort)]
-    present = [name for name in TRUE_LABELS if name in cohort.table]
-    table = cohort.table[[*(w for w in who if w in cohort.table), *present]]
+    true = [name for name in cohort.table if str(name).startswith("true_")]
+    table = cohort.table[[*who, *true]]
     joined = pd.concat([table.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     with atomic_write(cohort.folder / TRUTH_FILE) as aside:
         joined.to_csv(aside, sep="\t", index=False, na_rep="n/a")

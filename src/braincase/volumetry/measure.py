@@ -15,7 +15,7 @@ from braincase.images.geometry import HALF_GRID, Grid
 from braincase.images.tissue import image_shares
 from braincase.volumetry.priors import RegionPriors, load_priors
 from braincase.volumetry.regions import NAMES
-from braincase.volumetry.registration import register, sample, volume_factor
+from braincase.volumetry.registration import own_voxels, register, sample, volume_factor
 
 Map = NDArray[np.float32]
 
@@ -38,8 +38,8 @@ def region_volumes(image: NDArray[np.uint8], grid: Grid) -> NDArray[np.float32]:
     priors = load_priors()
     shares = image_shares(image, grid)
     displacement = register(priors.shares, shares)
-    own = np.indices(displacement.shape[1:], dtype=np.float32)
-    moved = sample(shares, own + displacement) * volume_factor(displacement)
+    place = own_voxels(displacement.shape[1:]) + displacement
+    moved = sample(shares, place) * volume_factor(displacement)
     return divide(moved, priors)[: len(NAMES)]
 
 

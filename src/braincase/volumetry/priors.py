@@ -17,6 +17,7 @@ from braincase.volumetry.regions import (
     NAMES,
     SULCI,
     WHITE,
+    mirrored_name,
     plain_name,
     symmetric_label,
     tissues_of,
@@ -77,7 +78,7 @@ def load_priors() -> RegionPriors:
 def _prior(region: str) -> Map:
     """Return a region's smoothed labels; right is the mirror image of left."""
     if region.startswith("right-"):
-        return _prior(region.replace("right-", "left-"))[::-1]
+        return _prior(mirrored_name(region))[::-1]
     if region in VENTRICLES_ML:
         painted = ventricles()[list(VENTRICLES_ML).index(region)]
         return _smoothed(painted, REACH_PAINTED_MM)

@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from braincase.images.atlas import read_atlas
+from braincase.images.atlas import read_atlas, side_of
 from braincase.images.geometry import Grid
 
 Map = NDArray[np.float32]
@@ -80,13 +80,19 @@ WHITE = ("cerebral-white-matter", "cerebellar-white-matter", "corpus-callosum")
 MIXED = ("thalamus", "pallidum", "ventral-diencephalon", "brain-stem")
 #: Labels are smoothed on this grid before they are averaged to 4 mm.
 FINE = Grid(2)
+OTHER_SIDE: Mapping[str, str] = MappingProxyType({"left": "right", "right": "left"})
 _WHITE = "cerebral-white-matter"
 
 
 def plain_name(region: str) -> str:
     """Return a region's name without its side: `left-hippocampus` is `hippocampus`."""
-    side, _, rest = region.partition("-")
-    return rest if side in ("left", "right") else region
+    return side_of(region)[1]
+
+
+def mirrored_name(region: str) -> str:
+    """Return the same region of the other side; a region across the midline is its own."""
+    side, plain = side_of(region)
+    return f"{OTHER_SIDE[side]}-{plain}" if side else region
 
 
 def tissues_of(region: str) -> tuple[int, int, int]:
@@ -135,12 +141,10 @@ def symmetric_label(region: str) -> Map:
 
 def _both_sides(region: str) -> tuple[Map, Map]:
     """Return how much of each 2 mm voxel a region fills, and its mirrored other side."""
-    plain = plain_name(region)
-    members = SIDED.get(plain) or MIDLINE[plain]
-    side = region.partition("-")[0] if plain != region else ""
-    other = {"left": "right", "right": "left", "": ""}[side]
+    side, plain = side_of(region)
+    members = [f"{side}-{m}" if side else m for m in SIDED.get(plain) or MIDLINE[plain]]
     shares = label_shares()
-    here = sum(shares[f"{side}-{m}" if side else m] for m in members)
+    here = sum(shares[m] for m in members)
     # The field of view is symmetric about x = 0, so mirroring is a flip.
-    there = sum(shares[f"{other}-{m}" if side else m] for m in members)
+    there = sum(shares[mirrored_name(m)] for m in members)
     return np.asarray(here, np.float32), np.asarray(there, np.float32)[::-1]

@@ -49,7 +49,7 @@ def register(template: Map, image: Map) -> Map:
         wanted, seen = _joined(template, joined), _joined(image, joined)
         factor = wanted.shape[1] / displacement.shape[1]
         displacement = _enlarged(displacement, factor)
-        own, slope = _own_voxels(wanted.shape[1:]), _slope(wanted)
+        own, slope = own_voxels(wanted.shape[1:]), _slope(wanted)
         for _ in range(steps):
             step = _step(wanted - sample(seen, own + displacement), slope)
             displacement = displacement + _smooth(step, fluid)
@@ -88,10 +88,10 @@ def _enlarged(displacement: Map, factor: float) -> Map:
     return np.asarray(larger * factor, np.float32)
 
 
-def sample(maps: Map, voxels: Map) -> Map:
-    """Interpolate maps of shape (n, x, y, z) linearly at voxels (3, x, y, z), edges continued."""
+def sample(maps: NDArray[np.floating], voxels: NDArray[np.floating]) -> Map:
+    """Interpolate maps of shape (n, x, y, z) linearly at voxels (3, ...), edges continued."""
     taken = [map_coordinates(m, voxels, order=1, mode="nearest", prefilter=False) for m in maps]
-    return np.stack(taken)
+    return np.asarray(np.stack(taken), np.float32)
 
 
 def volume_factor(displacement: Map) -> Map:
@@ -102,5 +102,6 @@ def volume_factor(displacement: Map) -> Map:
 
 
 @cache
-def _own_voxels(shape: tuple[int, ...]) -> Map:
+def own_voxels(shape: tuple[int, ...]) -> Map:
+    """Return the indices of every voxel of a grid, shape (3, *shape)."""
     return np.indices(shape, dtype=np.float32)

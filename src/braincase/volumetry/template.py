@@ -62,14 +62,13 @@ class Template:
 @cache
 def load_template(resolution_mm: float) -> Template:
     """Return the template at `resolution_mm` over the standard field of view."""
-    t1, grey, white = _young(resolution_mm)
-    fluid = _at_resolution(ventricles().sum(axis=0), resolution_mm)
-    csf = np.clip((t1 > 0.05) - grey - white, 0, 1)
+    young = _young(resolution_mm)
+    fluid = at_resolution(ventricles().sum(axis=0), FINE.resolution_mm, resolution_mm)
     return Template(
-        t1=(t1 * (1 - fluid) + FLUID_T1 * fluid).astype(np.float32),
-        grey=(grey * (1 - fluid)).astype(np.float32),
-        white=(white * (1 - fluid)).astype(np.float32),
-        csf=np.maximum(csf * (1 - fluid), fluid).astype(np.float32),
+        t1=(young.t1 * (1 - fluid) + FLUID_T1 * fluid).astype(np.float32),
+        grey=(young.grey * (1 - fluid)).astype(np.float32),
+        white=(young.white * (1 - fluid)).astype(np.float32),
+        csf=np.maximum(young.csf * (1 - fluid), fluid).astype(np.float32),
     )
 
 
@@ -84,20 +83,18 @@ def template_shares() -> Map:
 @cache
 def ventricles() -> Map:
     """Return the painted ventricles at 2 mm, shape (len(VENTRICLES_ML), *FINE.shape), in [0, 1]."""
-    t1, grey, white = _young(FINE.resolution_mm)
-    csf = np.clip((t1 > 0.05) - grey - white, 0, 1)
+    young = _young(FINE.resolution_mm)
     shares = label_shares()
     spared = sum(share for name, share in shares.items() if plain_name(name) in SPARED)
     spared = np.maximum(np.asarray(spared), np.asarray(spared)[::-1])
-    allowed = (spared < 0.5) & (grey < 0.6)
-    return np.stack([_painted(name, csf, allowed) for name in VENTRICLES_ML])
+    allowed = (spared < 0.5) & (young.grey < 0.6)
+    return np.stack([_painted(name, young.csf, allowed) for name in VENTRICLES_ML])
 
 
 def _painted(region: str, csf: Map, allowed: NDArray[np.bool_]) -> Map:
     """Grow one ventricle from where the atlas has it, until it is as large as asked."""
-    near = gaussian_filter(symmetric_label(region), 1.0) + 0.3 * gaussian_filter(
-        symmetric_label(region), 3.0
-    )
+    label = symmetric_label(region)
+    near = gaussian_filter(label, 1.0) + 0.3 * gaussian_filter(label, 3.0)
     score = np.where(allowed, near * (1 + csf), 0)
     n_voxels = round(1000 * VENTRICLES_ML[region] / FINE.resolution_mm**3)
     threshold = np.partition(score.ravel(), -n_voxels)[-n_voxels]
@@ -106,10 +103,10 @@ def _painted(region: str, csf: Map, allowed: NDArray[np.bool_]) -> Map:
 
 
 @cache
-def _young(resolution_mm: float) -> tuple[Map, Map, Map]:
-    """Return T1, grey and white matter of ICBM152 itself over the standard field of view."""
+def _young(resolution_mm: float) -> Template:
+    """Return ICBM152 itself over the standard field of view, before anything is painted."""
     t1, grey, white = (onto_grid(data, affine, resolution_mm) for data, affine in _icbm152())
-    return t1, grey, white
+    return Template(t1, grey, white, np.clip((t1 > 0.05) - grey - white, 0, 1))
 
 
 def onto_grid(data: Map, affine: Affine, resolution_mm: float) -> Map:
@@ -140,9 +137,9 @@ def _icbm152() -> tuple[tuple[Map, Affine], ...]:
     return tuple((i.get_fdata(dtype=np.float32), np.asarray(i.affine)) for i in images)
 
 
-def _at_resolution(fine: Map, resolution_mm: float) -> Map:
-    """Bring a 2 mm map to another resolution of the same field of view."""
-    factor = FINE.resolution_mm / resolution_mm
+def at_resolution(field: Map, edge_mm: float, wanted_mm: float) -> Map:
+    """Bring a map with voxels of `edge_mm` to `wanted_mm`, the field of view as it is."""
+    factor = edge_mm / wanted_mm
     if factor >= 1:
-        return np.asarray(zoom(fine, factor, order=1, mode="nearest", grid_mode=True), np.float32)
-    return mean_of_blocks(fine, round(1 / factor))
+        return np.asarray(zoom(field, factor, order=1, mode="nearest", grid_mode=True), np.float32)
+    return mean_of_blocks(field, round(1 / factor))

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from braincase.gallery.record.record import MOST_DIMENSIONS
 from braincase.web.sent_values import has_broken_text, label_value
 
 #: One value of a case's labels.
@@ -233,7 +234,7 @@ class SearchRequest(RequestBody):
 
     case: ScanId | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
-    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=100_000)] | None = None
+    code: Annotated[list[CodeNumber], Field(min_length=1, max_length=MOST_DIMENSIONS)] | None = None
     k: Annotated[int, Field(ge=1, le=1000)] = 10
     where: Annotated[str, Field(max_length=2000)] = ""
     subject: Annotated[str, Field(max_length=200)] | None = None

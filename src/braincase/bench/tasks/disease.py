@@ -19,10 +19,8 @@ from braincase.evaluate.answers import (
 from braincase.evaluate.ranking import RankingScores, rank_by_distance, score_ranking
 from braincase.evaluate.resampling import Floats, Statistic, mean_of
 from braincase.evaluate.results import Rows
-from braincase.evaluate.scores import HITS
+from braincase.evaluate.scores import HITS, VOTERS
 
-#: So many people vote: an odd number, so that two classes are never equal.
-VOTERS = 11
 MEASURES = (
     Measure("vote_f1", "macro-F1, 11 vote", "ranking", primary=True),
     Measure("nearest_f1", "macro-F1, nearest", "ranking"),

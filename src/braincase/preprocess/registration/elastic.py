@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from braincase.images.tissue import mean_of_blocks
 from braincase.preprocess.space.sampling import Image, Mask
 from braincase.preprocess.space.template import CENTRE_MM, FACE_HEIGHT_MM, load_template
 
@@ -42,13 +43,15 @@ REACH_MM, REACH_FACE_MM = 12.0, 3.0
 def _template(part: Part) -> tuple[Image, Image]:
     """Return the template's brightness and the distance to its brain at 4 mm."""
     level = load_template()[2]
-    return _halved(level.head if part == "head" else level.brain), _halved(level.depth_mm)
+    return mean_of_blocks(level.head if part == "head" else level.brain, 2), mean_of_blocks(
+        level.depth_mm, 2
+    )
 
 
 @lru_cache(maxsize=1)
 def _points_mm() -> Image:
     """Return the voxel centres at 4 mm relative to `CENTRE_MM`, shape (3, x, y, z)."""
-    return np.stack([_halved(axis) for axis in load_template()[2].points_mm])
+    return np.stack([mean_of_blocks(axis, 2) for axis in load_template()[2].points_mm])
 
 
 def displacement(scan: Image, part: Part, seen: Mask) -> Image:
@@ -70,10 +73,10 @@ def displacement(scan: Image, part: Part, seen: Mask) -> Image:
         What to add to a position in the scan to come to the template's, mm, shape (3, 40, 48, 40).
     """
     wanted, depth = _template(part)
-    image = _halved(scan)
+    image = mean_of_blocks(scan, 2)
     height = _points_mm()[2] + CENTRE_MM[2]
     near = depth < np.where(height > FACE_HEIGHT_MM - 18, REACH_MM, REACH_FACE_MM)
-    counts = near & (_halved(seen.astype(np.float32)) > 0.5)
+    counts = near & (mean_of_blocks(seen.astype(np.float32), 2) > 0.5)
     own = np.indices(image.shape, np.float32)
     away = np.zeros_like(own)
     if not counts.any():
@@ -129,18 +132,11 @@ def affine_part(displaced: Image, seen: Mask | None = None) -> NDArray[np.float6
     """
     inside = _template("brain")[1] < 0
     if seen is not None:
-        inside &= _halved(seen.astype(np.float32)) > 0.5
+        inside &= mean_of_blocks(seen.astype(np.float32), 2) > 0.5
     here = _points_mm()[:, inside].astype(np.float64)
     template = here + displaced[:, inside]
     rows = np.vstack([template, np.ones(template.shape[1])]).T
     return np.asarray(np.linalg.lstsq(rows, here.T, rcond=None)[0].T)
-
-
-def _halved(image: Image) -> Image:
-    """Return the means of blocks of two voxels a side."""
-    x, y, z = image.shape
-    blocks = image.reshape(x // 2, 2, y // 2, 2, z // 2, 2)
-    return np.asarray(blocks.mean(axis=(1, 3, 5)), np.float32)
 
 
 def _mean(image: Image) -> Image:

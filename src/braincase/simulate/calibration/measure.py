@@ -15,11 +15,13 @@ from braincase.simulate.calibration.classifier import voxel_svm_auc
 from braincase.simulate.calibration.effect import Effect
 from braincase.simulate.calibration.lesions import lesion_effects
 from braincase.simulate.calibration.volumes import (
+    FROM_AGE,
     ageing_effects,
     disease_effects,
     repeat_effects,
     scanner_effects,
 )
+from braincase.simulate.people import TRAVELLING
 
 CLASSIFIER_SOURCE = "chosen for about 400 training people; Bron 2021: 0.94 with 854; Wen 2020"
 #: People with memory complaints or beginning impairment say nothing about any group of the norms.
@@ -47,13 +49,13 @@ def measure_effects(cohort: Cohort, seed: int = 0, workers: int = 0) -> list[Eff
     if not {"true_severity", "design"} <= set(table) or not {"CN", "AD"} <= set(table["diagnosis"]):
         found = "no simulated CN and AD people"
         raise CohortError(cohort.folder, found, "a cohort from `braincase simulate`")
-    travelled = table["design"].isin(["travelling", "repeat"])
+    travelled = table["design"].isin(TRAVELLING)
     people = ~table.duplicated("subject") & table["diagnosis"].isin(COMPARED) & ~travelled
     rows = np.flatnonzero(people | travelled)
     file = cohort.folder / REGION_VOLUMES
     volumes = cohort_region_volumes(cohort, file, workers, rows).astype(np.float64)
     chosen = table.iloc[rows].reset_index(drop=True)
-    alone = ~chosen["design"].isin(["travelling", "repeat"]).to_numpy()
+    alone = ~travelled.to_numpy()[rows]
     effects = []
     for diagnosis in ("AD", "MCI"):
         if (chosen["diagnosis"] == diagnosis).any():
@@ -67,7 +69,7 @@ def measure_effects(cohort: Cohort, seed: int = 0, workers: int = 0) -> list[Eff
 def _classifier(cohort: Cohort, seed: int) -> Effect:
     table = cohort.table
     first = ~table.duplicated("subject") & table["diagnosis"].isin(["CN", "AD"])
-    rows = np.flatnonzero(first & (table["age"] >= 60))
+    rows = np.flatnonzero(first & (table["age"] >= FROM_AGE))
     ill = (table["diagnosis"].iloc[rows] == "AD").to_numpy()
     auc = voxel_svm_auc(cohort, rows, ill, seed)
     numbers = (0.885, 0.85, 0.92, auc, CLASSIFIER_SOURCE)

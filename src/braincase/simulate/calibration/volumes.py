@@ -98,10 +98,12 @@ def _slope(name: str, ages: NDArray[np.float64], volumes: Volumes) -> Effect:
 
 def scanner_effects(table: pd.DataFrame, volumes: Volumes) -> list[Effect]:
     """Compare scanners in the cortex of travelling heads: apparent volume against scanner A, %."""
-    measured = load_effects_table()
+    measured, travelling = load_effects_table(), table["design"] == "travelling"
+    reference = travelling & (table["scanner"] == "A")
     effects = []
     for scanner, column in (("B", "philips_3t_percent"), ("C", "ge_15t_percent")):
-        apparent = 100 * np.expm1(_between_scanners(table, volumes, "A", scanner))
+        there = travelling & (table["scanner"] == scanner)
+        apparent = 100 * np.expm1(_log_ratios(table, volumes, reference, there).mean(axis=0))
         n_a, n_b = ON_SCANNER[column]
         for place in np.flatnonzero(is_cortex()):
             row = measured.iloc[place]
@@ -113,16 +115,21 @@ def scanner_effects(table: pd.DataFrame, volumes: Volumes) -> list[Effect]:
     return effects
 
 
-def _between_scanners(
-    table: pd.DataFrame, volumes: Volumes, one: str, other: str
-) -> NDArray[np.float64]:
-    """Return the mean log ratio of the volumes of the same heads on two scanners, (regions,)."""
-    travelling = table["design"] == "travelling"
+def _log_ratios(
+    table: pd.DataFrame, volumes: Volumes, first: pd.Series[bool], second: pd.Series[bool]
+) -> Volumes:
+    """Return the log ratio of each person's volumes on two scans, shape (people, regions).
+
+    Parameters
+    ----------
+    first, second
+        Which rows are the scans that are compared, one a person in each.
+    """
     logs = [
-        pd.DataFrame(np.log(volumes[these]), index=table["subject"][these])
-        for these in ((travelling & (table["scanner"] == s)).to_numpy() for s in (one, other))
+        pd.DataFrame(np.log(volumes[these.to_numpy()]), index=table["subject"][these])
+        for these in (first, second)
     ]
-    return np.asarray((logs[1] - logs[0]).mean(axis=0))
+    return (logs[1] - logs[0]).to_numpy()
 
 
 def repeat_effects(table: pd.DataFrame, volumes: Volumes) -> list[Effect]:
@@ -130,11 +137,7 @@ def repeat_effects(table: pd.DataFrame, volumes: Volumes) -> list[Effect]:
     again = table["design"] == "repeat"
     scanner = table["scanner"][again].iloc[0]
     first = (table["design"] == "travelling") & (table["scanner"] == scanner)
-    pair = [
-        pd.DataFrame(np.log(volumes[these.to_numpy()]), index=table["subject"][these])
-        for these in (first, again)
-    ]
-    differs = 100 * np.abs((pair[1] - pair[0]).to_numpy()).mean(axis=0)
+    differs = 100 * np.abs(_log_ratios(table, volumes, first, again)).mean(axis=0)
     effects = []
     for name in SMALL:
         sides = [NAMES.index(f"{side}-{name}") for side in ("left", "right")]

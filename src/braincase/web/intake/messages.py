@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from braincase import errors
 from braincase.errors import BraincaseError
+from braincase.gallery.record.record import MOST_DIMENSIONS
 from braincase.images.geometry import Grid
 from braincase.json_values import Json, JsonObject, to_json_object
 from braincase.labels import Value
@@ -29,8 +30,6 @@ SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
 PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
 #: Letters of a text, notes of a scan, and bytes of the JSON of a message.
 MOST_TEXT, MOST_NOTES, MOST_JSON = 2000, 50, 1 << 18
-#: The longest code that an encoder of one's own may give.
-MOST_NUMBERS = 100_000
 #: The only numbers that arrays on the wire may have.
 VOXEL, NUMBER = np.dtype("u1"), np.dtype("<f4")
 
@@ -103,7 +102,7 @@ Report = Ready | Step | Embedded | BraincaseError
 
 def largest_payload(grid: Grid) -> int:
     """Return the most bytes of the arrays of an `Embedded`; no message has more."""
-    return grid.size * VOXEL.itemsize + MOST_NUMBERS * NUMBER.itemsize
+    return grid.size * VOXEL.itemsize + MOST_DIMENSIONS * NUMBER.itemsize
 
 
 def encode_task(task: Task) -> bytes:
@@ -196,7 +195,7 @@ def _step(name: Json) -> Step:
 def _embedded(told: Mapping[str, Json], payload: bytes, grid: Grid) -> Embedded:
     n_numbers = (len(payload) - grid.size * VOXEL.itemsize) // NUMBER.itemsize
     expected = [[VOXEL.str, list(grid.shape)], [NUMBER.str, [n_numbers]]]
-    if told["arrays"] != expected or not 1 <= n_numbers <= MOST_NUMBERS:
+    if told["arrays"] != expected or not 1 <= n_numbers <= MOST_DIMENSIONS:
         raise MessageError("arrays of another type or shape")
     if len(payload) != grid.size * VOXEL.itemsize + n_numbers * NUMBER.itemsize:
         raise MessageError("arrays of another size than their shape")
