@@ -19,7 +19,6 @@ from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import explain, likeness
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
-from braincase.images.atlas import load_regions
 from braincase.json_values import Json, to_json
 from braincase.labels import Value, knows_age_and_sex
 from braincase.population.controls import ControlModel, RegionZScores, control_model_of
@@ -34,6 +33,7 @@ from braincase.population.typicality import Typicality, learned_distances, typic
 from braincase.population.usual import learned_usual
 from braincase.search.cells import without_cells
 from braincase.search.pipeline import FinishedSearch
+from braincase.volumetry.code_layout import regions_of_code
 
 #: Regions named for each hit.
 TOP_REGIONS = 5
@@ -317,7 +317,7 @@ def _regions(
     query: Code, hit: Code, weights: Weights | None, most: int = TOP_REGIONS
 ) -> tuple[tuple[str, float], ...]:
     """Return the regions with the largest shares of the squared distance of two codes."""
-    return tuple(explain(query, hit, load_regions(), weights).shares(most))
+    return tuple(explain(query, hit, regions_of_code(len(query)), weights).shares(most))
 
 
 def _likeness(
@@ -326,7 +326,7 @@ def _likeness(
     """Return in which parts of the brain two codes are alike, as `shares.likeness` does."""
     if usual is None:
         return ()
-    return tuple(likeness(query, hit, usual, load_regions(), weights))
+    return tuple(likeness(query, hit, usual, regions_of_code(len(query)), weights))
 
 
 def _outcome(

@@ -29,7 +29,6 @@ from braincase.answer.maps import agreement_map, difference_map, region_sums, wr
 from braincase.answer.shares import Explanation, explain
 from braincase.files import write_json
 from braincase.gallery import StoredCase, checked_weights
-from braincase.images.atlas import load_regions
 from braincase.images.geometry import CELLS
 from braincase.json_values import Json, to_json, to_json_object
 from braincase.labels import Value, knows_age_and_sex
@@ -40,6 +39,7 @@ from braincase.population.volumes import stored_volume
 from braincase.progress import progress_if_slow
 from braincase.search.cells import without_cells
 from braincase.search.pipeline import FinishedSearch
+from braincase.volumetry.code_layout import regions_of_code
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def explanation_of(search: FinishedSearch, case: StoredCase) -> Explanation | No
         return None
     code = np.asarray(search.query.code, np.float64)
     weights = checked_weights(search.query.weights, code.size)
-    return explain(code, case.code, load_regions(), weights)
+    return explain(code, case.code, regions_of_code(code.size), weights)
 
 
 def _write_hit(export: _Export, hit: AnsweredHit, case: StoredCase, folder: Path) -> list[str]:

@@ -104,5 +104,5 @@ def _draw_shares(figure: Figure, column: NDArray[np.object_], explanation: Expla
     shares = explanation.shares(14)[::-1]
     axis.barh([name for name, _ in shares], [100 * share for _, share in shares], color="#2a6fbb")
     axis.tick_params(labelsize=7)
-    axis.set_xlabel("% of the squared distance", fontsize=7.5, loc="right")
+    axis.set_xlabel("% of the regional difference", fontsize=7.5, loc="right")
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,9 +1,11 @@
 """Attribution of the squared distance to cells and regions of the brain: their shares of it.
 
-Each number of a code belongs to one 32 mm cell of MNI space, so the squared distance is exactly the
-sum of what the cells contribute; a cell's contribution is divided among the regions in it by the
-volume they fill. A cell's number also sees around its cell (the encoder's receptive field; see
-docs/search-explained.md), so the shares say where the model saw a difference, not where disease is.
+The squared distance of two codes is the sum over their numbers. Those of the local code are each of
+one region (`braincase.volumetry.code_layout`): what they contribute is there and nowhere else. The
+network's own numbers and the learned pattern look at the whole brain and have no place, so shares
+are of the rest. In a code of 150 cells and no local part each number belongs to one 32 mm cell and
+is divided among the regions in it by the volume they fill; but it also sees around its cell
+(docs/search-explained.md), so there the shares say where the model saw a difference.
 """
 
 from __future__ import annotations
@@ -26,19 +28,22 @@ class Explanation:
     ----------
     squared_distance
         The whole.
+    regional
+        That part of it which has a place: all of it where codes are maps of cells.
     by_cell
-        Contribution of each cell, shape `CELLS`; sums to the whole.
+        Contribution of each cell, shape `CELLS`; sums to the regional part.
     by_region
-        Contribution of each region by name, largest first; sums to the whole.
+        Contribution of each region by name, largest first; sums to the regional part.
     """
 
     squared_distance: float
+    regional: float
     by_cell: NDArray[np.float64]
     by_region: dict[str, float]
 
     def shares(self, most: int = 5) -> list[tuple[str, float]]:
-        """Return the regions with the largest shares of the squared distance, each 0 to 1."""
-        whole = self.squared_distance or 1.0
+        """Return the regions with the largest shares of the regional part, each 0 to 1."""
+        whole = self.regional or 1.0
         return [(name, part / whole) for name, part in list(self.by_region.items())[:most]]
 
     def to_json(self) -> dict[str, Json]:
@@ -54,18 +59,19 @@ def explain(
     Parameters
     ----------
     query, hit
-        Codes, shape (n_cells,).
+        Codes, shape (numbers,).
     regions
-        From `braincase.images.atlas.load_regions`.
+        From `braincase.volumetry.code_layout.regions_of_code`.
     weights
-        The weights of the search, shape (n_cells,), if it had any.
+        The weights of the search, shape (numbers,), if it had any.
     """
     difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
-    cells = difference**2 * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
-    parts = cells @ regions.shares
+    squares = difference**2 * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+    parts = squares @ regions.shares
     order = np.argsort(-parts, kind="stable")
     by_region = {regions.names[i]: float(parts[i]) for i in order if parts[i] > 0}
-    return Explanation(float(cells.sum()), cells.reshape(CELLS), by_region)
+    by_cell = (squares @ regions.cells).reshape(CELLS)
+    return Explanation(float(squares.sum()), float(parts.sum()), by_cell, by_region)
 
 
 #: The parts of the brain in which two people are said to be alike or not.
@@ -99,13 +105,13 @@ def likeness(
     Parameters
     ----------
     query, hit
-        Codes, shape (n_cells,).
+        Codes, shape (numbers,).
     usual
-        Mean squared difference of two people in each cell, shape (n_cells,).
+        Mean squared difference of two people in each number, shape (numbers,).
     regions
-        From `braincase.images.atlas.load_regions`.
+        From `braincase.volumetry.code_layout.regions_of_code`.
     weights
-        The weights of the search, shape (n_cells,), if it had any.
+        The weights of the search, shape (numbers,), if it had any.
     """
     difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
     factor = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)

@@ -1,56 +1,24 @@
 """Linear discriminant analysis (LDA) with shrinkage chosen by inner folds of the training people.
 
-The covariance within classes is pooled and shrunken towards a multiple of the identity, so nothing
-changes when vectors are rotated. scikit-learn's shrinks towards the single variances instead,
-which in a basis of principal components is hardly any shrinking, and by a rule (Ledoit & Wolf) that
-fails where a few large directions tell nothing about the class.
+Chosen, and not by the rule of Ledoit & Wolf, which fails where a few large directions tell nothing
+about the class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from braincase.evaluate.baselines import INNER_FOLDS, centred_gram, gram_of, principal_components
 from braincase.evaluate.results import Codes, Rows
+from braincase.models.discriminant import Floats, learn
 
-Floats = NDArray[np.float64]
 #: Tried, the first of equals is taken: how much of the covariance is the identity's.
 SHRINKAGES = (0.1, 0.3, 0.03, 0.01, 0.001, 0.6, 0.9)
-
-
-@dataclass(frozen=True)
-class Discriminant:
-    """Class means, and the eigenvectors and eigenvalues of the covariance within classes."""
-
-    means: Floats
-    vectors: Floats
-    values: Floats
-
-    def whitening(self, shrinkage: float) -> Floats:
-        """Return what makes the shrunken covariance the identity, shape (d, d)."""
-        mean = max(float(self.values.mean()), 1e-30)
-        values = (1 - shrinkage) * np.maximum(self.values, 0) + shrinkage * mean
-        return np.asarray(self.vectors / np.sqrt(values))
-
-    def decide(self, inputs: Floats, shrinkage: float) -> Floats:
-        """Return log likelihoods but for a constant, shape (n, classes)."""
-        whitening = self.whitening(shrinkage)
-        means = self.means @ whitening
-        return np.asarray(inputs @ whitening @ means.T - 0.5 * (means**2).sum(axis=1))
-
-    def coordinates(self, inputs: Floats, shrinkage: float) -> Floats:
-        """Return places along Fisher's axes, spread 1 within classes; shape (n, classes - 1)."""
-        whitening = self.whitening(shrinkage)
-        apart = (self.means - self.means.mean(axis=0)) @ whitening
-        axes = np.linalg.svd(apart, full_matrices=False)[2][: len(apart) - 1]
-        return np.asarray(inputs @ whitening @ axes.T)
 
 
 def discriminant(
@@ -93,16 +61,6 @@ def discriminant(
     evidence[:, [list(classes).index(str(name)) for name in present]] = decided
     coordinates = learned.coordinates(inputs, shrinkage)
     return np.asarray(coordinates, np.float32), np.asarray(evidence, np.float32)
-
-
-def learn(inputs: Floats, y: NDArray[np.intp]) -> Discriminant:
-    """Estimate class means and the pooled covariance within classes."""
-    means = np.stack([inputs[y == i].mean(axis=0) for i in np.unique(y)])
-    rest = inputs - means[np.searchsorted(np.unique(y), y)]
-    # Classes of equal vectors have no spread within: a trace of the whole spread is added.
-    floor = 1e-6 * inputs.var(axis=0).mean()
-    values, vectors = eigh(rest.T @ rest / len(rest) + floor * np.eye(rest.shape[1]))
-    return Discriminant(means, vectors, values)
 
 
 def best_shrinkage(

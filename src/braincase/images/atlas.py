@@ -53,19 +53,22 @@ GROUPS = {name: tuple(members.split()) for name, members in _CORTEX.items()} | {
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The regions of the atlas, and how the code cells divide into them.
+    """The regions of the atlas, and how the numbers of a code divide into them.
 
     Parameters
     ----------
     names
         The regions, ``left-hippocampus`` and the like; the last is `OUTSIDE`.
     shares
-        Shape (n_cells, n_regions): which part of the labelled tissue in a cell belongs to a
-        region. Each row sums to 1.
+        Which part of each number belongs to each region, shape (numbers, regions). Each row sums to
+        1; of numbers that belong to no place, to 0.
+    cells
+        Which part of each number lies in each cell of the brain, shape (numbers, n_cells).
     """
 
     names: tuple[str, ...]
     shares: NDArray[np.float64]
+    cells: NDArray[np.float64]
 
     def members(self, name: str) -> list[int]:
         """Return the indices (in `names`) of the regions that a name stands for.
@@ -109,7 +112,7 @@ def _places(names: tuple[str, ...], wanted: str) -> tuple[int, ...]:
 
 @cache
 def load_regions() -> Regions:
-    """Read the atlas and compute how much of each cell every region fills.
+    """Read the atlas and compute how much of each cell every region fills: a code of 150 cells.
 
     Raises
     ------
@@ -157,29 +160,29 @@ def label_volume(grid: Grid) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 
 def region_weights(wanted: Sequence[str], regions: Regions) -> tuple[NDArray[np.float64], str]:
-    """Return cell weights for a search by region, and how to call them.
+    """Return the weights of a code's numbers for a search by region, and how to call them.
 
     The weighted squared distance is then that part of the whole squared distance which
-    `braincase.answer.maps` attributes to these regions.
+    `braincase.answer.shares` attributes to these regions.
 
     Parameters
     ----------
     wanted
         Names, each optionally with a weight: ``hippocampus``, ``left-temporal:0.5``.
     regions
-        From `load_regions`.
+        Of the code, from `load_regions` or `braincase.volumetry.code_layout.regions_of_code`.
 
     Returns
     -------
     weights, name
-        Shape (n_cells,), each >= 0; and for example ``hippocampus + 0.5 left-temporal``.
+        Shape (numbers,), each >= 0; and for example ``hippocampus + 0.5 left-temporal``.
 
     Raises
     ------
     UsageError
         If a name or a weight cannot be understood.
     """
-    weights, names = np.zeros(N_CELLS), []
+    weights, names = np.zeros(len(regions.shares)), []
     for text in wanted:
         name, separator, factor = text.partition(":")
         weight = _weight(text, factor) if separator else 1.0
@@ -188,20 +191,20 @@ def region_weights(wanted: Sequence[str], regions: Regions) -> tuple[NDArray[np.
     return weights, " + ".join(names)
 
 
-def mask_file_weights(path: Path) -> tuple[NDArray[np.float64], str]:
-    """Read a mask in MNI space; return its cell weights, shape (n_cells,), and what to call it.
+def read_mask(path: Path) -> tuple[NDArray[np.generic], Affine]:
+    """Read a mask in MNI space: its voxels and its affine to MNI millimetres.
 
     Raises
     ------
     ScanError
         If the file cannot be read, or every voxel of it is the same.
     UsageError
-        If there is no such file, or no voxel of the mask lies in the field of view.
+        If there is no such file.
     """
     if not path.is_file():
         raise UsageError(path, "no such file", "a mask in MNI space")
     image = read_volume(path)
-    return mask_weights(image.data, image.affine, path), f"mask {path.name}"
+    return image.data, image.affine
 
 
 def mask_weights(
@@ -223,22 +226,53 @@ def mask_weights(
     UsageError
         If no voxel of the mask lies in the field of view.
     """
+    return covered(mask, affine, CELL_MM, where)
+
+
+def covered(
+    mask: NDArray[np.generic], affine: Affine, edge_mm: float, where: str | Path
+) -> NDArray[np.float64]:
+    """Return how much of each cube of the field of view a mask covers, 0 to 1, in C order.
+
+    Parameters
+    ----------
+    mask, affine, where
+        As in `mask_weights`.
+    edge_mm
+        Of the cubes.
+
+    Raises
+    ------
+    UsageError
+        If no voxel of the mask lies in the field of view.
+    """
     chosen = np.nan_to_num(np.asarray(mask, dtype=np.float64)) > 0.5
-    cells = cell_of_voxels(chosen, affine)
-    counts = np.bincount(cells[cells >= 0], minlength=N_CELLS).astype(np.float64)
+    cubes = cube_of_voxels(chosen, affine, edge_mm)
+    size = prod(_cubes(edge_mm))
+    counts = np.bincount(cubes[cubes >= 0], minlength=size).astype(np.float64)
     if not counts.any():
         raise UsageError(where, "no voxel inside the brain's field of view", "a mask in MNI space")
     voxel_mm3 = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
-    return np.minimum(counts * voxel_mm3 / CELL_MM**3, 1.0)
+    return np.minimum(counts * voxel_mm3 / edge_mm**3, 1.0)
 
 
 def cell_of_voxels(chosen: NDArray[np.bool_], affine: Affine) -> NDArray[np.int64]:
     """Return the cell, in C order, of each chosen voxel's centre; -1 outside the field of view."""
+    return cube_of_voxels(chosen, affine, CELL_MM)
+
+
+def _cubes(edge_mm: float) -> tuple[int, ...]:
+    """Return how many cubes the field of view has along each axis."""
+    return tuple(round(n * CELL_MM / edge_mm) for n in CELLS)
+
+
+def cube_of_voxels(chosen: NDArray[np.bool_], affine: Affine, edge_mm: float) -> NDArray[np.int64]:
+    """Return the cube, in C order, of each chosen voxel's centre; -1 outside the field of view."""
     points = apply_affine(np.asarray(affine, dtype=np.float64), np.argwhere(chosen) + 0.0)
     flat = np.zeros(len(points), np.int64)
     inside = np.ones(len(points), bool)
-    for axis, n_cells in enumerate(CELLS):
-        place = np.floor((points[:, axis] - FIELD_CORNER_MM[axis]) / CELL_MM).astype(np.int64)
+    for axis, n_cells in enumerate(_cubes(edge_mm)):
+        place = np.floor((points[:, axis] - FIELD_CORNER_MM[axis]) / edge_mm).astype(np.int64)
         inside &= (place >= 0) & (place < n_cells)
         flat = flat * n_cells + place
     return np.where(inside, flat, -1)
@@ -251,7 +285,8 @@ def _as_regions(names: Sequence[str], counts: NDArray[np.float64]) -> Regions:
     for column, name in enumerate(names):
         shares[:, merged.index(name)] += counts[:, column]
     shares[:, -1] = ~counts.any(axis=1)
-    return Regions((*merged, OUTSIDE), shares / shares.sum(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return Regions((*merged, OUTSIDE), shares, np.eye(N_CELLS))
 
 
 def read_atlas() -> tuple[NDArray[np.int64], Affine, dict[int, str]]:

@@ -17,6 +17,8 @@ from torch import Tensor
 from braincase.images.geometry import CELL_MM, CELLS
 from braincase.models.model import Model
 from braincase.models.network import Autoencoder, to_unit
+from braincase.volumetry.code_layout import LONG
+from braincase.volumetry.readout import attribute_to_voxels, local_code
 
 #: Points on the line from one image to the other, and how many go through the network together.
 STEPS, AT_A_TIME = 32, 8
@@ -104,9 +106,10 @@ def integrated_gradients(
     query, hit
         Standard volumes, uint8 of shape `grid.shape`.
     weights
-        The weights of the search, shape (n_cells,), if it had any.
+        The weights of the search, shape (numbers,), if it had any.
     steps
-        Points on the line; with the default the map sums to the squared distance to about 1 %.
+        Points on the line; with the default the map sums to the squared distance to about 1 %. What
+        is read off the images by fixed weights is attributed by these.
 
     Returns
     -------
@@ -118,6 +121,25 @@ def integrated_gradients(
     Sundararajan, Taly, Yan (2017). Axiomatic attribution for deep networks. Proceedings of the 34th
     International Conference on Machine Learning.
     """
+    search_code = model.network.search_code
+    if search_code is None:
+        return _network_part(model, query, hit, weights, steps)
+    weights = np.ones(LONG) if weights is None else weights
+    codes = local_code(np.stack([query, hit]), model.grid)
+    factors = search_code.local_factors(codes[0] - codes[1], weights)
+    of_network = search_code.network_weights(weights)
+    local = attribute_to_voxels(query, hit, factors, model.grid)
+    return local + _network_part(model, query, hit, of_network, steps)
+
+
+def _network_part(
+    model: Model,
+    query: NDArray[np.uint8],
+    hit: NDArray[np.uint8],
+    weights: NDArray[np.float64] | None,
+    steps: int,
+) -> NDArray[np.float32]:
+    """Attribute the weighted squared distance of the network's own numbers."""
     factor = torch.ones(1) if weights is None else torch.from_numpy(weights).float()
     factor = factor.to(model.device)
     start = _unit_batch(model, hit)

@@ -25,9 +25,9 @@ def write_card(model: Model) -> str:
 {PURPOSE} Not evaluated for any clinical use.
 
 - **What it does**: turns a T1-weighted brain volume on the {model.grid.resolution_mm} mm standard
-  grid into 150 numbers, one for each 32 mm cell of MNI152 space, for similar-case search.
+  grid into {_code(settings.local)}, for similar-case search.
 - **Trained on**: {counts} {data} of {training["people"]} people, label column
-  `{training["label"]}`. Their hashed identities are in `model.json`.
+  `{training["label"]}`.
 - **Preprocessing recipe**: `{dict(model.recipe)}`
 - **Loss**: E = {settings.reconstruction.upper()} + {settings.alpha:g} L, {settings.exemplars}
   exemplars; last epoch: reconstruction {losses["reconstruction"]:.5f}, L {losses["metric"]:.4f}.
@@ -38,3 +38,13 @@ def write_card(model: Model) -> str:
 
 Codes are derived from a person's brain image: treat them as personal data.
 """
+
+
+def _code(local: bool) -> str:
+    network = "150 numbers, one for each 32 mm cell of MNI152 space"
+    if not local:
+        return network
+    return (
+        "314 numbers: the network's 150, volume and dark tissue of each brain region,\n"
+        "  and the pattern that tells the labels below apart"
+    )

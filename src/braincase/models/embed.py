@@ -15,6 +15,8 @@ from braincase.models.attribution import integrated_gradients
 from braincase.models.encoder import Embed, Encoder
 from braincase.models.model import Model
 from braincase.models.network import CODE_SIZE, to_unit
+from braincase.volumetry.code_layout import LONG
+from braincase.volumetry.readout import local_code
 
 #: Volumes that go through the network together; more gains nothing on two cores.
 BATCH = 32
@@ -30,19 +32,34 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
 
     The model's network moves to `device` (by default the GPU where there is one), and whatever else
     this model computes is computed there from then on. The function takes uint8 volumes of shape
-    (n, *grid.shape) and gives codes of shape (n, 150), float32: the 5 x 6 x 5 cells of MNI space in
-    C order. A batch gives the same codes as its volumes one by one, to rounding.
+    (n, *grid.shape) and gives codes of shape (n, `code_length`), float32: the network's 150 numbers
+    (the 5 x 6 x 5 cells of MNI space in C order), or the longer code of a model with a local one. A
+    batch gives the same codes as its volumes one by one, to rounding.
     """
-    network = model.network.to(device or best_device()).eval()
+    search_code = model.network.to(device or best_device()).search_code
 
     def embed(volumes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            parts = [network.encode(batch).float().cpu() for batch in _batches(model, volumes)]
+        codes = encode(model, volumes)
         return (
-            np.concatenate([p.numpy() for p in parts]) if parts else np.empty((0, CODE_SIZE), "f4")
+            codes
+            if search_code is None
+            else search_code.join(codes, local_code(volumes, model.grid))
         )
 
     return embed
+
+
+def code_length(model: Model) -> int:
+    """Return how many numbers the searched code of a model has."""
+    return CODE_SIZE if model.network.search_code is None else LONG
+
+
+def encode(model: Model, volumes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the network's own numbers of standard volumes, where it is now; shape (n, 150)."""
+    network = model.network.eval()
+    with torch.inference_mode():
+        parts = [network.encode(batch).float().cpu().numpy() for batch in _batches(model, volumes)]
+    return np.concatenate(parts) if parts else np.empty((0, CODE_SIZE), np.float32)
 
 
 def encoder_of(model: Model, device: torch.device | None = None) -> Encoder:
@@ -60,7 +77,7 @@ def encoder_of(model: Model, device: torch.device | None = None) -> Encoder:
         model.grid,
         model.recipe,
         model.fingerprint,
-        length=CODE_SIZE,
+        length=code_length(model),
         attribute=partial(integrated_gradients, model),
     )
 

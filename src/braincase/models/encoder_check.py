@@ -29,6 +29,7 @@ from braincase.models.encoder_file import (
     run_encoder_file,
     vector_of,
 )
+from braincase.models.starter import model_folder
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def open_encoder(model: str | Path) -> Encoder:
     Parameters
     ----------
     model
-        ``model/``, ``encoder.py``, or what an installed package offers as ``braincase.encoders``.
+        ``model/``, ``starter`` for the one that ships with the package, ``encoder.py``, or what an
+        installed package offers as ``braincase.encoders``.
         An encoder file is a program: name only one that you trust.
 
     Raises
@@ -61,7 +63,7 @@ def open_encoder(model: str | Path) -> Encoder:
     from braincase.models.embed import encoder_of  # imports torch
     from braincase.models.model import load_model
 
-    return encoder_of(load_model(Path(model)))
+    return encoder_of(load_model(model_folder(model)))
 
 
 def input_of(model: str | Path) -> tuple[Grid, Recipe]:
@@ -94,7 +96,7 @@ def fingerprint_of(model: str | Path) -> str:
         return file.fingerprint
     from braincase.models.model_json import read_about
 
-    return str(read_about(Path(model))["fingerprint"])
+    return str(read_about(model_folder(model))["fingerprint"])
 
 
 def load_encoder_file(file: EncoderFile) -> Encoder:

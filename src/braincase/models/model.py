@@ -69,8 +69,11 @@ class Model:
         return next(self.network.parameters()).device
 
     def _identity(self) -> dict[str, Json]:
+        settings = to_json_object(self.settings)
+        if not self.settings.local:
+            del settings["local"]  # models of earlier versions keep their fingerprint
         return {
-            "settings": to_json(self.settings),
+            "settings": settings,
             "resolution_mm": self.grid.resolution_mm,
             "recipe": to_json(self.recipe),
         }

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from braincase.images.geometry import CELL_MM, CELLS, Grid
+from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 
 CODE_SIZE = prod(CELLS)
@@ -32,7 +33,17 @@ MATRIX_CHANNELS = 128
 
 
 class Autoencoder(nn.Module, ABC):
-    """A convolutional autoencoder (CAE): the interface that both networks implement."""
+    """A convolutional autoencoder (CAE): the interface that both networks implement.
+
+    `search_code` makes its code a longer one to search with; None where the code is searched as it
+    is.
+    """
+
+    search_code: SearchCode | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.search_code = None
 
     @abstractmethod
     def encode(self, volumes: Tensor) -> Tensor:
@@ -250,6 +261,8 @@ def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network: Autoencoder = architecture(grid, settings.channels)
+    if settings.local:
+        network.search_code = SearchCode()
     for parameter in network.parameters():
         if parameter.dim() == 5:  # convolution kernels, so that no call reorders them
             parameter.data = _channels_last(parameter.data)

@@ -42,6 +42,9 @@ class ModelSettings:
         Of AdamW; the rate rises over the first tenth of all steps, then falls as a cosine.
     augment
         Whether scans are varied (`braincase.models.augment`).
+    local
+        Whether the searched code has, beside the network's numbers, the local code and the pattern
+        of the labels (`braincase.models.search_code`).
     seed
         Weights, order, exemplars and augmentation all follow from it.
     """
@@ -58,6 +61,7 @@ class ModelSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     augment: bool = True
+    local: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,7 +92,7 @@ PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
     {
         "plain": ModelSettings("plain", alpha=0.0),
         "ddcml": ModelSettings("ddcml", exemplars="random", draws=8),
-        "braincase": ModelSettings("braincase", alpha=0.15),
+        "braincase": ModelSettings("braincase", alpha=0.002, local=True),
     }
 )
 

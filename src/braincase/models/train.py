@@ -29,6 +29,7 @@ from braincase.cohort.cohort import Cohort, class_names
 from braincase.errors import TrainingError, UsageError
 from braincase.json_values import canonical_json
 from braincase.models.augment import augment
+from braincase.models.embed import encode
 from braincase.models.losses import (
     Losses,
     allowed_exemplars,
@@ -42,8 +43,10 @@ from braincase.models.model import Model
 from braincase.models.model_json import PeopleJson, TrainingJson, images_digest
 from braincase.models.network import BraincaseCAE, build_network, to_unit
 from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
+from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 from braincase.progress import progress
+from braincase.volumetry.readout import local_code
 
 Rows = NDArray[np.int64]
 #: Number formats of Lightning Fabric in which networks are trained here.
@@ -151,7 +154,21 @@ def train_model(
         "device": str(fabric.device),
         "world_size": fabric.world_size,
     }
-    return Model(network.eval(), settings, cohort.grid, cohort.recipe, training)
+    model = Model(network.eval(), settings, cohort.grid, cohort.recipe, training)
+    if network.search_code is not None:
+        _fit_search_code(network.search_code, model, cohort, rows, scans)
+    return model
+
+
+def _fit_search_code(
+    search_code: SearchCode, model: Model, cohort: Cohort, rows: Rows, scans: TrainingSet
+) -> None:
+    """Fit what makes a longer code of the network's; the pattern only if the loss saw labels."""
+    parts = np.array_split(rows, max(1, len(rows) // 64))
+    network = np.concatenate([encode(model, cohort.volumes[part]) for part in parts])
+    local = np.concatenate([local_code(cohort.volumes[part], cohort.grid) for part in parts])
+    labels = scans.labels.cpu().numpy() if model.settings.alpha > 0 else None
+    search_code.fit(network, local, labels)
 
 
 def _fabric(precision: Precision) -> Fabric:

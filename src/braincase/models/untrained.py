@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from braincase.models.settings import ModelSettings
 
 
 def untrained_embedder(settings: ModelSettings, grid: Grid, mean: NDArray[np.float32]) -> Embed:
-    """Return the embedding by a network that has learned nothing but the mean brain.
+    """Return the embedding by a network alone that has learned nothing but the mean brain.
 
     Parameters
     ----------
@@ -26,6 +28,7 @@ def untrained_embedder(settings: ModelSettings, grid: Grid, mean: NDArray[np.flo
     mean
         Mean of the training volumes in [0, 1], shape `grid.shape`.
     """
+    settings = replace(settings, local=False)
     network = build_network(settings, grid)
     if isinstance(network, BraincaseCAE):
         network.mean.copy_(torch.from_numpy(mean).view(1, 1, *grid.shape))

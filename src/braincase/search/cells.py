@@ -1,4 +1,4 @@
-"""Cell weights of regions and masks, and which galleries' codes have cells at all."""
+"""Weights of a code's numbers for regions and masks, and which galleries' codes have any."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from braincase.errors import ParameterError
 from braincase.gallery import GalleryInfo, Weights
-from braincase.images.atlas import N_CELLS, load_regions, mask_file_weights, region_weights
+from braincase.images.atlas import region_weights
+from braincase.volumetry.code_layout import has_regions, mask_code_weights, regions_of_code
 
 
 def without_cells(info: GalleryInfo) -> str:
     """Return why nothing is to be had by region of a gallery's codes; empty where it is."""
-    if not info.encoder and info.n_dimensions == N_CELLS:
+    if not info.encoder and has_regions(info.n_dimensions):
         return ""
     whose = f"the encoder '{info.encoder}'" if info.encoder else "this gallery's model"
     return (
@@ -26,7 +27,7 @@ def without_cells(info: GalleryInfo) -> str:
 def weights_of(
     info: GalleryInfo, regions: Sequence[str], mask: Path | None
 ) -> tuple[Weights | None, str | None]:
-    """Return the cell weights of regions and a mask together, and what they are called.
+    """Return the weights of regions and a mask together, and what they are called.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def weights_of(
         raise ParameterError(named, reason, "a gallery of a model that braincase trained")
     parts = []
     if regions:
-        parts.append(region_weights(regions, load_regions()))
+        parts.append(region_weights(regions, regions_of_code(info.n_dimensions)))
     if mask is not None:
-        parts.append(mask_file_weights(mask))
+        parts.append(mask_code_weights(mask, info.n_dimensions))
     return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)

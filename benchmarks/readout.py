@@ -1,0 +1,165 @@
+"""Make the weights of the local code from simulated cohorts, and say how well it reads volumes.
+
+Every cohort (``braincase simulate FOLDER --size bench --seed N``) but the last teaches; the last is
+of other people, and measures. Each is mirrored, too, so left and right have the same weights.
+
+    python benchmarks/readout.py TAUGHT... OTHERS src/braincase/volumetry/readout.npz
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, distance_transform_edt
+from sklearn.linear_model import Ridge
+
+from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.images.geometry import HALF_GRID
+from braincase.images.tissue import mean_of_blocks
+from braincase.simulate.truth import read_truth, volume_column
+from braincase.volumetry.readout import (
+    ONE_SIDE,
+    PARCELS,
+    REACH_MM,
+    REGIONS,
+    Numbers,
+    Readout,
+    dark_tissue,
+    half_resolution,
+    region_sums,
+)
+from braincase.volumetry.regions import mirrored_name, symmetric_label
+
+#: Tried on a fifth of the people: the ridge as a multiple of the mean variance times the scans.
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
+#: A voxel is a region's own from this part of its largest share of a voxel on.
+CORE = 0.25
+#: And has a parcel where any region fills so much of it; all others go to the nearest one.
+FILLED = 0.2
+#: Mean intensity (of 1) and share of the people in which a voxel is brain.
+BRAIN, MOSTLY = 0.05, 0.5
+
+
+def main(taught: list[Path], others: Path, out: Path) -> None:
+    cohorts = [open_cohort(path) for path in taught]
+    images = np.concatenate([images_of(cohort) for cohort in cohorts])
+    volumes = np.concatenate([true_volumes(cohort) for cohort in cohorts])
+    people = np.concatenate([people_of(c, i) for i, c in enumerate(cohorts)])
+    np.savez_compressed(out, **fit(images, volumes, people))
+    check(open_cohort(others))
+
+
+def images_of(cohort: Cohort) -> Numbers:
+    parts = np.array_split(np.arange(len(cohort)), 20)
+    return np.concatenate([half_resolution(cohort.volumes[p], cohort.grid) for p in parts])
+
+
+def true_volumes(cohort: Cohort) -> NDArray[np.float64]:
+    """Return the logarithm of the true volumes, shape (scans, len(REGIONS))."""
+    table = read_truth(cohort)
+    return np.log(np.stack([table[volume_column(name)] for name in REGIONS], axis=1).astype(float))
+
+
+def people_of(cohort: Cohort, number: int) -> NDArray[np.str_]:
+    return np.array([f"{number} {subject}" for subject in cohort.column("subject")])
+
+
+def fit(images: Numbers, volumes: NDArray[np.float64], people: NDArray[np.str_]) -> dict:
+    both = np.concatenate([images, images[:, ::-1]])
+    other_side = [REGIONS.index(mirrored_name(name)) for name in REGIONS]
+    volumes = np.concatenate([volumes, volumes[:, other_side]])
+    target = (volumes - volumes.mean(axis=0)) / volumes.std(axis=0)
+    apart = np.unique(np.tile(people, 2), return_inverse=True)[1] % 5 == 0
+    flat = both.reshape(len(both), -1)
+    found = [fit_region(flat, target[:, REGIONS.index(n)], n, apart) for n in ONE_SIDE]
+    return {
+        "voxels": np.concatenate([voxels for voxels, _, _ in found]).astype(np.int32),
+        "weights": np.concatenate([weights for _, weights, _ in found]).astype(np.float16),
+        "region": np.repeat(np.arange(len(found)), [len(v) for v, _, _ in found]).astype(np.uint8),
+        "offset": np.array([offset for _, _, offset in found], np.float32),
+        **fit_dark(both),
+    }
+
+
+def fit_region(
+    flat: Numbers, target: NDArray[np.float64], name: str, apart: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], Numbers, float]:
+    """Return voxels, weights and offset of one region; the result has a spread of one."""
+    core = share_at_4mm(name)
+    core_voxels = core >= CORE * core.max()
+    near = binary_dilation(core_voxels, iterations=REACH_MM // HALF_GRID.resolution_mm)
+    voxels = np.flatnonzero(near)
+    seen = flat[:, voxels]
+    mean = seen.mean(axis=0)
+    seen = seen - mean
+    unit = float(seen.var(axis=0).mean()) * len(seen)
+
+    def ridge(strength: float, rows: NDArray[np.bool_] | slice) -> Numbers:
+        model = Ridge(strength * unit, fit_intercept=False, solver="sparse_cg", tol=1e-4)
+        return np.asarray(model.fit(seen[rows], target[rows]).coef_, np.float32)
+
+    errors = {
+        s: float(((seen[apart] @ ridge(s, ~apart) - target[apart]) ** 2).mean()) for s in RIDGES
+    }
+    best = min(errors, key=errors.__getitem__)
+    weights = ridge(best, slice(None))
+    weights /= (seen @ weights).std()
+    print(f"{name}: {len(voxels)} voxels, ridge {best}, r2 {1 - errors[best]:.3f}", flush=True)
+    return voxels, weights, -float(mean @ weights)
+
+
+def fit_dark(images: Numbers) -> dict:
+    mean, spread = images.mean(axis=0), images.std(axis=0)
+    brain = np.flatnonzero((images > BRAIN).mean(axis=0) > MOSTLY)
+    parcel = parcels().ravel()[brain]
+    values = {
+        "brain": brain.astype(np.int32),
+        "mean": mean.ravel()[brain].astype(np.float16),
+        "spread": spread.ravel()[brain].astype(np.float16),
+        "parcel": parcel.astype(np.uint8),
+    }
+    nothing = {
+        n: np.zeros(0, np.float32) for n in ("weights", "offset", "dark_mean", "dark_spread")
+    }
+    places = {"voxels": np.zeros(0, np.int64), "region": np.zeros(0, np.int64)}
+    typed = {
+        n: v.astype(np.float32 if n in ("mean", "spread") else np.int64) for n, v in values.items()
+    }
+    dark = dark_tissue(Readout(**typed, **nothing, **places), images)
+    return values | {"dark_mean": dark.mean(axis=0), "dark_spread": dark.std(axis=0)}
+
+
+def parcels() -> NDArray[np.intp]:
+    """Return the number in `PARCELS` of the nearest region of each voxel of a 4 mm image."""
+    shares = np.stack([share_at_4mm(name) for name in PARCELS])
+    filled = shares.max(axis=0) > FILLED
+    nearest = distance_transform_edt(~filled, return_distances=False, return_indices=True)
+    return shares.argmax(axis=0)[tuple(nearest)]
+
+
+def share_at_4mm(name: str) -> Numbers:
+    return mean_of_blocks(symmetric_label(name), 2)
+
+
+def check(cohort: Cohort) -> None:
+    from braincase.volumetry.readout import load_readout
+
+    load_readout.cache_clear()
+    readings = region_sums(load_readout(), images_of(cohort))
+    truth = true_volumes(cohort)
+    for name, r in zip(REGIONS, correlations(readings, truth), strict=True):
+        print(f"{name}: r {r:.3f} with the true volume of others")
+    print(f"mean r {np.mean(list(correlations(readings, truth))):.3f}")
+
+
+def correlations(a: NDArray[np.floating], b: NDArray[np.floating]) -> Iterator[float]:
+    return (float(np.corrcoef(x, y)[0, 1]) for x, y in zip(a.T, b.T, strict=True))
+
+
+if __name__ == "__main__":
+    *taught_, others_, out_ = map(Path, sys.argv[1:])
+    main(taught_, others_, out_)
