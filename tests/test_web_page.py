@@ -10,8 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
+from pydicom.uid import generate_uid
 
 import braincase
 from braincase.cohort.cohort import Cohort
@@ -19,8 +21,9 @@ from braincase.gallery import open_gallery
 from braincase.models.encoder import Encoder
 from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
-from braincase.simulate.head import simulate_head
+from braincase.simulate.head import Scanning, simulate_head
 from braincase.web.security.users import add_user
+from markers import write_dicom
 from web_service import fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -323,6 +326,35 @@ def test_a_folder_is_sent_as_one_zip(
             page.set_input_files("#scan-folder", series)
         assert sent.value.headers["x-filename"] == "series.zip"
         page.locator(".notice-error").wait_for()
+
+
+def test_a_reader_chooses_the_series_where_a_study_does_not_say_which(
+    browser: sync_api.Browser, address: str, tmp_path: Path
+) -> None:
+    """Two series whose names and settings say nothing; one is a head, the other a noise."""
+    head, uid = simulate_head(7, scanning=Scanning(zooms_mm=(2.5, 2.5, 2.5))), generate_uid()
+    voxels = (1000 / head.data.max() * head.data).astype(np.int16)
+    for number, name in ((3, "axial"), (4, "<b>vol</b>")):
+        fields = {"SeriesNumber": number, "SeriesDescription": name, "MRAcquisitionType": None}
+        data = voxels if number == 4 else voxels[::-1, ::-1] // 3
+        write_dicom(tmp_path / "study" / str(number), data, head.affine,
+                    StudyInstanceUID=uid, **fields)  # fmt: skip
+    with opened(browser, address) as page:
+        page.set_input_files("#scan-folder", tmp_path / "study")
+        asked = page.locator(".series-choice")
+        expect(asked).to_contain_text("study.zip: nothing says which series is the T1-weighted")
+        expect(asked.get_by_role("listitem")).to_have_text(
+            [f"{name}series {number} · {voxels.shape[2]} slices"
+             for number, name in ((3, "axial"), (4, "<b>vol</b>"))]
+        )  # fmt: skip
+        page.click("#language")
+        expect(asked).to_contain_text("どのシリーズが T1 強調画像か分かりません")
+        page.click("#language")
+        with page.expect_request(lambda request: "/uploads" in request.url) as sent:
+            asked.get_by_role("button", name="<b>vol</b>").click()
+        assert sent.value.url.endswith("/uploads?series=4")
+        assert wait_for_hits(page)
+        expect(asked).to_have_count(0)
 
 
 def test_a_query_like_nobody_comes_with_a_warning(browser: sync_api.Browser, address: str) -> None:

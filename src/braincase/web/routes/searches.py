@@ -31,7 +31,7 @@ from braincase.search.pipeline import (
     search_by_embedding,
 )
 from braincase.search.query_scan import QueryScan
-from braincase.web import schema
+from braincase.web import answer_schema, schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
 from braincase.web.search_cache import AnsweredSearch
@@ -49,7 +49,7 @@ UPLOADED = "uploaded scan"
 
 def ask(
     request: schema.SearchRequest, service: CurrentService, principal: Reader
-) -> schema.AnswerBody:
+) -> answer_schema.AnswerBody:
     """Find the cases most similar to a stored case, an uploaded scan or a code."""
     queries = {"case": request.case, "upload": request.upload, "code": request.code}
     given = [name for name, query in queries.items() if query is not None]
@@ -59,7 +59,7 @@ def ask(
     return _carry_out(service, principal, request, None).body
 
 
-def again(search: str, service: CurrentService, principal: Reader) -> schema.AnswerBody:
+def again(search: str, service: CurrentService, principal: Reader) -> answer_schema.AnswerBody:
     """Return the answer to an earlier search by its permalink or token."""
     body = find(search, service, principal).body
     service.note(principal, "view", version=body.gallery_version)
@@ -101,7 +101,7 @@ def _carry_out(
     )
     name = name or _name_of(request, finished.result)
     content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
-    body = schema.AnswerBody.model_validate(content)
+    body = answer_schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)
     _note(service, principal, request, finished.result)
     service.searches.put(name, search)

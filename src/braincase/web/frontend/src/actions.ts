@@ -100,6 +100,7 @@ function show(answer: Answer): void {
 function newSource(from: state.Source | null): void {
   batch(() => {
     state.source.value = from;
+    state.seriesChoice.value = null;
     state.answer.value = null;
     state.beside.value = null;
     state.plus.value = new Set();
@@ -120,36 +121,62 @@ export async function startFrom(scan: string): Promise<void> {
   await runSearch();
 }
 
+type AtPhase = (phase: state.Transfer["phase"], share: number) => void;
+
 /** Pack, send, wait for the service to prepare the scan, and search with it. */
 export async function uploadFiles(files: NamedFile[]): Promise<void> {
+  await transferOf(files[0]?.file.name ?? "", async (abort, at) => {
+    const parcel = await parcelOf(files, (share) => at("packing", share));
+    if (!parcel) throw new Error(t("nothingToSend"));
+    await sendParcel(parcel, null, abort, at);
+  });
+}
+
+/** Send a study again with the series that the reader has chosen of it. */
+export async function chooseSeries({ parcel, name }: state.SeriesChoice, series: number): Promise<void> {
+  await transferOf(name, (abort, at) => sendParcel(parcel, series, abort, at));
+}
+
+async function sendParcel(
+  parcel: { blob: Blob; name: string }, series: number | null, abort: AbortController, at: AtPhase,
+): Promise<void> {
+  at("sending", 0);
+  const { blob, name } = parcel;
+  const sent = await sendScan(blob, name, (share) => at("sending", share), abort.signal, series);
+  const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
+  abort.signal.addEventListener("abort", cancel);
+  if (abort.signal.aborted) {
+    cancel();
+    return;
+  }
+  state.transfer.value = { name, phase: "job", share: 0, job: sent };
+  const done = await followJob(sent.job, (job) => {
+    state.transfer.value = { name, phase: "job", share: job.progress, job };
+  }, abort.signal);
+  if (done.series.length > 0) {
+    state.seriesChoice.value = { name, parcel, series: done.series };
+    return;
+  }
+  if (done.state === "failed") throw new Error(done.message);
+  if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
+  state.source.value = { kind: "upload", job: done.job, name };
+  state.transfer.value = null;
+  await runSearch();
+}
+
+/** Run a transfer in the place of the one that is under way. */
+async function transferOf(
+  name: string, send: (abort: AbortController, at: AtPhase) => Promise<void>,
+): Promise<void> {
   running?.abort();
   const abort = new AbortController();
   running = abort;
   newSource(null);
-  const name = files[0]?.file.name ?? "";
-  const at = (phase: state.Transfer["phase"], share: number): void => {
+  const at: AtPhase = (phase, share) => {
     if (!abort.signal.aborted) state.transfer.value = { name, phase, share, job: null };
   };
   try {
-    const parcel = await parcelOf(files, (share) => at("packing", share));
-    if (!parcel) throw new Error(t("nothingToSend"));
-    at("sending", 0);
-    const sent = await sendScan(parcel.blob, parcel.name, (share) => at("sending", share), abort.signal);
-    const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
-    abort.signal.addEventListener("abort", cancel);
-    if (abort.signal.aborted) {
-      cancel();
-      return;
-    }
-    state.transfer.value = { name: parcel.name, phase: "job", share: 0, job: sent };
-    const done = await followJob(sent.job, (job) => {
-      state.transfer.value = { name: parcel.name, phase: "job", share: job.progress, job };
-    }, abort.signal);
-    if (done.state === "failed") throw new Error(done.message);
-    if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
-    state.source.value = { kind: "upload", job: done.job, name: parcel.name };
-    state.transfer.value = null;
-    await runSearch();
+    await send(abort, at);
   } catch (error) {
     tell(error);
   } finally {
@@ -159,7 +186,6 @@ export async function uploadFiles(files: NamedFile[]): Promise<void> {
     }
   }
 }
-
 export function cancelTransfer(): void {
   running?.abort();
   running = null;

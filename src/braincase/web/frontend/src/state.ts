@@ -1,7 +1,9 @@
 /** What the page knows, as signals; `actions.ts` alone changes most of them. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Answer, Case, GalleryInfo, Hit, Job, PersonLabels, Me, WeightedRegion, SimilarBy } from "./api/bodies";
+import type {
+  Answer, Case, GalleryInfo, Hit, Job, Me, OfferedSeries, PersonLabels, SimilarBy, WeightedRegion,
+} from "./api/bodies";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
 
@@ -18,6 +20,13 @@ export interface Transfer {
   job: Job | null;
 }
 
+/** A study that was sent and of which the reader has to choose a series: it is sent again with it. */
+export interface SeriesChoice {
+  name: string;
+  parcel: { blob: Blob; name: string };
+  series: OfferedSeries[];
+}
+
 export interface Notice {
   kind: "error" | "info";
   text: string;
@@ -32,6 +41,7 @@ export const notice = signal<Notice | null>(null);
 
 export const source = signal<Source | null>(null);
 export const transfer = signal<Transfer | null>(null);
+export const seriesChoice = signal<SeriesChoice | null>(null);
 
 export const clauses = signal<Clauses>(new Map());
 /** The filter as the reader typed it, or null while the choices alone decide. */

@@ -86,7 +86,8 @@ export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));
 export const cancelJob = (job: string): Promise<unknown> => send("DELETE", path("jobs", job));
 export const jobEvents = (job: string): string => path("jobs", job, "events");
-export const uploadsUrl = (): string => path("uploads");
+export const uploadsUrl = (series: number | null): string =>
+  path("uploads") + (series === null ? "" : `?series=${series}`);
 
 export const search = (request: SearchRequest): Promise<Answer> =>
   send("POST", path("searches"), request);

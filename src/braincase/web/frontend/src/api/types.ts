@@ -908,6 +908,11 @@ export interface components {
             message: string;
             /** Notes */
             notes: string[];
+            /**
+             * Series
+             * @description Of a failed job: send the file again with `series=NUMBER` of one of these.
+             */
+            series: components["schemas"]["SeriesBody"][];
         };
         /**
          * LoginRequest
@@ -1207,6 +1212,18 @@ export interface components {
              * @default false
              */
             normality: boolean;
+        };
+        /**
+         * SeriesBody
+         * @description A DICOM series that may be the scan.
+         */
+        SeriesBody: {
+            /** Number */
+            number: number;
+            /** Description */
+            description: string;
+            /** Slices */
+            slices: number;
         };
         /**
          * SessionBody
@@ -2534,7 +2551,10 @@ export interface operations {
     };
     upload: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The DICOM series to take, by its number. */
+                series?: number | null;
+            };
             header: {
                 /** @description URL-encoded. */
                 "x-filename": string;

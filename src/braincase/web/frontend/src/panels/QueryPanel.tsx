@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { cancelTransfer, dropSource, startFrom, tell, uploadFiles } from "../actions";
+import { cancelTransfer, chooseSeries, dropSource, startFrom, tell, uploadFiles } from "../actions";
 import { readCases, urls } from "../api/client";
 import type { CasePage } from "../api/bodies";
 import { number, percent, t } from "../i18n";
@@ -53,6 +53,26 @@ function TransferLine() {
         <span class="number">{percent(now.share)}</span>
         <button type="button" class="quiet" onClick={cancelTransfer}>{t("cancel")}</button>
       </div>
+    </div>
+  );
+}
+
+/** The series of a study of which nothing says which one is the T1w. */
+function SeriesChoice({ choice }: { choice: state.SeriesChoice }) {
+  return (
+    <div class="series-choice" role="group" aria-labelledby="series-title">
+      <p id="series-title" role="status">{t("whichSeries", { name: choice.name })}</p>
+      <ul>
+        {choice.series.map(({ number, description, slices }) => (
+          <li key={number}>
+            <button type="button" onClick={() => void chooseSeries(choice, number)}>
+              <span>{description || t("noDescription")}</span>
+              <span class="hint">{t("seriesLine", { number, slices })}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <button type="button" class="quiet" onClick={dropSource}>{t("cancel")}</button>
     </div>
   );
 }
@@ -154,6 +174,8 @@ export function QueryPanel() {
         <Chosen />
       ) : state.transfer.value ? (
         <TransferLine />
+      ) : state.seriesChoice.value ? (
+        <SeriesChoice choice={state.seriesChoice.value} />
       ) : (
         <>
           <Segments
