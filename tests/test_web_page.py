@@ -518,6 +518,12 @@ def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
         hit = told.value.json()["hits"][0]
         card = page.locator("#hits > .card").first
         sentence = card.locator(".why").inner_text()
+        closer = card.locator("meter").evaluate("one => [one.value, one.max]")
+        assert closer == [hit["closer_than"], 1]
+        share = int(100 * hit["closer_than"])
+        expect(card.locator(".distance")).to_have_text(f"closer than {share}% of pairs here")
+        expect(page.locator(".anyone")).to_contain_text("A similar case is here")
+        expect(card.locator(".first-label")).to_have_text(hit["labels"]["diagnosis"])
         nearest, farthest = (hit["likeness"][place][0] for place in (0, -1))
         alike, unlike = re.split("least in|Least alike in", sentence)
         assert plain_part(nearest) in alike
@@ -533,18 +539,22 @@ def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
         expect(card.locator(".why")).to_contain_text("部位")
 
 
+def distances(page: Page) -> list[str]:
+    return page.locator("#hits .distance").evaluate_all("all => all.map(one => one.title)")
+
+
 def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
     browser: sync_api.Browser, address: str
 ) -> None:
     with opened(browser, address) as page:
         first_case(page)
-        now = page.locator("#hits .distance .number").all_inner_texts()
+        now = distances(page)
         page.get_by_role("group", name="Years older").get_by_role("button").nth(2).focus()
         page.keyboard.press("Space")
         expect(page.locator("#older")).to_have_value("10")
         search_again(page)
         expect(page.locator(".found")).to_contain_text("as if 10 years older")
-        older = page.locator("#hits .distance .number").all_inner_texts()
+        older = distances(page)
         assert older != now
         page.get_by_label("Years older; negative: younger").fill("-2.5")
         page.keyboard.press("Enter")
@@ -557,7 +567,7 @@ def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
         expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
         page.get_by_role("button", name="0 years older", exact=True).click()
         search_again(page)
-        assert page.locator("#hits .distance .number").all_inner_texts() == now
+        assert distances(page) == now
 
 
 def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
@@ -610,6 +620,25 @@ def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
         expect(chosen).to_be_disabled()
         search_again(page)
         expect(page.locator(".found")).to_contain_text("left-hippocampus")
+
+
+def test_of_an_age_without_controls_the_page_says_not_known_here(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    address, _ = clinic_address
+    with httpx.Client(base_url=f"{address}/api/v1/", timeout=60) as service:
+        case = service.get("cases").json()["cases"][0]["scan_id"]
+        young = {"case": case, "k": 3, "normality": True, "known": {"age": 39}}
+        token = {"X-CSRF-Token": service.get("me").json()["csrf"]}
+        name = service.post("searches", json=young, headers=token).json()["search"]
+    with opened(browser, f"{address}/?s={name}") as page:
+        told = page.locator(".query-normality")
+        expect(told).to_contain_text("Not known here: the gallery's 32 controls are")
+        expect(told).not_to_contain_text("beyond normal")
+        page.get_by_role("button", name="Deviation").click()
+        expect(page.locator(".pane-query .pane-fault")).to_contain_text("at that age is not known")
+        page.click("#language")
+        expect(told).to_contain_text("ここでは不明です")
 
 
 def plain_part(name: str) -> str:

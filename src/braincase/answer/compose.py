@@ -29,6 +29,7 @@ from braincase.population.neighbour_labels import (
     learned_calibration,
     neighbour_labels,
 )
+from braincase.population.pairs import closer_than, learned_pairs
 from braincase.population.similarity import AxesDistances, disease_axes_of
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
@@ -78,6 +79,9 @@ class AnsweredHit:
         controls and patients enough to tell.
     normality
         How far the hit is from normal for its age and sex, where that was asked for.
+    closer_than
+        Share of pairs of people of the gallery who lie farther apart than query and hit, where they
+        are ranked by the code and the gallery is large enough to tell.
     """
 
     hit: Hit
@@ -86,6 +90,7 @@ class AnsweredHit:
     outcome: tuple[OutcomeVisit, ...] = ()
     alike: AxesDistances | None = None
     normality: RegionZScores | None = None
+    closer_than: float | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
@@ -93,6 +98,7 @@ class AnsweredHit:
             **self.hit.to_json(),
             "regions": rounded(self.regions, 4),
             "likeness": rounded(self.likeness, 4),
+            "closer_than": None if self.closer_than is None else round(self.closer_than, 4),
             "outcome": to_json(self.outcome),
             "normality": normality_json(self.normality, self.alike),
         }
@@ -300,6 +306,9 @@ def _answered_hits(
     usual = learned_usual(gallery, version, learned_at=learned_at)
     distances = _axes_distances(search, list(cases.values()), learned_at)
     by_cell = not without_cells(gallery.info(version))
+    pairs = None
+    if search.similar_by == "code":
+        pairs = learned_pairs(gallery, version, weights, learned_at=learned_at)
     return [
         AnsweredHit(
             hit,
@@ -308,6 +317,7 @@ def _answered_hits(
             _outcome(gallery, hit, version, column, score),
             distances.get(hit.scan_id),
             scores.get(hit.scan_id),
+            None if pairs is None else closer_than(hit.distance, pairs),
         )
         for hit in result.hits
     ]

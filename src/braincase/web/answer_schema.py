@@ -37,6 +37,9 @@ class NormalityBody(OpenBody):
     """How far a person is from normal for age and sex, and how differently from the query."""
 
     controls: int | None
+    control_ages: list[float] | None = Field(
+        None, description="Of the youngest and the oldest; of other ages nothing is known."
+    )
     normal_anatomy: float | None
     abnormality: float | None
     abnormal: list[tuple[str, float]] | None
@@ -50,6 +53,9 @@ class AnsweredHitBody(HitBody):
     regions: list[tuple[str, float]] = Field(description="Largest shares of the distance.")
     likeness: list[tuple[str, float]] = Field(
         description="Parts of the brain, most alike first; 1: as different as two people usually."
+    )
+    closer_than: float | None = Field(
+        None, description="Share of pairs of people here who lie farther apart than query and hit."
     )
     outcome: list[VisitBody] = Field(description="Later visits of this person.")
     normality: NormalityBody | None = None

@@ -703,6 +703,11 @@ export interface components {
                 number
             ][];
             /**
+             * Closer Than
+             * @description Share of pairs of people here who lie farther apart than query and hit.
+             */
+            closer_than: number | null;
+            /**
              * Outcome
              * @description Later visits of this person.
              */
@@ -1016,6 +1021,11 @@ export interface components {
         NormalityBody: {
             /** Controls */
             controls: number | null;
+            /**
+             * Control Ages
+             * @description Of the youngest and the oldest; of other ages nothing is known.
+             */
+            control_ages: number[] | null;
             /** Normal Anatomy */
             normal_anatomy: number | null;
             /** Abnormality */
