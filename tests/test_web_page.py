@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -166,7 +167,12 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         page.locator(".card .mark-plus").nth(1).click()
         page.locator(".card .mark-minus").nth(0).click()
         expect(page.locator(".again")).to_contain_text("1 for, 1 against")
-        assert search_again(page, "#search-again") != found
+        liked = page.locator(".card:has(.mark-plus[aria-pressed=true])").get_attribute("data-scan")
+        again = search_again(page, "#search-again")
+        assert again != found
+        assert len(again) == 8
+        assert liked not in again  # the query was moved to it: it stands apart
+        expect(page.locator(".marked-cases .card")).to_have_attribute("data-scan", str(liked))
 
         # The file tells no age and sex, and the gallery has too few controls for it anyway.
         page.get_by_role("button", name="Anatomy", exact=True).click()
@@ -187,7 +193,8 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         with page.expect_download() as download:
             page.click("#table")
         table = download.value.path().read_text().splitlines()
-        assert [row.split("\t")[1] for row in table[1:]] == hits(page)
+        named = [row.split("\t")[1] for row in table[1:]]
+        assert [name for name in named if name != liked] == hits(page)
 
 
 def test_readers_sign_in_and_a_curator_keeps_a_scan(
@@ -262,6 +269,7 @@ def test_a_curator_removes_a_case_after_reading_what_that_means(
             # Somebody else is quicker: the page says so, and nothing else happens.
             with closing(open_gallery(folder)) as gallery:
                 gallery.remove([query])
+            page.locator(".chosen .more summary").click()
             page.locator(".chosen .remove").click()
             page.locator(".remove-dialog .danger").click()
             expect(page.locator(".remove-dialog .fault")).to_contain_text(query)
@@ -452,7 +460,10 @@ def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
 
         page.fill("#where", "sex = 'M'")
         expect(page.locator(".filters")).to_have_attribute("data-by-hand", "true")
+        expect(sex.get_by_role("button", pressed=True)).to_have_count(0)
+        expect(page.locator(".again")).to_contain_text("Settings changed since these cases")
         men = search_again(page)
+        expect(page.locator(".again")).to_have_count(0)
 
         page.click("#pick-regions")
         page.locator(".brain canvas[data-busy=false]").wait_for()
@@ -467,8 +478,23 @@ def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
         by_region = search_again(page)
         assert by_region != men
         expect(page.locator(".found")).to_contain_text(f"{clicked} + left-hippocampus")
+        expect(page.locator("#hits .why").first).to_contain_text("L hippocampus: ")
         link = page.url
         assert "?s=" in link
+        page.go_back()
+        expect(page.locator("#hits > .card").first).to_have_attribute("data-scan", men[0])
+        assert wait_for_hits(page) == men
+        expect(page.locator(".left .region-list")).to_have_count(0)
+        expect(page.locator(".searches button")).to_have_count(4)
+        page.locator(".searches button").first.click()
+        assert wait_for_hits(page) == by_region
+        assert page.url == link
+
+        page.fill("#where", "age > 130")
+        page.click("#search")
+        expect(page.locator(".panel-cases .empty")).to_have_text("No case fits this filter.")
+        expect(page.locator(".pane-beside strong")).to_have_text("–")
+        expect(page.locator(".pane-beside .pane-empty")).to_be_visible()
     with opened(browser, link) as page:
         assert wait_for_hits(page) == by_region
         expect(page.locator("#where")).to_have_value("sex = 'M'")
@@ -730,13 +756,26 @@ def test_with_an_encoder_without_cells_the_page_says_why_there_are_no_regions(
     browser: sync_api.Browser, tiny: Cohort, tmp_path: Path
 ) -> None:
     whole = Encoder(lambda v: v.reshape(len(v), -1)[:, :7], tiny.grid, {}, "f" * 64, name="flat")
-    braincase.index_cohort(tmp_path / "gallery", tiny, whole)
-    with serving(settings_for(tmp_path / "gallery", tmp_path / "audit", static=BUILT)) as client:
+    truth = [name for name in tiny.table.columns if name.startswith("true_")]
+    real = replace(tiny, table=tiny.table.drop(columns=truth))  # as if these people were real
+    braincase.index_cohort(tmp_path / "gallery", real, whole)
+    options = {"static": BUILT, "model_simulated": True}
+    with serving(settings_for(tmp_path / "gallery", tmp_path / "audit", **options)) as client:
         with opened(browser, str(client.base_url)) as page:
             expect(page.locator("#without-regions")).to_have_text(
                 "Regions are not to be had with this gallery's encoder flat: its numbers are of the"
                 " whole scan."
             )
             expect(page.locator("#pick-regions")).to_have_count(0)
+            first_case(page)
+            expect(page.locator(".model-simulated")).to_contain_text("from simulated people only")
+            report = page.request.get(f"{client.base_url}/{page.get_attribute('#report', 'href')}")
+            assert "simulated people only" in report.text()
         with opened(browser, str(client.base_url), locale="ja-JP") as page:
             expect(page.locator("#without-regions")).to_contain_text("flat の数値は画像全体のもの")
+            with closing(open_gallery(tmp_path / "gallery")) as gallery:
+                gallery.remove([case.scan_id for case in gallery.one_scan_each(1000)])
+                gallery.remove([case.scan_id for case in gallery.one_scan_each(1000)])
+            page.reload()
+            expect(page.locator(".panel-cases")).to_contain_text("まだ症例がありません")
+            expect(page.locator(".panel-cases")).to_contain_text("braincase index")

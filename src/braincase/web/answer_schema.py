@@ -57,6 +57,9 @@ class AnsweredHitBody(HitBody):
     closer_than: float | None = Field(
         None, description="Share of pairs of people here who lie farther apart than query and hit."
     )
+    chosen: list[tuple[str, float]] = Field(
+        default_factory=list, description="As `likeness`, of the regions that were searched by."
+    )
     outcome: list[VisitBody] = Field(description="Later visits of this person.")
     normality: NormalityBody | None = None
 
@@ -129,4 +132,7 @@ class AnswerBody(OpenBody):
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
     normality: NormalityBody | None = None
+    model_simulated: bool = Field(
+        False, description="The model knows simulated people only, and the gallery's are not."
+    )
     without_regions: str | None = Field(None, description="Why no hit names regions.")

@@ -135,6 +135,9 @@ class GalleryBody(Body):
         None, description="Why there are none: the codes are no map of the brain's cells."
     )
     simulated: bool | None = Field(description="True where all people are simulated.")
+    model_simulated: bool = Field(
+        False, description="The model has learned from simulated people only."
+    )
 
 
 class PointBody(Body):

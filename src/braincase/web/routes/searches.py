@@ -34,6 +34,7 @@ from braincase.search.query_scan import QueryScan
 from braincase.web import answer_schema, schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
+from braincase.web.routes.cases import TRUTH
 from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.security.headers import REPORT_CSP
@@ -41,6 +42,11 @@ from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
+#: Said with every answer about real people by a model that has seen none.
+SIMULATED = (
+    "It has learned from simulated people only: how well its distances hold for real scans is not"
+    " known."
+)
 #: The longest identity of a search.
 MOST_NAME = 8000
 #: What an uploaded scan is called: its own name may name a person.
@@ -100,7 +106,14 @@ def _carry_out(
         learned_at=service.known_since(finished.result.gallery_version),
     )
     name = name or _name_of(request, finished.result)
-    content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
+    real = TRUTH not in service.gallery.info(finished.result.gallery_version).columns
+    content = {
+        **answered.to_json(),
+        "search": name,
+        "gallery": service.name,
+        "request": request,
+        "model_simulated": real and service.settings.model_simulated,
+    }
     body = answer_schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)
     _note(service, principal, request, finished.result)
@@ -188,6 +201,8 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
     path = service.folder / f"report-{secrets.token_hex(8)}.html"
     try:
         sections = sections_of(answered.answer, why=True)
+        if answered.body.model_simulated:
+            sections.insert(0, ("The model", (SIMULATED,)))
         draw(finished, None, path, sections, warning_of(answered.answer))
         page = path.read_bytes()
     finally:

@@ -27,6 +27,13 @@ export interface SeriesChoice {
   series: OfferedSeries[];
 }
 
+/** A search of this session, to come back to. */
+export interface PastSearch {
+  search: string;
+  query: string;
+  answer: Answer;
+}
+
 export interface Notice {
   kind: "error" | "info";
   text: string;
@@ -61,6 +68,8 @@ export const minus = signal<ReadonlySet<string>>(new Set());
 
 export const answer = signal<Answer | null>(null);
 export const searching = signal(false);
+/** This session's searches, the last first. */
+export const searches = signal<readonly PastSearch[]>([]);
 /** The case shown beside the query: a hit, an own scan, or one chosen in the map. */
 export const beside = signal<Case | null>(null);
 

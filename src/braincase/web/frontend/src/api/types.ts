@@ -658,6 +658,12 @@ export interface components {
             typicality: components["schemas"]["TypicalityBody"] | null;
             normality: components["schemas"]["NormalityBody"] | null;
             /**
+             * Model Simulated
+             * @description The model knows simulated people only, and the gallery's are not.
+             * @default false
+             */
+            model_simulated: boolean;
+            /**
              * Without Regions
              * @description Why no hit names regions.
              */
@@ -707,6 +713,14 @@ export interface components {
              * @description Share of pairs of people here who lie farther apart than query and hit.
              */
             closer_than: number | null;
+            /**
+             * Chosen
+             * @description As `likeness`, of the regions that were searched by.
+             */
+            chosen: [
+                string,
+                number
+            ][];
             /**
              * Outcome
              * @description Later visits of this person.
@@ -856,6 +870,12 @@ export interface components {
              * @description True where all people are simulated.
              */
             simulated: boolean | null;
+            /**
+             * Model Simulated
+             * @description The model has learned from simulated people only.
+             * @default false
+             */
+            model_simulated: boolean;
         };
         /**
          * HealthBody

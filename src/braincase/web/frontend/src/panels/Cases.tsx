@@ -1,6 +1,6 @@
 /** The cases found, as cards: picture, distance, labels, course, where they are alike, marks. */
 
-import { mark } from "../actions";
+import { mark, unmarked } from "../actions";
 import { urls } from "../api/client";
 import type { Hit, Value } from "../api/bodies";
 import { number, percent, t } from "../i18n";
@@ -113,12 +113,12 @@ function Labels({ hit }: { hit: Hit }) {
   );
 }
 
-function Card({ hit, own }: { hit: Hit; own: boolean }) {
+function Card({ hit, own, marked = false }: { hit: Hit; own: boolean; marked?: boolean }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
       <div class="card-head">
-        {!own && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
+        {!own && !marked && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
         <span class="card-name" title={hit.scan_id}>{hit.scan_id}</span>
         {!own && <Marks scan={hit.scan_id} />}
       </div>
@@ -131,7 +131,7 @@ function Card({ hit, own }: { hit: Hit; own: boolean }) {
       <div class="card-facts">
         <Labels hit={hit} />
         {/* Own scans are told by the model's distance, whatever the hits are ranked by. */}
-        {(!own || state.answeredBy.value === "code") && <Nearness hit={hit} />}
+        {!marked && (!own || state.answeredBy.value === "code") && <Nearness hit={hit} />}
         <Course hit={hit} />
       </div>
       <WhyLine hit={hit} />
@@ -151,14 +151,27 @@ export function AnyoneSimilar() {
   return <p class="anyone">{t(key, { share: percent(p_value), people: number(people) })}</p>;
 }
 
+/** What to do where there is nothing to search in yet. */
+function EmptyGallery() {
+  return (
+    <div class="empty">
+      <p><strong>{t("emptyGallery")}</strong></p>
+      <p class="hint">{t("emptyGalleryHint", { command: "braincase index COHORT GALLERY --model MODEL" })}</p>
+    </div>
+  );
+}
+
 export function Cases() {
   const answer = state.answer.value;
+  if (state.gallery.value?.cases === 0) return <EmptyGallery />;
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
+  const marked = answer.hits.filter((hit) => answer.request.plus.includes(hit.scan_id));
   const explanation = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");
   return (
     <>
+      {answer.model_simulated && <p class="model-simulated">{t("modelSimulated")}</p>}
       <AnyoneSimilar />
       {answer.notes.length > 0 && (
         <section class="notes" aria-label={t("notes")}>
@@ -167,8 +180,17 @@ export function Cases() {
       )}
       {answer.hits.length === 0 && <p class="hint empty">{t("noHits")}</p>}
       <ol class="cards" id="hits">
-        {answer.hits.map((hit) => <Card key={hit.scan_id} hit={hit} own={false} />)}
+        {unmarked(answer).map((hit) => <Card key={hit.scan_id} hit={hit} own={false} />)}
       </ol>
+      {marked.length > 0 && (
+        <section class="own marked-cases" aria-labelledby="marked-title">
+          <h3 id="marked-title">{t("markedCases")}</h3>
+          <p class="hint">{t("markedHint")}</p>
+          <ul class="cards">
+            {marked.map((hit) => <Card key={hit.scan_id} hit={hit} own={false} marked />)}
+          </ul>
+        </section>
+      )}
       {answer.same_subject.length > 0 && (
         <section class="own" aria-labelledby="own-title">
           <h3 id="own-title">{t("ownScans")}</h3>

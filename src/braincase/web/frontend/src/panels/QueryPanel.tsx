@@ -30,10 +30,15 @@ function Chosen() {
             {t("keep")}
           </button>
         )}
-        {from.kind === "case" && <RemoveButton scan={from.scan_id} />}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
       <QueryNormality />
+      {from.kind === "case" && state.mayCurate.value && (
+        <details class="more">
+          <summary>{t("more")}</summary>
+          <RemoveButton scan={from.scan_id} />
+        </details>
+      )}
       {keeping.value && <KeepDialog onClose={() => (keeping.value = false)} />}
     </div>
   );

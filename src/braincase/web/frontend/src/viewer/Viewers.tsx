@@ -164,7 +164,7 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onPointerDownCapture={takeFocus}
         />
         {!hasWebgl.value && anatomy && <Slices volume={anatomy} />}
-        {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : ""}</p>}
+        {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}
         {busy.value && <p class="pane-busy">{t("loading")}</p>}
         {fault.value && (
           <p class="pane-fault" role="alert">
