@@ -427,6 +427,75 @@ def test_both_views_scroll_together_and_keep_their_sides(
         assert {place[1] for place in places(page)} == {12.0}
 
 
+def told_of(page: Page, what: str) -> list[str | None]:
+    """What both views say of themselves: `view` (pan and zoom) or `grey` (black and white)."""
+    return [page.locator(f".pane-{s} canvas").get_attribute(f"data-{what}") for s in SIDES]
+
+
+SIDES = ("query", "beside")
+
+
+def test_grey_scale_zoom_and_place_are_one_for_both_views(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        expect(page.locator(".readout-region")).to_have_text("L hippocampus")
+        expect(page.locator(".readout")).to_contain_text("-26, -20, -14")
+        start = told_of(page, "grey")
+        assert start[0] == start[1]
+        box = page.locator(".pane-query canvas").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.2
+
+        page.mouse.move(x, y)
+        page.mouse.down(button="right")
+        page.mouse.move(x - 60, y + 20, steps=3)
+        page.mouse.up(button="right")
+        expect(page.locator(".pane-beside canvas")).not_to_have_attribute("data-grey", start[1])
+        (black, white), other = (tuple(map(int, str(t).split())) for t in told_of(page, "grey"))
+        assert (black, white) == other
+        before = tuple(map(int, str(start[0]).split()))
+        assert white - black == before[1] - before[0] - 60
+        assert abs((black + white - sum(before)) / 2 - 20) <= 1
+        assert places(page)[0] == (-26.0, -20.0, -14.0)  # the cross has not moved
+
+        bar = page.locator(".pane-query .scale-bar")
+        expect(bar).to_be_visible()
+        length = bar.bounding_box()
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        expect(page.locator(".pane-beside canvas")).to_have_attribute("data-view", ZOOMED)
+        assert places(page)[1] == (-26.0, -20.0, -14.0)
+        wait_for(lambda: wider(bar.bounding_box(), length, 1.15**2))
+        zoomed = told_of(page, "view")
+        page.mouse.down(button="middle")
+        page.mouse.move(x - 20, y + 20, steps=3)
+        page.mouse.up(button="middle")
+        moved = told_of(page, "view")
+        assert moved[0] == moved[1] != zoomed[0]
+
+        page.click("#tool-reset")
+        assert told_of(page, "view") == ["0.00 0.00 0.00 1.00"] * 2
+        expect(page.locator(".pane-beside canvas")).to_have_attribute("data-grey", start[1])
+        page.select_option("#grey-scale", label="Fluid")
+        expect(page.locator(".pane-query canvas")).not_to_have_attribute("data-grey", start[0])
+        page.select_option("#layout", label="Axial")
+        wait_for(lambda: wider(bar.bounding_box(), length, 1.5))
+        page.click("#help")
+        expect(page.locator(".help-dialog")).to_contain_text("Ctrl and wheel")
+
+
+ZOOMED = re.compile(r" 1\.32$")
+
+
+def wider(now: dict[str, float] | None, before: dict[str, float] | None, factor: float) -> bool:
+    assert now is not None
+    assert before is not None
+    return now["width"] > 0.95 * factor * before["width"]
+
+
 def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         first_case(page)

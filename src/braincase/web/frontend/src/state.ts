@@ -6,6 +6,7 @@ import type {
 } from "./api/bodies";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
+import type { Layout } from "./viewer/pair";
 
 /** Where the query comes from. */
 export type Source =
@@ -76,6 +77,11 @@ export const beside = signal<Case | null>(null);
 export const overlay = signal<OverlayKind>("none");
 export const opacity = signal(0.8);
 export const radiological = signal(localStorage.getItem("braincase.convention") !== "neurological");
+export const layout = signal<Layout>("three");
+/** Whether the right button measures lengths. */
+export const ruler = signal(false);
+/** Counts what changes the views without changing the cross: pictures loaded, zoom. */
+export const viewsMoved = signal(0);
 export const crossShown = signal(true);
 export const letterKeys = signal(localStorage.getItem("braincase.keys") !== "off");
 

@@ -5,6 +5,13 @@ import type { Key } from "../i18n/en";
 export type OverlayKind = "none" | "difference" | "agreement" | "deviation";
 export const OVERLAYS: readonly OverlayKind[] = ["none", "difference", "agreement", "deviation"];
 
+export const MAP_NAMES: Record<OverlayKind, Key> = {
+  none: "overlayNone",
+  difference: "overlayDifference",
+  agreement: "overlayAgreement",
+  deviation: "overlayDeviation",
+};
+
 /** A colour at a place of a scale: [place 0 to 1, red, green, blue], each 0 to 255. */
 type Stop = readonly [number, number, number, number];
 
