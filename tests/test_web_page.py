@@ -807,6 +807,48 @@ def test_everybody_can_read_and_reach_everything(
         assert overflowing(page) == []
 
 
+def test_on_a_phone_everything_stands_in_one_column_and_can_be_hit_with_a_finger(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address, viewport={"width": 390, "height": 844}) as page:
+        first_case(page)
+        page.locator(".card .mark-plus").first.click()
+        search_again(page, "#search-again")
+        page.locator("#hits summary").first.click()
+        page.get_by_role("button", name="Agreement", exact=True).click()
+        expect(page.locator(".legend-ends")).to_contain_text("no difference")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for side in SIDES:
+            assert page.locator(f".pane-{side} canvas").evaluate("view => view.clientWidth") > 350
+        assert small_targets(page) == []
+        page.click("#language")
+        expect(page.locator(".notes")).to_contain_text("検索元を")
+        expect(page.locator(".readout-region")).to_have_text("左海馬")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        if AXE.is_file():
+            assert faults(page) == []
+        report = page.request.get(f"{address}/{page.get_attribute('#report', 'href')}").text()
+        for word in ('<html lang="ja">', "類似症例", "利用者", "似ていると評価", "@media print"):
+            assert word in report
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert small_targets(page) == []
+        page.emulate_media(media="print")
+        expect(page.locator(".viewers")).to_be_hidden()
+        expect(page.locator("#hits > .card").first).to_be_visible()
+
+
+def small_targets(page: Page) -> list[str]:
+    """Controls that a finger may miss: under 24 pixels wide or high (WCAG 2.2, 2.5.8)."""
+    return page.locator(
+        "button, a, select, summary, input:not([hidden]), label.check"
+    ).evaluate_all(
+        """all => all.map(e => [e, e.getBoundingClientRect()])
+            .filter(([e, box]) => box.width > 0 && e.type !== "checkbox")
+            .filter(([e, box]) => box.width < 24 || box.height < 24)
+            .map(([e, box]) => `${e.outerHTML.slice(0, 80)} ${box.width} x ${box.height}`)"""
+    )
+
+
 def faults(page: Page) -> list[str]:
     """What axe-core finds against WCAG 2.2 AA."""
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -14,14 +14,17 @@ import json
 import secrets
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Query, Response
 from pydantic import ValidationError
 
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
 from braincase.labels import Value
 from braincase.report.search_page import draw
+from braincase.report.search_words import Language
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
@@ -193,7 +196,12 @@ def _read_link(name: str) -> schema.SearchRequest:
         ) from None
 
 
-def report(search: str, service: CurrentService, principal: Reader) -> Response:
+def report(
+    search: str,
+    service: CurrentService,
+    principal: Reader,
+    lang: Annotated[Language, Query(description="Of headings and settings.")] = "en",
+) -> Response:
     """Send query and hits as one HTML file to keep or to print."""
     answered = find(search, service, principal)
     result = replace(answered.finished.result, gallery=service.name)
@@ -203,7 +211,8 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
         sections = sections_of(answered.answer, why=True)
         if answered.body.model_simulated:
             sections.insert(0, ("The model", (SIMULATED,)))
-        draw(finished, None, path, sections, warning_of(answered.answer))
+        about = _about(answered.request, principal)
+        draw(finished, None, path, sections, warning_of(answered.answer), about, lang)
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
@@ -213,6 +222,23 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
         "Content-Disposition": 'inline; filename="similar-cases.html"',
     }
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def _about(request: schema.SearchRequest, principal: Principal) -> list[tuple[str, str]]:
+    """Return who asked for a report and when, and the settings of its search that are not usual."""
+    regions = ", ".join(f"{region.name} ({region.weight:g})" for region in request.regions)
+    settings = {
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Reader": principal.name,
+        "Cases to find": str(request.k),
+        "Filter": request.where,
+        "Regions": regions,
+        "Ranked by": "" if request.similar_by == "code" else request.similar_by,
+        "Years older": f"{request.older:+g}" if request.older else "",
+        "Marked as alike": ", ".join(request.plus),
+        "Marked as unlike": ", ".join(request.minus),
+    }
+    return [(name, value) for name, value in settings.items() if value]
 
 
 def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Response:

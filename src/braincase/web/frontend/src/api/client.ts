@@ -118,7 +118,8 @@ export const urls = {
     volume.replace(/volume\.nii\.gz(?=$|\?)/, `slices/${plane}/${index}.png`),
   map: (search: string, scan: string, kind: string): string =>
     path("searches", search, "maps", scan, `${kind}.nii.gz`),
-  report: (search: string): string => path("searches", search, "report.html"),
+  report: (search: string, language: string): string =>
+    `${path("searches", search, "report.html")}?${new URLSearchParams({ lang: language })}`,
   table: (search: string): string => path("searches", search, "cases.tsv"),
   template: (): string => path("regions", "template.nii.gz"),
   atlas: (): string => path("regions", "atlas.nii.gz"),

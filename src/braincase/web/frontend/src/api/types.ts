@@ -3427,7 +3427,10 @@ export interface operations {
     };
     report: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of headings and settings. */
+                lang?: "en" | "ja";
+            };
             header?: never;
             path: {
                 search: string;

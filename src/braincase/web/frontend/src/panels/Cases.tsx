@@ -4,6 +4,7 @@ import { mark, unmarked } from "../actions";
 import { urls } from "../api/client";
 import type { Hit, Value } from "../api/bodies";
 import { number, percent, t } from "../i18n";
+import { noteText } from "../i18n/notes";
 import { labelText, shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
 import { NormalityLine } from "./Normality";
@@ -113,12 +114,12 @@ function Labels({ hit }: { hit: Hit }) {
   );
 }
 
-function Card({ hit, own, marked = false }: { hit: Hit; own: boolean; marked?: boolean }) {
+function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: boolean; marked?: boolean; rank?: number }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
       <div class="card-head">
-        {!own && !marked && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
+        {!own && !marked && <span class="rank" title={t("rank", { rank })}>{rank}</span>}
         <span class="card-name" title={hit.scan_id}>{hit.scan_id}</span>
         {!own && <Marks scan={hit.scan_id} />}
       </div>
@@ -156,7 +157,7 @@ function EmptyGallery() {
   return (
     <div class="empty">
       <p><strong>{t("emptyGallery")}</strong></p>
-      <p class="hint">{t("emptyGalleryHint", { command: "braincase index COHORT GALLERY --model MODEL" })}</p>
+      <p class="hint">{t("emptyGalleryHint", { command: "braincase index COHORT --gallery GALLERY --model MODEL" })}</p>
     </div>
   );
 }
@@ -175,12 +176,12 @@ export function Cases() {
       <AnyoneSimilar />
       {answer.notes.length > 0 && (
         <section class="notes" aria-label={t("notes")}>
-          {answer.notes.map((note) => <p key={note} class="hint">{note}</p>)}
+          {answer.notes.map((note) => <p key={note} class="hint">{noteText(note)}</p>)}
         </section>
       )}
       {answer.hits.length === 0 && <p class="hint empty">{t("noHits")}</p>}
       <ol class="cards" id="hits">
-        {unmarked(answer).map((hit) => <Card key={hit.scan_id} hit={hit} own={false} />)}
+        {unmarked(answer).map((hit, i) => <Card key={hit.scan_id} hit={hit} own={false} rank={i + 1} />)}
       </ol>
       {marked.length > 0 && (
         <section class="own marked-cases" aria-labelledby="marked-title">

@@ -6,6 +6,7 @@ import { cancelTransfer, chooseSeries, dropSource, startFrom, tell, uploadFiles 
 import { readCases, urls } from "../api/client";
 import type { CasePage } from "../api/bodies";
 import { number, percent, t } from "../i18n";
+import { stageText } from "../i18n/notes";
 import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
@@ -47,7 +48,7 @@ function Chosen() {
 function TransferLine() {
   const now = state.transfer.value;
   if (!now) return null;
-  const job = now.job?.state === "queued" ? t("queued") : now.job?.message || now.job?.stage || t("running");
+  const job = now.job?.state === "queued" ? t("queued") : (now.job ? stageText(now.job.stage, now.job.message) : "") || t("running");
   const text = now.phase === "packing" ? t("packing") : now.phase === "sending" ? t("sending") : job;
   return (
     <div class="transfer" data-phase={now.phase}>

@@ -4,7 +4,7 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { copyLink, requestNow, runSearch, unmarked } from "../actions";
 import { urls } from "../api/client";
-import { number, t } from "../i18n";
+import { language, number, t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
 import { Cases } from "./Cases";
@@ -29,7 +29,7 @@ function Exports() {
   if (!answer) return null;
   return (
     <div class="exports">
-      <a class="button quiet" id="report" href={urls.report(answer.search)} target="_blank" rel="noopener">
+      <a class="button quiet" id="report" href={urls.report(answer.search, language.value)} target="_blank" rel="noopener">
         {t("report")}
       </a>
       <a class="button quiet" id="table" href={urls.table(answer.search)} download>{t("table")}</a>

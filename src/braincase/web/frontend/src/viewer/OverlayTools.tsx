@@ -41,7 +41,7 @@ function Legend() {
       <span class="legend-text">{t(scale.legend)}</span>
       <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
       <span class={scale.cold ? "legend-ends legend-signed" : "legend-ends"}>
-        {ends(scale).map((end) => <span key={end}>{end}</span>)}
+        {(scale.words?.map((word) => t(word)) ?? ends(scale)).map((end) => <span key={end}>{end}</span>)}
       </span>
       <label class="opacity">
         <span>{t("opacity")}</span>

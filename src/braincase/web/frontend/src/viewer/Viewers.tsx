@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { lineOf } from "../actions";
+import { lineOf, unmarked } from "../actions";
 import { urls, whyNot } from "../api/client";
 import { t } from "../i18n";
 import { labelLine } from "../lib/labels";
@@ -203,7 +203,8 @@ export function Viewers() {
   }, []);
   useTools();
   const shownCase = state.beside.value;
-  const rank = state.shownHit.value?.rank;
+  const answer = state.answer.value;
+  const rank = answer ? unmarked(answer).findIndex((hit) => hit.scan_id === shownCase?.scan_id) + 1 : 0;
   return (
     <section class="viewers" aria-label={t("viewers")} ref={area}>
       <OverlayTools

@@ -219,7 +219,7 @@ async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: numbe
     colormapNegative: scale.cold?.name ?? "",
     cal_min: scale.least,
     cal_max: scale.most,
-    opacity,
+    opacity: opacity * scale.strength,
   });
   layer.cal_min = scale.least;
   layer.cal_max = scale.most;
@@ -242,7 +242,8 @@ export function moveTo(view: View, mm: Millimetres): void {
 }
 
 export function setOpacity(view: View, opacity: number): void {
-  if (view.nv.volumes.length > 1) view.nv.setOpacity(1, opacity);
+  const kind = view.shown.overlay?.kind;
+  if (kind && view.nv.volumes.length > 1) view.nv.setOpacity(1, opacity * SCALES[kind].strength);
 }
 
 /** The field of view in MNI millimetres. */
