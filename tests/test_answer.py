@@ -1,6 +1,7 @@
 """The whole answer to a search, on simulated people and a real local code."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_what_was_learned_is_kept_and_used_until_the_gallery_changes(clinic, tmp
     before = answer(search_for(gallery, scan_id, k=4))
     written = {path: path.stat().st_ino for path in gallery.cache_folder.iterdir()}
     kinds = {path.name.split("-")[0] for path in written}
-    assert kinds == {"calibration", "distances", "usual", "split"}
+    assert kinds == {"calibration", "distances", "usual", "split", "pairs"}
     assert answer(search_for(gallery, scan_id, k=4)).to_json() == before.to_json()
     assert written == {path: path.stat().st_ino for path in written}  # no file was made anew
     # One forged number shows that the file is what is read.
@@ -213,6 +214,28 @@ def test_normality_is_told_for_query_and_hits(gallery, patient):
     assert again.to_json() == answered.to_json()
 
 
+def test_of_an_age_without_controls_an_answer_says_not_known_here(gallery, patient):
+    finished = search_for(gallery, patient, k=3)
+    labels = {**finished.query.labels, "age": 39}
+    finished = replace(finished, query=replace(finished.query, labels=labels))
+    answered = answer(finished, normality=True)
+    told = dict(sections_of(answered))["Beyond normal for age and sex"]
+    assert len(told) == 1
+    assert "not known here: the gallery's 32 controls are" in told[0]
+    assert answered.to_json()["normality"]["abnormal"] is None
+    assert answered.hits[0].normality.known
+
+
+def test_a_hit_is_closer_than_the_share_of_pairs_that_lie_farther_apart(gallery, patient):
+    people = gallery.one_scan_each(500)
+    codes = np.stack([case.code for case in people]).astype(float)
+    apart = np.linalg.norm(codes[:, None] - codes, axis=2)[np.triu_indices(len(codes), 1)]
+    for hit in answer(search_for(gallery, patient, k=5)).hits:
+        assert hit.closer_than == pytest.approx((apart > hit.hit.distance).mean(), abs=0.02)
+    by_axes = replace(search_for(gallery, patient, k=5), similar_by="abnormality")
+    assert {hit.closer_than for hit in answer(by_axes).hits} == {None}
+
+
 def test_damaged_files_are_learned_again(clinic, tmp_path):
     gallery = gallery_of(clinic, tmp_path / "g")
     scan_id = str(clinic.table["scan_id"].iloc[0])
@@ -245,7 +268,8 @@ def test_patients_are_less_normal_where_the_disease_acts(gallery, clinic):
         values = []
         for scan_id in chosen["scan_id"]:
             own = answer(search_for(gallery, str(scan_id), k=1), normality=True).normality
-            values.append(own.by_region["right-lateral-ventricle"])
+            if own.known:  # some are older than every control
+                values.append(own.by_region["right-lateral-ventricle"])
         return np.array(values)
 
     controls, patients = ventricular_z("CN"), ventricular_z("AD")

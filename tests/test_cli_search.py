@@ -78,7 +78,7 @@ def test_the_printed_answer_tells_hits_neighbours_outcome_and_doubt(
     assert "What the neighbours say (diagnosis):" in out
     assert "95 % interval" in out
     assert "calibrated on this gallery" in out
-    assert "of 56 people of this gallery lie as far from everyone else" in out
+    assert "of 56 people the nearest other person is as far away" in out
     assert "most alike in" in out
     assert "WARNING" not in out
     followed = [hit for hit in answer["hits"] if hit["outcome"]]

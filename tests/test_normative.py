@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from braincase.cohort.derivatives import write_image
-from braincase.errors import TooFewPeopleError, UsageError
+from braincase.errors import TooFewPeopleError, UnknownAgeError, UsageError
 from braincase.gallery import NewCase, create_gallery
 from braincase.images.atlas import label_volume
 from braincase.images.geometry import HALF_GRID
 from braincase.population.cache import read_arrays, write_arrays
-from braincase.population.controls import control_model_of
+from braincase.population.controls import RegionZScores, control_model_of
 from braincase.population.normative import (
     deviation_of,
     fit_normative,
@@ -111,6 +111,15 @@ def test_only_controls_with_age_sex_and_image_are_normal_and_each_person_once(tm
         control_model_of(gallery, controls="diagnosis = 'AD'")
     with pytest.raises(UsageError):
         control_model_of(gallery, controls="diagnosis ==")
+
+
+def test_of_an_age_without_controls_nothing_is_known(model):
+    """A straight line through 60 to 85 years tells nothing of 39."""
+    volume = person(np.random.default_rng(4), 70, "F")
+    assert deviation_of(model, volume, 60, "F").by_region
+    with pytest.raises(UnknownAgeError, match="expected 60 to 85, the ages of this gallery's con"):
+        deviation_of(model, volume, 39, "F")
+    assert not RegionZScores({}, 60, model.ages).known
 
 
 @pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (float("nan"), "F"), (70, "X")])

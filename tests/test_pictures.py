@@ -150,6 +150,6 @@ def test_the_html_is_one_file_with_escaped_text(shown, tmp_path):
     assert page.count("data:image/png;base64,") == 3 * (1 + 3 + 1)
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "&lt;b&gt;AD&lt;/b&gt;" in page
-    assert "Earlier scans of this person" in page
+    assert "Scans of this person" in page
     assert "Radiological convention" in page
     assert page.count("<b>R</b><b>L</b>") == 2 * 5

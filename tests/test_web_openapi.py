@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from braincase.web.answer_schema import AnswerBody
 from braincase.web.openapi import OPENAPI_FILE, openapi_text
-from braincase.web.schema import AnswerBody
 from web_service import API, serving, settings_for
 
 FRONTEND = OPENAPI_FILE.parent

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
+from pydicom.uid import generate_uid
 
 import braincase
 from braincase.cohort.cohort import Cohort
@@ -19,8 +22,9 @@ from braincase.gallery import open_gallery
 from braincase.models.encoder import Encoder
 from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
-from braincase.simulate.head import simulate_head
+from braincase.simulate.head import Scanning, simulate_head
 from braincase.web.security.users import add_user
+from markers import write_dicom
 from web_service import fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -163,7 +167,12 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         page.locator(".card .mark-plus").nth(1).click()
         page.locator(".card .mark-minus").nth(0).click()
         expect(page.locator(".again")).to_contain_text("1 for, 1 against")
-        assert search_again(page, "#search-again") != found
+        liked = page.locator(".card:has(.mark-plus[aria-pressed=true])").get_attribute("data-scan")
+        again = search_again(page, "#search-again")
+        assert again != found
+        assert len(again) == 8
+        assert liked not in again  # the query was moved to it: it stands apart
+        expect(page.locator(".marked-cases .card")).to_have_attribute("data-scan", str(liked))
 
         # The file tells no age and sex, and the gallery has too few controls for it anyway.
         page.get_by_role("button", name="Anatomy", exact=True).click()
@@ -184,7 +193,8 @@ def test_a_reader_uploads_a_scan_judges_the_hits_and_takes_a_report_away(
         with page.expect_download() as download:
             page.click("#table")
         table = download.value.path().read_text().splitlines()
-        assert [row.split("\t")[1] for row in table[1:]] == hits(page)
+        named = [row.split("\t")[1] for row in table[1:]]
+        assert [name for name in named if name != liked] == hits(page)
 
 
 def test_readers_sign_in_and_a_curator_keeps_a_scan(
@@ -259,6 +269,7 @@ def test_a_curator_removes_a_case_after_reading_what_that_means(
             # Somebody else is quicker: the page says so, and nothing else happens.
             with closing(open_gallery(folder)) as gallery:
                 gallery.remove([query])
+            page.locator(".chosen .more summary").click()
             page.locator(".chosen .remove").click()
             page.locator(".remove-dialog .danger").click()
             expect(page.locator(".remove-dialog .fault")).to_contain_text(query)
@@ -325,6 +336,35 @@ def test_a_folder_is_sent_as_one_zip(
         page.locator(".notice-error").wait_for()
 
 
+def test_a_reader_chooses_the_series_where_a_study_does_not_say_which(
+    browser: sync_api.Browser, address: str, tmp_path: Path
+) -> None:
+    """Two series whose names and settings say nothing; one is a head, the other a noise."""
+    head, uid = simulate_head(7, scanning=Scanning(zooms_mm=(2.5, 2.5, 2.5))), generate_uid()
+    voxels = (1000 / head.data.max() * head.data).astype(np.int16)
+    for number, name in ((3, "axial"), (4, "<b>vol</b>")):
+        fields = {"SeriesNumber": number, "SeriesDescription": name, "MRAcquisitionType": None}
+        data = voxels if number == 4 else voxels[::-1, ::-1] // 3
+        write_dicom(tmp_path / "study" / str(number), data, head.affine,
+                    StudyInstanceUID=uid, **fields)  # fmt: skip
+    with opened(browser, address) as page:
+        page.set_input_files("#scan-folder", tmp_path / "study")
+        asked = page.locator(".series-choice")
+        expect(asked).to_contain_text("study.zip: nothing says which series is the T1-weighted")
+        expect(asked.get_by_role("listitem")).to_have_text(
+            [f"{name}series {number} · {voxels.shape[2]} slices"
+             for number, name in ((3, "axial"), (4, "<b>vol</b>"))]
+        )  # fmt: skip
+        page.click("#language")
+        expect(asked).to_contain_text("どのシリーズが T1 強調画像か分かりません")
+        page.click("#language")
+        with page.expect_request(lambda request: "/uploads" in request.url) as sent:
+            asked.get_by_role("button", name="<b>vol</b>").click()
+        assert sent.value.url.endswith("/uploads?series=4")
+        assert wait_for_hits(page)
+        expect(asked).to_have_count(0)
+
+
 def test_a_query_like_nobody_comes_with_a_warning(browser: sync_api.Browser, address: str) -> None:
     token = httpx.get(f"{address}/api/v1/me").json()["csrf"]
     strange = {"code": [100.0] * 150, "k": 3}
@@ -387,6 +427,75 @@ def test_both_views_scroll_together_and_keep_their_sides(
         assert {place[1] for place in places(page)} == {12.0}
 
 
+def told_of(page: Page, what: str) -> list[str | None]:
+    """What both views say of themselves: `view` (pan and zoom) or `grey` (black and white)."""
+    return [page.locator(f".pane-{s} canvas").get_attribute(f"data-{what}") for s in SIDES]
+
+
+SIDES = ("query", "beside")
+
+
+def test_grey_scale_zoom_and_place_are_one_for_both_views(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        expect(page.locator(".readout-region")).to_have_text("L hippocampus")
+        expect(page.locator(".readout")).to_contain_text("-26, -20, -14")
+        start = told_of(page, "grey")
+        assert start[0] == start[1]
+        box = page.locator(".pane-query canvas").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.2
+
+        page.mouse.move(x, y)
+        page.mouse.down(button="right")
+        page.mouse.move(x - 60, y + 20, steps=3)
+        page.mouse.up(button="right")
+        expect(page.locator(".pane-beside canvas")).not_to_have_attribute("data-grey", start[1])
+        (black, white), other = (tuple(map(int, str(t).split())) for t in told_of(page, "grey"))
+        assert (black, white) == other
+        before = tuple(map(int, str(start[0]).split()))
+        assert white - black == before[1] - before[0] - 60
+        assert abs((black + white - sum(before)) / 2 - 20) <= 1
+        assert places(page)[0] == (-26.0, -20.0, -14.0)  # the cross has not moved
+
+        bar = page.locator(".pane-query .scale-bar")
+        expect(bar).to_be_visible()
+        length = bar.bounding_box()
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        expect(page.locator(".pane-beside canvas")).to_have_attribute("data-view", ZOOMED)
+        assert places(page)[1] == (-26.0, -20.0, -14.0)
+        wait_for(lambda: wider(bar.bounding_box(), length, 1.15**2))
+        zoomed = told_of(page, "view")
+        page.mouse.down(button="middle")
+        page.mouse.move(x - 20, y + 20, steps=3)
+        page.mouse.up(button="middle")
+        moved = told_of(page, "view")
+        assert moved[0] == moved[1] != zoomed[0]
+
+        page.click("#tool-reset")
+        assert told_of(page, "view") == ["0.00 0.00 0.00 1.00"] * 2
+        expect(page.locator(".pane-beside canvas")).to_have_attribute("data-grey", start[1])
+        page.select_option("#grey-scale", label="Fluid")
+        expect(page.locator(".pane-query canvas")).not_to_have_attribute("data-grey", start[0])
+        page.select_option("#layout", label="Axial")
+        wait_for(lambda: wider(bar.bounding_box(), length, 1.5))
+        page.click("#help")
+        expect(page.locator(".help-dialog")).to_contain_text("Ctrl and wheel")
+
+
+ZOOMED = re.compile(r" 1\.32$")
+
+
+def wider(now: dict[str, float] | None, before: dict[str, float] | None, factor: float) -> bool:
+    assert now is not None
+    assert before is not None
+    return now["width"] > 0.95 * factor * before["width"]
+
+
 def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         first_case(page)
@@ -420,7 +529,10 @@ def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
 
         page.fill("#where", "sex = 'M'")
         expect(page.locator(".filters")).to_have_attribute("data-by-hand", "true")
+        expect(sex.get_by_role("button", pressed=True)).to_have_count(0)
+        expect(page.locator(".again")).to_contain_text("Settings changed since these cases")
         men = search_again(page)
+        expect(page.locator(".again")).to_have_count(0)
 
         page.click("#pick-regions")
         page.locator(".brain canvas[data-busy=false]").wait_for()
@@ -435,8 +547,23 @@ def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
         by_region = search_again(page)
         assert by_region != men
         expect(page.locator(".found")).to_contain_text(f"{clicked} + left-hippocampus")
+        expect(page.locator("#hits .why").first).to_contain_text("L hippocampus: ")
         link = page.url
         assert "?s=" in link
+        page.go_back()
+        expect(page.locator("#hits > .card").first).to_have_attribute("data-scan", men[0])
+        assert wait_for_hits(page) == men
+        expect(page.locator(".left .region-list")).to_have_count(0)
+        expect(page.locator(".searches button")).to_have_count(4)
+        page.locator(".searches button").first.click()
+        assert wait_for_hits(page) == by_region
+        assert page.url == link
+
+        page.fill("#where", "age > 130")
+        page.click("#search")
+        expect(page.locator(".panel-cases .empty")).to_have_text("No case fits this filter.")
+        expect(page.locator(".pane-beside strong")).to_have_text("–")
+        expect(page.locator(".pane-beside .pane-empty")).to_be_visible()
     with opened(browser, link) as page:
         assert wait_for_hits(page) == by_region
         expect(page.locator("#where")).to_have_value("sex = 'M'")
@@ -486,6 +613,12 @@ def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
         hit = told.value.json()["hits"][0]
         card = page.locator("#hits > .card").first
         sentence = card.locator(".why").inner_text()
+        closer = card.locator("meter").evaluate("one => [one.value, one.max]")
+        assert closer == [hit["closer_than"], 1]
+        share = int(100 * hit["closer_than"])
+        expect(card.locator(".distance")).to_have_text(f"closer than {share}% of pairs here")
+        expect(page.locator(".anyone")).to_contain_text("A similar case is here")
+        expect(card.locator(".first-label")).to_have_text(hit["labels"]["diagnosis"])
         nearest, farthest = (hit["likeness"][place][0] for place in (0, -1))
         alike, unlike = re.split("least in|Least alike in", sentence)
         assert plain_part(nearest) in alike
@@ -501,18 +634,22 @@ def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
         expect(card.locator(".why")).to_contain_text("部位")
 
 
+def distances(page: Page) -> list[str]:
+    return page.locator("#hits .distance").evaluate_all("all => all.map(one => one.title)")
+
+
 def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
     browser: sync_api.Browser, address: str
 ) -> None:
     with opened(browser, address) as page:
         first_case(page)
-        now = page.locator("#hits .distance .number").all_inner_texts()
+        now = distances(page)
         page.get_by_role("group", name="Years older").get_by_role("button").nth(2).focus()
         page.keyboard.press("Space")
         expect(page.locator("#older")).to_have_value("10")
         search_again(page)
         expect(page.locator(".found")).to_contain_text("as if 10 years older")
-        older = page.locator("#hits .distance .number").all_inner_texts()
+        older = distances(page)
         assert older != now
         page.get_by_label("Years older; negative: younger").fill("-2.5")
         page.keyboard.press("Enter")
@@ -525,7 +662,7 @@ def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
         expect(page.locator(".found")).to_contain_text("as if 2.5 years younger")
         page.get_by_role("button", name="0 years older", exact=True).click()
         search_again(page)
-        assert page.locator("#hits .distance .number").all_inner_texts() == now
+        assert distances(page) == now
 
 
 def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
@@ -578,6 +715,25 @@ def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
         expect(chosen).to_be_disabled()
         search_again(page)
         expect(page.locator(".found")).to_contain_text("left-hippocampus")
+
+
+def test_of_an_age_without_controls_the_page_says_not_known_here(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    address, _ = clinic_address
+    with httpx.Client(base_url=f"{address}/api/v1/", timeout=60) as service:
+        case = service.get("cases").json()["cases"][0]["scan_id"]
+        young = {"case": case, "k": 3, "normality": True, "known": {"age": 39}}
+        token = {"X-CSRF-Token": service.get("me").json()["csrf"]}
+        name = service.post("searches", json=young, headers=token).json()["search"]
+    with opened(browser, f"{address}/?s={name}") as page:
+        told = page.locator(".query-normality")
+        expect(told).to_contain_text("Not known here: the gallery's 32 controls are")
+        expect(told).not_to_contain_text("beyond normal")
+        page.get_by_role("button", name="Deviation").click()
+        expect(page.locator(".pane-query .pane-fault")).to_contain_text("at that age is not known")
+        page.click("#language")
+        expect(told).to_contain_text("ここでは不明です")
 
 
 def plain_part(name: str) -> str:
@@ -651,6 +807,48 @@ def test_everybody_can_read_and_reach_everything(
         assert overflowing(page) == []
 
 
+def test_on_a_phone_everything_stands_in_one_column_and_can_be_hit_with_a_finger(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address, viewport={"width": 390, "height": 844}) as page:
+        first_case(page)
+        page.locator(".card .mark-plus").first.click()
+        search_again(page, "#search-again")
+        page.locator("#hits summary").first.click()
+        page.get_by_role("button", name="Agreement", exact=True).click()
+        expect(page.locator(".legend-ends")).to_contain_text("no difference")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for side in SIDES:
+            assert page.locator(f".pane-{side} canvas").evaluate("view => view.clientWidth") > 350
+        assert small_targets(page) == []
+        page.click("#language")
+        expect(page.locator(".notes")).to_contain_text("検索元を")
+        expect(page.locator(".readout-region")).to_have_text("左海馬")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        if AXE.is_file():
+            assert faults(page) == []
+        report = page.request.get(f"{address}/{page.get_attribute('#report', 'href')}").text()
+        for word in ('<html lang="ja">', "類似症例", "利用者", "似ていると評価", "@media print"):
+            assert word in report
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert small_targets(page) == []
+        page.emulate_media(media="print")
+        expect(page.locator(".viewers")).to_be_hidden()
+        expect(page.locator("#hits > .card").first).to_be_visible()
+
+
+def small_targets(page: Page) -> list[str]:
+    """Controls that a finger may miss: under 24 pixels wide or high (WCAG 2.2, 2.5.8)."""
+    return page.locator(
+        "button, a, select, summary, input:not([hidden]), label.check"
+    ).evaluate_all(
+        """all => all.map(e => [e, e.getBoundingClientRect()])
+            .filter(([e, box]) => box.width > 0 && e.type !== "checkbox")
+            .filter(([e, box]) => box.width < 24 || box.height < 24)
+            .map(([e, box]) => `${e.outerHTML.slice(0, 80)} ${box.width} x ${box.height}`)"""
+    )
+
+
 def faults(page: Page) -> list[str]:
     """What axe-core finds against WCAG 2.2 AA."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -669,13 +867,26 @@ def test_with_an_encoder_without_cells_the_page_says_why_there_are_no_regions(
     browser: sync_api.Browser, tiny: Cohort, tmp_path: Path
 ) -> None:
     whole = Encoder(lambda v: v.reshape(len(v), -1)[:, :7], tiny.grid, {}, "f" * 64, name="flat")
-    braincase.index_cohort(tmp_path / "gallery", tiny, whole)
-    with serving(settings_for(tmp_path / "gallery", tmp_path / "audit", static=BUILT)) as client:
+    truth = [name for name in tiny.table.columns if name.startswith("true_")]
+    real = replace(tiny, table=tiny.table.drop(columns=truth))  # as if these people were real
+    braincase.index_cohort(tmp_path / "gallery", real, whole)
+    options = {"static": BUILT, "model_simulated": True}
+    with serving(settings_for(tmp_path / "gallery", tmp_path / "audit", **options)) as client:
         with opened(browser, str(client.base_url)) as page:
             expect(page.locator("#without-regions")).to_have_text(
                 "Regions are not to be had with this gallery's encoder flat: its numbers are of the"
                 " whole scan."
             )
             expect(page.locator("#pick-regions")).to_have_count(0)
+            first_case(page)
+            expect(page.locator(".model-simulated")).to_contain_text("from simulated people only")
+            report = page.request.get(f"{client.base_url}/{page.get_attribute('#report', 'href')}")
+            assert "simulated people only" in report.text()
         with opened(browser, str(client.base_url), locale="ja-JP") as page:
             expect(page.locator("#without-regions")).to_contain_text("flat の数値は画像全体のもの")
+            with closing(open_gallery(tmp_path / "gallery")) as gallery:
+                gallery.remove([case.scan_id for case in gallery.one_scan_each(1000)])
+                gallery.remove([case.scan_id for case in gallery.one_scan_each(1000)])
+            page.reload()
+            expect(page.locator(".panel-cases")).to_contain_text("まだ症例がありません")
+            expect(page.locator(".panel-cases")).to_contain_text("braincase index")

@@ -27,8 +27,10 @@ from braincase.web.intake.channel import PREFIX, Channel
 from braincase.web.intake.messages import (
     Embedded,
     MessageError,
+    OfferedSeries,
     Ready,
     Report,
+    SeriesChoice,
     Step,
     decode_report,
     encode_report,
@@ -70,6 +72,8 @@ def pickled() -> bytes:
 
 ARRAYS = [["|u1", [40, 48, 40]], ["<f4", [150]]]
 HOSTILE = {
+    "series": lambda: sent(b'{"kind": "SeriesChoice", "series": [[1, "a", 9], [2, 3, "b"]]}'),
+    "one series": lambda: sent(b'{"kind": "SeriesChoice", "series": [[1, "a", 9]]}'),
     "a pickle": pickled,
     "a pickle in a frame": lambda: sent(pickle.dumps(Bomb())),
     "too long": lambda: PREFIX.pack(2**31, 0) + b"x" * 10,
@@ -185,6 +189,7 @@ def test_a_message_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch
         SCAN,
         Step("looking"),
         Ready({"chain": 3, "intensity": "white-matter"}),
+        SeriesChoice((OfferedSeries(3, "axial", 99), OfferedSeries(4, "vol", 1))),
         ScanError("a", "b\x1b[2J", "c", "d"),
     ],
 )

@@ -10,4 +10,6 @@ import json
 from pathlib import Path
 
 #: In English, with its full stop.
-PURPOSE: str = json.loads(Path(__file__).with_name("purpose.json").read_text("utf-8"))["en"]
+_TEXTS = json.loads(Path(__file__).with_name("purpose.json").read_text("utf-8"))
+PURPOSE: str = _TEXTS["en"]
+PURPOSE_JA: str = _TEXTS["ja"]

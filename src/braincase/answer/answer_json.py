@@ -15,15 +15,22 @@ def rounded(pairs: Sequence[tuple[str, float]], digits: int) -> list[Json]:
     return [[name, round(value, digits)] for name, value in pairs]
 
 
+def rounded_ages(scores: RegionZScores) -> list[Json]:
+    """Serialise the ages of the youngest and of the oldest control."""
+    return [round(age, 1) for age in scores.ages]
+
+
 def normality_json(scores: RegionZScores | None, distances: AxesDistances | None) -> Json:
-    """Serialise both together; `abnormal` is None where z-scores were not asked for."""
+    """Serialise both together; `abnormal` is None where z-scores were not asked for,
+    or where no control is of about that age."""
     if scores is None and distances is None:
         return None
     return {
         "normal_anatomy": distances.normal_anatomy if distances else None,
         "abnormality": distances.abnormality if distances else None,
         "controls": scores.controls if scores else None,
-        "abnormal": rounded(scores.abnormal(), 2) if scores else None,
+        "control_ages": rounded_ages(scores) if scores else None,
+        "abnormal": rounded(scores.abnormal(), 2) if scores and scores.known else None,
     }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from braincase.answer.answer_json import neighbours_json, normality_json, rounded
 from braincase.answer.follow_up import follow_ups
-from braincase.answer.shares import explain, likeness
+from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
 from braincase.json_values import Json, to_json
@@ -28,6 +28,7 @@ from braincase.population.neighbour_labels import (
     learned_calibration,
     neighbour_labels,
 )
+from braincase.population.pairs import closer_than, learned_pairs
 from braincase.population.similarity import AxesDistances, disease_axes_of
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
@@ -78,6 +79,11 @@ class AnsweredHit:
         controls and patients enough to tell.
     normality
         How far the hit is from normal for its age and sex, where that was asked for.
+    closer_than
+        Share of pairs of people of the gallery who lie farther apart than query and hit, where they
+        are ranked by the code and the gallery is large enough to tell.
+    chosen
+        As `likeness`, of the regions that the search was restricted to.
     """
 
     hit: Hit
@@ -86,6 +92,8 @@ class AnsweredHit:
     outcome: tuple[OutcomeVisit, ...] = ()
     alike: AxesDistances | None = None
     normality: RegionZScores | None = None
+    closer_than: float | None = None
+    chosen: tuple[tuple[str, float], ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
@@ -93,6 +101,8 @@ class AnsweredHit:
             **self.hit.to_json(),
             "regions": rounded(self.regions, 4),
             "likeness": rounded(self.likeness, 4),
+            "chosen": rounded(self.chosen, 4),
+            "closer_than": None if self.closer_than is None else round(self.closer_than, 4),
             "outcome": to_json(self.outcome),
             "normality": normality_json(self.normality, self.alike),
         }
@@ -300,6 +310,10 @@ def _answered_hits(
     usual = learned_usual(gallery, version, learned_at=learned_at)
     distances = _axes_distances(search, list(cases.values()), learned_at)
     by_cell = not without_cells(gallery.info(version))
+    pairs = None
+    if search.similar_by == "code":
+        pairs = learned_pairs(gallery, version, weights, learned_at=learned_at)
+    parts = search.regions if by_cell else ()
     return [
         AnsweredHit(
             hit,
@@ -308,6 +322,8 @@ def _answered_hits(
             _outcome(gallery, hit, version, column, score),
             distances.get(hit.scan_id),
             scores.get(hit.scan_id),
+            None if pairs is None else closer_than(hit.distance, pairs),
+            _likeness(code, cases[hit.scan_id].code, usual, None, parts) if parts else (),
         )
         for hit in result.hits
     ]
@@ -321,12 +337,16 @@ def _regions(
 
 
 def _likeness(
-    query: Code, hit: Code, usual: NDArray[np.float64] | None, weights: Weights | None
+    query: Code,
+    hit: Code,
+    usual: NDArray[np.float64] | None,
+    weights: Weights | None,
+    parts: Sequence[str] = PARTS,
 ) -> tuple[tuple[str, float], ...]:
     """Return in which parts of the brain two codes are alike, as `shares.likeness` does."""
     if usual is None:
         return ()
-    return tuple(likeness(query, hit, usual, regions_of_code(len(query)), weights))
+    return tuple(likeness(query, hit, usual, regions_of_code(len(query)), weights, parts))
 
 
 def _outcome(

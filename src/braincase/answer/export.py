@@ -175,9 +175,11 @@ def _z_json(scores: RegionZScores | None) -> Json:
 def _write_deviation(
     folder: Path, usual: Usual, volume: NDArray[np.uint8], labels: Mapping[str, Value]
 ) -> None:
-    """Write the z map of a volume whose age and sex are known."""
+    """Write the z map of a volume whose age and sex are known, and of which controls are."""
     if usual.controls is None or not knows_age_and_sex(labels):
         return
     age, sex = float(labels["age"] or 0), str(labels["sex"])
+    if not usual.controls.model.covers(age):
+        return
     z_map = deviation_of(usual.controls.model, volume, age, sex).z_map
     write_map(folder / "deviation.nii.gz", z_map, usual.grid)

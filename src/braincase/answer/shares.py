@@ -10,6 +10,7 @@ is divided among the regions in it by the volume they fill; but it also sees aro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,9 @@ def likeness(
     usual: NDArray[np.float64],
     regions: Regions,
     weights: ArrayLike | None = None,
+    parts: Sequence[str] = PARTS,
 ) -> list[tuple[str, float]]:
-    """Compute the ratio of two codes' difference in each of `PARTS` to that of two people usually.
+    """Compute the ratio of two codes' difference in each part to that of two people usually.
 
     Below 1 they are more alike there than two people of the gallery; most alike first. Parts that
     the weights leave out are not listed.
@@ -112,13 +114,15 @@ def likeness(
         From `braincase.volumetry.code_layout.regions_of_code`.
     weights
         The weights of the search, shape (numbers,), if it had any.
+    parts
+        Of the brain: names of regions or of groups of them.
     """
     difference = np.asarray(query, dtype=np.float64) - np.asarray(hit, dtype=np.float64)
     factor = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
     by_region = difference**2 * factor @ regions.shares
     usual_by_region = usual * factor @ regions.shares
     ratios = []
-    for part in PARTS:
+    for part in parts:
         members = regions.members(part)
         whole = float(usual_by_region[members].sum())
         if whole > 0:

@@ -82,7 +82,7 @@ def serve(
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
-    from braincase.models.encoder_check import fingerprint_of
+    from braincase.models.encoder_check import fingerprint_of, input_of
     from braincase.web.service_settings import ServiceSettings
 
     fingerprint = fingerprint_of(model) if model else None  # the worker checks it when it loads
@@ -90,6 +90,7 @@ def serve(
         gallery=gallery,
         load=partial(load_for_service, model, fingerprint) if model else None,
         fingerprint=fingerprint,
+        model_simulated=bool(model and input_of(model)[1].get("Name") == "braincase simulate"),
         label=label,
         host=host,
         port=port,

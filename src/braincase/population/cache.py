@@ -127,8 +127,12 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 
 def search_identity(result: SearchResult, weights: Weights | None) -> dict[str, Json]:
     """Return what a search's lessons depend on: its filter, and a hash of its weights."""
-    name = None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
-    return {"where": result.where.strip(), "weights": name}
+    return {"where": result.where.strip(), "weights": weights_digest(weights)}
+
+
+def weights_digest(weights: Weights | None) -> str | None:
+    """Return a hash of a search's weights; None without any."""
+    return None if weights is None else sha256(np.asarray(weights, "<f8").tobytes()).hexdigest()
 
 
 def _touch(path: Path) -> None:

@@ -43,10 +43,20 @@ USUAL_CONTROLS = f"diagnosis in ({', '.join(repr(name) for name in CONTROL_NAMES
 
 @dataclass(frozen=True, eq=False)
 class RegionZScores:
-    """One person's z-scores for age and sex, by region, against `controls` people."""
+    """One person's z-scores for age and sex, by region, against `controls` people.
+
+    `ages` are those of the youngest and of the oldest control; of a person outside them nothing is
+    known and `by_region` is empty.
+    """
 
     by_region: Mapping[str, float]
     controls: int
+    ages: tuple[float, float]
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known at this person's age."""
+        return bool(self.by_region)
 
     def abnormal(self) -> list[tuple[str, float]]:
         """Return the regions beyond the normal range, farthest first."""
@@ -97,9 +107,11 @@ class ControlModel:
     def _scored(self, means: NDArray[np.float64], labels: Mapping[str, Value]) -> RegionZScores:
         if not knows_age_and_sex(labels):
             raise UsageError("query", "no age and sex known", "both, to say what is normal")
+        people, ages = self.model.voxels.people, self.model.ages
+        if not self.model.covers(float(labels["age"] or 0)):
+            return RegionZScores({}, people, ages)
         z = self.model.regions.z(means, terms_of_labels(labels))
-        by_region = dict(zip(self.model.names, z.tolist(), strict=True))
-        return RegionZScores(by_region, self.model.voxels.people)
+        return RegionZScores(dict(zip(self.model.names, z.tolist(), strict=True)), people, ages)
 
 
 def control_model_of(
@@ -133,7 +145,7 @@ def control_model_of(
         grid = grid_of_resolution(info.resolution_mm)
         return normative_arrays(_fitted(gallery, info.version, controls, grid))
 
-    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
+    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS, "ages": True}
     arrays = cached_arrays(gallery, info.version, "normative", depends_on, learn, learned_at)
     assert arrays is not None  # too few controls are an error
     return ControlModel(gallery, normative_of_arrays(arrays))

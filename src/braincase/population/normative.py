@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import CohortError, UsageError
+from braincase.errors import CohortError, UnknownAgeError, UsageError
 from braincase.images.atlas import label_volume
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.cache import Arrays
@@ -29,6 +29,8 @@ from braincase.population.spread import smoothed
 FEWEST_CONTROLS = 20
 #: Terms of the regression: 1, age in decades from 70, and +0.5 for M or -0.5 for F.
 N_TERMS = 3
+#: What is normal is told for ages up to so many years outside those of the controls.
+AGE_MARGIN = 3.0
 #: |z| up to this is called normal; 1 control in 20 is beyond.
 NORMAL_Z = 1.96
 #: Voxels that vary less than this part of the most variable one are background.
@@ -68,12 +70,34 @@ class Regression:
 
 @dataclass(frozen=True, eq=False)
 class Normative:
-    """Normative model: one regression of all voxels, one of all regions, on one grid."""
+    """Normative model: one regression of all voxels, one of all regions, on one grid.
+
+    `ages` are those of the youngest and of the oldest control.
+    """
 
     voxels: Regression
     regions: Regression
     names: tuple[str, ...]
     grid: Grid
+    ages: tuple[float, float]
+
+    def covers(self, age: float) -> bool:
+        """Say whether controls of about that age were seen; a straight line says nothing beyond."""
+        youngest, oldest = self.ages
+        return youngest - AGE_MARGIN <= age <= oldest + AGE_MARGIN
+
+    def refuse_other_ages(self, age: float) -> None:
+        """Raise where nothing is known of an age.
+
+        Raises
+        ------
+        UnknownAgeError
+            If it lies outside the ages of the controls.
+        """
+        if not self.covers(age):
+            youngest, oldest = self.ages
+            expected = f"{youngest:.0f} to {oldest:.0f}, the ages of this gallery's controls"
+            raise UnknownAgeError("age", f"{age:g}", expected, "What is normal is not known here.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +151,19 @@ def fit_normative(
         blurred = smoothed(volume, grid).ravel()
         voxel_sums.take(blurred, terms)
         region_sums.take(_region_means(blurred, grid, len(names)), terms)
-    return Normative(voxel_sums.regression(design), region_sums.regression(design), names, grid)
+    regressions = voxel_sums.regression(design), region_sums.regression(design)
+    return Normative(*regressions, names, grid, (min(ages), max(ages)))
 
 
 def deviation_of(model: Normative, volume: NDArray[np.uint8], age: float, sex: str) -> Deviation:
-    """Compute the z-scores of a person's volume for that age and sex."""
+    """Compute the z-scores of a person's volume for that age and sex.
+
+    Raises
+    ------
+    UnknownAgeError
+        If no control is of about that age.
+    """
+    model.refuse_other_ages(age)
     terms = terms_of(age, sex)
     blurred = smoothed(volume, model.grid).ravel()
     means = _region_means(blurred, model.grid, len(model.names))
@@ -163,7 +195,8 @@ def normative_arrays(model: Normative) -> Arrays:
         for name in ("coefficients", "deviation", "covariance", "people")
     }
     resolution = np.asarray(model.grid.resolution_mm)
-    return {"names": np.array(model.names), "resolution_mm": resolution, **arrays}
+    names, ages = np.array(model.names), np.array(model.ages)
+    return {"names": names, "resolution_mm": resolution, "ages": ages, **arrays}
 
 
 def normative_of_arrays(arrays: Arrays) -> Normative:
@@ -178,7 +211,8 @@ def normative_of_arrays(arrays: Arrays) -> Normative:
         for part in ("voxels", "regions")
     )
     grid = grid_of_resolution(int(arrays["resolution_mm"]))
-    return Normative(voxels, regions, tuple(arrays["names"].tolist()), grid)
+    youngest, oldest = map(float, arrays["ages"])
+    return Normative(voxels, regions, tuple(arrays["names"].tolist()), grid, (youngest, oldest))
 
 
 class _Sums:

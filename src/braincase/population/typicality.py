@@ -30,6 +30,8 @@ MOST_PEOPLE = 500
 FEWEST_PEOPLE = 20
 #: Below this p-value the gallery has no similar case.
 ALPHA = 0.05
+#: From this p-value on the nearest case is as close as is usual here.
+USUAL = 0.25
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,19 @@ class Typicality:
 
     def line(self) -> str:
         """Return one sentence for the user."""
-        if self.similar:
+        digits = 0 if self.similar else 1
+        share = f"{self.p_value:.{digits}%} of {self.people} people"
+        farther = f"for {share} the nearest other person is"
+        if not self.similar:
             return (
-                f"{self.p_value:.0%} of {self.people} people of this gallery lie as far from"
-                " everyone else as the query does."
+                f"No similar case in this gallery: only {farther} as far away as this query's"
+                f" nearest case (p = {self.p_value:.3f})."
             )
+        if self.p_value >= USUAL:
+            return f"A similar case is in this gallery, close as usual here: {farther} as far away."
         return (
-            f"No similar case in this gallery: only {self.p_value:.1%} of {self.people} people lie"
-            f" as far from everyone else (p = {self.p_value:.3f})."
+            "A similar case is in this gallery, but farther away than is usual here: only"
+            f" {farther} as far away."
         )
 
 

@@ -21,6 +21,7 @@ from braincase.images.planes import CONVENTION, EDGES, Plane
 from braincase.purpose import PURPOSE
 from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query, white_level
 from braincase.report.search_figure import draw_search
+from braincase.report.search_words import Language, heading_of, words_of
 from braincase.search.pipeline import FinishedSearch
 
 
@@ -32,12 +33,17 @@ def write_search_html(
     path: Path,
     sections: Sequence[tuple[str, Sequence[str]]] = (),
     warning: str = "",
+    about: Sequence[tuple[str, str]] = (),
+    language: Language = "en",
 ) -> Path:
     """Write query, hits and earlier scans as one self-contained HTML file and return its path.
 
     `sections` are what the answer says, headings with lines, notes included; without them the
-    result's notes stand there. `warning` stands first.
+    result's notes stand there. `warning` stands first, after `about`: date, reader and settings by
+    name. Headings are in the page's `language`, lines in English.
     """
+    words = words_of(language)
+    listed = sections or ([("Notes", result.notes)] if result.notes else [])
     environment = Environment(
         loader=PackageLoader("braincase.report"), autoescape=True, undefined=StrictUndefined
     )
@@ -46,8 +52,11 @@ def write_search_html(
         hits=[_card(case) for case in hits],
         earlier=[_card(case) for case in earlier],
         result=result,
-        sections=sections or ([("Notes", result.notes)] if result.notes else []),
+        sections=[(heading_of(heading, language), lines) for heading, lines in listed],
         warning=warning,
+        about=about,
+        language=language,
+        t=lambda text: words.get(text, text),
         convention=CONVENTION,
         purpose=PURPOSE,
     )
@@ -88,6 +97,8 @@ def draw(
     html: Path | None,
     sections: Sequence[tuple[str, Sequence[str]]] = (),
     warning: str = "",
+    about: Sequence[tuple[str, str]] = (),
+    language: Language = "en",
 ) -> None:
     """Draw query and hits in three planes, as a PNG file, an HTML file, or both.
 
@@ -99,6 +110,8 @@ def draw(
         Files to write.
     sections, warning
         From `braincase.report.wording`; the HTML page shows them instead of the bare notes.
+    about, language
+        Of the HTML page, as in `write_search_html`.
     """
     if not (png or html):
         return
@@ -111,4 +124,4 @@ def draw(
     if png:
         draw_search(query, hits, earlier, png)
     if html:
-        write_search_html(query, hits, earlier, result, html, sections, warning)
+        write_search_html(query, hits, earlier, result, html, sections, warning, about, language)

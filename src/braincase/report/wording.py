@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from braincase.answer.compose import Answer, AnsweredHit
 from braincase.labels import Value, value_text
+from braincase.population.controls import RegionZScores
 from braincase.population.normative import NORMAL_Z
 
 #: A heading and what stands below it, a line each.
@@ -96,6 +97,9 @@ def _state(label: Value, name: str | None, score: Value) -> str:
 def _normality(answer: Answer) -> Iterator[str]:
     if answer.normality is None:
         return
+    if not answer.normality.known:
+        yield not_known_here(answer.normality)
+        return
     beyond = answer.normality.abnormal()
     named = ", ".join(f"{name} {z:+.1f}" for name, z in beyond[:8]) or "no region"
     regions = len(answer.normality.by_region)
@@ -103,6 +107,15 @@ def _normality(answer: Answer) -> Iterator[str]:
     yield (
         f"beyond ±{NORMAL_Z}: {len(beyond)} of {regions} regions; by chance {0.05 * regions:.0f} "
         "(one in 20), in healthy people too"
+    )
+
+
+def not_known_here(scores: RegionZScores) -> str:
+    """Return why nothing can be said of a person's age."""
+    youngest, oldest = scores.ages
+    return (
+        f"not known here: the gallery's {scores.controls} controls are {youngest:.0f} to"
+        f" {oldest:.0f} years old, and this person is not"
     )
 
 

@@ -44,6 +44,8 @@ class FinishedSearch:
         How the query's code was moved, a sentence each.
     encoder
         The encoder that embedded the scan, where one did.
+    regions
+        The regions that the search was restricted to.
     """
 
     gallery: Gallery
@@ -53,6 +55,7 @@ class FinishedSearch:
     similar_by: str = "code"
     moves: tuple[str, ...] = ()
     encoder: Encoder | None = None
+    regions: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -198,7 +201,9 @@ def _search(
         weights_name=name,
         labels={**query.labels, **options.known},
     )
-    finished = FinishedSearch(gallery, query, search(gallery, query), scan, moves=moves)
+    regions = tuple(name.partition(":")[0] for name in options.regions)
+    found = search(gallery, query)
+    finished = FinishedSearch(gallery, query, found, scan, moves=moves, regions=regions)
     if options.similar_by == "code":
         return finished
     ranked = rank_by_axes(gallery, query, finished.result, options.similar_by)

@@ -35,7 +35,7 @@ from braincase.sources.dicom_files import (
     without_copies,
 )
 from braincase.sources.dicom_identity import age_of, contradictions, owner_of
-from braincase.sources.dicom_series import Series, group_series
+from braincase.sources.dicom_series import Series, classify, group_series
 from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
 from braincase.sources.listing import kind_of, kinds, list_source
 from braincase.sources.pseudonym import local_key, pseudonym
@@ -145,6 +145,20 @@ def _other_content(path: Path) -> str:
             if inside:
                 return f"{place.name} holds {inside[0]}: unpack it and name the folder."
     return "Check the path."
+
+
+def series_to_choose(path: Path) -> list[Series]:
+    """Return the series of a source that may be a T1w, where it takes a person to choose one.
+
+    Empty where fewer than two may be, or two have the same number: a number then chooses none.
+    """
+    studies, _, _ = _list_studies(path)
+    listed = [series for every in studies.values() for series in every]
+    possible = [one for one in listed if classify(one).answer != "no"]
+    by_number = {one.number("SeriesNumber"): one for one in possible}
+    if None in by_number or len(by_number) < max(len(possible), 2):
+        return []
+    return sorted(possible, key=lambda one: one.number("SeriesNumber") or 0)
 
 
 def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = ()) -> Volume:

@@ -135,6 +135,9 @@ class GalleryBody(Body):
         None, description="Why there are none: the codes are no map of the brain's cells."
     )
     simulated: bool | None = Field(description="True where all people are simulated.")
+    model_simulated: bool = Field(
+        False, description="The model has learned from simulated people only."
+    )
 
 
 class PointBody(Body):
@@ -205,6 +208,14 @@ class ChangeBody(Body):
     duplicates: list[str] = Field(description="Cases with the very same image.")
 
 
+class SeriesBody(Body):
+    """A DICOM series that may be the scan."""
+
+    number: int
+    description: str
+    slices: int
+
+
 class JobBody(Body):
     """The preparation of an uploaded scan."""
 
@@ -214,6 +225,10 @@ class JobBody(Body):
     progress: Annotated[float, Field(ge=0, le=1)]
     message: str
     notes: list[str]
+    series: list[SeriesBody] = Field(
+        default_factory=list,
+        description="Of a failed job: send the file again with `series=NUMBER` of one of these.",
+    )
 
 
 class StartedBody(Body):
@@ -265,122 +280,6 @@ class SearchRequest(RequestBody):
         if sex is not None and sex not in ("F", "M"):
             raise ValueError("sex must be F or M")
         return known
-
-
-class VisitBody(Body):
-    """A later visit of a hit's person."""
-
-    scan_id: str
-    session: str | None
-    years: float | None
-    age: float | None
-    label: Value
-    score: Value
-
-
-class HitBody(Body):
-    """One similar case."""
-
-    rank: int
-    scan_id: str
-    subject: str
-    session: str | None
-    distance: float
-    score: float
-    labels: dict[str, Value]
-
-
-class NormalityBody(OpenBody):
-    """How far a person is from normal for age and sex, and how differently from the query."""
-
-    controls: int | None
-    normal_anatomy: float | None
-    abnormality: float | None
-    abnormal: list[tuple[str, float]] | None
-
-
-class AnsweredHitBody(HitBody):
-    """One similar case and what is known of it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    regions: list[tuple[str, float]] = Field(description="Largest shares of the distance.")
-    likeness: list[tuple[str, float]] = Field(
-        description="Parts of the brain, most alike first; 1: as different as two people usually."
-    )
-    outcome: list[VisitBody] = Field(description="Later visits of this person.")
-    normality: NormalityBody | None = None
-
-
-class ShareBody(Body):
-    """How many of the neighbours have one value of the label, with a 95 % interval."""
-
-    value: str
-    share: float
-    low: float
-    high: float
-    probability: float | None = None
-
-
-class CalibrationBody(OpenBody):
-    """On how many people the probabilities rest, and how good they are (Brier score)."""
-
-    people: int
-    classes: list[str]
-    brier_before: float
-    brier_after: float
-
-
-class NeighboursBody(OpenBody):
-    """What the neighbours' labels say."""
-
-    label: str
-    people: int
-    unknown: int
-    shares: list[ShareBody]
-    probabilities: dict[str, float] | None = None
-    calibration: CalibrationBody | None = None
-    text: list[str] = Field(default_factory=list)
-
-
-class TypicalityBody(OpenBody):
-    """Whether the gallery has any similar case."""
-
-    p_value: float
-    distance: float
-    people: int
-    unlike: bool
-    text: str
-
-
-class AnswerBody(OpenBody):
-    """The answer to a search: the record of `braincase search --json`, with its identity."""
-
-    search: str
-    request: SearchRequest
-    hits: list[AnsweredHitBody]
-    same_subject: list[HitBody]
-    own_subject: str | None
-    subject_detected: bool
-    gallery: str
-    gallery_version: int
-    fingerprint: str
-    n_cases: int
-    n_selected: int
-    n_searched: int
-    k: int
-    where: str
-    weights_name: str | None
-    query_id: str | None
-    query_labels: dict[str, Value]
-    exact: bool
-    notes: list[str]
-    label: str | None
-    score: str | None
-    neighbours: NeighboursBody | None
-    typicality: TypicalityBody | None
-    normality: NormalityBody | None = None
-    without_regions: str | None = Field(None, description="Why no hit names regions.")
 
 
 class RegionBody(Body):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from braincase.answer.compose import Answer
 from braincase.gallery import Gallery
 from braincase.search.pipeline import FinishedSearch
-from braincase.web import schema
+from braincase.web import answer_schema, schema
 from braincase.web.expiring_cache import ExpiringCache
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ class AnsweredSearch:
     owner: str
     finished: FinishedSearch
     answer: Answer
-    body: schema.AnswerBody
+    body: answer_schema.AnswerBody
 
     @property
     def upload(self) -> str | None:

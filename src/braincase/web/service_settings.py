@@ -84,6 +84,8 @@ class ServiceSettings:
         Loads the model in the worker process; None serves stored cases only.
     fingerprint
         The model's, to be checked against the gallery's; None without a model.
+    model_simulated
+        Whether the model has learned from simulated people only.
     label
         The column that neighbours vote on; None for the usual one.
     host, port
@@ -115,6 +117,7 @@ class ServiceSettings:
     gallery: str
     load: Callable[[], Encoder] | None = None
     fingerprint: str | None = None
+    model_simulated: bool = False
     label: str | None = None
     host: str = "127.0.0.1"
     port: int = 8765

@@ -30,6 +30,8 @@ SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
 PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
 #: Letters of a text, notes of a scan, and bytes of the JSON of a message.
 MOST_TEXT, MOST_NOTES, MOST_JSON = 2000, 50, 1 << 18
+#: Series that are offered for choice at most.
+MOST_SERIES = 50
 #: The only numbers that arrays on the wire may have.
 VOXEL, NUMBER = np.dtype("u1"), np.dtype("<f4")
 
@@ -40,12 +42,16 @@ class MessageError(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """One upload to work on: the file, an empty folder to unpack into, and what it may become."""
+    """One upload to work on: the file, an empty folder to unpack into, and what it may become.
+
+    `series` is the number of the DICOM series to take, where somebody has chosen one.
+    """
 
     source: Path
     folder: Path
     most_bytes: int
     most_files: int
+    series: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,29 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class OfferedSeries:
+    """A DICOM series that may be the scan: its number, what it calls itself, and its slices."""
+
+    number: int
+    description: str
+    slices: int
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """The upload holds several series that may be the scan, and a person has to choose."""
+
+    series: tuple[OfferedSeries, ...]
+
+
+@dataclass(frozen=True)
 class Ready:
     """The model is loaded: the worker takes tasks, and prepares them by this recipe."""
 
     recipe: JsonObject
 
 
-Report = Ready | Step | Embedded | BraincaseError
+Report = Ready | Step | Embedded | SeriesChoice | BraincaseError
 
 
 def largest_payload(grid: Grid) -> int:
@@ -113,7 +135,8 @@ def encode_task(task: Task) -> bytes:
 def decode_task(content: bytes) -> Task:
     """Return the task in the JSON of `encode_task`; it comes from the service."""
     told = json.loads(content)
-    return Task(Path(told["source"]), Path(told["folder"]), told["most_bytes"], told["most_files"])
+    places = Path(told["source"]), Path(told["folder"])
+    return Task(*places, told["most_bytes"], told["most_files"], told["series"])
 
 
 def encode_report(report: Report) -> tuple[bytes, bytes]:
@@ -125,6 +148,9 @@ def encode_report(report: Report) -> tuple[bytes, bytes]:
             content["recipe"] = recipe
         case Step(name):
             content["name"] = name
+        case SeriesChoice(series):
+            rows = [[s.number, _short(s.description), s.slices] for s in series[:MOST_SERIES]]
+            content["series"] = rows
         case Embedded(volume, code, labels, notes):
             arrays = np.ascontiguousarray(volume), code.astype(NUMBER)
             content["arrays"] = [[a.dtype.str, list(a.shape)] for a in arrays]
@@ -161,7 +187,12 @@ def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
     if not isinstance(told, dict):
         raise MessageError("no JSON object")
     kind = told.pop("kind", None)
-    fields = {"Ready": {"recipe"}, "Step": {"name"}, "Embedded": {"arrays", "labels", "notes"}}
+    fields = {
+        "Ready": {"recipe"},
+        "Step": {"name"},
+        "Embedded": {"arrays", "labels", "notes"},
+        "SeriesChoice": {"series"},
+    }
     is_error = isinstance(kind, str) and kind not in fields
     wanted = {"texts"} if is_error else fields.get(kind, set()) if isinstance(kind, str) else set()
     if set(told) != wanted or (payload and kind != "Embedded"):
@@ -173,6 +204,8 @@ def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
             return _step(told["name"])
         case "Embedded":
             return _embedded(told, payload, grid)
+        case "SeriesChoice":
+            return _choice(told["series"])
     return _error(kind, told["texts"])
 
 
@@ -212,6 +245,21 @@ def _embedded(told: Mapping[str, Json], payload: bytes, grid: Grid) -> Embedded:
         {name: _label(value) for name, value in labels.items()},
         tuple(_texts(notes, MOST_NOTES)),
     )
+
+
+def _choice(rows: Json) -> SeriesChoice:
+    if not isinstance(rows, list) or not 2 <= len(rows) <= MOST_SERIES:
+        raise MessageError("another list of series than a choice has")
+    return SeriesChoice(tuple(map(_offered, rows)))
+
+
+def _offered(row: Json) -> OfferedSeries:
+    match row:
+        case [int(number), str(description), int(slices)] if (
+            min(number, slices) >= 0 and max(number, slices) < 2**31
+        ):
+            return OfferedSeries(number, _text(description), slices)
+    raise MessageError("a series that is none")
 
 
 def _label(value: Json) -> Value:

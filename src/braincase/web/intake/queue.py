@@ -24,7 +24,7 @@ from braincase.images.geometry import grid_of_resolution
 from braincase.models.encoder import Encoder
 from braincase.sources.scratch import remove_scratch
 from braincase.web.intake.confined import Confinement
-from braincase.web.intake.messages import Embedded, Step, Task
+from braincase.web.intake.messages import Embedded, SeriesChoice, Step, Task
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.upload import ENDED, PREPARED, STAGES, Status, Upload
 from braincase.web.intake.worker_process import WorkerProcess, distrusted
@@ -61,7 +61,7 @@ class UploadQueue:
         self._stop_worker()
         remove_scratch(self._private)
 
-    def open_folder(self, owner: str, suffix: str) -> Upload:
+    def open_folder(self, owner: str, suffix: str, series: int | None = None) -> Upload:
         """Return a new upload with a private folder; it is queued by `submit`.
 
         Until then it has no place in the queue, so that slow senders keep nobody waiting.
@@ -78,7 +78,7 @@ class UploadQueue:
             job = secrets.token_urlsafe(16)
             folder = self._folder / job
             folder.mkdir(mode=0o700)
-            upload = Upload(job, owner, folder, folder / f"scan{suffix}")
+            upload = Upload(job, owner, folder, folder / f"scan{suffix}", series)
             self._arriving[job] = upload
             return upload
 
@@ -200,6 +200,8 @@ class UploadQueue:
                 if isinstance(report, Step):
                     text = STAGES[report.name]
                     self._set_status(upload, Status("running", report.name, report.progress, text))
+                elif isinstance(report, SeriesChoice):
+                    status = _undecided(report)
                 else:
                     scan = report
                     write_image(upload.volume, scan.volume, self._grid)
@@ -224,7 +226,7 @@ class UploadQueue:
             if entry.name != PREPARED or status.state != "done":
                 _delete(entry)
 
-    def _reports(self, upload: Upload) -> Iterator[Step | Embedded]:
+    def _reports(self, upload: Upload) -> Iterator[Step | SeriesChoice | Embedded]:
         """Yield what the worker tells of one upload; stop the worker if it is cancelled or late."""
         worker = self._ready_worker()
         work = self._work / upload.job
@@ -234,7 +236,7 @@ class UploadQueue:
             source = upload.source.rename(work / upload.source.name)
             limits = self.limits
             bounds = limits.unpacked_bytes, limits.unpacked_files
-            worker.send(Task(source, work / "unpacked", *bounds))
+            worker.send(Task(source, work / "unpacked", *bounds, series=upload.series))
             yield from self._answers(upload, worker)
         except Problem:  # it is late, gone, or not to be trusted
             self._stop_worker()
@@ -242,7 +244,9 @@ class UploadQueue:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _answers(self, upload: Upload, worker: WorkerProcess) -> Iterator[Step | Embedded]:
+    def _answers(
+        self, upload: Upload, worker: WorkerProcess
+    ) -> Iterator[Step | SeriesChoice | Embedded]:
         until, done = time.monotonic() + self.limits.job_s, -1.0
         while True:
             while not worker.has_answer():
@@ -256,8 +260,8 @@ class UploadQueue:
                 case Step(progress=progress) as step if progress > done:
                     done = progress
                     yield step
-                case Embedded() as scan:
-                    yield scan
+                case Embedded() | SeriesChoice() as ended:
+                    yield ended
                     return
                 case BraincaseError() as error:
                     raise error
@@ -290,6 +294,13 @@ class UploadQueue:
 
 def _failed(problem: Problem) -> Status:
     return Status("failed", "failed", 1.0, problem.message)
+
+
+def _undecided(choice: SeriesChoice) -> Status:
+    """Return the end of a job that cannot know which series is meant."""
+    names = ", ".join(f"series {one.number} {one.description!r}" for one in choice.series)
+    text = f"This scan: not sure which is the T1-weighted one of {names}. Choose one of them."
+    return Status("failed", "failed", 1.0, text, series=choice.series)
 
 
 def _delete(entry: Path) -> None:

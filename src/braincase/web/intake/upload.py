@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from braincase.web import schema
-from braincase.web.intake.messages import Embedded
+from braincase.web.intake.messages import Embedded, OfferedSeries
 
 PREPARED = "prepared.nii.gz"
 #: What a job says while it waits, and as each step of the work begins.
@@ -35,6 +35,7 @@ class Status:
     progress: float = 0.0
     message: str = STAGES["queued"]
     notes: tuple[str, ...] = ()
+    series: tuple[OfferedSeries, ...] = ()
 
 
 @dataclass(eq=False)
@@ -51,6 +52,8 @@ class Upload:
         Its private folder.
     source
         The uploaded file, until it is prepared.
+    series
+        The number of the DICOM series to take, where somebody has chosen one.
     status
         How far it is.
     scan
@@ -63,6 +66,7 @@ class Upload:
     owner: str
     folder: Path
     source: Path
+    series: int | None = None
     status: Status = field(default_factory=Status)
     scan: Embedded | None = None
     used: float = field(default_factory=time.monotonic)
@@ -83,4 +87,5 @@ class Upload:
             progress=status.progress,
             message=status.message,
             notes=list(status.notes),
+            series=[schema.SeriesBody(**vars(one)) for one in status.series],
         )

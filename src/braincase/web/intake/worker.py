@@ -19,8 +19,10 @@ from braincase.web.intake.channel import Channel
 from braincase.web.intake.messages import (
     SHOWN_LABELS,
     Embedded,
+    OfferedSeries,
     Ready,
     Report,
+    SeriesChoice,
     Step,
     Task,
     decode_task,
@@ -66,6 +68,8 @@ def _outcome(encoder: Encoder, task: Task, report: Callable[[Report], None]) -> 
     try:
         return embed_upload(encoder, task, lambda step: report(Step(step)))
     except UsageError as error:  # of a file that holds no or several scans
+        if choice := _choice(task):
+            return choice
         return ScanError("scan", error.found, error.expected, error.advice)
     except BraincaseError as error:
         return error
@@ -74,6 +78,25 @@ def _outcome(encoder: Encoder, task: Task, report: Callable[[Report], None]) -> 
     except Exception as error:  # one file nobody thought of must not end the service
         traceback.print_exc()
         return ScanError("scan", f"cannot be used ({type(error).__name__})", "a T1-weighted MRI")
+
+
+def _choice(task: Task) -> SeriesChoice | None:
+    """Return the series of an unpacked DICOM study to choose from, where nobody has chosen yet."""
+    from braincase.sources.dicom import series_to_choose
+    from braincase.sources.find import recognise
+
+    is_study = task.series is None and any(task.folder.iterdir())
+    if not is_study or recognise(task.folder) != "dicom":
+        return None
+    offered = [
+        OfferedSeries(
+            int(one.number("SeriesNumber") or 0),
+            str(one.header.get("SeriesDescription") or one.header.get("ProtocolName") or ""),
+            len(one.places),
+        )
+        for one in series_to_choose(task.folder)
+    ]
+    return SeriesChoice(tuple(offered)) if offered else None
 
 
 def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> Embedded:
@@ -85,7 +108,7 @@ def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> E
     tell("unpacking")
     path = opened(task.source, task.folder, task.most_bytes, task.most_files)
     native = native_form(encoder)
-    scan = read_query(path, encoder.grid, encoder.recipe, tell, native=native)
+    scan = read_query(path, encoder.grid, encoder.recipe, tell, series=task.series, native=native)
     code = code_of(encoder, scan)
     if not np.isfinite(code).all():
         raise ScanError("scan", "the model gave numbers that are not finite")

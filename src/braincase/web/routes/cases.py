@@ -59,6 +59,7 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
         encoder=info.encoder,
         without_regions=reason or None,
         simulated=True if TRUTH in names else None,
+        model_simulated=service.settings.model_simulated,
     )
 
 

@@ -14,14 +14,17 @@ import json
 import secrets
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Query, Response
 from pydantic import ValidationError
 
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
 from braincase.labels import Value
 from braincase.report.search_page import draw
+from braincase.report.search_words import Language
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
@@ -31,9 +34,10 @@ from braincase.search.pipeline import (
     search_by_embedding,
 )
 from braincase.search.query_scan import QueryScan
-from braincase.web import schema
+from braincase.web import answer_schema, schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
+from braincase.web.routes.cases import TRUTH
 from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.security.headers import REPORT_CSP
@@ -41,6 +45,11 @@ from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
+#: Said with every answer about real people by a model that has seen none.
+SIMULATED = (
+    "It has learned from simulated people only: how well its distances hold for real scans is not"
+    " known."
+)
 #: The longest identity of a search.
 MOST_NAME = 8000
 #: What an uploaded scan is called: its own name may name a person.
@@ -49,7 +58,7 @@ UPLOADED = "uploaded scan"
 
 def ask(
     request: schema.SearchRequest, service: CurrentService, principal: Reader
-) -> schema.AnswerBody:
+) -> answer_schema.AnswerBody:
     """Find the cases most similar to a stored case, an uploaded scan or a code."""
     queries = {"case": request.case, "upload": request.upload, "code": request.code}
     given = [name for name, query in queries.items() if query is not None]
@@ -59,7 +68,7 @@ def ask(
     return _carry_out(service, principal, request, None).body
 
 
-def again(search: str, service: CurrentService, principal: Reader) -> schema.AnswerBody:
+def again(search: str, service: CurrentService, principal: Reader) -> answer_schema.AnswerBody:
     """Return the answer to an earlier search by its permalink or token."""
     body = find(search, service, principal).body
     service.note(principal, "view", version=body.gallery_version)
@@ -100,8 +109,15 @@ def _carry_out(
         learned_at=service.known_since(finished.result.gallery_version),
     )
     name = name or _name_of(request, finished.result)
-    content = {**answered.to_json(), "search": name, "gallery": service.name, "request": request}
-    body = schema.AnswerBody.model_validate(content)
+    real = TRUTH not in service.gallery.info(finished.result.gallery_version).columns
+    content = {
+        **answered.to_json(),
+        "search": name,
+        "gallery": service.name,
+        "request": request,
+        "model_simulated": real and service.settings.model_simulated,
+    }
+    body = answer_schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)
     _note(service, principal, request, finished.result)
     service.searches.put(name, search)
@@ -180,7 +196,12 @@ def _read_link(name: str) -> schema.SearchRequest:
         ) from None
 
 
-def report(search: str, service: CurrentService, principal: Reader) -> Response:
+def report(
+    search: str,
+    service: CurrentService,
+    principal: Reader,
+    lang: Annotated[Language, Query(description="Of headings and settings.")] = "en",
+) -> Response:
     """Send query and hits as one HTML file to keep or to print."""
     answered = find(search, service, principal)
     result = replace(answered.finished.result, gallery=service.name)
@@ -188,7 +209,10 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
     path = service.folder / f"report-{secrets.token_hex(8)}.html"
     try:
         sections = sections_of(answered.answer, why=True)
-        draw(finished, None, path, sections, warning_of(answered.answer))
+        if answered.body.model_simulated:
+            sections.insert(0, ("The model", (SIMULATED,)))
+        about = _about(answered.request, principal)
+        draw(finished, None, path, sections, warning_of(answered.answer), about, lang)
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
@@ -198,6 +222,23 @@ def report(search: str, service: CurrentService, principal: Reader) -> Response:
         "Content-Disposition": 'inline; filename="similar-cases.html"',
     }
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def _about(request: schema.SearchRequest, principal: Principal) -> list[tuple[str, str]]:
+    """Return who asked for a report and when, and the settings of its search that are not usual."""
+    regions = ", ".join(f"{region.name} ({region.weight:g})" for region in request.regions)
+    settings = {
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Reader": principal.name,
+        "Cases to find": str(request.k),
+        "Filter": request.where,
+        "Regions": regions,
+        "Ranked by": "" if request.similar_by == "code" else request.similar_by,
+        "Years older": f"{request.older:+g}" if request.older else "",
+        "Marked as alike": ", ".join(request.plus),
+        "Marked as unlike": ", ".join(request.minus),
+    }
+    return [(name, value) for name, value in settings.items() if value]
 
 
 def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Response:

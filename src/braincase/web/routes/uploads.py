@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Header, Request, Response
+from fastapi import Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
@@ -41,6 +41,9 @@ async def upload(
     service: CurrentService,
     principal: Reader,
     x_filename: Annotated[str, Header(max_length=1000, description="URL-encoded.")],
+    series: Annotated[
+        int | None, Query(ge=0, lt=2**31, description="The DICOM series to take, by its number.")
+    ] = None,
 ) -> schema.StartedBody:
     """Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
     queue = queue_of(service)
@@ -53,7 +56,7 @@ async def upload(
         raise Problem(415, "no_scan", problem_of(error).message) from None
     _check_length(request, limits)
     try:
-        place = await run_in_threadpool(queue.open_folder, principal.name, suffix)
+        place = await run_in_threadpool(queue.open_folder, principal.name, suffix, series)
     except OSError as error:
         raise disk_problem(error) from None
     try:

@@ -11,6 +11,8 @@ import { type NamedFile, parcelOf } from "./lib/folder";
 import * as state from "./state";
 
 let running: AbortController | null = null;
+/** Searches of this session that are listed. */
+const MOST_SEARCHES = 20;
 
 export function tell(error: unknown): void {
   if (error instanceof DOMException && error.name === "AbortError") return;
@@ -68,12 +70,12 @@ async function openSearch(id: string): Promise<void> {
 }
 
 /** Take an answer's own request as the page's choices. */
-function restore(answer: Answer): void {
+function restore(answer: Answer, name = answer.query_id ?? ""): void {
   batch(() => {
     const { request } = answer;
     if (request.case) state.source.value = { kind: "case", scan_id: request.case };
     else if (request.upload) {
-      state.source.value = { kind: "upload", job: request.upload, name: answer.query_id ?? "" };
+      state.source.value = { kind: "upload", job: request.upload, name };
     }
     state.typedWhere.value = request.where || null;
     state.regions.value = request.regions;
@@ -81,7 +83,9 @@ function restore(answer: Answer): void {
     state.similarBy.value = request.similar_by;
     state.normality.value = request.normality;
     state.personLabels.value = personLabelsOf(request.known);
-    state.count.value = request.k;
+    state.count.value = Math.max(request.k - request.plus.length, 1);
+    state.seriesChoice.value = null;
+    state.notice.value = null;
     state.plus.value = new Set(request.plus);
     state.minus.value = new Set(request.minus);
     show(answer);
@@ -94,12 +98,44 @@ function personLabelsOf({ age, sex }: Labels): PersonLabels {
 
 function show(answer: Answer): void {
   state.answer.value = answer;
-  state.beside.value = answer.hits[0] ?? answer.same_subject[0] ?? null;
+  // Without a hit no case is shown: the query's own scan is no similar case.
+  state.beside.value = unmarked(answer)[0] ?? answer.hits[0] ?? null;
+  const { search } = answer;
+  if (state.searches.value.some((entry) => entry.search === search)) return;
+  const entry = { search, query: state.sourceName.value, answer };
+  state.searches.value = [entry, ...state.searches.value].slice(0, MOST_SEARCHES);
+}
+
+/** The hits that the reader has not marked as alike: the query was moved to those, so they are near. */
+export const unmarked = ({ hits, request }: Answer): Answer["hits"] =>
+  hits.filter((hit) => !request.plus.includes(hit.scan_id));
+
+/** Show an earlier search of this session; the address bar's history goes on from it. */
+export function showEarlier(entry: state.PastSearch): void {
+  restore(entry.answer, entry.query);
+  history.pushState(null, "", address(entry.search));
+}
+
+const address = (search: string): string => `?s=${encodeURIComponent(search)}`;
+
+/** Back and forward lead from search to search. */
+export async function followAddress(): Promise<void> {
+  const search = new URLSearchParams(location.search).get("s");
+  latest++;
+  state.searching.value = false;
+  if (!search) {
+    newSource(null);
+    return;
+  }
+  const kept = state.searches.value.find((entry) => entry.search === search);
+  if (kept) restore(kept.answer, kept.query);
+  else await openSearch(search);
 }
 
 function newSource(from: state.Source | null): void {
   batch(() => {
     state.source.value = from;
+    state.seriesChoice.value = null;
     state.answer.value = null;
     state.beside.value = null;
     state.plus.value = new Set();
@@ -112,7 +148,7 @@ function newSource(from: state.Source | null): void {
 
 export const dropSource = (): void => {
   newSource(null);
-  history.replaceState(null, "", location.pathname);
+  history.pushState(null, "", location.pathname);
 };
 
 export async function startFrom(scan: string): Promise<void> {
@@ -120,36 +156,62 @@ export async function startFrom(scan: string): Promise<void> {
   await runSearch();
 }
 
+type AtPhase = (phase: state.Transfer["phase"], share: number) => void;
+
 /** Pack, send, wait for the service to prepare the scan, and search with it. */
 export async function uploadFiles(files: NamedFile[]): Promise<void> {
+  await transferOf(files[0]?.file.name ?? "", async (abort, at) => {
+    const parcel = await parcelOf(files, (share) => at("packing", share));
+    if (!parcel) throw new Error(t("nothingToSend"));
+    await sendParcel(parcel, null, abort, at);
+  });
+}
+
+/** Send a study again with the series that the reader has chosen of it. */
+export async function chooseSeries({ parcel, name }: state.SeriesChoice, series: number): Promise<void> {
+  await transferOf(name, (abort, at) => sendParcel(parcel, series, abort, at));
+}
+
+async function sendParcel(
+  parcel: { blob: Blob; name: string }, series: number | null, abort: AbortController, at: AtPhase,
+): Promise<void> {
+  at("sending", 0);
+  const { blob, name } = parcel;
+  const sent = await sendScan(blob, name, (share) => at("sending", share), abort.signal, series);
+  const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
+  abort.signal.addEventListener("abort", cancel);
+  if (abort.signal.aborted) {
+    cancel();
+    return;
+  }
+  state.transfer.value = { name, phase: "job", share: 0, job: sent };
+  const done = await followJob(sent.job, (job) => {
+    state.transfer.value = { name, phase: "job", share: job.progress, job };
+  }, abort.signal);
+  if (done.series.length > 0) {
+    state.seriesChoice.value = { name, parcel, series: done.series };
+    return;
+  }
+  if (done.state === "failed") throw new Error(done.message);
+  if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
+  state.source.value = { kind: "upload", job: done.job, name };
+  state.transfer.value = null;
+  await runSearch();
+}
+
+/** Run a transfer in the place of the one that is under way. */
+async function transferOf(
+  name: string, send: (abort: AbortController, at: AtPhase) => Promise<void>,
+): Promise<void> {
   running?.abort();
   const abort = new AbortController();
   running = abort;
   newSource(null);
-  const name = files[0]?.file.name ?? "";
-  const at = (phase: state.Transfer["phase"], share: number): void => {
+  const at: AtPhase = (phase, share) => {
     if (!abort.signal.aborted) state.transfer.value = { name, phase, share, job: null };
   };
   try {
-    const parcel = await parcelOf(files, (share) => at("packing", share));
-    if (!parcel) throw new Error(t("nothingToSend"));
-    at("sending", 0);
-    const sent = await sendScan(parcel.blob, parcel.name, (share) => at("sending", share), abort.signal);
-    const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
-    abort.signal.addEventListener("abort", cancel);
-    if (abort.signal.aborted) {
-      cancel();
-      return;
-    }
-    state.transfer.value = { name: parcel.name, phase: "job", share: 0, job: sent };
-    const done = await followJob(sent.job, (job) => {
-      state.transfer.value = { name: parcel.name, phase: "job", share: job.progress, job };
-    }, abort.signal);
-    if (done.state === "failed") throw new Error(done.message);
-    if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
-    state.source.value = { kind: "upload", job: done.job, name: parcel.name };
-    state.transfer.value = null;
-    await runSearch();
+    await send(abort, at);
   } catch (error) {
     tell(error);
   } finally {
@@ -159,7 +221,6 @@ export async function uploadFiles(files: NamedFile[]): Promise<void> {
     }
   }
 }
-
 export function cancelTransfer(): void {
   running?.abort();
   running = null;
@@ -196,12 +257,14 @@ export async function removeCase(scan: string): Promise<void> {
 const given = (labels: PersonLabels): Labels =>
   Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== null));
 
-function requestNow(): SearchRequest | null {
+/** The request that the page's choices make; null without a query. */
+export function requestNow(): SearchRequest | null {
   const from = state.source.value;
   if (!from) return null;
   return {
     ...(from.kind === "case" ? { case: from.scan_id } : { upload: from.job }),
-    k: state.count.value,
+    // Those marked as alike stand apart, so as many more are asked for.
+    k: state.count.value + state.plus.value.size,
     where: state.where.value,
     regions: state.regions.value,
     plus: [...state.plus.value],
@@ -230,7 +293,7 @@ export async function runSearch(): Promise<void> {
     const answer = await service.search(request);
     if (turn !== latest) return;
     show(answer);
-    history.replaceState(null, "", `?s=${encodeURIComponent(answer.search)}`);
+    if (location.search !== address(answer.search)) history.pushState(null, "", address(answer.search));
   } catch (error) {
     if (turn === latest) tell(error);
   } finally {
@@ -260,7 +323,8 @@ export function mark(scan: string, side: "plus" | "minus"): void {
 }
 
 export function step(by: number): void {
-  const hits: Case[] = state.answer.value?.hits ?? [];
+  const answer = state.answer.value;
+  const hits: Case[] = answer ? unmarked(answer) : [];
   const now = hits.findIndex((hit) => hit.scan_id === state.beside.value?.scan_id);
   const next = hits[Math.min(Math.max(now + by, 0), hits.length - 1)];
   if (next) state.beside.value = next;

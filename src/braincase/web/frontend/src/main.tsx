@@ -3,7 +3,7 @@
 import "@fontsource-variable/inter/wght.css";
 import "./style.css";
 import { render } from "preact";
-import { begin, runSearch } from "./actions";
+import { begin, followAddress, runSearch } from "./actions";
 import { t } from "./i18n";
 import { listenToKeys } from "./keys";
 import { FilterPanel } from "./panels/FilterPanel";
@@ -11,6 +11,7 @@ import { LoginDialog } from "./panels/LoginDialog";
 import { QueryPanel } from "./panels/QueryPanel";
 import { RegionPanel } from "./panels/RegionPanel";
 import { Results } from "./panels/Results";
+import { Searches } from "./panels/Searches";
 import { TopBar } from "./panels/TopBar";
 import { OptionsPanel } from "./panels/OptionsPanel";
 import * as state from "./state";
@@ -61,6 +62,7 @@ function Page() {
             <FilterPanel />
             <RegionPanel />
             <OptionsPanel />
+            <Searches />
           </div>
           <SearchBar />
         </div>
@@ -78,6 +80,7 @@ for (const kind of ["dragover", "drop"]) {
   window.addEventListener(kind, (event) => event.preventDefault());
 }
 listenToKeys();
+window.addEventListener("popstate", () => void followAddress());
 const root = document.getElementById("page");
 if (root) render(<Page />, root);
 void begin();

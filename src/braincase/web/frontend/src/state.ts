@@ -1,9 +1,12 @@
 /** What the page knows, as signals; `actions.ts` alone changes most of them. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Answer, Case, GalleryInfo, Hit, Job, PersonLabels, Me, WeightedRegion, SimilarBy } from "./api/bodies";
+import type {
+  Answer, Case, GalleryInfo, Hit, Job, Me, OfferedSeries, PersonLabels, SimilarBy, WeightedRegion,
+} from "./api/bodies";
 import { type Clauses, whereText } from "./lib/where";
 import type { OverlayKind } from "./viewer/overlays";
+import type { Layout } from "./viewer/pair";
 
 /** Where the query comes from. */
 export type Source =
@@ -16,6 +19,20 @@ export interface Transfer {
   phase: "packing" | "sending" | "job";
   share: number;
   job: Job | null;
+}
+
+/** A study that was sent and of which the reader has to choose a series: it is sent again with it. */
+export interface SeriesChoice {
+  name: string;
+  parcel: { blob: Blob; name: string };
+  series: OfferedSeries[];
+}
+
+/** A search of this session, to come back to. */
+export interface PastSearch {
+  search: string;
+  query: string;
+  answer: Answer;
 }
 
 export interface Notice {
@@ -32,6 +49,7 @@ export const notice = signal<Notice | null>(null);
 
 export const source = signal<Source | null>(null);
 export const transfer = signal<Transfer | null>(null);
+export const seriesChoice = signal<SeriesChoice | null>(null);
 
 export const clauses = signal<Clauses>(new Map());
 /** The filter as the reader typed it, or null while the choices alone decide. */
@@ -51,12 +69,19 @@ export const minus = signal<ReadonlySet<string>>(new Set());
 
 export const answer = signal<Answer | null>(null);
 export const searching = signal(false);
+/** This session's searches, the last first. */
+export const searches = signal<readonly PastSearch[]>([]);
 /** The case shown beside the query: a hit, an own scan, or one chosen in the map. */
 export const beside = signal<Case | null>(null);
 
 export const overlay = signal<OverlayKind>("none");
 export const opacity = signal(0.8);
 export const radiological = signal(localStorage.getItem("braincase.convention") !== "neurological");
+export const layout = signal<Layout>("three");
+/** Whether the right button measures lengths. */
+export const ruler = signal(false);
+/** Counts what changes the views without changing the cross: pictures loaded, zoom. */
+export const viewsMoved = signal(0);
 export const crossShown = signal(true);
 export const letterKeys = signal(localStorage.getItem("braincase.keys") !== "off");
 

@@ -14,6 +14,7 @@ export type Change = Schemas["ChangeBody"];
 export type EmbeddingMap = Schemas["MapBody"];
 export type MapPoint = Schemas["PointBody"];
 export type Job = Schemas["JobBody"];
+export type OfferedSeries = Schemas["SeriesBody"];
 export type StartedJob = Schemas["StartedBody"];
 export type Failure = Schemas["FailureBody"];
 export type AtlasRegion = Schemas["RegionBody"];

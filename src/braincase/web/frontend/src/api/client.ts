@@ -86,7 +86,8 @@ export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));
 export const cancelJob = (job: string): Promise<unknown> => send("DELETE", path("jobs", job));
 export const jobEvents = (job: string): string => path("jobs", job, "events");
-export const uploadsUrl = (): string => path("uploads");
+export const uploadsUrl = (series: number | null): string =>
+  path("uploads") + (series === null ? "" : `?series=${series}`);
 
 export const search = (request: SearchRequest): Promise<Answer> =>
   send("POST", path("searches"), request);
@@ -117,7 +118,8 @@ export const urls = {
     volume.replace(/volume\.nii\.gz(?=$|\?)/, `slices/${plane}/${index}.png`),
   map: (search: string, scan: string, kind: string): string =>
     path("searches", search, "maps", scan, `${kind}.nii.gz`),
-  report: (search: string): string => path("searches", search, "report.html"),
+  report: (search: string, language: string): string =>
+    `${path("searches", search, "report.html")}?${new URLSearchParams({ lang: language })}`,
   table: (search: string): string => path("searches", search, "cases.tsv"),
   template: (): string => path("regions", "template.nii.gz"),
   atlas: (): string => path("regions", "atlas.nii.gz"),

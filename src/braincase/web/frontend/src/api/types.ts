@@ -658,6 +658,12 @@ export interface components {
             typicality: components["schemas"]["TypicalityBody"] | null;
             normality: components["schemas"]["NormalityBody"] | null;
             /**
+             * Model Simulated
+             * @description The model knows simulated people only, and the gallery's are not.
+             * @default false
+             */
+            model_simulated: boolean;
+            /**
              * Without Regions
              * @description Why no hit names regions.
              */
@@ -699,6 +705,19 @@ export interface components {
              * @description Parts of the brain, most alike first; 1: as different as two people usually.
              */
             likeness: [
+                string,
+                number
+            ][];
+            /**
+             * Closer Than
+             * @description Share of pairs of people here who lie farther apart than query and hit.
+             */
+            closer_than: number | null;
+            /**
+             * Chosen
+             * @description As `likeness`, of the regions that were searched by.
+             */
+            chosen: [
                 string,
                 number
             ][];
@@ -851,6 +870,12 @@ export interface components {
              * @description True where all people are simulated.
              */
             simulated: boolean | null;
+            /**
+             * Model Simulated
+             * @description The model has learned from simulated people only.
+             * @default false
+             */
+            model_simulated: boolean;
         };
         /**
          * HealthBody
@@ -908,6 +933,11 @@ export interface components {
             message: string;
             /** Notes */
             notes: string[];
+            /**
+             * Series
+             * @description Of a failed job: send the file again with `series=NUMBER` of one of these.
+             */
+            series: components["schemas"]["SeriesBody"][];
         };
         /**
          * LoginRequest
@@ -1011,6 +1041,11 @@ export interface components {
         NormalityBody: {
             /** Controls */
             controls: number | null;
+            /**
+             * Control Ages
+             * @description Of the youngest and the oldest; of other ages nothing is known.
+             */
+            control_ages: number[] | null;
             /** Normal Anatomy */
             normal_anatomy: number | null;
             /** Abnormality */
@@ -1207,6 +1242,18 @@ export interface components {
              * @default false
              */
             normality: boolean;
+        };
+        /**
+         * SeriesBody
+         * @description A DICOM series that may be the scan.
+         */
+        SeriesBody: {
+            /** Number */
+            number: number;
+            /** Description */
+            description: string;
+            /** Slices */
+            slices: number;
         };
         /**
          * SessionBody
@@ -2534,7 +2581,10 @@ export interface operations {
     };
     upload: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The DICOM series to take, by its number. */
+                series?: number | null;
+            };
             header: {
                 /** @description URL-encoded. */
                 "x-filename": string;
@@ -3377,7 +3427,10 @@ export interface operations {
     };
     report: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of headings and settings. */
+                lang?: "en" | "ja";
+            };
             header?: never;
             path: {
                 search: string;

@@ -12,10 +12,11 @@ export function sendScan(
   name: string,
   onProgress: (share: number) => void,
   abort: AbortSignal,
+  series: number | null = null,
 ): Promise<Job> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", uploadsUrl());
+    request.open("POST", uploadsUrl(series));
     for (const [key, value] of Object.entries(writingHeaders())) request.setRequestHeader(key, value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("X-Filename", encodeURIComponent(name));
@@ -29,7 +30,7 @@ export function sendScan(
     request.onload = () => {
       if (request.status === 202 || request.status === 200) {
         resolve({
-          state: "queued", stage: "queued", progress: 0, message: "", notes: [],
+          state: "queued", stage: "queued", progress: 0, message: "", notes: [], series: [],
           ...(JSON.parse(request.responseText) as StartedJob),
         });
       } else reject(errorOf(request.status, request.responseText));

@@ -1,20 +1,39 @@
 /** The cases found, as cards: picture, distance, labels, course, where they are alike, marks. */
 
-import { mark } from "../actions";
+import { mark, unmarked } from "../actions";
 import { urls } from "../api/client";
 import type { Hit, Value } from "../api/bodies";
 import { number, percent, t } from "../i18n";
-import { shownLabels, valueLine } from "../lib/labels";
+import { noteText } from "../i18n/notes";
+import { labelText, shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
 import { NormalityLine } from "./Normality";
 import { Details, WhyLine } from "./Why";
 
-function Distance({ hit, most }: { hit: Hit; most: number }) {
-  const unit = state.answeredBy.value === "code" ? "" : ` ${t("sd")}`;
+/** As `braincase.population.typicality.USUAL`: the nearest case is as close as is usual here. */
+const USUAL = 0.25;
+
+/** How near a case is, in words and, where pairs of people tell what near is here, as a bar. */
+function Nearness({ hit }: { hit: Hit }) {
+  const by = state.answeredBy.value;
+  const distance = number(hit.distance, 3);
+  if (by !== "code") {
+    return (
+      <p class="distance">
+        <span class="hint">{t(by === "normal" ? "anatomy" : "abnormality")}</span>{" "}
+        <span class="number">{`${distance} ${t("sd")}`}</span> <span class="hint">{t("fromQuery")}</span>
+      </p>
+    );
+  }
+  const closer = hit.closer_than;
+  if (typeof closer !== "number") {
+    return <p class="distance"><span class="hint">{t("distance")}</span> <span class="number">{distance}</span></p>;
+  }
+  const text = t("closerThan", { share: percent(Math.floor(closer * 100) / 100) });
   return (
-    <div class="distance" title={`${t("distance")} ${number(hit.distance, 3)}`}>
-      <meter min={0} max={most} value={hit.distance} aria-label={t("distance")} />
-      <span class="number">{number(hit.distance, 3)}{unit}</span>
+    <div class="distance" title={t("closerHint", { distance })}>
+      <meter min={0} max={1} value={closer} aria-label={text} />
+      <span>{text}</span>
     </div>
   );
 }
@@ -34,7 +53,7 @@ function Course({ hit }: { hit: Hit }) {
       <span class="hint">{t("course")}</span>
       <Sparkline values={scores} name={answer.score ?? ""} />
       <span>{changes.join(" → ")}</span>
-      {typeof last === "number" && <span class="hint number">+{number(last, 1)} y</span>}
+      {typeof last === "number" && <span class="hint number">{t("yearsLater", { years: number(last, 1) })}</span>}
     </div>
   );
 }
@@ -78,12 +97,29 @@ function Marks({ scan }: { scan: string }) {
   );
 }
 
-function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
+/** The labels of a case; the one that the neighbours vote on is the first, also where it is missing. */
+function Labels({ hit }: { hit: Hit }) {
+  const voted = state.answer.value?.label ?? null;
+  return (
+    <p class="card-labels">
+      {voted !== null && (
+        <span class="first-label" title={voted}>
+          {hit.labels[voted] === null || hit.labels[voted] === undefined
+            ? t("withoutLabel", { label: voted })
+            : labelText(voted, hit.labels[voted])}
+        </span>
+      )}
+      {shownLabels(hit.labels, 5, voted).map(([name, text]) => <span key={name} title={name}>{text}</span>)}
+    </p>
+  );
+}
+
+function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: boolean; marked?: boolean; rank?: number }) {
   const chosen = state.beside.value?.scan_id === hit.scan_id;
   return (
     <li class="card" data-scan={hit.scan_id} data-chosen={chosen}>
       <div class="card-head">
-        {!own && <span class="rank" title={t("rank", { rank: hit.rank })}>{hit.rank}</span>}
+        {!own && !marked && <span class="rank" title={t("rank", { rank })}>{rank}</span>}
         <span class="card-name" title={hit.scan_id}>{hit.scan_id}</span>
         {!own && <Marks scan={hit.scan_id} />}
       </div>
@@ -94,13 +130,9 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
         <img src={urls.caseThumbnail(hit.scan_id, state.answer.value?.gallery_version ?? null)} alt="" loading="lazy" />
       </button>
       <div class="card-facts">
-        <p class="card-labels">
-          {shownLabels(hit.labels).map(([name, text], i) => (
-            <span key={name} title={name} class={i === 0 ? "first-label" : ""}>{text}</span>
-          ))}
-        </p>
+        <Labels hit={hit} />
         {/* Own scans are told by the model's distance, whatever the hits are ranked by. */}
-        {(!own || state.answeredBy.value === "code") && <Distance hit={hit} most={most} />}
+        {!marked && (!own || state.answeredBy.value === "code") && <Nearness hit={hit} />}
         <Course hit={hit} />
       </div>
       <WhyLine hit={hit} />
@@ -110,32 +142,62 @@ function Card({ hit, most, own }: { hit: Hit; most: number; own: boolean }) {
   );
 }
 
+/** One sentence above the cards: whether anybody in this gallery is like the query. */
+export function AnyoneSimilar() {
+  const typicality = state.answer.value?.typicality;
+  if (!typicality) return null;
+  const { p_value, people, unlike } = typicality;
+  if (unlike) return <Unlike share={p_value} people={people} />;
+  const key = p_value >= USUAL ? "likeText" : "farText";
+  return <p class="anyone">{t(key, { share: percent(p_value), people: number(people) })}</p>;
+}
+
+/** What to do where there is nothing to search in yet. */
+function EmptyGallery() {
+  return (
+    <div class="empty">
+      <p><strong>{t("emptyGallery")}</strong></p>
+      <p class="hint">{t("emptyGalleryHint", { command: "braincase index COHORT --gallery GALLERY --model MODEL" })}</p>
+    </div>
+  );
+}
+
 export function Cases() {
   const answer = state.answer.value;
+  if (state.gallery.value?.cases === 0) return <EmptyGallery />;
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
-  const compared = state.answeredBy.value === "code" ? [...answer.hits, ...answer.same_subject] : answer.hits;
-  const most = Math.max(...compared.map((hit) => hit.distance), 0);
+  const marked = answer.hits.filter((hit) => answer.request.plus.includes(hit.scan_id));
   const explanation = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");
   return (
     <>
-      {answer.typicality?.unlike && <Unlike share={answer.typicality.p_value} people={answer.typicality.people} />}
+      {answer.model_simulated && <p class="model-simulated">{t("modelSimulated")}</p>}
+      <AnyoneSimilar />
       {answer.notes.length > 0 && (
         <section class="notes" aria-label={t("notes")}>
-          {answer.notes.map((note) => <p key={note} class="hint">{note}</p>)}
+          {answer.notes.map((note) => <p key={note} class="hint">{noteText(note)}</p>)}
         </section>
       )}
       {answer.hits.length === 0 && <p class="hint empty">{t("noHits")}</p>}
       <ol class="cards" id="hits">
-        {answer.hits.map((hit) => <Card key={hit.scan_id} hit={hit} most={most} own={false} />)}
+        {unmarked(answer).map((hit, i) => <Card key={hit.scan_id} hit={hit} own={false} rank={i + 1} />)}
       </ol>
+      {marked.length > 0 && (
+        <section class="own marked-cases" aria-labelledby="marked-title">
+          <h3 id="marked-title">{t("markedCases")}</h3>
+          <p class="hint">{t("markedHint")}</p>
+          <ul class="cards">
+            {marked.map((hit) => <Card key={hit.scan_id} hit={hit} own={false} marked />)}
+          </ul>
+        </section>
+      )}
       {answer.same_subject.length > 0 && (
         <section class="own" aria-labelledby="own-title">
           <h3 id="own-title">{t("ownScans")}</h3>
           <p class="hint">{explanation}</p>
           <ul class="cards">
-            {answer.same_subject.map((hit) => <Card key={hit.scan_id} hit={hit} most={most} own />)}
+            {answer.same_subject.map((hit) => <Card key={hit.scan_id} hit={hit} own />)}
           </ul>
         </section>
       )}
@@ -144,7 +206,7 @@ export function Cases() {
 }
 
 /** The warning that nobody in the gallery is like the query. */
-export function Unlike({ share, people }: { share: number; people: number }) {
+function Unlike({ share, people }: { share: number; people: number }) {
   return (
     <div class="warning" role="alert">
       <strong>{t("unlikeTitle")}</strong>

@@ -43,7 +43,8 @@ function NumberFilter({ column }: { column: Column }) {
 
 function TextFilter({ column }: { column: Column }) {
   const now = state.clauses.value.get(column.name);
-  const chosen = now?.kind === "text" ? now.values : [];
+  // A filter written by hand counts alone: then no choice is shown as if it did.
+  const chosen = now?.kind === "text" && state.typedWhere.value === null ? now.values : [];
   const toggle = (value: string): void => {
     const values = (column.values ?? []).filter((v) => chosen.includes(v) !== (v === value));
     choose(column.name, { kind: "text", values });

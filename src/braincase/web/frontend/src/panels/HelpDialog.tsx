@@ -12,7 +12,8 @@ const KEYS: readonly [string, Key][] = [
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   const more: readonly [Key, Key][] = [
-    ["arrows", "keySlices"], ["mouseWheel", "keyWheel"], ["mouseRight", "keyDrag"],
+    ["arrows", "keySlices"], ["mouseWheel", "keyWheel"], ["mouseLeft", "keySlices2"],
+    ["mouseCtrlWheel", "keyZoom"], ["mouseMiddle", "keyPan"], ["mouseRight", "keyDrag"],
   ];
   return (
     <Dialog title={t("keysTitle")} className="help-dialog" onClose={onClose}>

@@ -3,7 +3,7 @@
 import type { Share } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import * as state from "../state";
-import { Unlike } from "./Cases";
+import { AnyoneSimilar } from "./Cases";
 
 function ShareRow({ share }: { share: Share }) {
   const { value, low, high, probability } = share;
@@ -63,10 +63,7 @@ function Shares() {
 }
 
 function Typical() {
-  const typicality = state.answer.value?.typicality;
-  if (!typicality) return <p class="hint">{t("noTypicality")}</p>;
-  if (typicality.unlike) return <Unlike share={typicality.p_value} people={typicality.people} />;
-  return <p>{t("likeText", { share: percent(typicality.p_value), people: number(typicality.people) })}</p>;
+  return state.answer.value?.typicality ? <AnyoneSimilar /> : <p class="hint">{t("noTypicality")}</p>;
 }
 
 export function Neighbours() {

@@ -25,6 +25,14 @@ export function NormalityLine({ hit }: { hit: Hit }) {
   );
 }
 
+/** Of an age at which the gallery has no controls: a straight line says nothing beyond its points. */
+function NotKnownHere({ normality }: { normality: NonNullable<Hit["normality"]> }) {
+  const [youngest, oldest] = normality.control_ages ?? [];
+  if (youngest === undefined || oldest === undefined) return null;
+  const ages = { n: normality.controls ?? 0, from: Math.round(youngest), to: Math.round(oldest) };
+  return <p class="not-known">{t("otherAge", ages)}</p>;
+}
+
 /** What the line means, and the regions beyond normal where they were asked for. */
 export function NormalityDetails({ hit }: { hit: Hit }) {
   const normality = hit.normality;
@@ -32,6 +40,7 @@ export function NormalityDetails({ hit }: { hit: Hit }) {
   const beyond = normality.abnormal?.slice(0, 2 * MOST_NAMED);
   return (
     <>
+      {!beyond && <NotKnownHere normality={normality} />}
       {typeof normality.normal_anatomy === "number" && <p class="hint">{t("apartTitle")}</p>}
       {beyond && (
         <Numbers
@@ -45,6 +54,7 @@ export function NormalityDetails({ hit }: { hit: Hit }) {
 
 function Beyond() {
   const normality = state.answer.value?.normality;
+  if (normality?.control_ages && !normality.abnormal) return <NotKnownHere normality={normality} />;
   if (!normality?.abnormal) return <p class="hint">{t("normalUnknown")}</p>;
   const rest = normality.abnormal.length - MOST_NAMED;
   return (

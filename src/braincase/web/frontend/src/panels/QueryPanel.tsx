@@ -2,10 +2,11 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { cancelTransfer, dropSource, startFrom, tell, uploadFiles } from "../actions";
+import { cancelTransfer, chooseSeries, dropSource, startFrom, tell, uploadFiles } from "../actions";
 import { readCases, urls } from "../api/client";
 import type { CasePage } from "../api/bodies";
 import { number, percent, t } from "../i18n";
+import { stageText } from "../i18n/notes";
 import { chosenFiles, droppedFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
@@ -30,10 +31,15 @@ function Chosen() {
             {t("keep")}
           </button>
         )}
-        {from.kind === "case" && <RemoveButton scan={from.scan_id} />}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
       <QueryNormality />
+      {from.kind === "case" && state.mayCurate.value && (
+        <details class="more">
+          <summary>{t("more")}</summary>
+          <RemoveButton scan={from.scan_id} />
+        </details>
+      )}
       {keeping.value && <KeepDialog onClose={() => (keeping.value = false)} />}
     </div>
   );
@@ -42,7 +48,7 @@ function Chosen() {
 function TransferLine() {
   const now = state.transfer.value;
   if (!now) return null;
-  const job = now.job?.state === "queued" ? t("queued") : now.job?.message || now.job?.stage || t("running");
+  const job = now.job?.state === "queued" ? t("queued") : (now.job ? stageText(now.job.stage, now.job.message) : "") || t("running");
   const text = now.phase === "packing" ? t("packing") : now.phase === "sending" ? t("sending") : job;
   return (
     <div class="transfer" data-phase={now.phase}>
@@ -53,6 +59,26 @@ function TransferLine() {
         <span class="number">{percent(now.share)}</span>
         <button type="button" class="quiet" onClick={cancelTransfer}>{t("cancel")}</button>
       </div>
+    </div>
+  );
+}
+
+/** The series of a study of which nothing says which one is the T1w. */
+function SeriesChoice({ choice }: { choice: state.SeriesChoice }) {
+  return (
+    <div class="series-choice" role="group" aria-labelledby="series-title">
+      <p id="series-title" role="status">{t("whichSeries", { name: choice.name })}</p>
+      <ul>
+        {choice.series.map(({ number, description, slices }) => (
+          <li key={number}>
+            <button type="button" onClick={() => void chooseSeries(choice, number)}>
+              <span>{description || t("noDescription")}</span>
+              <span class="hint">{t("seriesLine", { number, slices })}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <button type="button" class="quiet" onClick={dropSource}>{t("cancel")}</button>
     </div>
   );
 }
@@ -154,6 +180,8 @@ export function QueryPanel() {
         <Chosen />
       ) : state.transfer.value ? (
         <TransferLine />
+      ) : state.seriesChoice.value ? (
+        <SeriesChoice choice={state.seriesChoice.value} />
       ) : (
         <>
           <Segments

@@ -7,6 +7,7 @@ import { tell } from "../actions";
 import { readRegions, urls } from "../api/client";
 import type { AtlasRegion } from "../api/bodies";
 import { t } from "../i18n";
+import { regionChoice } from "../i18n/parts";
 import * as state from "../state";
 import { plainNiivue } from "../viewer/pair";
 import { Dialog } from "./Dialog";
@@ -101,7 +102,7 @@ function Brain({ regions }: { regions: readonly AtlasRegion[] }) {
         }}
       />
       <p class="brain-under" aria-live="polite">
-        <span class="hint">{t("underCursor")}</span> {under.value || "–"}
+        <span class="hint">{t("underCursor")}</span> {under.value ? regionChoice(under.value) : "–"}
       </p>
     </div>
   );
@@ -110,7 +111,7 @@ function Brain({ regions }: { regions: readonly AtlasRegion[] }) {
 function Choices() {
   const text = useSignal("");
   const names = (state.gallery.value?.regions ?? []).filter((name) =>
-    name.includes(text.value.trim().toLowerCase().replaceAll(" ", "-")),
+    name.includes(text.value.trim().toLowerCase().replaceAll(" ", "-")) || regionChoice(name).includes(text.value.trim()),
   );
   const chosen = new Set(state.regions.value.map(({ name }) => name));
   return (
@@ -124,7 +125,7 @@ function Choices() {
           <li key={name}>
             <label>
               <input type="checkbox" checked={chosen.has(name)} onChange={() => toggleRegion(name)} />
-              {name}
+              {regionChoice(name)}
             </label>
           </li>
         ))}

@@ -1,6 +1,7 @@
 /** The chosen regions with their weights, as the panel and the dialog show them. */
 
 import { t } from "../i18n";
+import { regionChoice } from "../i18n/parts";
 import * as state from "../state";
 
 function setWeight(name: string, weight: number): void {
@@ -21,7 +22,7 @@ export function RegionList() {
     <ul class="region-list">
       {state.regions.value.map(({ name, weight }) => (
         <li key={name}>
-          <span>{name}</span>
+          <span title={name}>{regionChoice(name)}</span>
           <input
             type="number" min="0.25" max="10" step="0.25" value={weight}
             aria-label={`${t("weight")}: ${name}`}

@@ -2,9 +2,9 @@
 
 import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { copyLink, runSearch } from "../actions";
+import { copyLink, requestNow, runSearch, unmarked } from "../actions";
 import { urls } from "../api/client";
-import { number, t } from "../i18n";
+import { language, number, t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
 import { Cases } from "./Cases";
@@ -29,7 +29,7 @@ function Exports() {
   if (!answer) return null;
   return (
     <div class="exports">
-      <a class="button quiet" id="report" href={urls.report(answer.search)} target="_blank" rel="noopener">
+      <a class="button quiet" id="report" href={urls.report(answer.search, language.value)} target="_blank" rel="noopener">
         {t("report")}
       </a>
       <a class="button quiet" id="table" href={urls.table(answer.search)} download>{t("table")}</a>
@@ -38,20 +38,41 @@ function Exports() {
   );
 }
 
+/** Whether the page's choices are other than those that the shown cases were found with. */
+function isStale(): boolean {
+  const [answer, now] = [state.answer.value, requestNow()];
+  if (!answer || !now) return false;
+  const asked = answer.request;
+  const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+  return !(
+    same(now.k, asked.k) && same(now.where, asked.where) && same(now.regions, asked.regions) &&
+    same([...(now.plus ?? [])].sort(), [...asked.plus].sort()) &&
+    same([...(now.minus ?? [])].sort(), [...asked.minus].sort()) &&
+    same(now.older ?? null, asked.older) && same(now.similar_by, asked.similar_by) &&
+    same(now.known ?? {}, asked.known)
+  );
+}
+
 function AgainBar() {
-  if (!state.hasMarks.value) return null;
+  const stale = isStale();
+  if (!state.hasMarks.value && !stale) return null;
   return (
-    <div class="again">
-      <span>{t("marked", { plus: state.plus.value.size, minus: state.minus.value.size })}</span>
-      <button
-        type="button" class="quiet"
-        onClick={() => {
-          state.plus.value = new Set();
-          state.minus.value = new Set();
-        }}
-      >
-        {t("clearMarks")}
-      </button>
+    <div class="again" role="status">
+      <span>
+        {state.hasMarks.value && t("marked", { plus: state.plus.value.size, minus: state.minus.value.size })}
+        {stale && <strong class="stale">{t("stale")}</strong>}
+      </span>
+      {state.hasMarks.value && (
+        <button
+          type="button" class="quiet"
+          onClick={() => {
+            state.plus.value = new Set();
+            state.minus.value = new Set();
+          }}
+        >
+          {t("clearMarks")}
+        </button>
+      )}
       <button type="button" class="primary" id="search-again" onClick={() => void runSearch()}>
         {t("searchAgain")}
       </button>
@@ -70,7 +91,7 @@ function Summary() {
   const by = state.answeredBy.value;
   return (
     <p class="found" role="status">
-      {t("found", { hits: answer.hits.length, searched: number(answer.n_searched) })}
+      {t("found", { hits: unmarked(answer).length, searched: number(answer.n_searched) })}
       {by !== "code" ? (
         <span class="hint"> · {t(by === "normal" ? "byAnatomy" : "byAbnormality")}</span>
       ) : (

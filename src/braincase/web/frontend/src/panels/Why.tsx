@@ -9,8 +9,21 @@ import { NormalityDetails } from "./Normality";
 import { Numbers } from "./Numbers";
 import { RemoveButton } from "./RemoveCase";
 
+/** Of a search by region: how alike query and case are in just those, before anything else. */
+function ChosenRegions({ chosen }: { chosen: readonly (readonly [string, number])[] }) {
+  return (
+    <p class="why">
+      {chosen.map(([name, ratio]) => (
+        <span key={name} class="chosen-region">{t("inRegion", { region: regionText(name), share: percent(ratio) })}</span>
+      ))}
+    </p>
+  );
+}
+
 /** One sentence on a card; nothing where the gallery is too small to say what is usual. */
 export function WhyLine({ hit }: { hit: Hit }) {
+  const chosen = hit.chosen ?? [];
+  if (chosen.length > 0) return <ChosenRegions chosen={chosen} />;
   const likeness = hit.likeness ?? [];
   if (likeness.length === 0) return null;
   const { alike, unlike } = extremes(likeness);

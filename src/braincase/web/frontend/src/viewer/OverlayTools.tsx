@@ -6,14 +6,9 @@ import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
-import { ends, gradient, OVERLAYS, type OverlayKind, SCALES } from "./overlays";
-
-const NAMES: Record<OverlayKind, Key> = {
-  none: "overlayNone",
-  difference: "overlayDifference",
-  agreement: "overlayAgreement",
-  deviation: "overlayDeviation",
-};
+import { ends, gradient, MAP_NAMES, OVERLAYS, SCALES } from "./overlays";
+import type { GreyScale, Layout } from "./pair";
+import { greyScale, loaded } from "./place";
 
 /** Choices of which exactly one holds, as a row of buttons. */
 export function Segments<T extends string>(props: {
@@ -46,7 +41,7 @@ function Legend() {
       <span class="legend-text">{t(scale.legend)}</span>
       <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
       <span class={scale.cold ? "legend-ends legend-signed" : "legend-ends"}>
-        {ends(scale).map((end) => <span key={end}>{end}</span>)}
+        {(scale.words?.map((word) => t(word)) ?? ends(scale)).map((end) => <span key={end}>{end}</span>)}
       </span>
       <label class="opacity">
         <span>{t("opacity")}</span>
@@ -80,7 +75,7 @@ function Maps() {
       <span class="tool-name">{t("overlay")}</span>
       <Segments
         label={t("overlay")} disabled={none}
-        choices={OVERLAYS.map((value) => ({ value, text: t(NAMES[value]) }))}
+        choices={OVERLAYS.map((value) => ({ value, text: t(MAP_NAMES[value]) }))}
         value={state.overlay.value}
         onChoose={(value) => (state.overlay.value = value)}
       />
@@ -88,7 +83,54 @@ function Maps() {
   );
 }
 
+const LAYOUTS: readonly { value: Layout; text: Key }[] = [
+  { value: "three", text: "threePlanes" },
+  { value: "axial", text: "planeAxial" },
+  { value: "coronal", text: "planeCoronal" },
+  { value: "sagittal", text: "planeSagittal" },
+];
+
+function Layouts() {
+  return (
+    <select
+      id="layout" aria-label={t("layout")} title={t("layout")} value={state.layout.value}
+      onChange={(event) => (state.layout.value = event.currentTarget.value as Layout)}
+    >
+      {LAYOUTS.map(({ value, text }) => <option key={value} value={value}>{t(text)}</option>)}
+    </select>
+  );
+}
+
+/** Usual grey scales as parts of the full one: all of it, grey against white matter, fluid. */
+const SCALE_PRESETS: readonly { value: string; text: Key; part: GreyScale | null }[] = [
+  { value: "full", text: "scaleFull", part: null },
+  { value: "matter", text: "scaleMatter", part: [0.4, 1] },
+  { value: "fluid", text: "scaleFluid", part: [0, 0.5] },
+];
+
+function GreyScales() {
+  const views = loaded.value;
+  const full = views?.pair.fullScale([views.query, views.beside]) ?? [0, 255];
+  const scaleOf = (part: GreyScale | null): GreyScale | null =>
+    part && [part[0] * full[1], part[1] * full[1]];
+  const now = greyScale.value;
+  const chosen = SCALE_PRESETS.find(({ part }) => `${scaleOf(part)}` === `${now}`)?.value ?? "own";
+  return (
+    <select
+      id="grey-scale" aria-label={t("greyScale")} title={t("greyScaleHint")} value={chosen}
+      onChange={(event) => {
+        const preset = SCALE_PRESETS.find(({ value }) => value === event.currentTarget.value);
+        greyScale.value = scaleOf(preset?.part ?? null);
+      }}
+    >
+      {SCALE_PRESETS.map(({ value, text }) => <option key={value} value={value}>{t(text)}</option>)}
+      {now && chosen === "own" && <option value="own">{`${Math.round(now[0])}–${Math.round(now[1])}`}</option>}
+    </select>
+  );
+}
+
 const ICONS = {
+  ruler: "M1.500 11.500l10-10 3 3-10 10zM4.500 8.500l1.500 1.500M7 6l2 2M9.500 3.500l1.500 1.500",
   cross: "M8 1.500v4.500M8 10v4.500M1.500 8h4.500M10 8h4.500",
   reset: "M3.200 6.200a5.200 5.200 0 1 1-.3 3.200M3.200 2.600v3.600h3.600",
   full: "M2 6v-4h4M10 2h4v4M14 10v4h-4M6 14h-4v-4",
@@ -114,8 +156,17 @@ export function toggleFullScreen(area: HTMLElement | null): void {
 export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLElement | null> }) {
   const full = useSignal(false);
   useEffect(() => {
+    // Three equal planes leave a quarter of a whole screen empty; one large plane fills it.
+    let before: Layout | null = null;
     const see = (): void => {
       full.value = document.fullscreenElement !== null;
+      if (full.value && state.layout.value === "three") {
+        before = "three";
+        state.layout.value = "axial";
+      } else if (!full.value && before) {
+        state.layout.value = before;
+        before = null;
+      }
     };
     document.addEventListener("fullscreenchange", see);
     return () => document.removeEventListener("fullscreenchange", see);
@@ -125,7 +176,13 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
       <div class="tools-row">
         <Convention />
         <Maps />
+        <Layouts />
+        <GreyScales />
         <span class="spacer" />
+        <Tool
+          name="ruler" text={t("ruler")} pressed={state.ruler.value}
+          onClick={() => (state.ruler.value = !state.ruler.value)}
+        />
         <Tool
           name="cross" text={t("cross")} pressed={state.crossShown.value}
           onClick={() => (state.crossShown.value = !state.crossShown.value)}

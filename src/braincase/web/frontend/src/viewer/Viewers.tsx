@@ -3,14 +3,16 @@
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { lineOf } from "../actions";
+import { lineOf, unmarked } from "../actions";
 import { urls, whyNot } from "../api/client";
 import { t } from "../i18n";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
+import { listenToGestures } from "./gestures";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, Picture, View } from "./pair";
-import { CORNER, cross, EDGES, extent, FIRST_PLACE, hasWebgl, loaded, moveCross } from "./place";
+import { CORNER, cross, EDGES, extent, FIRST_PLACE, greyScale, hasWebgl, loaded, moveCross } from "./place";
+import { Readout, ScaleBar } from "./Readout";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
 
@@ -54,6 +56,7 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
         canvas.dataset["place"] = mm.map((value) => value.toFixed(1)).join(" ");
       });
       await nv.attachToCanvas(canvas);
+      listenToGestures(canvas, canvas === query ? "query" : "beside");
       return { nv, shown: { anatomy: null, overlay: null } };
     }),
   );
@@ -87,6 +90,7 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
       })
       .finally(() => {
         if (current) busy.value = false;
+        state.viewsMoved.value++;
       });
     return () => {
       current = false;
@@ -104,6 +108,19 @@ function useTools(): void {
       view.nv.setCrosshairWidth(shown ? views.pair.CROSS_MM : 0);
     }
   }, [views, side, shown]);
+  const [layout, ruler, scale, moved] = [state.layout.value, state.ruler.value, greyScale.value, state.viewsMoved.value];
+  useEffect(() => {
+    for (const view of views ? [views.query, views.beside] : []) views?.pair.setLayout(view, layout);
+    state.viewsMoved.value++;
+  }, [views, layout]);
+  useEffect(() => {
+    for (const view of views ? [views.query, views.beside] : []) views?.pair.setRuler(view, ruler);
+  }, [views, ruler]);
+  useEffect(() => {
+    if (!views) return;
+    const both = [views.query, views.beside];
+    views.pair.setGreyScale(both, scale ?? views.pair.fullScale(both));
+  }, [views, scale, moved]);
   useEffect(() => {
     if (!views) return;
     views.pair.setOpacity(views.query, opacity);
@@ -163,8 +180,9 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onWheelCapture={takeFocus}
           onPointerDownCapture={takeFocus}
         />
+        {anatomy && <ScaleBar side={side} />}
         {!hasWebgl.value && anatomy && <Slices volume={anatomy} />}
-        {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : ""}</p>}
+        {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}
         {busy.value && <p class="pane-busy">{t("loading")}</p>}
         {fault.value && (
           <p class="pane-fault" role="alert">
@@ -185,7 +203,8 @@ export function Viewers() {
   }, []);
   useTools();
   const shownCase = state.beside.value;
-  const rank = state.shownHit.value?.rank;
+  const answer = state.answer.value;
+  const rank = answer ? unmarked(answer).findIndex((hit) => hit.scan_id === shownCase?.scan_id) + 1 : 0;
   return (
     <section class="viewers" aria-label={t("viewers")} ref={area}>
       <OverlayTools
@@ -193,8 +212,9 @@ export function Viewers() {
           const views = loaded.value;
           if (!views) return;
           moveCross(FIRST_PLACE);
-          views.pair.resetView(views.query);
-          views.pair.resetView(views.beside);
+          greyScale.value = null;
+          state.viewsMoved.value++;
+          views.pair.resetViews([views.query, views.beside]);
         }}
         area={area}
       />
@@ -210,6 +230,7 @@ export function Viewers() {
           name={shownCase?.scan_id ?? ""} line={labelLine(shownCase?.labels ?? {})}
         />
       </div>
+      <Readout />
       <SliceSliders />
     </section>
   );

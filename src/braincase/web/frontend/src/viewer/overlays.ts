@@ -5,6 +5,13 @@ import type { Key } from "../i18n/en";
 export type OverlayKind = "none" | "difference" | "agreement" | "deviation";
 export const OVERLAYS: readonly OverlayKind[] = ["none", "difference", "agreement", "deviation"];
 
+export const MAP_NAMES: Record<OverlayKind, Key> = {
+  none: "overlayNone",
+  difference: "overlayDifference",
+  agreement: "overlayAgreement",
+  deviation: "overlayDeviation",
+};
+
 /** A colour at a place of a scale: [place 0 to 1, red, green, blue], each 0 to 255. */
 type Stop = readonly [number, number, number, number];
 
@@ -23,6 +30,10 @@ export interface Scale {
   /** Of negative values, where there are any. */
   cold: Colours | null;
   legend: Key;
+  /** Part of the chosen opacity: what covers most of a brain is fainter, so that the brain stays visible. */
+  strength: number;
+  /** Words instead of numbers under the ends of the legend. */
+  words?: readonly [Key, Key];
 }
 
 // Orange against blue: told apart with every common colour blindness, and on grey anatomy.
@@ -37,9 +48,12 @@ const COLD: Colours = {
 const ALIKE: Colours = { name: "braincase-alike", stops: [[0, 14, 92, 80], [1, 150, 240, 200]] };
 
 export const SCALES: Record<Exclude<OverlayKind, "none">, Scale> = {
-  difference: { least: 1.5, most: 4, warm: WARM, cold: COLD, legend: "legendDifference" },
-  deviation: { least: 2, most: 5, warm: WARM, cold: COLD, legend: "legendDeviation" },
-  agreement: { least: 0.6, most: 1, warm: ALIKE, cold: null, legend: "legendAgreement" },
+  difference: { least: 1.5, most: 4, warm: WARM, cold: COLD, legend: "legendDifference", strength: 0.8 },
+  deviation: { least: 2, most: 5, warm: WARM, cold: COLD, legend: "legendDeviation", strength: 0.8 },
+  agreement: {
+    least: 0.6, most: 1, warm: ALIKE, cold: null, legend: "legendAgreement", strength: 0.45,
+    words: ["endUsual", "endEqual"],
+  },
 };
 
 /** A scale's colours as NiiVue wants them; its first entry is what lies below the threshold. */

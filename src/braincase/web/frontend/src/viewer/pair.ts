@@ -1,6 +1,6 @@
 /** Two linked 3-plane viewers on NiiVue: the query and a case, one crosshair, one zoom. */
 
-import { MULTIPLANAR_TYPE, Niivue, SLICE_TYPE, type NVImage } from "@niivue/niivue";
+import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
 import { SCALES, type OverlayKind, type Scale, colormap } from "./overlays";
 
 export type Millimetres = [number, number, number];
@@ -23,6 +23,15 @@ export interface View {
 const BLACK = [0, 0, 0, 1];
 export const CROSS_MM = 0.8;
 const CROSS = [0.486, 0.78, 0.91, 0.75];
+
+/** How the planes stand in a view: three alike, or one of them large over the other two. */
+export type Layout = "three" | "axial" | "coronal" | "sagittal";
+/** Grey levels shown black and white. */
+export type GreyScale = readonly [black: number, white: number];
+const PLANE = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
+/** The part of a view's height that a large plane takes. */
+const LARGE = 0.68;
+const MOST_ZOOM = 10;
 
 /** A NiiVue that only shows: no drag and drop, no single-key surprises, nothing written on top. */
 export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
@@ -52,6 +61,8 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
     isRadiologicalConvention: true,
     sagittalNoseLeft: true,
     trustCalMinMax: false,
+    // Left moves the cross; right and middle belong to `gestures.ts`, which keeps both views alike.
+    mouseEventConfig: mouseConfig(false),
   } as ConstructorParameters<typeof Niivue>[0]);
   nv.setSliceType(SLICE_TYPE.MULTIPLANAR);
   nv.onLocationChange = (location) => {
@@ -64,6 +75,106 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
   }
   return nv;
 }
+
+function mouseConfig(measuring: boolean): NonNullable<Niivue["opts"]["mouseEventConfig"]> {
+  return {
+    leftButton: { primary: DRAG_MODE.crosshair },
+    rightButton: measuring ? DRAG_MODE.measurement : DRAG_MODE.none,
+    centerButton: DRAG_MODE.none,
+  };
+}
+
+/** With the ruler the right button measures a length in millimetres instead of setting grey levels. */
+export function setRuler({ nv }: View, measuring: boolean): void {
+  nv.opts.mouseEventConfig = mouseConfig(measuring);
+  if (!measuring) nv.clearAllMeasurements();
+}
+
+export function setLayout({ nv }: View, layout: Layout): void {
+  if (layout === "three") {
+    nv.clearCustomLayout();
+    return;
+  }
+  const [first, second] = Object.values(PLANE).filter((plane) => plane !== PLANE[layout]);
+  nv.setCustomLayout([
+    { sliceType: PLANE[layout], position: [0, 0, 1, LARGE] },
+    { sliceType: first ?? SLICE_TYPE.AXIAL, position: [0, LARGE, 0.5, 1 - LARGE] },
+    { sliceType: second ?? SLICE_TYPE.AXIAL, position: [0.5, LARGE, 0.5, 1 - LARGE] },
+  ]);
+}
+
+/** The scale on which both brains are shown as they are: 0 is black, the brighter one's white is white. */
+export function fullScale(views: readonly View[]): GreyScale {
+  const whites = views.map(({ nv }) => nv.volumes[0]?.robust_max ?? 0);
+  return [0, Math.max(...whites) || 255];
+}
+
+/** One grey scale for both views: what is equally bright in both is the same grey level. */
+export function setGreyScale(views: readonly View[], [black, white]: GreyScale): void {
+  for (const { nv } of views) {
+    const volume = nv.volumes[0];
+    if (nv.canvas) nv.canvas.dataset["grey"] = `${Math.round(black)} ${Math.round(white)}`;
+    if (!volume || (volume.cal_min === black && volume.cal_max === white)) continue;
+    [volume.cal_min, volume.cal_max] = [black, white];
+    nv.updateGLVolume();
+  }
+}
+
+/** Zoom both views about the cross. */
+export function zoom(views: readonly View[], factor: number): void {
+  const nv = views[0]?.nv;
+  if (!nv) return;
+  const now = nv.scene.pan2Dxyzmm;
+  const wanted = Math.min(Math.max((now[3] ?? 1) * factor, 1), MOST_ZOOM);
+  const cross = nv.frac2mm(nv.scene.crosshairPos);
+  const pan = (axis: 0 | 1 | 2): number => (wanted === 1 ? 0 : now[axis] + (now[3] - wanted) * (cross[axis] ?? 0));
+  moveViews(views, [pan(0), pan(1), pan(2), wanted]);
+}
+
+/** Move both views by pixels of one of them, along the plane that lies under the pointer. */
+export function pan(views: readonly View[], { nv }: View, at: readonly [number, number], by: readonly [number, number]): void {
+  const ratio = nv.uiData.dpr ?? 1;
+  const tile = nv.screenSlices[nv.tileIndex(at[0] * ratio, at[1] * ratio)];
+  if (!tile || tile.axCorSag > SLICE_TYPE.SAGITTAL) return;
+  const [x, y, z, zoomed] = nv.scene.pan2Dxyzmm as [number, number, number, number];
+  // The field of view is negative where left and right are swapped.
+  const scale = (ratio * zoomed * Math.abs(tile.fovMM[0] ?? 0)) / (tile.leftTopWidthHeight[2] ?? 1);
+  const sagittal = tile.axCorSag === SLICE_TYPE.SAGITTAL;
+  const flipped = sagittal ? nv.opts.sagittalNoseLeft : nv.opts.isRadiologicalConvention;
+  const move: [number, number, number] = [0, 0, 0];
+  move[sagittal ? 1 : 0] = (flipped ? -1 : 1) * by[0] * scale;
+  move[tile.axCorSag === SLICE_TYPE.AXIAL ? 1 : 2] = -by[1] * scale;
+  moveViews(views, [x + move[0], y + move[1], z + move[2], zoomed]);
+}
+
+/** Set pan and zoom of all views before any is drawn: a drawn one with the focus writes into the other. */
+function moveViews(views: readonly View[], pan: readonly [number, number, number, number]): void {
+  for (const { nv } of views) {
+    nv.scene.pan2Dxyzmm = [...pan];
+    if (nv.canvas) nv.canvas.dataset["view"] = pan.map((value) => value.toFixed(2)).join(" ");
+  }
+  for (const { nv } of views) nv.drawScene();
+}
+
+/** CSS pixels of a millimetre in the first plane of a view; 0 where nothing is shown. */
+export function pixelsPerMm({ nv }: View): number {
+  const tile = nv.screenSlices.find(({ axCorSag }) => axCorSag <= SLICE_TYPE.SAGITTAL);
+  if (!tile || nv.volumes.length === 0 || !tile.fovMM[0]) return 0;
+  return (tile.leftTopWidthHeight[2] ?? 0) / (nv.uiData.dpr ?? 1) / Math.abs(tile.fovMM[0]);
+}
+
+/** The value of a view's layer (0 the anatomy, 1 the map) at a place; null where there is none. */
+export function valueAt({ nv }: View, layer: 0 | 1, mm: Millimetres): number | null {
+  const volume = nv.volumes[layer];
+  return volume ? valueOf(volume, mm) : null;
+}
+
+export function valueOf(volume: NVImage, mm: Millimetres): number {
+  const [x, y, z] = volume.mm2vox([...mm]) as [number, number, number];
+  return volume.getValue(x, y, z);
+}
+
+export const loadImage = (url: string): Promise<NVImage> => NVImage.loadFromUrl({ url });
 
 /** NiiVue sends what one view does to the other only while its canvas has the focus. */
 export function link(first: View, second: View): void {
@@ -96,11 +207,6 @@ async function showAnatomy({ nv }: View, url: string | null, place: Millimetres)
   }
   const pan = [...nv.scene.pan2Dxyzmm] as [number, number, number, number];
   await nv.loadVolumes([{ url, colormap: "gray", opacity: 1 }]);
-  const volume = nv.volumes[0];
-  if (volume) {
-    volume.cal_min = 0;
-    volume.cal_max = volume.robust_max ?? volume.cal_max ?? 255;
-  }
   nv.scene.crosshairPos = nv.mm2frac(place);
   nv.scene.pan2Dxyzmm = pan;
   nv.createOnLocationChange();
@@ -113,7 +219,7 @@ async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: numbe
     colormapNegative: scale.cold?.name ?? "",
     cal_min: scale.least,
     cal_max: scale.most,
-    opacity,
+    opacity: opacity * scale.strength,
   });
   layer.cal_min = scale.least;
   layer.cal_max = scale.most;
@@ -136,7 +242,8 @@ export function moveTo(view: View, mm: Millimetres): void {
 }
 
 export function setOpacity(view: View, opacity: number): void {
-  if (view.nv.volumes.length > 1) view.nv.setOpacity(1, opacity);
+  const kind = view.shown.overlay?.kind;
+  if (kind && view.nv.volumes.length > 1) view.nv.setOpacity(1, opacity * SCALES[kind].strength);
 }
 
 /** The field of view in MNI millimetres. */
@@ -147,7 +254,7 @@ export function extentOf(view: View): Extent | null {
   return { low: three(low), high: three(high) };
 }
 
-export function resetView(view: View): void {
-  view.nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
-  view.nv.drawScene();
+export function resetViews(views: readonly View[]): void {
+  moveViews(views, [0, 0, 0, 1]);
+  for (const { nv } of views) nv.clearAllMeasurements();
 }

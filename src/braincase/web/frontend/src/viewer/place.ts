@@ -1,7 +1,7 @@
 /** Where the cross stands in both views, and the views themselves once NiiVue is there. */
 
 import { signal } from "@preact/signals";
-import type { Extent, Millimetres, View } from "./pair";
+import type { Extent, GreyScale, Millimetres, View } from "./pair";
 
 export interface Loaded {
   pair: typeof import("./pair");
@@ -20,6 +20,9 @@ export const CORNER: Millimetres = [-80, -114, -71];
 export const EDGES: Millimetres = [160, 192, 160];
 /** How far the cross can go; null until a brain is shown. */
 export const extent = signal<Extent | null>(null);
+
+/** The grey levels that are black and white in both views; null: as the brighter brain needs it. */
+export const greyScale = signal<GreyScale | null>(null);
 
 export function moveCross(to: Millimetres): void {
   cross.value = to;

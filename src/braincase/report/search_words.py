@@ -1,0 +1,60 @@
+"""Words of the report of a search in English and Japanese; what its sections say stays English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from braincase.purpose import PURPOSE, PURPOSE_JA
+
+Language = Literal["en", "ja"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_JAPANESE = {
+    PURPOSE: PURPOSE_JA,
+    "Similar cases": "類似症例",
+    "Similar cases to": "類似症例:",
+    "the query": "検索元",
+    "nearest of": "件（近い順）、検索した症例数:",
+    "cases searched": "",
+    "Date": "日時",
+    "Reader": "利用者",
+    "Cases to find": "検索件数",
+    "Filter": "絞り込み",
+    "Regions": "脳領域",
+    "Ranked by": "順位付け",
+    "Years older": "加える年数",
+    "Marked as alike": "似ていると評価",
+    "Marked as unlike": "似ていないと評価",
+    "Scans of this person": "本人の画像",
+    "What became of them": "その後の経過",
+    "Beyond normal for age and sex": "年齢・性別の正常範囲との比較",
+    "How usual such a distance is": "似た人はいるか",
+    "Notes": "注記",
+    "The model": "モデル",
+    "Gallery": "ギャラリー",
+    "version": "版",
+    "cases": "症例",
+}
+#: Headings that go on with something else, such as the name of a column.
+_JAPANESE_BEGINNINGS = {
+    "Why (": "似ている部位（0: 差なし、1: 他人どうしの通常の差）",
+    "What the neighbours say (": "近傍の人の",
+}
+
+
+def words_of(language: Language) -> Mapping[str, str]:
+    """Return the words of a language by the English ones; empty for English."""
+    return MappingProxyType(_JAPANESE if language == "ja" else {})
+
+
+def heading_of(heading: str, language: Language) -> str:
+    """Return a section's heading in a language; one without a translation stays English."""
+    if language == "en":
+        return heading
+    for beginning, text in _JAPANESE_BEGINNINGS.items():
+        if heading.startswith(beginning):
+            rest = heading.removeprefix(beginning).rstrip(")")
+            return f"{text} {rest}" if text.endswith("の") else text
+    return _JAPANESE.get(heading, heading)
