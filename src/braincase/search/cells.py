@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from braincase.errors import ParameterError
+from braincase.errors import ParameterError, UsageError
 from braincase.gallery import GalleryInfo, Weights
-from braincase.images.atlas import N_CELLS, load_regions, mask_file_weights, region_weights
+from braincase.images.atlas import N_CELLS, load_regions, mask_weights, region_weights
 
 
 def without_cells(info: GalleryInfo) -> str:
@@ -43,5 +43,15 @@ def weights_of(
     if regions:
         parts.append(region_weights(regions, load_regions()))
     if mask is not None:
-        parts.append(mask_file_weights(mask))
+        parts.append(_mask_file_weights(mask))
     return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)
+
+
+def _mask_file_weights(path: Path) -> tuple[Weights, str]:
+    """Read a mask in MNI space; return its cell weights, shape (n_cells,), and what to call it."""
+    from braincase.images.volume import read_volume  # the one search that reads another image
+
+    if not path.is_file():
+        raise UsageError(path, "no such file", "a mask in MNI space")
+    image = read_volume(path)
+    return mask_weights(image.data, image.affine, path), f"mask {path.name}"
