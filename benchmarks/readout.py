@@ -18,9 +18,11 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from sklearn.linear_model import Ridge
 
 from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.images.atlas import N_CELLS, cell_of_voxels, load_regions, side_of
 from braincase.images.geometry import HALF_GRID
 from braincase.images.tissue import mean_of_blocks
 from braincase.simulate.truth import read_truth, volume_column
+from braincase.volumetry.code_layout import LAYOUT
 from braincase.volumetry.readout import (
     ONE_SIDE,
     PARCELS,
@@ -30,9 +32,16 @@ from braincase.volumetry.readout import (
     Readout,
     dark_tissue,
     half_resolution,
+    load_readout,
     region_sums,
 )
-from braincase.volumetry.regions import mirrored_name, symmetric_label
+from braincase.volumetry.regions import (
+    MIDLINE,
+    SIDED,
+    label_shares,
+    mirrored_name,
+    symmetric_label,
+)
 
 #: Tried on a fifth of the people: the ridge as a multiple of the mean variance times the scans.
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -50,6 +59,8 @@ def main(taught: list[Path], others: Path, out: Path) -> None:
     volumes = np.concatenate([true_volumes(cohort) for cohort in cohorts])
     people = np.concatenate([people_of(c, i) for i, c in enumerate(cohorts)])
     np.savez_compressed(out, **fit(images, volumes, people))
+    load_readout.cache_clear()
+    np.savez_compressed(out.with_name(LAYOUT), **layout())
     check(open_cohort(others))
 
 
@@ -145,10 +156,42 @@ def share_at_4mm(name: str) -> Numbers:
     return mean_of_blocks(symmetric_label(name), 2)
 
 
-def check(cohort: Cohort) -> None:
-    from braincase.volumetry.readout import load_readout
+def layout() -> dict:
+    """Return which part of each local number lies in each region of the atlas and in each cell."""
+    atlas = load_regions()
+    by_parcel = dict(zip(PARCELS, cells_of_parcels(), strict=True))
+    # The cerebral white matter is in no parcel of its own: it lies where all of them do.
+    everywhere = np.mean(list(by_parcel.values()), axis=0)
+    numbers = (*REGIONS, *PARCELS)
+    return {
+        "names": list(atlas.names),
+        "shares": np.stack([atlas_shares(name, atlas.names) for name in numbers]).astype("f4"),
+        "cells": np.stack([by_parcel.get(name, everywhere) for name in numbers]).astype("f4"),
+    }
 
-    load_readout.cache_clear()
+
+def atlas_shares(region: str, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Divide a region among the labels of the atlas that it joins, by their volume."""
+    side, plain = side_of(region)
+    members = [f"{side}-{m}" if side else m for m in SIDED.get(plain) or MIDLINE[plain]]
+    parts = np.zeros(len(names))
+    for member in set(members) & set(names):
+        parts[names.index(member)] = label_shares()[member].sum()
+    return parts / parts.sum()
+
+
+def cells_of_parcels() -> NDArray[np.float64]:
+    """Return which part of each parcel lies in each cell, shape (parcels, n_cells)."""
+    readout = load_readout()
+    brain = np.zeros(HALF_GRID.size, np.bool_)
+    brain[readout.brain] = True
+    cells = cell_of_voxels(brain.reshape(HALF_GRID.shape), HALF_GRID.affine)
+    counts = np.bincount(readout.parcel * N_CELLS + cells, minlength=len(PARCELS) * N_CELLS)
+    table = counts.reshape(len(PARCELS), N_CELLS).astype(np.float64)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def check(cohort: Cohort) -> None:
     readings = region_sums(load_readout(), images_of(cohort))
     truth = true_volumes(cohort)
     for name, r in zip(REGIONS, correlations(readings, truth), strict=True):

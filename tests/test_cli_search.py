@@ -24,7 +24,7 @@ from braincase.models.embed import encoder_of
 from braincase.models.model import load_model, save_model
 from braincase.models.settings import ModelSettings
 from braincase.models.train import train_model
-from braincase.search.query_scan import read_query
+from braincase.search.read_query import read_query
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.table import read_table
 from braincase.workflows.index_cohort import index_cohort

@@ -13,7 +13,7 @@ import pytest
 from braincase.errors import UsageError
 from braincase.images.geometry import grid_of_resolution
 from braincase.preprocess.quality.scan_result import stat_of
-from braincase.search.query_scan import read_query
+from braincase.search.read_query import read_query
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_names import tells_contrast
 from braincase.sources.find import find_scans

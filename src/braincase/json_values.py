@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 #: What a JSON text can hold.
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 #: A JSON object that is only read.
 JsonObject: TypeAlias = Mapping[str, Json]
+
+
+@runtime_checkable
+class _Listable(Protocol):
+    """An array, or one number of an array."""
+
+    def tolist(self) -> object:
+        """Return it as plain Python values."""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -45,15 +52,16 @@ def to_json(value: object) -> Json:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if np.isfinite(value) else None
-        case np.ndarray() | np.generic():
-            return to_json(value.tolist())
+            return value if math.isfinite(value) else None
         case Mapping():
             return {str(key): to_json(inner) for key, inner in value.items()}
         case list() | tuple():
             return [to_json(inner) for inner in value]
         case Path():
             return str(value)
+    # NumPy's arrays and numbers, without importing it: ``--help`` does not wait for it.
+    if isinstance(value, _Listable) and not isinstance(value, type):
+        return to_json(value.tolist())
     if is_dataclass(value) and not isinstance(value, type):
         return {part.name: to_json(getattr(value, part.name)) for part in fields(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")

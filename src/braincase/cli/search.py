@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from braincase.answer.compose import Answer
     from braincase.labels import Value
     from braincase.search.options import SearchOptions
+    from braincase.search.pipeline import FinishedSearch
 
 
 def search(
@@ -24,7 +25,9 @@ def search(
         str | None,
         typer.Option("--model", help="Folder of the model, or encoder file; needed for a scan."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Number of hits; default 10, or all of fewer cases.")
+    ] = None,
     where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
     subject: Annotated[str | None, typer.Option(help="Whose scan it is.")] = None,
     age: Annotated[float | None, typer.Option(help="Age at the scan, years.")] = None,
@@ -65,11 +68,7 @@ def search(
 ) -> None:
     """Find the cases most similar to a scan, with reasons and doubts."""
     from braincase.answer.compose import answer
-    from braincase.answer.export import write_explanations
     from braincase.files import refuse_overwrite
-    from braincase.report.hits_table import write_hits
-    from braincase.report.search_page import draw
-    from braincase.report.wording import sections_of, warning_of
     from braincase.workflows.searchable_gallery import open_gallery
 
     outputs = [path for path in (explain, save_hits, picture, html) if path]
@@ -83,10 +82,7 @@ def search(
     with open_gallery(gallery, needed) as opened:
         finished = opened.finished_search(scan, options)
         composed = answer(finished, label, normality=normality or bool(explain))
-        missing = write_explanations(finished, composed, explain) if explain else ()
-        if save_hits:
-            write_hits(finished.result, finished.gallery, save_hits)
-        draw(finished, picture, html, sections_of(composed, why=True), warning_of(composed))
+        missing = _write_files(finished, composed, explain, save_hits, picture, html)
     if as_json:
         print_json({**composed.to_json(), "missing": missing})
     else:
@@ -94,9 +90,38 @@ def search(
         _print_written(missing, outputs)
 
 
+def _write_files(
+    finished: FinishedSearch,
+    composed: Answer,
+    explain: Path | None,
+    save_hits: Path | None,
+    picture: Path | None,
+    html: Path | None,
+) -> tuple[str, ...]:
+    """Write what was asked for; return what could not be shown, a line each.
+
+    What draws is imported with the first picture: a table of ten lines does not wait for it.
+    """
+    missing: tuple[str, ...] = ()
+    if explain:
+        from braincase.answer.export import write_explanations
+
+        missing = write_explanations(finished, composed, explain)
+    if save_hits:
+        from braincase.report.hits_table import write_hits
+
+        write_hits(finished.result, finished.gallery, save_hits)
+    if picture or html:
+        from braincase.report.search_page import draw
+        from braincase.report.wording import sections_of, warning_of
+
+        draw(finished, picture, html, sections_of(composed, why=True), warning_of(composed))
+    return missing
+
+
 def _options(
     *,
-    k: int,
+    k: int | None,
     where: str,
     subject: str | None,
     as_of: int | None,

@@ -8,7 +8,9 @@ Braincase; it is read from the installed package, offline.
 from __future__ import annotations
 
 import csv
+import gzip
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,13 +19,11 @@ from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import ParameterError, UsageError
 from braincase.images.geometry import CELL_MM, CELLS, FIELD_CORNER_MM, Affine, Grid, apply_affine
-from braincase.images.volume import read_volume
 
 N_CELLS = prod(CELLS)
 #: What is in no named region: a cell without any brain tissue of the atlas.
@@ -191,22 +191,6 @@ def region_weights(wanted: Sequence[str], regions: Regions) -> tuple[NDArray[np.
     return weights, " + ".join(names)
 
 
-def read_mask(path: Path) -> tuple[NDArray[np.generic], Affine]:
-    """Read a mask in MNI space: its voxels and its affine to MNI millimetres.
-
-    Raises
-    ------
-    ScanError
-        If the file cannot be read, or every voxel of it is the same.
-    UsageError
-        If there is no such file.
-    """
-    if not path.is_file():
-        raise UsageError(path, "no such file", "a mask in MNI space")
-    image = read_volume(path)
-    return image.data, image.affine
-
-
 def mask_weights(
     mask: NDArray[np.generic], affine: Affine, where: str | Path
 ) -> NDArray[np.float64]:
@@ -268,11 +252,16 @@ def _cubes(edge_mm: float) -> tuple[int, ...]:
 
 def cube_of_voxels(chosen: NDArray[np.bool_], affine: Affine, edge_mm: float) -> NDArray[np.int64]:
     """Return the cube, in C order, of each chosen voxel's centre; -1 outside the field of view."""
-    points = apply_affine(np.asarray(affine, dtype=np.float64), np.argwhere(chosen) + 0.0)
-    flat = np.zeros(len(points), np.int64)
-    inside = np.ones(len(points), bool)
+    turn, shift = np.asarray(affine, dtype=np.float64)[:3, :3], np.asarray(affine)[:3, 3]
+    voxels = np.nonzero(chosen)
+    flat = np.zeros(len(voxels[0]), np.int64)
+    inside = np.ones(len(flat), bool)
     for axis, n_cells in enumerate(_cubes(edge_mm)):
-        place = np.floor((points[:, axis] - FIELD_CORNER_MM[axis]) / edge_mm).astype(np.int64)
+        mm = np.full(len(flat), float(shift[axis]))
+        for voxel, step in zip(voxels, turn[axis], strict=True):
+            if step:  # axes that run straight cost nothing more
+                mm += step * voxel
+        place = np.floor((mm - FIELD_CORNER_MM[axis]) / edge_mm).astype(np.int64)
         inside &= (place >= 0) & (place < n_cells)
         flat = flat * n_cells + place
     return np.where(inside, flat, -1)
@@ -292,10 +281,31 @@ def _as_regions(names: Sequence[str], counts: NDArray[np.float64]) -> Regions:
 def read_atlas() -> tuple[NDArray[np.int64], Affine, dict[int, str]]:
     """Return the label image, its affine to MNI millimetres, and the name of each label."""
     folder = _atlas_folder()
-    image = nibabel.load(folder / ATLAS)
+    labels, affine = _read_labels(folder / ATLAS)
     with open(folder / LABELS, encoding="utf-8", newline="") as file:
         names = {int(row["index"]): _plain_name(row["name"]) for row in csv.DictReader(file)}
-    return np.asarray(image.dataobj).astype(np.int64), np.asarray(image.affine), names
+    return labels, affine, names
+
+
+#: Types of voxels that a label image may have, by NIfTI-1's numbers.
+_LABEL_TYPES = {2: "<u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "<i1", 512: "<u2"}
+
+
+def _read_labels(path: Path) -> tuple[NDArray[np.int64], Affine]:
+    """Read the atlas's own NIfTI-1 file (little-endian, sform), without importing nibabel.
+
+    A search with a stored case reads no other image, and nibabel costs more than the search.
+    """
+    content = gzip.decompress(path.read_bytes())
+    shape = struct.unpack_from("<3h", content, 42)
+    (kind,), (start,) = (
+        struct.unpack_from("<h", content, 70),
+        struct.unpack_from("<f", content, 108),
+    )
+    rows = np.frombuffer(content, "<f4", 12, 280).reshape(3, 4).astype(np.float64)
+    voxels = np.frombuffer(content, _LABEL_TYPES[kind], prod(shape), int(start))
+    affine = np.vstack([rows, [0.0, 0.0, 0.0, 1.0]])
+    return voxels.reshape(shape, order="F").astype(np.int64), affine
 
 
 def _atlas_folder() -> Path:

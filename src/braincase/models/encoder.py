@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import Recipe
 from braincase.images.geometry import Grid
-from braincase.images.volume import Volume
+
+if TYPE_CHECKING:
+    from braincase.cohort.derivatives import Recipe
+    from braincase.images.volume import Volume
 
 #: Turns uint8 volumes (n, *grid.shape) into codes (n, length).
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 #: Turns a scan on its own voxels into its code (length,).
-EmbedNative = Callable[[Volume], NDArray[np.float32]]
+EmbedNative = Callable[["Volume"], NDArray[np.float32]]
 #: Where the model saw the difference of a query and a hit (volumes; weights of the search or None).
 Attribute = Callable[
     [NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64] | None], NDArray[np.float32]

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
-from scipy.stats import norm
-from sklearn.linear_model import LogisticRegression
 
 from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, Hit, SearchResult, StoredCase, Weights
@@ -22,6 +20,7 @@ from braincase.json_values import Json, to_json_object
 from braincase.labels import Value, value_text
 from braincase.population.cache import cached, search_identity
 from braincase.population.leave_one_out import neighbours_of_others
+from braincase.population.logistic import fit_logistic, softmax
 
 #: People asked when a gallery is calibrated; more make it slower and hardly better.
 MOST_PEOPLE = 500
@@ -125,7 +124,7 @@ class Calibration:
     def probabilities(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn shares of shape (n, n_classes) into probabilities of that shape."""
         logits = _features(shares, self.k) @ self.slopes.T + self.offsets
-        return np.asarray(softmax(logits, axis=1))
+        return softmax(logits)
 
 
 def calibration_of_json(content: CalibrationJson) -> Calibration:
@@ -253,7 +252,7 @@ def _fitted(
     for fold in range(5):
         model = _regression(shares[folds != fold], truth[folds != fold], len(classes), k)
         out_of_fold[folds == fold] = softmax(
-            _features(shares[folds == fold], k) @ model[0].T + model[1], axis=1
+            _features(shares[folds == fold], k) @ model[0].T + model[1]
         )
     slopes, offsets = _regression(shares, truth, len(classes), k)
     return Calibration(
@@ -271,12 +270,8 @@ def _regression(
     if len(present) == 1:
         offsets[present] = 0.0
         return slopes, offsets
-    model = LogisticRegression(max_iter=1000).fit(_features(shares, k), truth)
-    if len(present) == 2:  # scikit-learn gives one row for two classes
-        slopes[present] = np.vstack([-model.coef_[0], model.coef_[0]]) / 2
-        offsets[present] = np.array([-model.intercept_[0], model.intercept_[0]]) / 2
-    else:
-        slopes[present], offsets[present] = model.coef_, model.intercept_
+    classes = np.searchsorted(present, truth)
+    slopes[present], offsets[present] = fit_logistic(_features(shares, k), classes)
     return slopes, offsets
 
 
@@ -309,7 +304,7 @@ def _wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, floa
     Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
     Journal of the American Statistical Association 22(158), 209-212.
     """
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max(0.0, centre - float(half)), min(1.0, centre + float(half))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from braincase.images.geometry import Grid
 
@@ -20,6 +19,8 @@ def smoothed(
     volume: NDArray[np.generic], grid: Grid, fwhm_mm: float = FWHM_MM
 ) -> NDArray[np.float32]:
     """Return a volume blurred by a Gaussian filter of this full width at half maximum."""
+    from scipy.ndimage import gaussian_filter  # for images only, which few searches read
+
     sigma = fwhm_mm * _SIGMA_PER_FWHM / grid.resolution_mm
     return np.asarray(gaussian_filter(volume.astype(np.float32), sigma), dtype=np.float32)
 

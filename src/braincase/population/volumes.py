@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.stored_image import StoredImage, read_stored_image
 from braincase.errors import ScanError
 from braincase.gallery import StoredCase
 from braincase.images.geometry import Grid
+
+if TYPE_CHECKING:
+    from braincase.cohort.stored_image import StoredImage
 
 
 def image_of_case(case: StoredCase, grid: Grid) -> StoredImage:
@@ -19,6 +23,9 @@ def image_of_case(case: StoredCase, grid: Grid) -> StoredImage:
     ScanError
         If it is not there, or is no such image.
     """
+    # Most searches read no image, and what reads one costs more than the search.
+    from braincase.cohort.stored_image import read_stored_image
+
     return read_stored_image(case.cohort, case.image, case.image_hash, grid)
 
 

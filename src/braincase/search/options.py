@@ -8,6 +8,9 @@ from pathlib import Path
 
 from braincase.labels import Value
 
+#: Hits where nobody says how many.
+USUAL_K = 10
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -16,7 +19,7 @@ class SearchOptions:
     Parameters
     ----------
     k
-        Number of hits.
+        Number of hits; None for `USUAL_K`, or for all cases of a smaller gallery.
     where
         Filter on the gallery's columns; empty for none.
     subject
@@ -42,7 +45,7 @@ class SearchOptions:
         Number of the DICOM series.
     """
 
-    k: int = 10
+    k: int | None = None
     where: str = ""
     subject: str | None = None
     as_of: int | None = None

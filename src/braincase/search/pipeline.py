@@ -16,7 +16,7 @@ from braincase.population.similarity import SIMILARITIES, rank_by_axes
 from braincase.population.volumes import stored_volume
 from braincase.search.cells import weights_of
 from braincase.search.nearest import search
-from braincase.search.options import SearchOptions
+from braincase.search.options import USUAL_K, SearchOptions
 from braincase.search.query_scan import QueryScan
 from braincase.search.refine import learn_direction, refined_code
 
@@ -194,7 +194,7 @@ def _search(
         query,
         code=code,
         own_code=query.code if moves else None,
-        k=options.k,
+        k=min(USUAL_K, info.cases) if options.k is None else options.k,
         where=options.where,
         as_of=options.as_of,
         weights=weights,

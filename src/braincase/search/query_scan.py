@@ -1,29 +1,19 @@
-"""Query scan: a raw or prepared scan read into a standard volume to search with."""
+"""Query scan: a standard volume to search with, and what is known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import (
-    IMAGE_ENDING,
-    read_image,
-    read_sidecar,
-    resolution_of,
-    sidecar_path,
-)
-from braincase.errors import OtherImageError, ScanError, UsageError
-from braincase.images.geometry import Grid
-from braincase.images.volume import Volume
-from braincase.json_values import JsonObject, canonical_json
 from braincase.labels import Value
-from braincase.models.encoder import Encoder
+
+if TYPE_CHECKING:
+    from braincase.images.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -55,124 +45,3 @@ class QueryScan:
     def image_hash(self) -> str:
         """SHA-256 of the voxels, as cohorts and galleries keep it."""
         return sha256(self.volume.tobytes()).hexdigest()
-
-
-#: A scan on its own voxels: the whole head, or the bare brain.
-Native = Literal["head", "brain"]
-#: Steps of preparing a raw scan, in the order in which they begin.
-STEPS = ("reading", "looking", "preparing", "judging")
-
-
-def native_form(encoder: Encoder) -> Native | None:
-    """Return in which form an encoder takes scans on their own voxels; None if it does not."""
-    if not encoder.is_native:
-        return None
-    return "brain" if encoder.strips_native else "head"
-
-
-def _say_nothing(step: str) -> None:
-    """Report no progress."""
-
-
-def read_query(
-    path: Path,
-    grid: Grid,
-    recipe: JsonObject,
-    tell: Callable[[str], None] = _say_nothing,
-    *,
-    series: int | None = None,
-    native: Native | None = None,
-) -> QueryScan:
-    """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
-
-    Parameters
-    ----------
-    path
-        An image, a DICOM folder or zip, or a prepared image of a cohort.
-    grid, recipe
-        What the model was trained on.
-    tell
-        Called with the name of each step of `STEPS` as it begins.
-    series
-        Number of the DICOM series, where a folder or zip holds several.
-    native
-        Whether the scan is wanted on its own voxels too, whole or as the bare brain.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file, or it holds several scans.
-    ScanError
-        If it is no T1-weighted head, cannot be read, or was prepared for another grid.
-    """
-    if not path.exists():
-        raise UsageError(path, "no such file, folder or case", "a scan")
-    is_prepared = path.name.endswith(IMAGE_ENDING) and sidecar_path(path).exists()
-    if is_prepared and native:
-        found = "a prepared image"
-        raise ScanError(path, found, "the scan it was made from, which this encoder takes")
-    if is_prepared:
-        return _read_prepared(path, grid, recipe)
-    return _read_raw(path, grid, recipe, tell, series, native)
-
-
-def _read_prepared(path: Path, grid: Grid, recipe: JsonObject) -> QueryScan:
-    if resolution_of(path.name) != grid.resolution_mm:
-        found = f"prepared at {resolution_of(path.name)} mm"
-        raise ScanError(path, found, f"{grid.resolution_mm} mm, the model's grid")
-    sidecar = read_sidecar(sidecar_path(path))
-    notes = _recipe_notes(sidecar.recipe, recipe)
-    scan = sidecar.scan
-    return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
-
-
-def _read_raw(
-    path: Path,
-    grid: Grid,
-    recipe: JsonObject,
-    tell: Callable[[str], None],
-    series: int | None,
-    native: Native | None,
-) -> QueryScan:
-    from braincase.preprocess.native import native_brain
-    from braincase.preprocess.prepare_volume import prepare_volume
-    from braincase.preprocess.quality.verdict import judge, screen
-    from braincase.sources.find import find_scans
-    from braincase.sources.read import read_scan
-
-    tell("reading")
-    scans, census = find_scans(path, series=series)
-    if len(scans) != 1:
-        reasons = "; ".join([*dict.fromkeys(why for _, why in census.dropped)][:3])
-        advice = "Name one scan, or choose one with `series`." if scans else reasons
-        which = "" if series is None else f" in series {series}"
-        raise UsageError(path, f"{len(scans)} T1-weighted scans{which}", "one", advice)
-    volume = read_scan(scans[0])
-    tell("looking")
-    quality = screen(volume)
-    if quality is None or quality.grade != "fail":
-        tell("preparing")
-        intensity, strip = recipe.get("intensity", "white-matter"), recipe.get("strip", True)
-        prepared = prepare_volume(volume, grid, str(intensity), strip=bool(strip))
-        tell("judging")
-        quality = judge(volume, prepared, grid)
-    if quality.grade == "fail":
-        error = OtherImageError if quality.is_other_image else ScanError
-        raise error(path, "; ".join(quality.reasons), "a T1-weighted human head")
-    notes = (*quality.reasons, *_recipe_notes(canonical_json(prepared.recipe), recipe))
-    own = volume if native else None
-    if native == "brain":
-        own = native_brain(volume, prepared.mask, grid, prepared.native_to_mni)
-    # A file's own name is no identity: whose scan it is stays open unless the user says so.
-    return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes, own)
-
-
-def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:
-    """Warn where query and model were prepared differently."""
-    if query_recipe == canonical_json(recipe):
-        return ()
-    made_by = recipe.get("Name", "another recipe")
-    return (
-        f"The model was trained on volumes made by {made_by}, the query was prepared otherwise: "
-        "distances between them may mean little.",
-    )

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from openpyxl import load_workbook
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from braincase.errors import UsageError
@@ -76,6 +75,8 @@ def read_sheets(path: Path) -> list[Sheet]:
 
 
 def _workbook(path: Path) -> list[Sheet]:
+    from openpyxl import load_workbook  # few sources have workbooks, and it is long to import
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # styles and extensions that openpyxl does not know

@@ -13,6 +13,7 @@ a place: searches by region and explanations go by it alone.
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,16 @@ from braincase.errors import UsageError
 from braincase.images.atlas import (
     N_CELLS,
     Regions,
-    cell_of_voxels,
     covered,
     load_regions,
     mask_weights,
-    read_mask,
-    side_of,
 )
 from braincase.images.geometry import HALF_GRID
 from braincase.volumetry.readout import LOCAL_SIZE, PARCELS, REGIONS, load_readout
-from braincase.volumetry.regions import MIDLINE, SIDED, label_shares
 
 PATTERN_SIZE = 10
+#: Part of each local number in each region and cell: from the atlas it takes seconds, from here none.
+LAYOUT = "code_layout.npz"
 LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
 LONG = N_CELLS + LOCAL_SIZE + PATTERN_SIZE
 
@@ -50,42 +49,12 @@ def regions_of_code(n_dimensions: int) -> Regions:
 
 @cache
 def _regions_of_long_code() -> Regions:
-    atlas = load_regions()
-    shares, cells = np.zeros((LONG, len(atlas.names))), np.zeros((LONG, N_CELLS))
-    local = [_atlas_shares(name, atlas.names) for name in (*REGIONS, *PARCELS)]
-    shares[LOCAL] = np.stack(local)
-    by_parcel = dict(zip(PARCELS, _cells_of_parcels(), strict=True))
-    cells[LOCAL] = [by_parcel.get(name, _everywhere()) for name in (*REGIONS, *PARCELS)]
-    return Regions(atlas.names, shares, cells)
-
-
-def _atlas_shares(region: str, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Divide a region among the labels of the atlas that it joins, by their volume."""
-    side, plain = side_of(region)
-    members = [f"{side}-{m}" if side else m for m in SIDED.get(plain) or MIDLINE[plain]]
-    filled = label_shares()
-    parts = np.zeros(len(names))
-    for member in members:
-        if member in names:
-            parts[names.index(member)] = filled[member].sum()
-    return np.asarray(parts / parts.sum())
-
-
-@cache
-def _cells_of_parcels() -> NDArray[np.float64]:
-    """Return which part of each parcel lies in each cell, shape (parcels, n_cells)."""
-    readout = load_readout()
-    brain = np.zeros(HALF_GRID.size, np.bool_)
-    brain[readout.brain] = True
-    cells = cell_of_voxels(brain.reshape(HALF_GRID.shape), HALF_GRID.affine)
-    counts = np.bincount(readout.parcel * N_CELLS + cells, minlength=len(PARCELS) * N_CELLS)
-    table = counts.reshape(len(PARCELS), N_CELLS).astype(np.float64)
-    return np.asarray(table / table.sum(axis=1, keepdims=True))
-
-
-def _everywhere() -> NDArray[np.float64]:
-    """Place the cerebral white matter, which is in no parcel of its own: like all parcels."""
-    return np.asarray(_cells_of_parcels().mean(axis=0))
+    """Read how the local code divides among regions and cells, as `benchmarks/readout.py` found."""
+    with (files(__package__) / LAYOUT).open("rb") as file, np.load(file) as kept:
+        names = tuple(map(str, kept["names"]))
+        shares, cells = np.zeros((LONG, len(names))), np.zeros((LONG, N_CELLS))
+        shares[LOCAL], cells[LOCAL] = kept["shares"], kept["cells"]
+    return Regions(names, shares, cells)
 
 
 def mask_code_weights(path: Path, n_dimensions: int) -> tuple[NDArray[np.float64], str]:
@@ -101,12 +70,15 @@ def mask_code_weights(path: Path, n_dimensions: int) -> tuple[NDArray[np.float64
     UsageError
         If there is no such file, or no voxel of the mask lies in the brain.
     """
-    mask, affine = read_mask(path)
-    name = f"mask {path.name}"
+    from braincase.images.volume import read_volume  # the one search that reads another image
+
+    if not path.is_file():
+        raise UsageError(path, "no such file", "a mask in MNI space")
+    image, name = read_volume(path), f"mask {path.name}"
     if n_dimensions == N_CELLS:
-        return mask_weights(mask, affine, path), name
+        return mask_weights(image.data, image.affine, path), name
     readout = load_readout()
-    inside = covered(mask, affine, HALF_GRID.resolution_mm, path)[readout.brain]
+    inside = covered(image.data, image.affine, HALF_GRID.resolution_mm, path)[readout.brain]
     if not inside.any():
         raise UsageError(path, "no voxel inside the brain", "a mask in MNI space")
     sums = np.bincount(readout.parcel, inside, len(PARCELS))

@@ -12,11 +12,10 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from braincase.images.atlas import read_atlas, side_of
-from braincase.images.geometry import Grid
+from braincase.images.geometry import Grid, apply_affine
 
 Map = NDArray[np.float32]
 #: Regions by side: which labels of the atlas each joins.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
@@ -20,6 +21,8 @@ from braincase.images.planes import thumbnail_of
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
 from braincase.progress import progress
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import search_by_case
 from braincase.sources.identifying import check_there, identifying_columns, left_out_notes
 from braincase.workflows.native_scans import RawScans, native_code
 
@@ -113,7 +116,21 @@ def index_cohort(
                 part = chosen[start : start + batch]
                 total = _add(total, *_index_rows(gallery, cohort, encoder, part, raw or {}, why))
                 advance(len(part))
+        if total.added or total.updated:
+            learn_gallery(gallery)
         return total
+
+
+def learn_gallery(gallery: Gallery) -> None:
+    """Learn from a gallery, ahead, what an answer to a search as it is usually made waits for.
+
+    It is cached in the gallery's folder (`braincase.population.cache`): the first search after
+    indexing answers as fast as the next ones.
+    """
+    case = next(iter(gallery.one_scan_each(1)), None)
+    if case is not None:
+        # A search itself, so that nothing it learns can be forgotten here.
+        answer(search_by_case(gallery, case.scan_id, SearchOptions()))
 
 
 def _refuse_other_scans(cohort: Cohort, encoder: Encoder, raw: RawScans | None) -> None:

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer, answer
-from braincase.answer.export import write_explanations
 from braincase.errors import ParameterError, UsageError
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
 from braincase.models.encoder import Encoder
-from braincase.models.encoder_check import open_encoder
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
     FinishedSearch,
@@ -28,7 +26,7 @@ from braincase.search.pipeline import (
     search_by_code,
     search_by_volume,
 )
-from braincase.search.query_scan import QueryScan, native_form, read_query
+from braincase.search.query_scan import QueryScan
 
 if TYPE_CHECKING:
     from braincase.models.model import Model
@@ -135,6 +133,8 @@ class SearchableGallery:
         search = self.finished_search(scan, options)
         composed = answer(search, label, normality=normality)
         if explain is not None:
+            from braincase.answer.export import write_explanations
+
             write_explanations(search, composed, explain)
         return composed
 
@@ -154,6 +154,9 @@ class SearchableGallery:
             return search_by_volume(self.gallery, encoder, volume, options)
         if not Path(scan).exists():
             return search_by_case(self.gallery, str(scan), options)
+        # Imported here: a search with a case reads no scan, and answers at once.
+        from braincase.search.read_query import native_form, read_query
+
         encoder = self._encoder()
         query_scan = read_query(
             Path(scan),
@@ -209,6 +212,8 @@ def open_gallery(
         If the gallery holds the codes of another model.
     """
     if isinstance(model, str | Path):
+        from braincase.models.encoder_check import open_encoder
+
         model = open_encoder(model)
     elif model is not None and not isinstance(model, Encoder):
         from braincase.models.embed import encoder_of  # torch is there: the model is

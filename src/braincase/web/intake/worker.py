@@ -102,7 +102,7 @@ def _choice(task: Task) -> SeriesChoice | None:
 def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> Embedded:
     """Unpack, prepare and embed one uploaded file."""
     from braincase.search.pipeline import code_of
-    from braincase.search.query_scan import native_form, read_query
+    from braincase.search.read_query import native_form, read_query
 
     use_temporary(task.source.parent)  # what is written goes when the job's folder goes
     tell("unpacking")

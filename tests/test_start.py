@@ -1,0 +1,83 @@
+"""Fast to the first answer: what a command imports before it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from braincase.images.atlas import ATLAS, _atlas_folder, read_atlas
+from braincase.population.logistic import fit_logistic
+from gallery_cases import filled_gallery
+
+#: What takes longer to import than a search takes.
+HEAVY = {
+    "contourpy", "jinja2", "matplotlib", "nibabel", "nilearn", "openpyxl", "pandas", "PIL",
+    "pydicom", "safetensors", "scipy", "sklearn", "torch",
+}  # fmt: skip
+RUN = """
+import json, sys
+from braincase.cli.main import main
+sys.argv = ["braincase", *json.loads(sys.argv[1])]
+try:
+    main()
+finally:
+    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+
+
+def imported_by(*words: object) -> set[str]:
+    """The packages that a command has imported when it ends."""
+    asked = json.dumps([str(word) for word in words])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, asked], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "g"
+    filled_gallery(folder, n_people=60, scans_each=1).close()
+    return folder
+
+
+def test_help_imports_nothing_that_computes() -> None:
+    assert not imported_by("--help") & (HEAVY | {"numpy"})
+    assert not imported_by("search", "--help") & (HEAVY | {"numpy"})
+
+
+def test_a_search_with_a_stored_case_imports_nothing_heavy(gallery: Path) -> None:
+    """Not even the first one, which learns from the gallery."""
+    assert not imported_by("search", "sub-000_ses-1", "--gallery", gallery) & HEAVY
+    assert any((gallery / "learned").glob("calibration-*"))
+    for command in ("info", "versions"):
+        assert not imported_by("gallery", command, gallery) & HEAVY
+
+
+def test_the_calibration_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    for n_classes in (2, 3, 5):
+        features = rng.normal(size=(120, n_classes))
+        classes = (features + rng.normal(size=features.shape)).argmax(axis=1)
+        slopes, offsets = fit_logistic(features, classes)
+        peer = LogisticRegression(max_iter=10_000, tol=1e-10).fit(features, classes)
+        found = np.exp(features @ slopes.T + offsets)
+        found /= found.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(found, peer.predict_proba(features), atol=1e-5)
+
+
+def test_the_atlas_reads_as_nibabel_reads_it() -> None:
+    import nibabel
+
+    labels, affine, _ = read_atlas()
+    image = nibabel.load(_atlas_folder() / ATLAS)
+    np.testing.assert_array_equal(labels, np.asarray(image.dataobj))
+    np.testing.assert_allclose(affine, image.affine)
