@@ -31,7 +31,7 @@ from braincase.images.geometry import HALF_GRID
 from braincase.volumetry.readout import LOCAL_SIZE, PARCELS, REGIONS, load_readout
 
 PATTERN_SIZE = 10
-#: Part of each local number in each region and cell: from the atlas it takes seconds, from here none.
+#: Part of each local number in each region and cell: from the atlas it would take seconds.
 LAYOUT = "code_layout.npz"
 LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
 LONG = N_CELLS + LOCAL_SIZE + PATTERN_SIZE

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.images.atlas import read_atlas, side_of
-from braincase.images.geometry import Grid, apply_affine
+from braincase.images.geometry import Grid
 
 Map = NDArray[np.float32]
 #: Regions by side: which labels of the atlas each joins.
@@ -106,6 +106,8 @@ def tissues_of(region: str) -> tuple[int, int, int]:
 @cache
 def label_shares() -> Mapping[str, Map]:
     """Return how much of each 2 mm voxel every label of the atlas fills."""
+    from nibabel.affines import apply_affine  # names alone are asked for more often
+
     labels, affine, by_value = read_atlas()
     where = np.argwhere(labels > 0)
     values, points = labels[tuple(where.T)], apply_affine(affine, where)
