@@ -1,16 +1,19 @@
 """The whole answer to a search, on simulated people and a real local code."""
 
 import json
+import shutil
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from braincase.answer.compose import answer
+from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import IMAGE_ENDING, write_image
 from braincase.errors import TooFewPeopleError, UsageError
-from braincase.gallery import NewCase, Query, create_gallery
+from braincase.gallery import Gallery, NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.population.neighbour_labels import calibrate
 from braincase.population.similarity import disease_axes_of
@@ -19,8 +22,16 @@ from braincase.population.usual import FEWEST_PEOPLE, usual_of
 from braincase.report.wording import sections_of
 from braincase.search.nearest import search
 from braincase.search.pipeline import FinishedSearch
-from cells import MODEL, cell_means, gallery_of
+from cells import MODEL, cell_means
+from cells import gallery_of as indexed_gallery
 from gallery_cases import some_cases, some_codes
+
+
+def gallery_of(cohort: Cohort, folder: Path) -> Gallery:
+    """A gallery of which nothing has been learned yet: indexing learns ahead."""
+    gallery = indexed_gallery(cohort, folder)
+    shutil.rmtree(gallery.cache_folder)
+    return gallery
 
 
 @pytest.fixture(scope="module")
