@@ -6,6 +6,7 @@ python benchmarks/starter.py MODEL src/braincase/models/starter
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def main(trained: Path, out: Path) -> None:
         for tensor in model.network.state_dict().values():
             if tensor.is_floating_point():
                 tensor.copy_(tensor.half().float())
+    model = replace(model)  # its fingerprint is that of the rounded weights
     weights = {n: half(t) for n, t in model.network.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     write_tensors(out / WEIGHTS, weights)
@@ -33,6 +35,8 @@ def main(trained: Path, out: Path) -> None:
     write_json(out / ABOUT, model.about())
     code = embedder(model)(head_on_grid(model.grid, strip=True)[None])[0]
     np.savez(out / CHECK, code=code)
+    for path in out.iterdir():
+        path.chmod(0o644)
     print(f"{model.fingerprint[:12]}, {sum(f.stat().st_size for f in out.iterdir()) / 1e6:.1f} MB")
 
 

@@ -1,0 +1,42 @@
+"""The command ``models``: which models are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from braincase.cli.arguments import AsJson, print_json
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the command of this module into the command line."""
+    app.command()(models)
+
+
+def models(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of models, or folders that hold some.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models at hand: the starter model that ships with the package, and your own."""
+    from braincase.models.model_json import ABOUT, read_about
+    from braincase.models.starter import FOLDER, STARTER
+
+    found = {STARTER: FOLDER}
+    for folder in folders or [Path()]:
+        for about in sorted([*folder.glob(ABOUT), *folder.glob(f"*/{ABOUT}")]):
+            found[str(about.parent)] = about.parent
+    told = {name: read_about(path) for name, path in found.items()}
+    if as_json:
+        print_json([{"model": name, **about} for name, about in told.items()])
+        return
+    for name, about in told.items():
+        training = about["training"]
+        scans = sum(training.get("scans", {}).values())
+        people = f"{scans:,} scans of {training.get('people', 0):,} people"
+        simulated = "simulated " if about["recipe"].get("Name") == "braincase simulate" else ""
+        print(f"{name}: {about['resolution_mm']} mm, {about['fingerprint'][:12]}, {simulated}{people}")
+        print(f"  tells apart: {', '.join(training.get('classes', [])) or 'nothing'}")
