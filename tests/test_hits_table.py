@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -36,10 +37,11 @@ def gallery(tmp_path_factory):
     return folder
 
 
-def search(gallery, columns=None):
+def search(gallery, columns=None, *more):
     """Return what is printed, into a pipe or in a terminal of so many columns."""
     name = f"sub-{NAMES[0]}_ses-{VISIT}"
     command = [sys.executable, "-m", "braincase", "search", name, "--gallery", str(gallery), "-k3"]
+    command += more
     if columns is None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     ours, theirs = pty.openpty()
@@ -74,13 +76,22 @@ def test_into_a_pipe_the_table_is_as_wide_as_needed(gallery):
     assert "…" not in "".join(lines)
 
 
-@pytest.mark.parametrize("columns", [100, 80, 60])
-def test_in_a_narrow_terminal_other_columns_go_first_and_that_is_told(gallery, columns):
+@pytest.mark.parametrize("columns", [100, 80, 70])
+def test_in_a_narrow_terminal_the_label_folds_and_rank_and_distance_stay(gallery, columns):
     text = search(gallery, columns)
     lines = hit_lines(text)
     assert len(lines) == 3
     assert all(f"_ses-{VISIT}" in line and "…" not in line for line in lines)
-    assert "left out, for the terminal is narrow: diagnosis" in text
+    assert all(re.search(r"\d\.\d{3}", line) for line in lines)
+    assert all("probable" in line for line in lines)
+    told = text.partition("left out, for the terminal is narrow: ")[2].splitlines()
+    assert not told or "diagnosis" not in told[0]
+
+
+def test_the_columns_asked_for_are_shown(gallery):
+    lines = search(gallery, None, "--columns", "sex").splitlines()
+    (header,) = (line for line in lines if line.strip().startswith("rank"))
+    assert header.split() == ["rank", "scan", "distance", "score", "sex"]
 
 
 def test_in_a_terminal_narrower_than_a_name_it_goes_on_below(gallery):

@@ -19,13 +19,15 @@ class Advance(Protocol):
 
 #: Work shorter than this shows no bar.
 PATIENCE_S = 2.0
+#: Without a terminal a line is printed this often.
+LINE_EVERY_S = 10.0
 
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
     """Show a progress bar with count and time left on standard error; yield what advances it.
 
-    Without a terminal a plain line is printed at each tenth, so logs stay readable.
+    Without a terminal a plain line is printed every ten seconds and at the end.
     """
     if not sys.stderr.isatty():
         yield _plain(label, total)
@@ -77,13 +79,26 @@ def progress_if_slow(label: str, total: int, patience_s: float = PATIENCE_S) -> 
         yield advance
 
 
-def _plain(label: str, total: int) -> Advance:
-    done = 0
+def _plain(label: str, total: int, every_s: float = LINE_EVERY_S) -> Advance:
+    done, started = 0, time.monotonic()
+    told = started
 
     def advance(steps: int = 1, note: str = "") -> None:
-        nonlocal done
-        before, done = done, done + steps
-        if total and (10 * before // total < 10 * done // total):
-            print(f"{label}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
+        nonlocal done, told
+        done += steps
+        now = time.monotonic()
+        if not done or (done < total and now - told < every_s):
+            return
+        told = now
+        left = (now - started) / done * (total - done)
+        still = f", {_duration(left)} left" if done < total else ""
+        print(f"{label}: {done}/{total}{still} {note}".rstrip(), file=sys.stderr, flush=True)
 
     return advance
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

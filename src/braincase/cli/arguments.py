@@ -14,6 +14,15 @@ Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Label = Annotated[str, typer.Option(help="Column that holds the classes.")]
 Classes = Annotated[str, typer.Option(help="Its values to tell apart, such as CN,AD; default all.")]
+GalleryOption = Annotated[
+    str,
+    typer.Option(
+        "--gallery",
+        envvar="BRAINCASE_GALLERY",
+        help="A folder, or a milvus:// URL.",
+    ),
+]
+MODEL_VARIABLE = "BRAINCASE_MODEL"
 Force = Annotated[bool, typer.Option(help="Write over what is there.")]
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import AsJson, Workers, print_json
+from braincase.cli.arguments import (
+    MODEL_VARIABLE,
+    AsJson,
+    GalleryOption,
+    Workers,
+    comma_list,
+    print_json,
+)
 from braincase.errors import CohortError, UsageError
 from braincase.json_values import to_json, to_json_object
 
@@ -32,11 +39,14 @@ def index(
     source: Annotated[
         Path, typer.Argument(help="A cohort, or raw scans: image, DICOM, BIDS, ADNI, OASIS, table.")
     ],
-    gallery: Annotated[
-        str, typer.Option("--gallery", help="Gallery to fill: a folder or a milvus:// URL.")
-    ],
+    gallery: GalleryOption,
     model: Annotated[
-        str, typer.Option("--model", help="Folder of the model, or an encoder file (FILE.py).")
+        str,
+        typer.Option(
+            "--model",
+            envvar=MODEL_VARIABLE,
+            help="Folder of the model, or an encoder file (FILE.py).",
+        ),
     ],
     cohort: Annotated[
         Path | None,
@@ -111,6 +121,36 @@ def info(
         print(f"note: {note}")
 
 
+@gallery_app.command("list")
+def list_cases(
+    url: Url,
+    where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
+    columns: Annotated[str, typer.Option(help="Labels to show, with commas; default all.")] = "",
+    as_of: Annotated[int | None, typer.Option(help="As it was at an earlier version.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a gallery's cases, a line each, with tabs."""
+    from braincase.gallery import open_gallery
+    from braincase.labels import safe_cell, value_text
+
+    with closing(open_gallery(url)) as gallery:
+        cases = gallery.cases(where, as_of)
+        there = [name for name in gallery.info(as_of).columns if name not in ("subject", "session")]
+    shown = comma_list(columns) or there
+    if missing := [name for name in shown if name not in there]:
+        raise UsageError("--columns", f"no label '{missing[0]}'", f"some of {', '.join(there)}")
+    if as_json:
+        rows = [{"scan_id": c.scan_id, "subject": c.subject, "session": c.session,
+                 "labels": dict(c.labels)} for c in cases]  # fmt: skip
+        print_json(rows)
+        return
+    lines = [["scan_id", "subject", "session", *shown]]
+    for case in cases:
+        cells = [value_text(case.labels.get(name)) for name in shown]
+        lines.append([case.scan_id, case.subject, case.session or "", *cells])
+    print("\n".join("\t".join(safe_cell(cell) for cell in line) for line in lines))
+
+
 @gallery_app.command()
 def versions(url: Url, as_json: AsJson = False) -> None:
     """List a gallery's versions, oldest first."""
@@ -141,13 +181,15 @@ def remove(
 ) -> None:
     """Take scans out of a gallery; earlier versions keep them unless erased."""
     from braincase.gallery import open_gallery
+    from braincase.workflows.case_names import person_named
 
     if not scans and subject is None:
         raise UsageError("gallery remove", "nothing to remove", "scan_ids or --subject")
     with closing(open_gallery(url)) as gallery:
         wanted = list(dict.fromkeys(scans or ()))
         if subject is not None:
-            theirs = gallery.person(subject, ever=erase)  # erasing reaches earlier versions
+            person = person_named(gallery, subject)
+            theirs = gallery.person(person, ever=erase)  # erasing reaches earlier versions
             if not theirs:
                 raise UsageError("--subject", f"no scan of '{subject}'", "a person of this gallery")
             wanted = list(dict.fromkeys([*wanted, *(case.scan_id for case in theirs)]))

@@ -12,9 +12,10 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from braincase.cli import bench, cohort, encoder, gallery, serve, training
 from braincase.cli.arguments import (
@@ -26,12 +27,38 @@ from braincase.errors import BraincaseError, ParameterError
 from braincase.purpose import PURPOSE
 from braincase.version import __version__
 
+#: Sections of the help, and their commands in the order in which they are used.
+SECTIONS = {
+    "Data": ("prepare", "census", "simulate", "calibrate"),
+    "Model": ("train", "evaluate", "bench", "encoder"),
+    "Search": ("search", "index", "gallery"),
+    "Serve": ("serve", "user", "audit"),
+    "Try": ("demo",),
+}
+
+
+class _Sections(TyperGroup):
+    """The program's commands, shown by what they are for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each section of commands."""
+        rest = tuple(name for name in self.commands if name not in sum(SECTIONS.values(), ()))
+        for title, names in {**SECTIONS, "Other": rest}.items():
+            shown = [(name, self.commands[name]) for name in names if name in self.commands]
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl(
+                        [(name, command.get_short_help_str(300)) for name, command in shown]
+                    )
+
+
 app = typer.Typer(
+    cls=_Sections,
+    context_settings={"help_option_names": ["-h", "--help"]},
     name="braincase",
     help=f"Similar-case search for 3D brain MRI. {PURPOSE}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -47,7 +74,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)  # temporary folders are removed on the way out
+    ended: list[int] = []
+
+    def terminate(number: int, frame: object) -> None:
+        """End as after Ctrl-C: what has begun is finished or removed, nothing new is begun."""
+        if not ended:  # a second one while it cleans up changes nothing
+            ended.append(number)
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         # Commands return nothing; typer turns Ctrl-C into this number.
         if app(standalone_mode=False) == STOPPED:
@@ -55,7 +90,8 @@ def main() -> None:
     except BraincaseError as error:
         _stop(_line_of(error), error.exit_code)
     except KeyboardInterrupt:
-        _stop("stopped; the same command goes on where it was", STOPPED)
+        exit_code = TERMINATED if ended else STOPPED
+        _stop("stopped; the same command goes on where it was", exit_code)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _stop(_no_space(error.filename), 1)
@@ -89,10 +125,6 @@ def _no_space(filename: str | None) -> str:
     if filename and Path(filename).is_relative_to(temporary):
         line += f", or set TMPDIR to a folder with more room than {temporary}"
     return line
-
-
-def _terminate(number: int, frame: object) -> None:
-    sys.exit(TERMINATED)
 
 
 def _stop(line: str, exit_code: int) -> NoReturn:

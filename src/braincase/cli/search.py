@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import AsJson, Force, comma_list, print_json
+from braincase.cli.arguments import (
+    MODEL_VARIABLE,
+    AsJson,
+    Force,
+    GalleryOption,
+    comma_list,
+    print_json,
+)
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +27,14 @@ if TYPE_CHECKING:
 
 def search(
     scan: Annotated[str, typer.Argument(help="A scan (raw or prepared), or a case's scan_id.")],
-    gallery: Annotated[str, typer.Option("--gallery", help="Folder of the gallery.")],
+    gallery: GalleryOption,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Folder of the model, or encoder file; needed for a scan."),
+        typer.Option(
+            "--model",
+            envvar=MODEL_VARIABLE,
+            help="Folder of the model, or encoder file; needed for a scan.",
+        ),
     ] = None,
     k: Annotated[
         int | None, typer.Option("-k", help="Number of hits; default 10, or all of fewer cases.")
@@ -51,6 +62,9 @@ def search(
     label: Annotated[
         str | None, typer.Option(help="Column the neighbours vote on; default diagnosis.")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Labels to show: age,site; default: the label, age and sex.")
+    ] = "",
     why: Annotated[bool, typer.Option("--why", help="Name the regions that differ most.")] = False,
     normality: Annotated[
         bool, typer.Option("--normality", help="Compare query and hits with the controls.")
@@ -86,7 +100,7 @@ def search(
     if as_json:
         print_json({**composed.to_json(), "missing": missing})
     else:
-        print_answer(composed, why or bool(explain))
+        print_answer(composed, why or bool(explain), comma_list(columns))
         _print_written(missing, outputs)
 
 
@@ -167,14 +181,14 @@ def _labels_of(age: float | None, sex: str | None) -> dict[str, Value]:
     return labels
 
 
-def print_answer(answer: Answer, why: bool = False) -> None:
+def print_answer(answer: Answer, why: bool = False, columns: Sequence[str] = ()) -> None:
     """Print an answer as a radiologist reads it: warning, hits, person, neighbours, outcome."""
     from braincase.cli.hits_table import print_hits
     from braincase.report.wording import sections_of, warning_of
 
     if warning := warning_of(answer):
         print(f"WARNING: {warning}")
-    print_hits(answer)
+    print_hits(answer, columns)
     for heading, lines in sections_of(answer, why):
         print(f"{heading}:")
         print("\n".join(f"  {line}" for line in lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +33,13 @@ def train(
     settings: Annotated[
         str, typer.Option(help="plain, ddcml, braincase, or a TOML file.")
     ] = "braincase",
-    label: Label = "diagnosis",
+    label: Annotated[
+        str | None, typer.Option(help="Column that holds the classes; default diagnosis.")
+    ] = None,
     classes: Classes = "",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the scans.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Scans of one step.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,14 +53,22 @@ def train(
 
     refuse_overwrite(out / ABOUT, force)
     chosen = load_settings(settings)
-    model = train_and_save(open_cohort(cohort), out, chosen, label, comma_list(classes), force)
+    chosen = replace(
+        chosen,
+        epochs=chosen.epochs if epochs is None else epochs,
+        batch_size=chosen.batch_size if batch_size is None else batch_size,
+    )
+    opened, among = open_cohort(cohort), comma_list(classes)
+    model = train_and_save(opened, out, chosen, label, among, force, device)
     if not is_main_process():
         return
     if as_json:
         content = {"model": str(out), "fingerprint": model.fingerprint, "training": model.training}
         print_json(to_json(content))
     else:
-        print(f"{out}: {model.training['losses']}, fingerprint {model.fingerprint[:12]}")
+        losses = ", ".join(f"{k} {v:.3g}" for k, v in model.training["losses"].items())
+        print(f"{out}: {losses}; fingerprint {model.fingerprint[:12]}")
+        print(f"next: braincase index {cohort} --gallery GALLERY --model {out}")
 
 
 def evaluate(

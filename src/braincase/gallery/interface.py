@@ -90,6 +90,10 @@ class Gallery(Protocol):
         """Return the small picture of a case, if it has one."""
         ...
 
+    def cases(self, where: str = "", as_of: int | None = None) -> tuple[StoredCase, ...]:
+        """Return all cases that pass a filter, in the order they were added."""
+        ...
+
     def find(self, scan_ids: Sequence[str], as_of: int | None = None) -> dict[str, StoredCase]:
         """Return those of the named cases that are there, by scan_id."""
         ...

@@ -115,6 +115,22 @@ class StoredGallery:
         """Return those of the named cases that are there, by scan_id."""
         return self._record.find(scan_ids, as_of)
 
+    def cases(self, where: str = "", as_of: int | None = None) -> tuple[StoredCase, ...]:
+        """Return all cases that pass a filter, in the order they were added.
+
+        Raises
+        ------
+        FilterError
+            If the filter cannot be understood.
+        """
+        while True:
+            snapshot = self._record.snapshot(as_of)
+            selection = self._record.select(snapshot, where, None, None)
+            cases = self._record.cases_at(snapshot, selection.places)
+            if cases is not None:
+                return cases
+            self._record.check_changed_since(snapshot)  # one has been erased this very moment
+
     def person(
         self, subject: str, as_of: int | None = None, ever: bool = False
     ) -> tuple[StoredCase, ...]:

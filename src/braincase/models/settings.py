@@ -82,6 +82,8 @@ class ModelSettings:
         if self.draws > 1 and self.exemplars == "mean":
             found = f'draws = {self.draws} with exemplars = "mean"'
             raise UsageError("draws, exemplars", found, 'draws = 1, or exemplars = "random"')
+        if self.batch_size < 1:
+            raise UsageError("batch_size", f"{self.batch_size}", "1 or more")
         if self.alpha > 0 and self.batch_size < 4:
             found = f"{self.batch_size} with alpha {self.alpha:g}"
             raise UsageError("batch_size", found, "4 or more, for exemplars of each class")

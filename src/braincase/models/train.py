@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from braincase.cohort.cohort import Cohort, class_names
-from braincase.errors import TrainingError, UsageError
+from braincase.errors import ParameterError, TrainingError, UsageError
 from braincase.json_values import canonical_json
 from braincase.models.augment import augment
 from braincase.models.embed import encode
@@ -53,6 +53,8 @@ Rows = NDArray[np.int64]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 #: Gradients longer than this are shortened to it.
 GRADIENT_NORM = 5.0
+#: The class of every scan where a model is trained without a label.
+NO_LABEL = "unlabelled"
 #: Volumes stay resident in memory while they take less than this share of what is free.
 RESIDENT_SHARE = 0.5
 
@@ -81,13 +83,14 @@ class TrainingSet:
         return len(self.labels)
 
 
-def best_precision() -> Precision:
+def best_precision(device: str = "auto") -> Precision:
     """Return ``bf16-mixed`` where the hardware multiplies bf16 faster than float32, else float32.
 
     That is on CUDA devices and on CPUs with AMX tiles (docs/benchmarks.md).
     """
     has_amx = bool(torch.cpu._is_amx_tile_supported())  # no public name for it in torch 2.13
-    return "bf16-mixed" if torch.cuda.is_available() or has_amx else "32-true"
+    on_cuda = torch.cuda.is_available() and device in ("auto", "cuda")
+    return "bf16-mixed" if on_cuda or (has_amx and device in ("auto", "cpu")) else "32-true"
 
 
 def train_model(
@@ -97,6 +100,7 @@ def train_model(
     label: str = "diagnosis",
     checkpoint: Path | None = None,
     precision: Precision | None = None,
+    device: str = "auto",
 ) -> Model:
     """Train a model on some rows of a cohort.
 
@@ -109,18 +113,21 @@ def train_model(
     settings
         Architecture, loss, schedule, seed.
     label
-        The column that holds the classes.
+        The column that holds the classes; empty for none, where alpha is 0.
     checkpoint
         A folder for the state after each epoch; a run with equal settings and rows goes on there.
     precision
         Of Lightning Fabric; by default what is fastest here.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises
     ------
     TrainingError
         If there is only one class, too few scans for one batch, or a loss that is not finite.
     """
-    fabric = _fabric(precision or best_precision())
+    precision = precision or best_precision(device)
+    fabric = _fabric(precision, device)
     scans = training_set(cohort, rows, label, fabric.device)
     _check_trainable(scans, settings, rows)
     network = build_network(settings, cohort.grid)
@@ -150,7 +157,7 @@ def train_model(
         **_training_people(cohort, rows, scans, label),
         "losses": state.losses.to_json(),
         "seconds": round(state.seconds, 1),
-        "precision": precision or best_precision(),
+        "precision": precision,
         "device": str(fabric.device),
         "world_size": fabric.world_size,
     }
@@ -171,14 +178,25 @@ def _fit_search_code(
     search_code.fit(network, local, labels)
 
 
-def _fabric(precision: Precision) -> Fabric:
+def _fabric(precision: Precision, device: str) -> Fabric:
     """Join the processes that torchrun started; without torchrun use one device."""
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(),
+             "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if not there.get(device):
+        expected = f"one of {', '.join(name for name, is_there in there.items() if is_there)}"
+        raise ParameterError("device", f"'{device}'", expected)
     here, machines = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     strategy = "ddp" if here * machines > 1 else "auto"
     with warnings.catch_warnings():
         # Where SLURM is installed lightning advises srun; torchrun is our way of many processes.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
-        fabric = Fabric(devices=here, num_nodes=machines, strategy=strategy, precision=precision)
+        fabric = Fabric(
+            accelerator=device,
+            devices=here,
+            num_nodes=machines,
+            strategy=strategy,
+            precision=precision,
+        )
     fabric.launch()
     return fabric
 
@@ -191,11 +209,15 @@ def is_main_process() -> bool:
 def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
     """Return the rows whose label is one of `classes`, or any at all where none are named.
 
+    Without a label (empty) these are all rows.
+
     Raises
     ------
     UsageError
         If there is no such column, or a class has no scan.
     """
+    if not label:
+        return np.arange(len(cohort), dtype=np.int64)
     names = class_names(cohort.column(label))
     for name in classes:
         if not (names == name).any():
@@ -208,7 +230,9 @@ def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
 
 def training_set(cohort: Cohort, rows: Rows, label: str, device: torch.device) -> TrainingSet:
     """Load the training scans: labels and, where they fit, 8-bit volumes on the device."""
-    names = class_names(cohort.column(label)).iloc[rows].astype(str).to_numpy()
+    names = np.full(len(rows), NO_LABEL, dtype=object)
+    if label:
+        names = class_names(cohort.column(label)).iloc[rows].astype(str).to_numpy()
     classes, labels = np.unique(names, return_inverse=True)
     _, subjects = np.unique(cohort.table["subject"].iloc[rows].astype(str), return_inverse=True)
     return TrainingSet(
@@ -239,7 +263,7 @@ def _mean_volume(scans: TrainingSet, batch: int = 64) -> Tensor:
 def _check_trainable(scans: TrainingSet, settings: ModelSettings, rows: Rows) -> None:
     if len(rows) < settings.batch_size:
         found = f"{len(rows)} scans with batch_size {settings.batch_size}"
-        raise TrainingError("training set", found, "at least one batch", "Lower batch_size.")
+        raise TrainingError("training set", found, "at least one batch", "Lower `batch_size`.")
     if settings.alpha > 0 and len(scans.classes) < 2:
         found = f"one class only ({scans.classes[0]})"
         advice = "Choose a label column with several values, or train with alpha = 0."
@@ -336,7 +360,8 @@ def _seed_of(*numbers: int) -> int:
 def run_identity(cohort: Cohort, rows: Rows, settings: ModelSettings, label: str) -> str:
     """Return the hash of all that decides the final weights on one machine."""
     table = cohort.table.iloc[rows]
-    hashes = [f"{h}:{c}" for h, c in zip(table["image_hash"], table[label], strict=True)]
+    classes = table[label] if label else [NO_LABEL] * len(table)
+    hashes = [f"{h}:{c}" for h, c in zip(table["image_hash"], classes, strict=True)]
     content = [settings, cohort.grid.resolution_mm, hashes]
     return sha256(canonical_json(content).encode()).hexdigest()
 

@@ -137,7 +137,11 @@ def _refuse_other_scans(cohort: Cohort, encoder: Encoder, raw: RawScans | None) 
     """Stop before an encoder is shown scans that were prepared otherwise than it says."""
     if cohort.grid != encoder.grid:
         found = f"scans at {cohort.grid.resolution_mm} mm"
-        raise FingerprintError(cohort.folder, found, f"{encoder.grid.resolution_mm} mm")
+        mm = encoder.grid.resolution_mm
+        advice = (
+            f"Prepare them for it: braincase prepare SCANS {cohort.folder}-{mm}mm --model MODEL"
+        )
+        raise FingerprintError(cohort.folder, found, f"{mm} mm, as the model takes them", advice)
     if encoder.is_native and raw is None:
         expected = f"the raw scans, which '{encoder.name}' takes on their own voxels"
         raise CohortError(cohort.folder, "a cohort of prepared scans", expected)

@@ -6,7 +6,9 @@ everything it returns is a frozen record.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer, answer
-from braincase.errors import ParameterError, UsageError
+from braincase.errors import ParameterError, UnknownCaseError, UsageError
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
 from braincase.models.encoder import Encoder
@@ -27,6 +29,7 @@ from braincase.search.pipeline import (
     search_by_volume,
 )
 from braincase.search.query_scan import QueryScan
+from braincase.workflows.case_names import case_named
 
 if TYPE_CHECKING:
     from braincase.models.model import Model
@@ -153,7 +156,7 @@ class SearchableGallery:
             volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
             return search_by_volume(self.gallery, encoder, volume, options)
         if not Path(scan).exists():
-            return search_by_case(self.gallery, str(scan), options)
+            return search_by_case(self.gallery, self._case_of(scan, options), options)
         # Imported here: a search with a case reads no scan, and answers at once.
         from braincase.search.read_query import native_form, read_query
 
@@ -166,6 +169,16 @@ class SearchableGallery:
             native=native_form(encoder),
         )
         return search_by_volume(self.gallery, encoder, query_scan, options)
+
+    def _case_of(self, scan: str | Path, options: SearchOptions) -> str:
+        """Return the scan_id that a name stands for, or tell which path was perhaps meant."""
+        try:
+            return case_named(self.gallery, str(scan), options.as_of)
+        except UnknownCaseError as error:
+            if not (near := _paths_like(Path(scan))):
+                raise
+            advice = f"Did you mean {near}?"
+            raise UnknownCaseError(error.where, error.found, error.expected, advice) from None
 
     def _encoder(self) -> Encoder:
         if self.encoder is None:
@@ -187,6 +200,14 @@ class SearchableGallery:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _paths_like(path: Path) -> str:
+    """Return the file beside a missing one whose name is most like it; nothing if none is."""
+    if (path.parent == Path() and not path.suffix) or not path.parent.is_dir():
+        return ""
+    near = get_close_matches(path.name, os.listdir(path.parent), 1, cutoff=0.6)
+    return str(path.parent / near[0]) if near else ""
 
 
 def open_gallery(

@@ -1,0 +1,130 @@
+"""The command line on one's own data: names as people type them, no labels, few cases, a pipe."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from braincase.cli.main import app
+from braincase.cohort.cohort import Cohort
+from braincase.errors import FingerprintError, UsageError
+from braincase.images.geometry import STANDARD_GRID
+from braincase.models.embed import encoder_of
+from braincase.models.model import load_model
+from braincase.models.settings import ModelSettings
+from braincase.progress import _duration, _plain
+from braincase.workflows.index_cohort import index_cohort
+from braincase.workflows.training import train_and_save
+from gallery_cases import filled_gallery
+from test_cli import run
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own") / "g"
+    filled_gallery(folder, n_people=4).close()
+    return folder
+
+
+def test_the_help_is_in_sections_and_short_for_h(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "-h")
+    assert code == 0
+    places = [out.index(f"\n{title}:") for title in ("Data", "Model", "Search", "Serve", "Try")]
+    assert places == sorted(places)
+    assert "Other:" not in out  # each command stands in a section
+    assert "..." not in out.partition("Data:")[2]
+    assert run(capsys, "search", "-h")[0] == 0
+    assert app._add_completion
+
+
+def test_a_small_gallery_is_searched_without_k_and_an_explicit_k_may_fail(
+    gallery: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINCASE_GALLERY", str(gallery))
+    code, out, err = run(capsys, "search", "sub-000_ses-1", "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["hits"]) == 6
+    code, _, err = run(capsys, "search", "sub-000_ses-1", "-k", 20)
+    assert (code, "-k: 20; expected at most the 8 cases" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("000_ses-1", ""),
+        ("sub-000", "'sub-000' has 2 scans: sub-000_ses-1, sub-000_ses-2"),
+        ("sub-000_ses1", "Did you mean sub-000_ses-1"),
+        ("conftset.py", "Did you mean conftest.py?"),
+        ("nowhere/x.nii.gz", "check the path"),
+    ],
+)
+def test_a_name_is_understood_or_the_nearest_one_is_told(
+    gallery: Path,
+    typed: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(Path(__file__).parent)
+    code, _, err = run(capsys, "search", typed, "--gallery", gallery, "--json")
+    assert code == (2 if said else 0), err
+    assert said in err
+
+
+def test_cases_are_listed_and_removed_by_the_name_that_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled_gallery(tmp_path / "g", n_people=4).close()
+    listed = ("gallery", "list", tmp_path / "g", "--where", "sex = 'F'", "--columns", "sex,age")
+    code, out, _ = run(capsys, *listed)
+    assert code == 0
+    header, *lines = out.splitlines()
+    assert header.split("\t") == ["scan_id", "subject", "session", "sex", "age"]
+    assert [line.split("\t")[0] for line in lines] == [
+        "sub-000_ses-1", "sub-000_ses-2", "sub-002_ses-1", "sub-002_ses-2",
+    ]  # fmt: skip
+    code, _, err = run(capsys, "gallery", "list", tmp_path / "g", "--columns", "site")
+    assert (code, "--columns: no label 'site'" in err) == (2, True)
+    assert run(capsys, "gallery", "remove", tmp_path / "g", "--subject", "sub-002")[0] == 0
+    assert len(run(capsys, *listed)[1].splitlines()) == 3
+
+
+def test_a_plain_model_is_trained_without_labels_and_others_say_what_they_need(
+    tiny: Cohort, tmp_path: Path
+) -> None:
+    unlabelled = replace(tiny, table=tiny.table.drop(columns="diagnosis"))
+    plain = ModelSettings("plain", channels=1, alpha=0.0, epochs=1, batch_size=16)
+    model = train_and_save(unlabelled, str(tmp_path / "m"), plain, device="cpu")
+    assert model.training["classes"] == ["unlabelled"]
+    encoder_of(load_model(tmp_path / "m"))
+    with pytest.raises(UsageError, match=r"no column 'diagnosis'.*there are: .*sex.*plain"):
+        train_and_save(unlabelled, tmp_path / "n", replace(plain, alpha=1.0))
+    with pytest.raises(UsageError, match="device: 'tpu'; expected one of auto, cpu"):
+        train_and_save(unlabelled, tmp_path / "n", plain, device="tpu")
+
+
+def test_a_cohort_of_another_grid_names_the_command(
+    tiny: Cohort, web_model: Path, tmp_path: Path
+) -> None:
+    fine = replace(tiny, grid=STANDARD_GRID)
+    with pytest.raises(FingerprintError, match=r"scans at 2 mm; expected 4 mm.*prepare SCANS"):
+        index_cohort(tmp_path / "g", fine, encoder_of(load_model(web_model)))
+
+
+def test_in_a_pipe_progress_is_told_now_and_then_with_the_time_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    advance = _plain("preparing", 3, every_s=0.0)
+    for _ in range(3):
+        advance()
+    first, _, last = capsys.readouterr().err.splitlines()
+    assert first == "preparing: 1/3, 0 s left"
+    assert last == "preparing: 3/3"
+    often = _plain("preparing", 1000)
+    for _ in range(999):
+        often()
+    assert capsys.readouterr().err == ""
+    assert [_duration(s) for s in (40, 720, 12600)] == ["40 s", "12 min", "3.5 h"]
