@@ -45,7 +45,7 @@ def hit_picture(gallery: Gallery, hit: Hit, as_of: int | None = None) -> CasePic
     `as_of` is the result's ``gallery_version``; by now the case may have been removed.
     """
     heading = f"{hit.rank}. {hit.scan_id}"
-    details = f"distance {hit.distance:.3f}  {details_of(hit.labels)}".rstrip()
+    details = f"distance {hit.distance:.3f} · {details_of(hit.labels)}".rstrip(" ·")
     grid = grid_of_resolution(gallery.info().resolution_mm)
     volume = stored_volume(gallery.get(hit.scan_id, as_of), grid)
     if volume is not None:
