@@ -45,9 +45,9 @@ def index(
         typer.Option(
             "--model",
             envvar=MODEL_VARIABLE,
-            help="Folder of the model, or an encoder file (FILE.py).",
+            help="Folder of the model, an encoder file (FILE.py), or starter: the one that ships.",
         ),
-    ],
+    ] = "starter",
     cohort: Annotated[
         Path | None,
         typer.Option(help="Where raw scans' standard volumes go; default: beside the gallery."),

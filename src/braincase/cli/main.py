@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from braincase.cli import bench, cohort, encoder, gallery, serve, training
+from braincase.cli import bench, cohort, encoder, gallery, models, serve, training
 from braincase.cli.arguments import (
     options_of,
     with_options,
@@ -30,7 +30,7 @@ from braincase.version import __version__
 #: Sections of the help, and their commands in the order in which they are used.
 SECTIONS = {
     "Data": ("prepare", "census", "simulate", "calibrate"),
-    "Model": ("train", "evaluate", "bench", "encoder"),
+    "Model": ("train", "models", "evaluate", "bench", "encoder"),
     "Search": ("search", "index", "gallery"),
     "Serve": ("serve", "user", "audit"),
     "Try": ("demo",),
@@ -147,7 +147,7 @@ def _options(
     """Take the options of the program itself; its help stands above."""
 
 
-for commands in (serve, gallery, cohort, training, bench, encoder):
+for commands in (serve, gallery, cohort, training, models, bench, encoder):
     commands.add_commands(app)
 app.command()(search)
 

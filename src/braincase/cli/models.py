@@ -27,8 +27,8 @@ def models(
 
     found = {STARTER: FOLDER}
     for folder in folders or [Path()]:
-        for about in sorted([*folder.glob(ABOUT), *folder.glob(f"*/{ABOUT}")]):
-            found[str(about.parent)] = about.parent
+        for file in sorted([*folder.glob(ABOUT), *folder.glob(f"*/{ABOUT}")]):
+            found[str(file.parent)] = file.parent
     told = {name: read_about(path) for name, path in found.items()}
     if as_json:
         print_json([{"model": name, **about} for name, about in told.items()])
@@ -38,5 +38,7 @@ def models(
         scans = sum(training.get("scans", {}).values())
         people = f"{scans:,} scans of {training.get('people', 0):,} people"
         simulated = "simulated " if about["recipe"].get("Name") == "braincase simulate" else ""
-        print(f"{name}: {about['resolution_mm']} mm, {about['fingerprint'][:12]}, {simulated}{people}")
+        print(
+            f"{name}: {about['resolution_mm']} mm, {about['fingerprint'][:12]}, {simulated}{people}"
+        )
         print(f"  tells apart: {', '.join(training.get('classes', [])) or 'nothing'}")

@@ -33,7 +33,7 @@ def search(
         typer.Option(
             "--model",
             envvar=MODEL_VARIABLE,
-            help="Folder of the model, or encoder file; needed for a scan.",
+            help="Folder of the gallery's model, or encoder file; the starter model is found.",
         ),
     ] = None,
     k: Annotated[
@@ -83,7 +83,7 @@ def search(
     """Find the cases most similar to a scan, with reasons and doubts."""
     from braincase.answer.compose import answer
     from braincase.files import refuse_overwrite
-    from braincase.workflows.searchable_gallery import open_gallery
+    from braincase.workflows.searchable_gallery import open_gallery, starter_of
 
     outputs = [path for path in (explain, save_hits, picture, html) if path]
     for path in outputs:
@@ -92,7 +92,8 @@ def search(
         k=k, where=where, subject=subject, as_of=as_of, region=region, mask=region_mask, plus=plus,
         minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
     )  # fmt: skip
-    needed = model if Path(scan).exists() else None  # a case is there with its code
+    # A case is there with its code.
+    needed = (model or starter_of(gallery)) if Path(scan).exists() else None
     with open_gallery(gallery, needed) as opened:
         finished = opened.finished_search(scan, options)
         composed = answer(finished, label, normality=normality or bool(explain))

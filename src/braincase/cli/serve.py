@@ -51,7 +51,7 @@ def serve(
     gallery: Annotated[str, typer.Argument(help="Folder of the gallery.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Its model or encoder file; without one, stored cases only."),
+        typer.Option("--model", help="Its model or encoder file; the starter model is found."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 8765,
@@ -84,7 +84,9 @@ def serve(
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
     from braincase.models.encoder_check import fingerprint_of, input_of
     from braincase.web.service_settings import ServiceSettings
+    from braincase.workflows.searchable_gallery import starter_of
 
+    model = model or starter_of(gallery)
     fingerprint = fingerprint_of(model) if model else None  # the worker checks it when it loads
     settings = ServiceSettings(
         gallery=gallery,

@@ -79,7 +79,7 @@ def input_of(model: str | Path) -> tuple[Grid, Recipe]:
         return file.standard_grid, file.recipe
     from braincase.models.model_json import read_about
 
-    about = read_about(Path(model))
+    about = read_about(model_folder(model))
     return grid_of_resolution(about["resolution_mm"]), about["recipe"]
 
 

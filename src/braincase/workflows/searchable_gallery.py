@@ -7,6 +7,7 @@ everything it returns is a frozen record.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -241,3 +242,11 @@ def open_gallery(
 
         model = encoder_of(model)
     return SearchableGallery(open_engine(url, model.fingerprint if model else None), model)
+
+
+def starter_of(url: str | Path) -> str | None:
+    """Return the name of the starter model where a gallery's codes are its; None where not."""
+    from braincase.models.starter import starter_if_its
+
+    with closing(open_engine(url)) as gallery:
+        return starter_if_its(gallery.fingerprint)
