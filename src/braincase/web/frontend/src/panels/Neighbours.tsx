@@ -31,9 +31,23 @@ function ShareRow({ share }: { share: Share }) {
   );
 }
 
+/** A label that no neighbour has, and that is probable all the same. */
+function UnseenRow({ value, probability }: { value: string; probability: number }) {
+  return (
+    <tr class="unseen-label">
+      <th scope="row">{value}</th>
+      <td class="number">{percent(0)}</td>
+      <td class="number hint">–</td>
+      <td class="number">{percent(probability)}</td>
+    </tr>
+  );
+}
+
 function Shares() {
   const neighbours = state.answer.value?.neighbours;
   if (!neighbours) return <p class="hint">{t("noNeighbours")}</p>;
+  const seen = new Set(neighbours.shares.map(({ value }) => value));
+  const others = Object.entries(neighbours.probabilities ?? {}).filter(([value]) => !seen.has(value));
   return (
     <>
       <p>{t("neighboursText", { label: neighbours.label, people: neighbours.people })}</p>
@@ -46,7 +60,12 @@ function Shares() {
             <th scope="col">{t("probability")}</th>
           </tr>
         </thead>
-        <tbody>{neighbours.shares.map((share) => <ShareRow key={share.value} share={share} />)}</tbody>
+        <tbody>
+          {neighbours.shares.map((share) => <ShareRow key={share.value} share={share} />)}
+          {others.map(([value, probability]) => (
+            <UnseenRow key={value} value={value} probability={probability} />
+          ))}
+        </tbody>
       </table>
       {neighbours.unknown > 0 && <p class="hint">{t("unknownPeople", { n: neighbours.unknown })}</p>}
       <p class="hint">
