@@ -24,7 +24,7 @@ def without_cells(info: GalleryInfo) -> str:
 
 
 def weights_of(
-    info: GalleryInfo, regions: Sequence[str], mask: Path | None
+    info: GalleryInfo, regions: Sequence[str], mask: str | Path | None
 ) -> tuple[Weights | None, str | None]:
     """Return the cell weights of regions and a mask together, and what they are called.
 
@@ -43,7 +43,7 @@ def weights_of(
     if regions:
         parts.append(region_weights(regions, load_regions()))
     if mask is not None:
-        parts.append(_mask_file_weights(mask))
+        parts.append(_mask_file_weights(Path(mask)))
     return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)
 
 
