@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from braincase.cli.main import app
 from braincase.cohort.cohort import Cohort
@@ -18,6 +19,8 @@ from braincase.models.embed import encoder_of
 from braincase.models.model import load_model
 from braincase.models.settings import ModelSettings
 from braincase.progress import _duration, _plain
+from braincase.web.run import server_config
+from braincase.web.service_settings import ServiceSettings
 from braincase.workflows.index_cohort import index_cohort
 from braincase.workflows.training import train_and_save
 from gallery_cases import MODEL, filled_gallery, some_cases
@@ -165,3 +168,14 @@ def test_an_erased_person_stays_out_and_what_remains_of_them_is_told(
     assert code == 0, err
     assert not image.exists()
     assert (cohort / "sub-0001.txt").exists()
+
+
+def test_a_service_writes_as_much_as_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ServiceSettings("g")
+    quiet, told = (
+        server_config(FastAPI(), s) for s in (settings, replace(settings, access_log=True))
+    )
+    assert (quiet.log_level, quiet.access_log) == ("warning", False)
+    assert (told.log_level, told.access_log) == ("info", True)
+    code, _, err = run(capsys, "serve", "g", "--log-level", "loud")
+    assert (code, "'debug', 'info', 'warning', 'error'" in err) == (2, True)
