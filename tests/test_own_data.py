@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from braincase.cli.main import app
 from braincase.cohort.cohort import Cohort
 from braincase.errors import FingerprintError, UsageError
+from braincase.gallery import create_gallery, open_gallery
 from braincase.images.geometry import STANDARD_GRID
 from braincase.models.embed import encoder_of
 from braincase.models.model import load_model
 from braincase.models.settings import ModelSettings
 from braincase.progress import _duration, _plain
+from braincase.web.run import server_config
+from braincase.web.service_settings import ServiceSettings
 from braincase.workflows.index_cohort import index_cohort
 from braincase.workflows.training import train_and_save
-from gallery_cases import filled_gallery
+from gallery_cases import MODEL, filled_gallery, some_cases
 from test_cli import run
 
 
@@ -128,3 +133,49 @@ def test_in_a_pipe_progress_is_told_now_and_then_with_the_time_left(
         often()
     assert capsys.readouterr().err == ""
     assert [_duration(s) for s in (40, 720, 12600)] == ["40 s", "12 min", "3.5 h"]
+
+
+def test_an_erased_person_stays_out_and_what_remains_of_them_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = tmp_path / "cohort"
+    image = cohort / "sub-000" / "anat" / "sub-000_T1w.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"image")
+    (cohort / "sub-0001.txt").write_text("another person's")
+    (cohort / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "braincase"}]}')
+    cases = [replace(case, cohort=cohort, image="x.nii.gz") for case in some_cases(3)]
+    gallery = create_gallery(tmp_path / "g", MODEL, 4)
+    gallery.add(cases, MODEL)
+    gallery.close()
+    erase = ("gallery", "remove", tmp_path / "g", "--erase", "--yes")
+    other = cohort / "sub-001_ses-1.txt"
+    other.write_text("of one scan")
+    (cohort / "sub-001_ses-2.txt").write_text("of a scan that stays")
+    assert run(capsys, *erase, "sub-001_ses-1", "--delete-files")[0] == 0
+    assert (other.exists(), (cohort / "sub-001_ses-2.txt").exists()) == (False, True)
+    _, out, _ = run(capsys, *erase, "--subject", "sub-000")
+    assert "2 erased" in out
+    assert str(image) in out
+    assert "sub-0001.txt" not in out
+    with closing(open_gallery(tmp_path / "g")) as opened:
+        later = replace(cases[0], scan_id="sub-000_ses-3", image_hash="a new image")
+        assert opened.add([later], MODEL).erased_before == ("sub-000_ses-3",)
+        opened.readmit(["sub-000_ses-1"])
+        assert opened.add([later], MODEL).added == ("sub-000_ses-3",)
+        assert opened.add([cases[1]], MODEL).erased_before == ("sub-000_ses-2",)
+    code, out, err = run(capsys, *erase, "sub-000_ses-3", "--delete-files")
+    assert code == 0, err
+    assert not image.exists()
+    assert (cohort / "sub-0001.txt").exists()
+
+
+def test_a_service_writes_as_much_as_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ServiceSettings("g")
+    quiet, told = (
+        server_config(FastAPI(), s) for s in (settings, replace(settings, access_log=True))
+    )
+    assert (quiet.log_level, quiet.access_log) == ("warning", False)
+    assert (told.log_level, told.access_log) == ("info", True)
+    code, _, err = run(capsys, "serve", "g", "--log-level", "loud")
+    assert (code, "'debug', 'info', 'warning', 'error'" in err) == (2, True)

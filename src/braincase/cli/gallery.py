@@ -22,7 +22,7 @@ from braincase.errors import CohortError, UsageError
 from braincase.json_values import to_json, to_json_object
 
 if TYPE_CHECKING:
-    from braincase.gallery import Change, Gallery
+    from braincase.gallery import Change, Gallery, StoredCase
     from braincase.workflows.index_cohort import Indexed
 
 gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
@@ -173,6 +173,9 @@ def remove(
     erase: Annotated[
         bool, typer.Option("--erase", help="From earlier versions and the disk too; for good.")
     ] = False,
+    delete_files: Annotated[
+        bool, typer.Option("--delete-files", help="Delete what remains of them in their cohorts.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
     audit: Annotated[
         Path | None, typer.Option(help="The audit log that notes what is erased.")
@@ -182,7 +185,11 @@ def remove(
     """Take scans out of a gallery; earlier versions keep them unless erased."""
     from braincase.gallery import open_gallery
     from braincase.workflows.case_names import person_named
+    from braincase.workflows.left_files import files_left
 
+    theirs: tuple[StoredCase, ...] = ()
+    if delete_files and not erase:
+        raise UsageError("--delete-files", "without --erase", "both")
     if not scans and subject is None:
         raise UsageError("gallery remove", "nothing to remove", "scan_ids or --subject")
     with closing(open_gallery(url)) as gallery:
@@ -195,14 +202,34 @@ def remove(
             wanted = list(dict.fromkeys([*wanted, *(case.scan_id for case in theirs)]))
         if erase and not yes:
             _confirm(f"Erase {len(wanted)} scans from all versions, for good?")
+        gone = tuple(gallery.find(wanted).values()) if erase else ()
         change = _erase(gallery, wanted, audit) if erase else gallery.remove(wanted)
+        erased = [*gone, *(theirs if erase else ())]
+        people = {case.subject for case in erased if not gallery.person(case.subject, ever=True)}
+    left = files_left(erased, people)
+    if delete_files:
+        for path in left:
+            path.unlink(missing_ok=True)
     if as_json:
         content = {"version": change.version, "removed": list(change.removed), "erased": erase}
-        print_json({**content, "notes": list(change.notes)})
+        files = {"files": [str(path) for path in left], "files_deleted": delete_files}
+        print_json({**content, "notes": list(change.notes), **files})
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
         print("".join(f"note: {note}\n" for note in change.notes), end="")
+        _show_left(left, delete_files)
+
+
+def _show_left(left: list[Path], deleted: bool) -> None:
+    """Name the files that remained of the people who were erased."""
+    if not left:
+        return
+    if deleted:
+        print(f"{len(left)} files of them were deleted from their cohorts")
+        return
+    print(f"still there, {len(left)} files of them (--delete-files deletes such files):")
+    print("\n".join(f"  {path}" for path in left))
 
 
 def _erase(gallery: Gallery, scan_ids: list[str], audit: Path | None) -> Change:

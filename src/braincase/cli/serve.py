@@ -7,7 +7,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -80,6 +80,13 @@ def serve(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column that neighbours vote on.")] = None,
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="How much is written on standard error."),
+    ] = "warning",
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="A line for each request, with its address.")
+    ] = False,
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
     from braincase.models.encoder_check import fingerprint_of, input_of
@@ -106,6 +113,8 @@ def serve(
         proxy_addresses=tuple(comma_list(proxy_address)),
         metrics_token=metrics_token,
         audit=audit,
+        log_level=log_level,
+        access_log=access_log,
     )
     from braincase.web.run import run  # after the settings: their errors come at once
 

@@ -219,7 +219,7 @@ def finish_cohort(
     return _cohort(folder, packed)
 
 
-def open_cohort(folder: Path, recipe: Recipe | None = None) -> Cohort:
+def open_cohort(folder: str | Path, recipe: Recipe | None = None) -> Cohort:
     """Open a cohort; pack its volumes first if that was never done or scans have changed since.
 
     Parameters
@@ -235,6 +235,7 @@ def open_cohort(folder: Path, recipe: Recipe | None = None) -> Cohort:
         If the folder is missing, holds no usable scan, mixes grids or recipes, or was made by
         another recipe than `recipe`.
     """
+    folder = Path(folder)
     packed = _packed(folder)
     if recipe is not None:
         _check_recipe(folder, packed.recipe, recipe)

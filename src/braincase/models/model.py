@@ -115,7 +115,7 @@ def save_model(folder: Path, model: Model, card: str, force: bool = False) -> No
     write_json(folder / ABOUT, model.about())
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: str | Path) -> Model:
     """Read a model folder and check it against its own fingerprint.
 
     Parameters
@@ -128,6 +128,7 @@ def load_model(folder: Path) -> Model:
     ModelError
         If it is missing, damaged, or not what its fingerprint says.
     """
+    folder = Path(folder)
     about = read_about(folder)
     try:
         settings = settings_from(about["settings"], folder / ABOUT)

@@ -25,7 +25,7 @@ def without_cells(info: GalleryInfo) -> str:
 
 
 def weights_of(
-    info: GalleryInfo, regions: Sequence[str], mask: Path | None
+    info: GalleryInfo, regions: Sequence[str], mask: str | Path | None
 ) -> tuple[Weights | None, str | None]:
     """Return the weights of regions and a mask together, and what they are called.
 
@@ -44,5 +44,5 @@ def weights_of(
     if regions:
         parts.append(region_weights(regions, regions_of_code(info.n_dimensions)))
     if mask is not None:
-        parts.append(mask_code_weights(mask, info.n_dimensions))
+        parts.append(mask_code_weights(Path(mask), info.n_dimensions))
     return np.sum([weights for weights, _ in parts], axis=0), " + ".join(name for _, name in parts)

@@ -49,11 +49,19 @@ class SearchOptions:
     where: str = ""
     subject: str | None = None
     as_of: int | None = None
-    regions: tuple[str, ...] = ()
-    mask: Path | None = None
+    regions: tuple[str, ...] | str = ()
+    mask: str | Path | None = None
     plus: tuple[str, ...] = ()
     minus: tuple[str, ...] = ()
     older: float | None = None
     similar_by: str = "code"
     known: Mapping[str, Value] = field(default_factory=dict)
     series: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take one name, or names with commas, where a tuple is expected."""
+        for name in ("regions", "plus", "minus"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                parts = tuple(part.strip() for part in value.split(",") if part.strip())
+                object.__setattr__(self, name, parts)

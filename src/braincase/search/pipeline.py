@@ -186,7 +186,7 @@ def _search(
     if options.similar_by not in SIMILARITIES:
         raise ParameterError("similar_by", options.similar_by, " or ".join(SIMILARITIES))
     info = gallery.info(options.as_of)
-    weights, name = weights_of(info, options.regions, options.mask)
+    weights, name = weights_of(info, tuple(options.regions), options.mask)
     if weights is not None and options.similar_by != "code":
         raise ParameterError("similar_by", "regions or a mask as well", "one of the two")
     code, moves = _moved(gallery, query, options)

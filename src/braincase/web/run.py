@@ -99,8 +99,8 @@ def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         app,
         loop="asyncio",  # `PatientServer` knows this one
         http=PatientProtocol,
-        log_level="warning",
-        access_log=False,  # the audit log tells who asked what, without addresses in it
+        log_level="info" if settings.access_log else settings.log_level,
+        access_log=settings.access_log,  # the audit log tells who asked what, without addresses
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MOST_CONNECTIONS,

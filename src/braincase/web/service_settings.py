@@ -108,6 +108,8 @@ class ServiceSettings:
         File with a bearer token that opens ``/metrics`` beside administrators; None for them only.
     audit
         File of the audit log; None for ``audit.jsonl`` in the state folder.
+    log_level, access_log
+        How much the server writes on standard error, and whether each request is a line of it.
     static
         Folder of the built page.
     limits
@@ -131,6 +133,8 @@ class ServiceSettings:
     proxy_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
     metrics_token: Path | None = None
     audit: Path | None = None
+    log_level: str = "warning"
+    access_log: bool = False
     static: Path = Path(__file__).parent / "static"
     limits: Limits = field(default_factory=Limits)
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ from braincase.search.options import SearchOptions
 from braincase.search.pipeline import search_by_case
 from braincase.sources.identifying import check_there, identifying_columns, left_out_notes
 from braincase.workflows.native_scans import RawScans, native_code
+from braincase.workflows.searchable_gallery import encoder_from
+
+if TYPE_CHECKING:
+    from braincase.models.model import Model
 
 #: Scans embedded and committed together.
 BATCH = 32
@@ -64,7 +69,7 @@ class Indexed:
 def index_cohort(
     url: str | Path,
     cohort: Cohort,
-    encoder: Encoder,
+    encoder: str | Path | Model | Encoder,
     batch: int = BATCH,
     rows: NDArray[np.int64] | None = None,
     raw: RawScans | None = None,
@@ -84,8 +89,8 @@ def index_cohort(
     cohort
         As `braincase.cohort.cohort.open_cohort` gives it.
     encoder
-        The model's, as `braincase.models.embed.encoder_of` gives it, or an encoder file's, as
-        `braincase.models.encoder_check.open_encoder` does.
+        The model, its folder, an encoder file, or what `braincase.encoder_of` or
+        `braincase.open_encoder` gives.
     batch
         Scans embedded at a time.
     rows
@@ -104,6 +109,7 @@ def index_cohort(
     FingerprintError
         If the gallery holds another model's codes, or codes of another resolution.
     """
+    encoder = encoder_from(encoder)
     _refuse_other_scans(cohort, encoder, raw)
     labels = [_labels_of(cohort, row) for row in range(len(cohort.table))]
     check_there(keep_columns, labels)

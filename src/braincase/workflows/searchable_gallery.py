@@ -33,6 +33,8 @@ from braincase.search.query_scan import QueryScan
 from braincase.workflows.case_names import case_named
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from braincase.models.model import Model
 
 #: What names a query: a path to a scan, the scan_id of a case, a standard volume (uint8, 3-D), or a
@@ -104,21 +106,46 @@ class SearchableGallery:
         GalleryError
             If the gallery is empty.
         """
-        options = options or SearchOptions()
-        if k is not None:
-            options = replace(options, k=k)
-        if where is not None:
-            options = replace(options, where=where)
-        return list(self.finished_search(scan, options).result.hits)
+        return list(self.finished_search(scan, _options(k, where, options)).result.hits)
+
+    def cases(self, where: str = "", as_of: int | None = None) -> DataFrame:
+        """Return the cases that pass a filter as a table (pandas): who, and every label."""
+        from pandas import DataFrame
+
+        rows = [
+            {
+                **case.labels,
+                "scan_id": case.scan_id,
+                "subject": case.subject,
+                "session": case.session,
+            }
+            for case in self.gallery.cases(where, as_of)
+        ]
+        columns = dict.fromkeys(["scan_id", "subject", "session", *(n for r in rows for n in r)])
+        return DataFrame(rows, columns=list(columns))
+
+    def __len__(self) -> int:
+        """Return the number of cases in the newest version."""
+        return self.gallery.info().cases
+
+    def __bool__(self) -> bool:
+        """Say that it is a gallery, be it empty."""
+        return True
+
+    def __repr__(self) -> str:
+        info = self.gallery.info()
+        return f"SearchableGallery({info.url}, {info.cases} cases, model {info.fingerprint[:8]})"
 
     def ask(
         self,
         scan: ScanLike,
-        options: SearchOptions | None = None,
+        k: int | SearchOptions | None = None,
+        where: str | None = None,
         *,
+        options: SearchOptions | None = None,
         label: str | None = None,
         normality: bool = False,
-        explain: Path | None = None,
+        explain: str | Path | None = None,
     ) -> Answer:
         """Search, and return the whole answer: hits with reasons, follow-up, calibration, doubts.
 
@@ -126,20 +153,22 @@ class SearchableGallery:
         ----------
         scan
             What to search with.
-        options
-            What to look for; by default ten cases of the whole gallery.
+        k, where, options
+            As in `search`; options may also stand in the place of k.
         label, normality
             As in `braincase.answer.compose.answer`.
         explain
             A folder that gets maps, numbers and pictures of each hit; see
             `braincase.answer.export`.
         """
-        search = self.finished_search(scan, options)
+        if isinstance(k, SearchOptions):  # as it was called before k stood here
+            k, options = None, k
+        search = self.finished_search(scan, _options(k, where, options))
         composed = answer(search, label, normality=normality)
         if explain is not None:
             from braincase.answer.export import write_explanations
 
-            write_explanations(search, composed, explain)
+            write_explanations(search, composed, Path(explain))
         return composed
 
     def finished_search(
@@ -203,6 +232,16 @@ class SearchableGallery:
         self.close()
 
 
+def _options(k: int | None, where: str | None, options: SearchOptions | None) -> SearchOptions:
+    """Return options in which k and filter stand above those given."""
+    options = options or SearchOptions()
+    return replace(
+        options,
+        k=options.k if k is None else k,
+        where=options.where if where is None else where,
+    )
+
+
 def _paths_like(path: Path) -> str:
     """Return the file beside a missing one whose name is most like it; nothing if none is."""
     if (path.parent == Path() and not path.suffix) or not path.parent.is_dir():
@@ -233,15 +272,27 @@ def open_gallery(
     FingerprintError
         If the gallery holds the codes of another model.
     """
+    encoder = None if model is None else encoder_from(model)
+    return SearchableGallery(open_engine(url, encoder.fingerprint if encoder else None), encoder)
+
+
+def encoder_from(model: str | Path | Model | Encoder) -> Encoder:
+    """Return the encoder of a model, of its folder or of an encoder file.
+
+    Parameters
+    ----------
+    model
+        As in `open_gallery`.
+    """
     if isinstance(model, str | Path):
         from braincase.models.encoder_check import open_encoder
 
-        model = open_encoder(model)
-    elif model is not None and not isinstance(model, Encoder):
-        from braincase.models.embed import encoder_of  # torch is there: the model is
+        return open_encoder(model)
+    if isinstance(model, Encoder):
+        return model
+    from braincase.models.embed import encoder_of  # torch is there: the model is
 
-        model = encoder_of(model)
-    return SearchableGallery(open_engine(url, model.fingerprint if model else None), model)
+    return encoder_of(model)
 
 
 def starter_of(url: str | Path) -> str | None:

@@ -43,23 +43,43 @@ class Tombstones:
             [(mark, scan, version) for mark in marks],
         )
 
-    def has(self, scan_id: str, content: str) -> bool:
-        """Return whether a scan, or any of the same content, was erased before."""
+    def add_person(self, subject: str, scan_ids: Sequence[str], version: int) -> None:
+        """Set the tombstone of a person of whom nothing is left; it goes with any of the scans'."""
+        key = self._key(make=True)
+        self._connection.execute(_TABLE)
+        mark = _mark(key, "person", subject)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
+            [(mark, _mark(key, "scan", scan_id), version) for scan_id in scan_ids],
+        )
+
+    def has(self, scan_id: str, content: str, subject: str) -> bool:
+        """Return whether a scan, any of the same content, or the whole person was erased before."""
         if not self.any():
             return False
         key = self._key(make=False)
         found = self._connection.execute(
-            "SELECT 1 FROM tombstones WHERE mark IN (?, ?)",
-            (_mark(key, "scan", scan_id), _mark(key, "content", content)),
+            "SELECT 1 FROM tombstones WHERE mark IN (?, ?, ?)",
+            (
+                _mark(key, "scan", scan_id),
+                _mark(key, "content", content),
+                _mark(key, "person", subject),
+            ),
         )
         return found.fetchone() is not None
 
     def lift(self, scan_id: str) -> bool:
-        """Remove the tombstones of a scan, and say whether there were any."""
+        """Remove the tombstones of a scan and of its person, and say whether there were any.
+
+        Other erased scans of the person stay out: each has a tombstone of its own.
+        """
         if not self.any():
             return False
         scan = _mark(self._key(make=False), "scan", scan_id)
-        deleted = self._connection.execute("DELETE FROM tombstones WHERE scan = ?", (scan,))
+        deleted = self._connection.execute(
+            "DELETE FROM tombstones WHERE mark IN (SELECT mark FROM tombstones WHERE scan = ?)",
+            (scan,),
+        )
         return deleted.rowcount > 0
 
     def any(self) -> bool:

@@ -63,7 +63,7 @@ def put_cases(
         if live and not replace_changed:
             advice = "Use update to put the new one in its place."
             raise GalleryError(folder, f"{case.scan_id} is there, but differs", "", advice)
-        if tombstones.has(case.scan_id, _content(case, code)):
+        if tombstones.has(case.scan_id, _content(case, code), case.subject):
             erased_before.append(case.scan_id)
             continue
         if live:
@@ -102,14 +102,17 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
     rows: list[int] = []
     version = newest_version(connection) + 1
     tombstones = Tombstones(connection, folder)
+    people: dict[str, list[str]] = {}
     for scan_id in dict.fromkeys(scan_ids):
         states = connection.execute(
-            "SELECT row, content FROM cases WHERE scan_id = ?", (scan_id,)
+            "SELECT row, content, subject FROM cases WHERE scan_id = ?", (scan_id,)
         ).fetchall()
         if not states:
             raise UnknownCaseError("scan_id", f"no scan '{scan_id}'", f"a scan of {folder}")
-        rows += [row for row, _ in states]
-        tombstones.add(scan_id, [str(content) for _, content in states], version)
+        rows += [row for row, _, _ in states]
+        tombstones.add(scan_id, [str(content) for _, content, _ in states], version)
+        for subject in {str(subject) for _, _, subject in states}:
+            people.setdefault(subject, []).append(scan_id)
     if not rows:
         return Change(newest_version(connection))
     for row in rows:
@@ -119,6 +122,10 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
         )
         connection.execute("DELETE FROM thumbnails WHERE row = ?", (row,))
         connection.execute("DELETE FROM cases WHERE row = ?", (row,))
+    for subject, theirs in people.items():
+        of_person = "SELECT 1 FROM cases WHERE subject = ? LIMIT 1"
+        if connection.execute(of_person, (subject,)).fetchone() is None:
+            tombstones.add_person(subject, theirs, version)
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ERASING, str(version)))
     _note_version(connection, version, f"{len(scan_ids)} erased")
     return Change(version, removed=tuple(scan_ids))
