@@ -68,7 +68,7 @@ class AnsweredHit:
     hit
         The case.
     regions
-        The regions with the largest shares of the squared distance: pairs (name, 0 to 1).
+        The regions with the largest shares of the difference that has a place: (name, 0 to 1).
     likeness
         Parts of the brain with their difference as part of what two people usually differ there:
         pairs (name, ratio), most alike first; empty where the gallery is too small to tell.
@@ -332,7 +332,7 @@ def _answered_hits(
 def _regions(
     query: Code, hit: Code, weights: Weights | None, most: int = TOP_REGIONS
 ) -> tuple[tuple[str, float], ...]:
-    """Return the regions with the largest shares of the squared distance of two codes."""
+    """Return the regions with the largest shares of two codes' difference."""
     return tuple(explain(query, hit, regions_of_code(len(query)), weights).shares(most))
 
 

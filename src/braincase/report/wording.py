@@ -55,7 +55,7 @@ def _reasons(answer: Answer) -> Iterator[str]:
             yield f"{_name(hit)}: most alike in {alike}; least in {apart}"
         elif hit.regions:
             shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
-            yield f"{_name(hit)}: largest shares of the distance in {shares}"
+            yield f"{_name(hit)}: largest shares of the difference in regions: {shares}"
 
 
 def _person(answer: Answer) -> Iterator[str]:

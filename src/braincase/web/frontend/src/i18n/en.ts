@@ -187,7 +187,7 @@ export const en = {
   alikeNowhere: "Nowhere more alike than two people usually are.",
   details: "Details",
   likenessTitle: "Difference by part. 0: none, 1: as two people usually differ there",
-  sharesTitle: "Largest shares of the distance; large regions have large shares",
+  sharesTitle: "Largest shares of the difference that lies in regions",
   sd: "SD",
   sdFromQuery: "SD from the query",
   apartTitle:

@@ -187,7 +187,7 @@ export const ja: Words = {
   alikeNowhere: "どの部位も、他人どうしの通常の差より似ていません。",
   details: "詳細",
   likenessTitle: "部位ごとの差（0: 差なし、1: 他人どうしの通常の差）",
-  sharesTitle: "距離に占める割合の大きい領域（大きい領域ほど大きくなります）",
+  sharesTitle: "領域ごとの違いのうち割合の大きいもの",
   sd: "SD",
   sdFromQuery: "SD（検索元との差）",
   apartTitle:
