@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from braincase.cli import bench, cohort, encoder, gallery, serve, training
+from braincase.cli import bench, cohort, encoder, gallery, pacs, serve, training
 from braincase.cli.arguments import (
     options_of,
     with_options,
@@ -115,7 +115,7 @@ def _options(
     """Take the options of the program itself; its help stands above."""
 
 
-for commands in (serve, gallery, cohort, training, bench, encoder):
+for commands in (serve, pacs, gallery, cohort, training, bench, encoder):
     commands.add_commands(app)
 app.command()(search)
 
