@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from braincase.files import create_file
+from braincase.files import create_file, make_folder
 
 FILE = "links.sqlite"
 _TABLE = """CREATE TABLE IF NOT EXISTS link (
@@ -35,6 +35,7 @@ def add_link(folder: Path, link: Link) -> None:
     """Note which study a session is; what is there already is replaced."""
     path = folder / FILE
     if not path.exists():
+        make_folder(folder)
         create_file(path)
     os.chmod(path, 0o600)
     with closing(sqlite3.connect(path, timeout=30)) as base, base:

@@ -99,7 +99,9 @@ def _draw(cases: Sequence[CasePicture], plane: int, warning: str) -> NDArray[np.
         left, top = wide * (place % COLUMNS), HEAD + high * (place // COLUMNS)
         texts = (case.heading, f"{case.details} {case.note}")
         for row, (text, font) in enumerate(zip(texts, (usual, small), strict=True)):
-            line = _cut(pen, text.encode("ascii", "replace").decode(), font, wide - 10)
+            line = _cut(
+                pen, text.replace("·", ",").encode("ascii", "replace").decode(), font, wide - 10
+            )
             pen.text((left + 6, top + LINE * row), line, 230, font)
         white = white_level(case.planes)
         shown = np.clip(case.planes[plane] * (255.0 / white), 0, 255).astype(np.uint8)
