@@ -63,6 +63,11 @@ port = 14242
 """
 
 
+def why_no_dcmtk() -> str | None:
+    """Return why dcmtk cannot send here, or None."""
+    return None if shutil.which("storescu") else "no program storescu (Debian: dcmtk)"
+
+
 def why_no_orthanc() -> str | None:
     """Return why no archive can run here, or None."""
     for program in ("Orthanc", "storescu", "dsrdump", "dciodvfy"):
@@ -217,11 +222,22 @@ def write_study(folder: Path, seed: int = 1, **fields: Any) -> Path:
     return write_dicom(folder, voxels, head.affine, **patient | fields)
 
 
-def store(files: Path | list[Path], port: int, title: str = "SENDER", *options: str) -> int:
+def store_command(paths: list[Path], port: int, title: str = "SENDER") -> list[str]:
+    """The command of dcmtk that sends files."""
+    command = ["storescu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
+    return [*command, *map(str, paths)]
+
+
+def store(files: Path | list[Path], port: int, title: str = "SENDER") -> int:
     """Send files with dcmtk, and return its exit code."""
     paths = sorted(files.glob("*.dcm")) if isinstance(files, Path) else files
-    command = ["storescu", "-aet", title, "-aec", "BRAINCASE", *options, "127.0.0.1", str(port)]
-    return subprocess.run([*command, *map(str, paths)], capture_output=True).returncode
+    return subprocess.run(store_command(paths, port, title), capture_output=True).returncode
+
+
+def echo(port: int, title: str) -> int:
+    """Ask for an echo with dcmtk, and return its exit code."""
+    command = ["echoscu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
+    return subprocess.run(command, capture_output=True).returncode
 
 
 def wait_for(ready: Any, seconds: float = 60.0) -> None:

@@ -28,6 +28,8 @@ from braincase.pacs.settings import Archive
 MR_CLASSES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 SERIES_TAGS = ("Modality", "SeriesDescription", "SeriesNumber", "BodyPartExamined",
                "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")  # fmt: skip
+#: Studies asked for at once by QIDO-RS.
+PAGE = 100
 STUDY_TAGS = ("StudyInstanceUID", "StudyDescription", "StudyDate", "ModalitiesInStudy")
 
 
@@ -197,9 +199,16 @@ class WebArchive:
 
     def studies(self, wanted: Wanted) -> list[Any]:
         """Return the studies that match."""
-        filters = wanted.filters()
-        call = self._client.search_for_studies
-        return self._ask(call, search_filters=filters, fields=STUDY_TAGS)
+        found: dict[str, Any] = {}
+        while True:  # page by page; the client's own loop never ends where offsets are ignored
+            page = self._ask(
+                self._client.search_for_studies, search_filters=wanted.filters(),
+                fields=STUDY_TAGS, limit=PAGE, offset=len(found),
+            )  # fmt: skip
+            new = {str(one.StudyInstanceUID): one for one in page}
+            if new.keys() <= found.keys():
+                return list(found.values())
+            found |= new
 
     def series(self, study: str) -> list[Any]:
         """Return a study's series with `SERIES_TAGS`."""
