@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := .venv-release
-SHIPPED := web cluster distributed
+SHIPPED := web pacs cluster distributed
 
 FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json

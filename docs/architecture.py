@@ -27,7 +27,8 @@ GROUND = tuple(name for name in layers.ROOMS if name not in (*PACKAGES, "__main_
 COLUMNS = {
     "images": 2, "gallery": 3, "sources": 2, "volumetry": 4.5, "cohort": 2, "simulate": 4.5,
     "preprocess": 1, "models": 2, "population": 3, "evaluate": 3.4, "bench": 4, "search": 2,
-    "answer": 2, "report": 2, "workflows": 1.5, "web": 2.5, "cli": 2,
+    "answer": 2, "report": 2, "workflows": 1.5, "web": 2.5, "pacs": 3.5,
+    "cli": 2,
 }  # fmt: skip
 BOX, STEP, MARGIN = (132, 40), (160, 76), 16
 

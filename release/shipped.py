@@ -16,7 +16,7 @@ from base64 import b64decode
 from pathlib import Path
 from urllib.parse import quote
 
-EXTRAS = ("web", "cluster", "distributed")
+EXTRAS = ("web", "pacs", "cluster", "distributed")
 #: Data that other packages carry and Braincase reads, with their licences.
 DATA = (
     ("ICBM 152 2009a nonlinear symmetric", "nilearn", "LicenseRef-ICBM-152"),

@@ -37,6 +37,7 @@ ROOMS: tuple[str, ...] = (
     "report",
     "workflows",
     "web",
+    "pacs",
     "cli",
     "__main__",
 )

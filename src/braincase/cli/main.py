@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from braincase.cli import bench, cohort, encoder, gallery, models, serve, training
+from braincase.cli import bench, cohort, encoder, gallery, models, pacs, serve, training
 from braincase.cli.arguments import (
     options_of,
     with_options,
@@ -32,7 +32,7 @@ SECTIONS = {
     "Data": ("prepare", "census", "simulate", "calibrate"),
     "Model": ("train", "models", "evaluate", "bench", "encoder"),
     "Search": ("search", "index", "gallery"),
-    "Serve": ("serve", "user", "audit"),
+    "Serve": ("serve", "user", "audit", "pacs"),
     "Try": ("demo",),
 }
 
@@ -147,7 +147,7 @@ def _options(
     """Take the options of the program itself; its help stands above."""
 
 
-for commands in (serve, gallery, cohort, training, models, bench, encoder):
+for commands in (serve, pacs, gallery, cohort, training, models, bench, encoder):
     commands.add_commands(app)
 app.command()(search)
 

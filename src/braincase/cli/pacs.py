@@ -1,0 +1,146 @@
+"""PACS commands: `pacs serve` runs a DICOM node beside an archive, `pacs status` looks at it."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from braincase.cli.arguments import AsJson, print_json
+from braincase.errors import UsageError
+
+if TYPE_CHECKING:
+    from braincase.pacs.settings import PacsSettings
+
+pacs_app = typer.Typer(
+    help="Beside a PACS: studies come in, similar cases go back.", no_args_is_help=True
+)
+Config = Annotated[Path, typer.Option("--config", help="Configuration (TOML; docs/pacs.md).")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands of this module into the command line."""
+    app.add_typer(pacs_app, name="pacs")
+
+
+def _settings(config: Path) -> PacsSettings:
+    from braincase.pacs.settings import read_settings
+
+    try:
+        import highdicom  # noqa: F401
+        import pynetdicom  # noqa: F401
+    except ImportError as error:
+        advice = "Install the extra: pip install 'braincase[pacs]'."
+        raise UsageError(
+            "pacs", f"no package {error.name}", "pynetdicom and highdicom", advice
+        ) from None
+    return read_settings(config)
+
+
+@pacs_app.command()
+def serve(
+    gallery: Annotated[str, typer.Argument(help="Folder of the gallery.")],
+    model: Annotated[str, typer.Option("--model", help="Its model or encoder file.")],
+    config: Config,
+) -> None:
+    """Take studies by DICOM and send similar cases back to the archive; on this machine only."""
+    settings = _settings(config)
+    from braincase.cli.serve import load_for_service
+    from braincase.models.encoder_check import fingerprint_of
+    from braincase.pacs.run import run
+
+    fingerprint = fingerprint_of(model)
+    run(gallery, fingerprint, partial(load_for_service, model, fingerprint), settings)
+
+
+@pacs_app.command()
+def status(config: Config, as_json: AsJson = False) -> None:
+    """Tell how far every study is, what failed and when it is tried again."""
+    settings = _settings(config)
+    from braincase.pacs.status import lines_of, status_of
+
+    found = status_of(settings.node.spool)
+    if as_json:
+        print_json(found)
+    else:
+        print("\n".join(lines_of(found)))
+
+
+@pacs_app.command()
+def pull(
+    folder: Annotated[Path, typer.Argument(help="Where the series go; `index` reads it.")],
+    config: Config,
+    study: Annotated[str, typer.Option(help="StudyInstanceUID; - reads it from a line.")] = "",
+    accession: Annotated[str, typer.Option(help="AccessionNumber; - likewise.")] = "",
+    patient: Annotated[str, typer.Option(help="PatientID; - likewise.")] = "",
+    date: Annotated[str, typer.Option(help="A day or a range: 20200101-20241231.")] = "",
+    modality: Annotated[str, typer.Option(help="Of a series of the study.")] = "MR",
+    description: Annotated[str, typer.Option(help="Of the study; * is any letters.")] = "",
+    body_part: Annotated[str, typer.Option(help="BodyPartExamined of the series.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be taken.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pull from the archive the series that can be a T1w; go on where an earlier pull stopped."""
+    settings = _settings(config)
+    from braincase.json_values import to_json
+    from braincase.pacs.archive_query import DimseArchive, Wanted, WebArchive
+    from braincase.pacs.pull import pull as pull_series
+    from braincase.sources.pseudonym import local_key
+
+    archive = settings.archive
+    if archive is None:
+        raise UsageError(config, "no section [archive]", "one to pull from")
+    asked = (
+        WebArchive(archive.dicomweb)
+        if archive.dicomweb
+        else DimseArchive(archive, settings.node.ae_title)
+    )
+    wanted = Wanted(_line(study), _line(accession), _line(patient), date, modality, description)
+    if not any((wanted.study, wanted.accession, wanted.patient, date, description)):
+        raise UsageError("pacs pull", "no filter", "--study, --accession, --patient or --date")
+    spool, pace = settings.node.spool, settings.pull
+    done = pull_series(asked, wanted, folder, spool, local_key(), pace, body_part, dry_run)
+    if as_json:
+        print_json(to_json(done))
+        return
+    print("\n".join(done.lines()))
+    if done.taken or done.there:
+        print(f"next: braincase index {folder} --source dicom --gallery GALLERY --model MODEL")
+
+
+@pacs_app.command()
+def forget(
+    patient: Annotated[str, typer.Argument(help="PatientID; - reads it from a line.")],
+    gallery: Annotated[str, typer.Option("--gallery", help="Its gallery.")],
+    config: Config,
+    pulled: Annotated[
+        list[Path] | None, typer.Option(help="A folder that was pulled into; may be repeated.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a patient for good: gallery, spool, unsent results, links; stop the node first."""
+    settings = _settings(config)
+    from braincase.json_values import to_json
+    from braincase.pacs.forget import forget as forget_patient
+    from braincase.sources.pseudonym import local_key
+
+    number = _line(patient)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove this patient for good?")):
+        raise UsageError("pacs forget", "not confirmed", "--yes", "Nothing was removed.")
+    done = forget_patient(settings, number, local_key(), gallery, pulled or ())
+    if as_json:
+        print_json(to_json(done))
+    else:
+        print(f"{done.studies} studies of the spool, {done.links} links, {done.cases} cases and")
+        print(f"{done.series} pulled series removed; what the archive has stays there")
+
+
+def _line(value: str) -> str:
+    """Return an option's value, or a line of standard input: a process list shows no patient."""
+    return sys.stdin.readline().strip() if value == "-" else value

@@ -1,0 +1,1 @@
+"""Beside a PACS: a DICOM node that takes studies in and sends similar cases back."""

@@ -1,0 +1,252 @@
+"""The steps of a study, from received to sent; each can be repeated without harm.
+
+What a step makes is whole on the disk before the ledger says that it is done. A step that fails for
+a reason that may pass (no archive, a full disk, a killed worker) is tried again after a pause that
+doubles; a study that cannot be searched with ends as refused, with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from braincase.answer.compose import Answer, answer
+from braincase.errors import BraincaseError, GalleryError, ScanError, UsageError
+from braincase.gallery import Gallery
+from braincase.images.geometry import grid_of_resolution
+from braincase.pacs.dicom_objects import Source, read_source, write_object
+from braincase.pacs.ledger import (
+    COMPLETE,
+    MADE,
+    PREPARED,
+    RECEIVED,
+    REFUSED,
+    SEARCHED,
+    SENT,
+    Ledger,
+    Study,
+)
+from braincase.pacs.links import Link, add_link, studies_of
+from braincase.pacs.picture_series import draw_pictures, picture_objects
+from braincase.pacs.preparing import Preparer, choose, read_prepared, write_prepared
+from braincase.pacs.report_pdf import pdf_object
+from braincase.pacs.sending import send
+from braincase.pacs.settings import PacsSettings
+from braincase.pacs.spool import Spool
+from braincase.pacs.structured_report import Searched, report_object
+from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query
+from braincase.report.wording import sections_of, warning_of
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import FinishedSearch, search_by_embedding
+from braincase.sources.dicom_identity import owner_of
+from braincase.sources.pseudonym import pseudonym
+
+SESSION_LENGTH = 8
+log = logging.getLogger("braincase")
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """What the steps work with.
+
+    Parameters
+    ----------
+    settings, spool, ledger
+        Of the node.
+    gallery
+        Where is searched.
+    preparer
+        Its worker.
+    key
+        Of pseudonyms and derived UIDs.
+    """
+
+    settings: PacsSettings
+    spool: Spool
+    ledger: Ledger
+    gallery: Gallery
+    preparer: Preparer
+    key: bytes
+
+    @property
+    def grid_mm(self) -> int:
+        """Resolution of the gallery's volumes."""
+        return self.gallery.info().resolution_mm
+
+
+def work_on(shop: Workshop, study: Study) -> None:
+    """Do a study's next step; whatever happens is noted in the ledger."""
+    steps: dict[str, Callable[[Workshop, Study], None]] = {
+        RECEIVED: _complete,
+        COMPLETE: _prepare,
+        PREPARED: _search,
+        SEARCHED: _make,
+        MADE: _send,
+    }
+    try:
+        steps[study.state](shop, study)
+    except (ScanError, UsageError) as error:
+        if study.state in (RECEIVED, COMPLETE):
+            shop.ledger.advance(study, REFUSED, problem=_plain(error))
+        else:
+            _try_later(shop, study, _plain(error))
+    except sqlite3.Error as error:
+        log.error("The ledger or the gallery cannot be written (%s).", type(error).__name__)
+        raise
+    except OSError as error:
+        _try_later(shop, study, f"disk or network: {error.strerror or type(error).__name__}")
+    except BraincaseError as error:
+        _try_later(shop, study, _plain(error))
+    except Exception as error:  # a study nobody thought of must not end the node
+        log.error("Study %s: %s at %s", study.study, type(error).__name__, _place_of(error))
+        _try_later(shop, study, f"unexpected: {type(error).__name__}")
+
+
+def _place_of(error: Exception) -> str:
+    """Return the file and line that raised; the message may quote a patient's values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+
+
+def _plain(error: BraincaseError) -> str:
+    """Return an error without names of files, which are hashes, and without what a file says."""
+    return " ".join(
+        part for part in (error.found, error.expected and f"; expected {error.expected}") if part
+    )
+
+
+def _try_later(shop: Workshop, study: Study, problem: str) -> None:
+    limits = shop.settings.limits
+    if study.attempts + 1 >= limits.tries and study.state != MADE:
+        shop.ledger.advance(study, REFUSED, problem=f"{problem} ({limits.tries} tries)")
+        return
+    pause = min(limits.retry_s * 2.0**study.attempts, limits.most_retry_s)
+    shop.ledger.postpone(study, problem, pause)
+
+
+def _complete(shop: Workshop, study: Study) -> None:
+    """Judge a study that has become quiet: whose it is."""
+    if len(shop.ledger.subjects_of(study.study)) > 1:
+        found = "instances of several patients under one study"
+        raise ScanError("study", found, "one patient: correct it in the archive and send it again")
+    shop.ledger.advance(study, COMPLETE)
+
+
+def _prepare(shop: Workshop, study: Study) -> None:
+    images = shop.spool.images(study.study)
+    scan = choose(images)
+    embedded = shop.preparer.prepare(scan, study.study)
+    grid = grid_of_resolution(shop.grid_mm)
+    write_prepared(shop.spool.prepared(study.study), embedded, scan, grid)
+    source = read_source([scan.path / name for name in scan.files], shop.key)
+    subject = pseudonym(owner_of(source.header).key, shop.key)
+    session = pseudonym(source.study_uid, shop.key, SESSION_LENGTH)
+    accession = str(source.header.get("AccessionNumber") or "")
+    add_link(shop.spool.folder, Link(session, subject, source.study_uid, accession))
+    shop.ledger.advance(study, PREPARED, subject=subject)
+
+
+def _finished(shop: Workshop, study: Study) -> tuple[FinishedSearch, tuple[Path, ...]]:
+    """Search with a prepared study, in the version that it was first searched in."""
+    folder = shop.spool.prepared(study.study)
+    prepared = read_prepared(folder, grid_of_resolution(shop.grid_mm))
+    results = shop.settings.results
+    subject = study.subject or prepared.scan.subject
+    options = SearchOptions(k=results.k, where=results.where, subject=subject, as_of=study.version)
+    fingerprint = shop.gallery.fingerprint
+    found = search_by_embedding(shop.gallery, prepared.code, fingerprint, prepared.scan, options)
+    images = shop.spool.images(study.study)
+    return found, tuple(images / name for name in prepared.files)
+
+
+def _search(shop: Workshop, study: Study) -> None:
+    found, _ = _finished(shop, study)
+    shop.ledger.advance(study, SEARCHED, version=found.result.gallery_version)
+
+
+def _make(shop: Workshop, study: Study) -> None:
+    """Make the results as files."""
+    found, paths = _finished(shop, study)
+    results = shop.settings.results
+    composed = answer(found, results.label, normality=results.normality)
+    source = read_source(paths, shop.key)
+    folder = shop.spool.results(study.study)
+    names = []
+    for name, content in _objects(shop, found, composed, source).items():
+        write_object(folder / name, content)
+        names.append(name)
+    shop.ledger.set_results(study.study, names)
+    shop.ledger.advance(study, MADE, results=len(names))
+
+
+def _objects(
+    shop: Workshop, found: FinishedSearch, composed: Answer, source: Source
+) -> dict[str, object]:
+    """Return all result objects by file name; the name follows from the UID."""
+    results, version = shop.settings.results, found.result.gallery_version
+    model, gallery = shop.gallery.fingerprint, Path(urlsplit(shop.gallery.info().url).path).name
+    wish = (results.k, results.where, results.label, results.normality, results.hit_studies)
+    parts = (model, gallery, version, found.query.image_hash, wish)
+    made, series = datetime.now(), results.series_number
+    warning, objects = warning_of(composed), []
+    cases = _pictures(found)
+    if results.report:
+        studies = _hit_studies(shop, composed) if results.hit_studies else {}
+        searched = Searched(model, gallery, version, studies)
+        objects.append(report_object(composed, searched, source, series, parts, made))
+    if results.pictures:
+        objects += picture_objects(cases, warning, source, series + 1, parts, made)
+    if results.pdf:
+        lines = [warning] if warning else []
+        lines += [f"{case.heading}   {case.details}" for case in cases[1:]]
+        for heading, texts in sections_of(composed, True):
+            lines += ["", heading, *texts]
+        drawn = draw_pictures(cases, warning)
+        objects.append(pdf_object(lines, drawn, source, series + 2, parts, made))
+    name = partial(pseudonym, key=shop.key, length=16)
+    return {f"{name(str(one.SOPInstanceUID))}.dcm": one for one in objects}
+
+
+def _pictures(found: FinishedSearch) -> list[CasePicture]:
+    version = found.result.gallery_version
+    hits = [hit_picture(found.gallery, hit, version) for hit in found.result.hits[:8]]
+    query = picture_of_query(found)
+    return [CasePicture("This study", query.details, query.planes), *hits]
+
+
+def _hit_studies(shop: Workshop, composed: Answer) -> dict[str, str]:
+    sessions = {hit.hit.scan_id: hit.hit.session or "" for hit in composed.hits}
+    studies = studies_of(shop.spool.folder, set(sessions.values()) - {""})
+    return {scan: studies[session] for scan, session in sessions.items() if session in studies}
+
+
+def _send(shop: Workshop, study: Study) -> None:
+    archive, ledger = shop.settings.archive, shop.ledger
+    waiting = ledger.unsent(study.study)
+    if archive is not None and waiting:
+        folder = shop.spool.results(study.study)
+        paths = [folder / name for name in waiting]
+        title = shop.settings.node.ae_title
+        send(archive, title, paths, lambda path: ledger.mark_sent(study.study, path.name))
+    note = "" if archive else "no [archive]: the results stay in the spool"
+    ledger.advance(study, SENT, problem=note)
+
+
+def check_gallery(gallery: Gallery) -> None:
+    """Refuse an empty gallery before the node listens.
+
+    Raises
+    ------
+    GalleryError
+        If it has no cases.
+    """
+    if not gallery.info().cases:
+        raise GalleryError(gallery.info().url, "no cases", "a gallery to search in")

@@ -1,0 +1,385 @@
+"""The DICOM node beside a real archive: round trips, kills, hostile peers, pulling, forgetting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+pytest.importorskip("pynetdicom", reason="the extra 'pacs' is not installed")
+pytest.importorskip("highdicom", reason="the extra 'pacs' is not installed")
+
+import pacs_node as pn
+from braincase.errors import ScanError, UsageError
+from braincase.pacs.ledger import Ledger
+from braincase.pacs.pull import against, is_open
+from braincase.pacs.settings import NodeLimits, NodeSettings, read_settings
+from braincase.pacs.spool import Spool
+
+SECRETS = ("SECRET", "山田", pn.BORN, "1.2.826", "1.2.276.0.7230010")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pn.write_study(tmp_path_factory.mktemp("pacs") / "study")
+
+
+@pytest.fixture(scope="module")
+def node(
+    web_gallery: Path, web_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pn.Node]:
+    """A node without an archive, for all that ends before one is needed."""
+    if reason := pn.why_no_dcmtk():
+        pytest.skip(reason)
+    node = pn.Node(tmp_path_factory.mktemp("node"), web_gallery, web_model)
+    node.configure(limits="instance_bytes = 2000000\nstudy_bytes = 4000000\nstudy_instances = 200")
+    node.start()
+    yield node
+    node.kill()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pn.Orthanc]:
+    if reason := pn.why_no_orthanc():
+        pytest.skip(reason)
+    with pn.orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def round_trip(
+    archive: pn.Orthanc, study: Path, web_gallery: Path, web_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[pn.Node]:  # fmt: skip
+    """A study that was sent with kills on the way, while the archive was away, and then came."""
+    node = pn.Node(tmp_path_factory.mktemp("round"), web_gallery, web_model)
+    node.configure(pn.NODE, results="pdf = true", more=pn.ARCHIVE.replace("14242", "14241"))
+    paths = sorted(study.glob("*.dcm"))
+    with archive.inside():
+        node.start()
+        sender = subprocess.Popen(pn.store_command([*paths], pn.NODE), stdout=subprocess.DEVNULL)
+        time.sleep(1.0)
+        node.kill()
+        sender.wait()
+        node.start()
+        assert pn.store(study, pn.NODE) == 0
+        pn.wait_for(lambda: dict(node.quick_status()).popitem()[1] in ("prepared", "made"), 60)
+        node.kill()
+        node.start()
+        pn.wait_for(lambda: node.status()["studies"][0]["failed_tries"] > 0, 60)
+        yield node
+        node.kill(signal.SIGTERM)
+
+
+def objects_of(archive: pn.Orthanc) -> dict[str, Any]:
+    """The archive's result instances by SOP instance UID."""
+    found = {}
+    for name in archive.ask("/instances"):
+        path = archive.folder / "got.dcm"
+        path.write_bytes(archive.ask(f"/instances/{name}/file"))
+        content = pydicom.dcmread(path)
+        found[str(content.SOPInstanceUID)] = (name, content, path.read_bytes())
+    return found
+
+
+def test_a_study_survives_kills_and_its_results_reach_an_archive_that_comes_back(
+    round_trip: pn.Node, archive: pn.Orthanc, study: Path, tmp_path: Path
+) -> None:
+    (waiting,) = round_trip.status()["studies"]
+    assert (waiting["state"], waiting["instances"]) == ("made", len(list(study.glob("*.dcm"))))
+    assert "does not answer" in waiting["problem"]
+    # The archive is there again (its port in the file was another): a new node sends, once.
+    round_trip.kill()
+    round_trip.configure(pn.NODE, results="pdf = true", more=pn.ARCHIVE)
+    round_trip.start()
+    round_trip.wait_for_end()
+    objects = objects_of(archive)
+    assert sorted(content.Modality for _, content, _ in objects.values()) == (
+        ["DOC", "OT", "OT", "OT", "SR"]
+    )
+    source = next(iter(sorted(study.glob("*.dcm"))))
+    original, raw = pydicom.dcmread(source), source.read_bytes()
+    name = raw[raw.index(b"\x10\x00\x10\x00PN") :][:40]
+    for _, content, written in objects.values():
+        assert content.StudyInstanceUID == original.StudyInstanceUID
+        assert content.SpecificCharacterSet == original.SpecificCharacterSet
+        assert content.PatientName == original.PatientName
+        assert name in written  # byte by byte
+        assert (content.AccessionNumber, content.PatientID) == (pn.ACCESSION, pn.PATIENT)
+    # The same study once more, and half of it: nothing new is made, nothing is sent twice.
+    for part in (sorted(study.glob("*.dcm")), sorted(study.glob("*.dcm"))[:20]):
+        assert pn.store(part, pn.NODE) == 0
+    assert round_trip.quick_status()[0][1] == "sent"
+    assert objects_of(archive).keys() == objects.keys()
+
+
+def test_validators_of_others_and_the_archive_accept_the_results(
+    round_trip: pn.Node, archive: pn.Orthanc, tmp_path: Path
+) -> None:
+    objects = objects_of(archive)
+    assert len(objects) == 5
+    for number, (name, content, written) in enumerate(objects.values()):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(written)
+        judged = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
+        assert not [line for line in judged.stderr.splitlines() if line.startswith("Error")]
+        if content.Modality == "SR":
+            dumped = subprocess.run(["dsrdump", path], capture_output=True, text=True)
+            assert dumped.returncode == 0, dumped.stderr
+            assert "Distance of codes" in dumped.stdout
+            assert "not a diagnosis" in str(content)
+            assert content.ContentSequence[-1].ConceptNameCodeSequence[0].CodeValue == "126010"
+        if content.Modality == "OT":
+            assert content.PatientOrientation in (["L", "P"], ["L", "F"], ["P", "F"])
+            assert (content.Rows, content.pixel_array.max()) == (1024, 255)
+            assert archive.ask(f"/instances/{name}/preview")[1:4] == b"PNG"
+    query = ["findscu", "-aec", "ORTHANC", "-S", "-k", "QueryRetrieveLevel=SERIES"]
+    query += [
+        "-k",
+        f"AccessionNumber={pn.ACCESSION}",
+        "-k",
+        "Modality=SR",
+        "-k",
+        "SeriesInstanceUID",
+    ]
+    found = subprocess.run([*query, "127.0.0.1", str(pn.DICOM)], capture_output=True, text=True)
+    assert found.stderr.count("SeriesInstanceUID") + found.stdout.count("SeriesInstanceUID") >= 1
+
+
+def test_nothing_of_a_patient_is_in_logs_status_file_names_or_the_process_list(
+    round_trip: pn.Node,
+) -> None:
+    told = round_trip.log + str(round_trip.status())
+    told += "\n".join(str(path) for path in round_trip.folder.rglob("*"))
+    told += subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    with (round_trip.folder / "spool" / "studies.sqlite").open("rb") as file:
+        told += file.read().decode("latin-1")
+    uids = {p.StudyInstanceUID for p in [pydicom.dcmread(f) for f in _spooled(round_trip)[:1]]}
+    assert uids
+    assert [secret for secret in (*SECRETS, *uids) if secret in told] == []
+    for path in (round_trip.folder / "spool").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def _spooled(node: pn.Node) -> list[Path]:
+    return sorted((node.folder / "spool" / "studies").glob("*/images/*.dcm"))
+
+
+def test_studies_that_cannot_be_searched_with_end_with_a_reason(
+    node: pn.Node, study: Path, tmp_path: Path
+) -> None:
+    paths = sorted(study.glob("*.dcm"))
+    mixed, other = tmp_path / "mixed", tmp_path / "other"
+    uid, no_t1 = generate_uid(), generate_uid()
+    for folder in (mixed, other):
+        folder.mkdir()
+    for number, path in enumerate(paths[:6]):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID, image.SOPInstanceUID = uid, generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.PatientID = f"P{number % 2}"
+        image.save_as(mixed / path.name)
+        image.StudyInstanceUID, image.SeriesDescription = no_t1, "t2_tse"
+        image.PatientID, image.SOPInstanceUID = "P", generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.save_as(other / path.name)
+    for sent in (mixed, other, paths[: len(paths) // 2]):
+        assert pn.store(sent, node.port) == 0
+    node.wait_for_end(3)
+    problems = sorted(one["problem"] for one in node.status()["studies"])
+    assert any("several patients under one study" in problem for problem in problems), problems
+    assert any("named 't2" in problem for problem in problems), problems
+    assert any("mm of the head" in problem for problem in problems), problems
+    # The second half comes: now it is one whole head.
+    assert pn.store(paths[len(paths) // 2 :], node.port) == 0
+    pn.wait_for(lambda: "sent" in [state for _, state in node.quick_status()], 60)
+    ended = next(one for one in node.status()["studies"] if one["state"] == "sent")
+    assert (ended["instances"], ended["results"]) == (len(paths), 4)
+    assert "stay in the spool" in ended["problem"]
+
+
+def test_unknown_and_unauthorised_peers_are_refused_and_counted(node: pn.Node, study: Path) -> None:
+    path = sorted(study.glob("*.dcm"))[:1]
+    before = node.status()["events"]
+    assert pn.store(path, node.port, "STRANGER") != 0
+    assert pn.store(path, node.port, "LOOKER") != 0
+    assert pn.echo(node.port, "LOOKER") == 0
+    assert pn.echo(node.port, "STRANGER") != 0
+    events = node.status()["events"]
+    gained = {name: count - before.get(name, 0) for name, count in events.items()}
+    assert gained["refused: unknown AE title"] == 2
+    assert gained["refused: peer may not store"] >= 1
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_hostile_peer_fills_neither_disk_nor_memory_nor_stops_others(
+    node: pn.Node, study: Path
+) -> None:
+    from pynetdicom import AE
+
+    assert node.process is not None
+    image = pydicom.dcmread(sorted(study.glob("*.dcm"))[0])
+    arriving = node.folder / "spool" / "arriving"
+    # A PDU that claims 2 GB, a silent connection and bytes of another protocol.
+    sockets = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(3)]
+    sockets[0].sendall(struct.pack(">BBL", 1, 0, 2 << 30) + bytes(1 << 16))
+    sockets[1].sendall(b"GET / HTTP/1.1\r\n\r\n")
+    entity = AE("SENDER")
+    entity.add_requested_context(image.SOPClassUID, "1.2.840.10008.1.2")
+    entity.add_requested_context(image.SOPClassUID, "1.2.840.10008.1.2.1")
+    association = entity.associate("127.0.0.1", node.port, ae_title="BRAINCASE")
+    assert association.is_established
+    escape = pydicom.dcmread(sorted(study.glob("*.dcm"))[0])
+    escape.SOPInstanceUID = escape.StudyInstanceUID = "../../../etc/passwd"
+    escape.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    assert association.send_c_store(escape).get("Status") in (0xC000, None)
+    # More than an instance may have.
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    image.PixelData = bytes(3_000_000)
+    image.Rows = image.Columns = 1225
+    memory = _memory(node.process.pid)
+    try:
+        code = association.send_c_store(image).get("Status")
+    except RuntimeError:
+        code = None
+    assert code in (None, 0xA700)
+    transport = association.dul.socket.socket
+    association.abort()
+    if transport is not None:
+        transport.close()
+    assert pn.echo(node.port, "SENDER") == 0
+    assert _memory(node.process.pid) - memory < 100e6
+    for one in sockets:
+        one.close()
+    pn.wait_for(lambda: not any(arriving.iterdir()), 10)
+    assert node.process.poll() is None
+
+
+@pytest.mark.parametrize("change", ["syntax", "command", "cut", "no file"])
+def test_an_instance_that_is_not_what_it_declares_is_refused(
+    change: str, study: Path, tmp_path: Path
+) -> None:
+    settings = NodeSettings(tmp_path / "spool")
+    with closing(Ledger(make(settings.spool))) as ledger:
+        spool = Spool(settings, NodeLimits(free_bytes=0), b"k" * 32, ledger)
+        path = spool.arriving / "lying"
+        content = sorted(study.glob("*.dcm"))[0].read_bytes()
+        uid = str(pydicom.dcmread(sorted(study.glob("*.dcm"))[0]).SOPInstanceUID)
+        big_endian = content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0", 1)
+        cut = content[:300]
+        path.write_bytes({"syntax": big_endian, "cut": cut, "no file": b"x"}.get(change, content))
+        with pytest.raises(ScanError, match="declare"):
+            spool.take(path, f"{uid}.1" if change == "command" else uid)
+        assert ledger.studies() == []
+        if change == "command":
+            spool.take(path, uid)
+            assert [one.state for one in ledger.studies()] == ["received"]
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _memory(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("kind", ["dimse", "web"])
+def test_an_archive_is_pulled_header_first_resumed_and_can_be_indexed(
+    kind: str, archive: pn.Orthanc, study: Path, tmp_path: Path, web_gallery: Path, web_model: Path
+) -> None:
+    from braincase.sources.dicom import read_dicom
+
+    node = pn.Node(tmp_path, web_gallery, web_model)
+    web = f'dicomweb = "http://127.0.0.1:{pn.HTTP}/dicom-web"\n' if kind == "web" else ""
+    node.configure(pn.NODE, more=f"{pn.ARCHIVE}{web}[pull]\nper_minute = 0\n")
+    with archive.inside():
+        for path in sorted(study.glob("*.dcm")):
+            archive.ask("/instances", path.read_bytes())
+        command = [*pn.braincase("pull"), str(tmp_path / "pulled"), "--accession", "-", "--config",
+                   str(tmp_path / "pacs.toml")]  # fmt: skip
+        done = [
+            subprocess.run(command, input=f"{pn.ACCESSION}\n", capture_output=True, text=True,
+                           env=node.environment())
+            for _ in range(2)
+        ]  # fmt: skip
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr
+    assert "1 studies, 1 series taken, 0 there already" in done[0].stdout
+    assert "0 series taken, 1 there already" in done[1].stdout
+    assert "next: braincase index" in done[0].stdout
+    assert "SECRET" not in done[0].stdout + done[0].stderr
+    scans, _ = read_dicom(tmp_path / "pulled", key=(tmp_path / "pseudonym.key").read_bytes())
+    assert (len(scans), len(scans[0].files)) == (1, len(list(study.glob("*.dcm"))))
+    assert (tmp_path / "spool" / "links.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_patient_is_forgotten(node: pn.Node, study: Path, tmp_path: Path) -> None:
+    command = [*pn.braincase("forget"), "-", "--yes", "--json", "--gallery", str(node.gallery),
+               "--config", str(node.folder / "pacs.toml")]  # fmt: skip
+
+    def forget() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, input=f"{pn.PATIENT}\n", capture_output=True, text=True,
+                              env=node.environment())  # fmt: skip
+
+    assert pn.store(study, node.port) == 0
+    running = forget()
+    assert running.returncode == 2
+    assert "another node uses this spool" in running.stderr
+    node.kill()
+    done = forget()
+    assert '"studies": 1' in done.stdout, done.stderr
+    left = [pydicom.dcmread(path).PatientID for path in _spooled(node)]
+    assert pn.PATIENT not in left
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[nodes]", r"unknown section \[nodes\]"),
+        ("[limits]", r"no section \[node\]"),
+        ("[node]\nspool = 's'\nprot = 1", r"unknown key 'prot' in \[node\]"),
+        ("[node]\nport = 1", r"no 'spool' in \[node\]"),
+        ("[node]\nspool = 's'\nport = 'x'", "node.port = 'x'; expected a whole number"),
+        ("[node]\nspool = 's'\nhost = '10.0.0.1'", r"without \[tls\]"),
+        ("[node]\nspool = 's'\nae_title = 'LONGER_THAN_SIXTEEN'", "node.ae_title"),
+        ("[node]\nspool = 's'\n[[peer]]\nae_title = 'A'\naddress = 'pacs'", "peer.address"),
+        ("[node]\nspool = 's'\n[pull]\nwindow = '20-6'", "20:00-06:00"),
+        ("[node]\nspool = 's'\n[archive]\nae_title = 'A'\nca = 'x'", "archive.tls"),
+        ("[node]\nspool = 's'\n[results]\nreport = false\npictures = false", "nothing to send"),
+        ("[node]\nspool = 's'\n[limits]\nstudy_bytes = 1", "below limits.instance_bytes"),
+    ],
+)
+def test_a_wrong_configuration_is_named(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "pacs.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        read_settings(path)
+
+
+def test_hours_and_series_are_judged() -> None:
+    def at(hour: int) -> datetime:
+        return datetime(2026, 1, 1, hour)
+
+    assert [is_open("20:00-06:00", at(hour)) for hour in (19, 20, 5, 6)] == [0, 1, 1, 0]
+    assert [is_open("08:00-12:00", at(hour)) for hour in (7, 8, 12)] == [0, 1, 0]
+    series = pydicom.Dataset()
+    series.Modality = "CT"
+    assert against(series) == "no MRI (modality CT)"
+    series.Modality, series.NumberOfSeriesRelatedInstances = "MR", 24
+    assert against(series) == "too few slices"
+    series.NumberOfSeriesRelatedInstances, series.SeriesDescription = 176, "t1_mprage"
+    assert against(series) == ""
