@@ -128,7 +128,7 @@ def test_one_class_only_is_refused_unless_the_cae_is_plain(tiny: Cohort) -> None
 
 
 def test_fewer_scans_than_a_batch_are_refused(tiny: Cohort) -> None:
-    with pytest.raises(TrainingError, match="Lower batch_size"):
+    with pytest.raises(TrainingError, match="Lower `batch_size`"):
         train_model(tiny, rows_of(tiny, "CN", "AD")[:7], QUICK)
 
 
