@@ -87,7 +87,7 @@ def test_threads_read_and_write_one_gallery(gallery):
 
     def changing():
         for i in range(20):
-            new = replace(some_cases(1)[0], scan_id=f"new-{i}", subject="x", image_hash=str(i))
+            new = replace(some_cases(1)[0], scan_id=f"new-{i}", subject=f"x{i}", image_hash=str(i))
             gallery.add([new], MODEL)
             gallery.remove([new.scan_id], erase=i % 2 == 0)
 

@@ -77,7 +77,12 @@ def open_to_all(folder):
 
 def many(n, word):
     return [
-        replace(case, scan_id=f"{word}-{case.scan_id}", image_hash=f"{word}-{case.image_hash}")
+        replace(
+            case,
+            scan_id=f"{word}-{case.scan_id}",
+            subject=f"{word}-{case.subject}",  # an erased person would stay out
+            image_hash=f"{word}-{case.image_hash}",
+        )
         for case in some_cases(n, 1)
     ]
 
