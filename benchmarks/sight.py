@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from braincase.cohort.cohort import open_cohort
-from braincase.images.atlas import label_volume, load_regions
+from braincase.images.atlas import label_volume
 from braincase.models.attribution import receptive_field
 from braincase.models.embed import embedder
 from braincase.models.model import load_model
+from braincase.volumetry.code_layout import regions_of_code
 
 PARTS = [
     f"{side}-{part}"
@@ -35,7 +36,7 @@ def main() -> None:
     )
     parser.add_argument("demo", type=Path)
     demo = parser.parse_args().demo
-    cohort, regions = open_cohort(demo / "cohort"), load_regions()
+    cohort = open_cohort(demo / "cohort")
     labels, names = label_volume(cohort.grid)
     before = cohort.volumes[np.arange(0, 80, 4)]
     for settings in ("plain", "ddcml", "braincase"):
@@ -47,6 +48,7 @@ def main() -> None:
         )
         embed, right = embedder(model), 0
         codes = embed(before)
+        regions = regions_of_code(codes.shape[1])
         for part in PARTS:
             members = {regions.names[i] for i in regions.members(part)}
             inside = np.isin(labels, [i for i, name in enumerate(names) if name in members])

@@ -42,6 +42,7 @@ from braincase.preprocess.quality.measures import reference
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
+from braincase.volumetry.readout import PARCELS, REGIONS, local_code
 from marked_head import ANALYZE, MARK, MIRRORED, STORED, World, every_source, marked_head, put
 from web_service import API, fill, serving, settings_for, untrained_model, uploaded
 
@@ -261,6 +262,16 @@ def test_the_code_sees_the_mark_at_its_side(halves, model):
     for marked, near, far in ((right, slice(3, 5), slice(2)), (left, slice(2), slice(3, 5))):
         cells = explain(marked, plain, regions).by_cell
         assert cells[near].sum() > 1.5 * cells[far].sum()
+
+
+def test_the_local_code_reads_the_mark_at_its_side(halves):
+    images = np.stack([volume_of(halves, side) for side in ("none", "right")])
+    moved = np.abs(np.subtract(*local_code(images, HALF_GRID)))
+    left, right = (
+        moved[[name.startswith(side) for name in (*REGIONS, *PARCELS)]].sum()
+        for side in ("left", "right")
+    )
+    assert right > 3 * left
 
 
 def test_training_mirrors_half_of_the_scans_on_purpose(halves):
