@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 
 from braincase.files import write_json
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Affine
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Affine, mean_of_blocks
 
 #: Strokes are told apart by size (ml): each class has its own places.
 STROKE_CLASSES_ML = (4.0, 30.0)

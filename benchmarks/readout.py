@@ -19,8 +19,7 @@ from sklearn.linear_model import Ridge
 
 from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.images.atlas import N_CELLS, cell_of_voxels, load_regions, side_of
-from braincase.images.geometry import HALF_GRID
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import HALF_GRID, mean_of_blocks
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import LAYOUT
 from braincase.volumetry.readout import (

@@ -100,3 +100,12 @@ def lps_to_ras(affine: Affine) -> Affine:
 def apply_affine(affine: Affine, points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Map points of shape (..., 3) through an affine of shape (4, 4)."""
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
+
+
+def mean_of_blocks(
+    images: NDArray[np.floating] | NDArray[np.uint8], edge: int
+) -> NDArray[np.float32]:
+    """Average cubes of `edge` voxels; shape (..., x, y, z) to (..., x/edge, y/edge, z/edge)."""
+    *several, x, y, z = images.shape
+    blocks = images.reshape(*several, x // edge, edge, y // edge, edge, z // edge, edge)
+    return np.asarray(blocks.mean(axis=(-5, -3, -1)), np.float32)

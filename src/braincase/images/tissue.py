@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from braincase.images.geometry import HALF_GRID, Grid
+from braincase.images.geometry import HALF_GRID, Grid, mean_of_blocks
 
 #: The three tissues that an intensity of a T1-weighted image tells apart, darkest first.
 TISSUES = ("csf", "grey", "white")
@@ -78,10 +78,3 @@ def _flattened(image: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
     usual = image[white > 0].mean() if white.any() else 1.0
     local = (gaussian_filter(white * image, sigma, truncate=2.5) + 1e-4 * usual) / weight
     return np.asarray(np.rint(np.clip(image * (usual / local), 0, 255)), np.uint8)
-
-
-def mean_of_blocks(image: NDArray[np.floating], edge: int) -> NDArray[np.float32]:
-    """Average cubes of `edge` voxels; shape (x, y, z) to (x/edge, y/edge, z/edge)."""
-    x, y, z = image.shape
-    blocks = image.reshape(x // edge, edge, y // edge, edge, z // edge, edge)
-    return np.asarray(blocks.mean(axis=(1, 3, 5)), np.float32)

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from braincase.images.geometry import HALF_GRID
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import HALF_GRID, mean_of_blocks
 from braincase.volumetry.regions import (
     FLUID,
     MIXED,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.images.atlas import side_of
-from braincase.images.geometry import HALF_GRID, Grid
+from braincase.images.geometry import HALF_GRID, Grid, mean_of_blocks
 from braincase.volumetry.regions import NAMES, mirrored_name, plain_name
 
 Numbers = NDArray[np.float32]
@@ -105,9 +105,7 @@ def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
 def half_resolution(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
     """Return intensities (of 1) at 4 mm, float32 of shape (n, *HALF_GRID.shape)."""
     edge = HALF_GRID.resolution_mm // grid.resolution_mm
-    x, y, z = HALF_GRID.shape
-    blocks = volumes.reshape(-1, x, edge, y, edge, z, edge)
-    return np.asarray(blocks.mean(axis=(2, 4, 6), dtype=np.float32) / np.float32(255), np.float32)
+    return np.asarray(mean_of_blocks(volumes, edge) / np.float32(255), np.float32)
 
 
 def region_sums(readout: Readout, images: Numbers) -> Numbers:

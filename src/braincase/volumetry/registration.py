@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import mean_of_blocks
 
 Map = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter, zoom
 
-from braincase.images.geometry import HALF_GRID, Affine
-from braincase.images.tissue import image_shares, mean_of_blocks
+from braincase.images.geometry import HALF_GRID, Affine, mean_of_blocks
+from braincase.images.tissue import image_shares
 from braincase.volumetry.regions import FINE, label_shares, plain_name, symmetric_label
 
 Map = NDArray[np.float32]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import mean_of_blocks
 from braincase.preprocess.space.sampling import Image, Mask
 from braincase.preprocess.space.template import CENTRE_MM, FACE_HEIGHT_MM, load_template
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from braincase.images.tissue import mean_of_blocks
+from braincase.images.geometry import mean_of_blocks
 from braincase.json_values import parse_json
 from braincase.simulate.atrophy import MEASURED
 from braincase.simulate.calibration.effect import Effect
