@@ -29,7 +29,8 @@ from braincase.volumetry.readout import (
     REGIONS,
     Numbers,
     Readout,
-    dark_tissue,
+    amounts,
+    dark_sums,
     half_resolution,
     load_readout,
     region_sums,
@@ -139,7 +140,8 @@ def fit_dark(images: Numbers) -> dict:
     typed = {
         n: v.astype(np.float32 if n in ("mean", "spread") else np.int64) for n, v in values.items()
     }
-    dark = dark_tissue(Readout(**typed, **nothing, **places), images)
+    readout = Readout(**typed, **nothing, **places)
+    dark = amounts(readout, dark_sums(readout, images))
     return values | {"dark_mean": dark.mean(axis=0), "dark_spread": dark.std(axis=0)}
 
 

@@ -21,15 +21,25 @@ from braincase.models.model import Model, load_model, save_model
 from braincase.models.settings import ModelSettings
 from braincase.models.train import train_model
 from braincase.simulate.truth import read_truth, volume_column
-from braincase.volumetry.code_layout import LOCAL, LONG, mask_code_weights, regions_of_code
+from braincase.volumetry.code_layout import (
+    LOCAL,
+    LONG,
+    PATTERN,
+    READ_OUT,
+    mask_code_weights,
+    regions_of_code,
+)
 from braincase.volumetry.readout import (
     LOCAL_SIZE,
     PARCELS,
+    PLACE_GAIN,
     REACH_MM,
+    READOUT_SIZE,
     REGIONS,
     attribute_to_voxels,
     load_readout,
     local_code,
+    read_out,
 )
 from braincase.volumetry.regions import mirrored_name, symmetric_label
 
@@ -124,18 +134,45 @@ def test_both_grids_read_the_same(volumes: Volumes) -> None:
     np.testing.assert_allclose(local_code(fine, STANDARD_GRID), coarse, atol=1e-4)
 
 
-def test_a_dark_spot_raises_the_number_of_its_region_alone(volumes: Volumes) -> None:
+def with_a_dark_spot(volume: Volumes, region: str) -> Volumes:
     readout = load_readout()
     parcel = np.full(HALF_GRID.size, -1)
     parcel[readout.brain] = readout.parcel
-    own = (parcel == PARCELS.index("left-precentral")).reshape(HALF_GRID.shape)
+    own = (parcel == PARCELS.index(region)).reshape(HALF_GRID.shape)
     x, y, z = np.argwhere(binary_erosion(own, np.ones((3, 3, 3))))[0]
-    spotted = volumes[:1].copy()
-    spotted[0, x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 20
-    moved = np.subtract(*local_code(np.concatenate([spotted, volumes[:1]]), HALF_GRID))
+    spotted = volume.copy()
+    spotted[x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 20
+    return spotted
+
+
+def test_a_dark_spot_raises_the_number_of_its_region_alone(volumes: Volumes) -> None:
+    spotted = with_a_dark_spot(volumes[0], "left-precentral")
+    moved = np.subtract(*local_code(np.stack([spotted, volumes[0]]), HALF_GRID))
     dark = moved[len(REGIONS) :]
     assert PARCELS[int(dark.argmax())] == "left-precentral"
     assert sorted(np.abs(dark))[-2] < 0.05 * dark.max()
+
+
+def test_places_say_where_dark_tissue_lies_whatever_there_is_of_it(volumes: Volumes) -> None:
+    regions = ("left-precentral", "right-cuneus")
+    images = [with_a_dark_spot(volumes[i], region) for i in (0, 8) for region in regions]
+    places = read_out(np.stack(images), HALF_GRID)[:, LOCAL_SIZE:] / PLACE_GAIN
+    np.testing.assert_allclose((places**2).sum(axis=1), 1, rtol=1e-5)
+    assert [PARCELS[i] for i in places.argmax(axis=1)] == [*regions, *regions]
+    apart = np.linalg.norm(places[:2, None] - places[None, 2:], axis=2)
+    assert (apart.argmin(axis=1) == [0, 1]).all()  # the other person with a lesion there
+
+
+def test_patterns_have_about_one_length_so_nobody_is_everybodys_neighbour(
+    volumes: Volumes, model: Model
+) -> None:
+    patterns = embedder(model)(volumes)[:, PATTERN]
+    lengths = np.linalg.norm(patterns, axis=1)
+    assert model.network.search_code is not None
+    assert lengths.max() < float(model.network.search_code.stretch)
+    plain = read_out(volumes, HALF_GRID) @ model.network.search_code.axes.numpy()
+    plain = np.linalg.norm(plain - plain.mean(axis=0), axis=1)
+    assert lengths.std() / lengths.mean() < 0.6 * plain.std() / plain.mean()
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -169,14 +206,30 @@ def test_shares_are_of_the_part_that_has_a_place_and_sum_to_it(
 
 def test_a_number_is_attributed_to_the_voxels_it_was_read_off(volumes: Volumes) -> None:
     one, other = volumes[0], volumes[40]
-    change = np.subtract(*local_code(np.stack([one, other]), HALF_GRID))
+    change = np.subtract(*read_out(np.stack([one, other]), HALF_GRID))
     everything = attribute_to_voxels(one, other, change, HALF_GRID)
     assert everything.sum() == pytest.approx((change**2).sum(), rel=1e-3)
-    only = np.zeros(LOCAL_SIZE)
+    only = np.zeros(READOUT_SIZE)
     only[REGIONS.index("right-hippocampus")] = 1.0
     seen = attribute_to_voxels(one, other, only, HALF_GRID)
     assert seen.sum() == pytest.approx(change[REGIONS.index("right-hippocampus")], abs=1e-3)
     assert not seen[~around("right-hippocampus")].any()
+
+
+def test_what_the_read_out_contributes_sums_to_its_part_of_the_squared_distance(
+    volumes: Volumes, model: Model
+) -> None:
+    """The pattern is no linear function of the read-out: its mean slope along the line is exact."""
+    search_code = model.network.search_code
+    assert search_code is not None
+    weights = np.random.default_rng(0).uniform(0.2, 2, LONG)
+    readings = read_out(volumes, HALF_GRID)
+    codes = embedder(model)(volumes)
+    for one, other in ((0, 40), (3, 21), (5, 6)):
+        factors = search_code.readout_factors(readings[one], readings[other], weights)
+        squares = weights * (codes[one].astype(np.float64) - codes[other]) ** 2
+        told = float(factors @ (readings[one] - readings[other]))
+        assert told == pytest.approx(squares[READ_OUT.start :].sum(), rel=1e-4)
 
 
 def test_what_the_model_saw_sums_to_the_squared_distance(volumes: Volumes, model: Model) -> None:
@@ -198,14 +251,14 @@ def test_a_model_with_a_local_code_is_saved_and_read_with_it(
     assert again.fingerprint == model.fingerprint
     codes = embedder(again)(volumes[:2])
     assert codes.shape == (2, LONG)
-    assert codes[:, LOCAL.stop :].any()
+    assert codes[:, PATTERN].any()
     np.testing.assert_array_equal(codes, embedder(model)(volumes[:2]))
 
 
 def test_a_model_that_ignores_labels_has_no_pattern(clinic: Cohort, volumes: Volumes) -> None:
     settings = ModelSettings("plain", channels=2, epochs=1, alpha=0, local=True)
     plain = train_model(clinic, np.arange(16), settings)
-    assert not embedder(plain)(volumes[:2])[:, LOCAL.stop :].any()
+    assert not embedder(plain)(volumes[:2])[:, PATTERN].any()
 
 
 def test_a_mask_weighs_regions_by_how_much_of_them_it_covers(tmp_path: Path) -> None:

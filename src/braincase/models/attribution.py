@@ -18,7 +18,7 @@ from braincase.images.geometry import CELL_MM, CELLS
 from braincase.models.model import Model
 from braincase.models.network import Autoencoder, to_unit
 from braincase.volumetry.code_layout import LONG
-from braincase.volumetry.readout import attribute_to_voxels, local_code
+from braincase.volumetry.readout import attribute_to_voxels, read_out
 
 #: Points on the line from one image to the other, and how many go through the network together.
 STEPS, AT_A_TIME = 32, 8
@@ -125,11 +125,11 @@ def integrated_gradients(
     if search_code is None:
         return _network_part(model, query, hit, weights, steps)
     weights = np.ones(LONG) if weights is None else weights
-    codes = local_code(np.stack([query, hit]), model.grid)
-    factors = search_code.local_factors(codes[0] - codes[1], weights)
+    of_query, of_hit = read_out(np.stack([query, hit]), model.grid)
+    factors = search_code.readout_factors(of_query, of_hit, weights)
     of_network = search_code.network_weights(weights)
-    local = attribute_to_voxels(query, hit, factors, model.grid)
-    return local + _network_part(model, query, hit, of_network, steps)
+    of_readout = attribute_to_voxels(query, hit, factors, model.grid)
+    return of_readout + _network_part(model, query, hit, of_network, steps)
 
 
 def _network_part(

@@ -45,6 +45,6 @@ def _code(local: bool) -> str:
     if not local:
         return network
     return (
-        "314 numbers: the network's 150, volume and dark tissue of each brain region,\n"
-        "  and the pattern that tells the labels below apart"
+        "390 numbers: the network's 150, volume, dark tissue and its share of each brain\n"
+        "  region, and the pattern that tells the labels below apart"
     )

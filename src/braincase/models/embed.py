@@ -16,7 +16,7 @@ from braincase.models.encoder import Embed, Encoder
 from braincase.models.model import Model
 from braincase.models.network import CODE_SIZE, to_unit
 from braincase.volumetry.code_layout import LONG
-from braincase.volumetry.readout import local_code
+from braincase.volumetry.readout import read_out
 
 #: Volumes that go through the network together; more gains nothing on two cores.
 BATCH = 32
@@ -41,9 +41,7 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
     def embed(volumes: NDArray[np.uint8]) -> NDArray[np.float32]:
         codes = encode(model, volumes)
         return (
-            codes
-            if search_code is None
-            else search_code.join(codes, local_code(volumes, model.grid))
+            codes if search_code is None else search_code.join(codes, read_out(volumes, model.grid))
         )
 
     return embed

@@ -1,9 +1,17 @@
-"""The searched code: the network's numbers, the local code, and the pattern of the labels.
+"""The searched code: the network's numbers, what is read off the image, and the labels' pattern.
 
-Squared distances of the three add up (`braincase.volumetry.code_layout`). The local code is the
-same for every model. The network's numbers are brought to one spread, whatever the loss made of it;
-the pattern is where the training labels lie along the axes of a linear discriminant analysis of the
-local code. Fitted on training scans alone, after the network: neither changes what it reconstructs.
+Squared distances of the three add up (`braincase.volumetry.code_layout`). What is read off the
+image by fixed weights is the same for every model. The network's numbers are brought to one spread,
+whatever the loss made of it; the pattern is where the training labels lie along the axes of a
+linear discriminant analysis of the read-out. Fitted on training scans alone, after the network:
+neither changes what it reconstructs.
+
+References
+----------
+Radovanović, Nanopoulos, Ivanović (2010), Hubs in space: of vectors of uneven length the short ones
+are everybody's neighbours. Garcia-Romero & Espy-Wilson (2011), Analysis of i-vector length
+normalization: dividing by the length mends it. Sundararajan, Taly, Yan (2017): what a smooth
+function's change owes to each input is its gradient, averaged along the line.
 """
 
 from __future__ import annotations
@@ -15,71 +23,112 @@ from torch import nn
 
 from braincase.images.atlas import N_CELLS
 from braincase.models.discriminant import Floats, learn
-from braincase.volumetry.code_layout import LOCAL, PATTERN_SIZE
-from braincase.volumetry.readout import LOCAL_SIZE
+from braincase.volumetry.code_layout import PATTERN, PATTERN_SIZE, READ_OUT
+from braincase.volumetry.readout import READOUT_SIZE
 
 Numbers = NDArray[np.float32]
 #: Total variance of the network's numbers among training people; along the pattern's axes it is 1
-#: within a class. This and the two below: chosen on the development seed of `braincase bench`.
-NETWORK_VARIANCE = 7.0
-#: Of the local code, whose numbers have a variance of 1 each.
-LOCAL_WEIGHT = 0.15
+#: within a class. This and the three below: chosen on the development seed of `braincase bench`.
+NETWORK_VARIANCE = 1.75
+#: Of what is read off the image, whose numbers have a variance of about 1 each.
+READ_OUT_WEIGHT = 0.15
 #: How much of the covariance within classes is the identity's.
 SHRINKAGE = 0.3
+#: Places along the axes are divided by their length, but hardly where they are shorter than this:
+#: what a scan has of no class is noise.
+SHORT = 2.0
+#: Points of the line between two scans at which the gradient of the pattern is taken.
+NODES = 16
 
 
 class SearchCode(nn.Module):
     """What of the searched code is fitted: the network's scale, and the axes of the pattern."""
 
     scale: torch.Tensor
-    pattern: torch.Tensor
+    axes: torch.Tensor
+    centre: torch.Tensor
+    stretch: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("pattern", torch.zeros(LOCAL_SIZE, PATTERN_SIZE))
+        self.register_buffer("axes", torch.zeros(READOUT_SIZE, PATTERN_SIZE))
+        self.register_buffer("centre", torch.zeros(PATTERN_SIZE))
+        self.register_buffer("stretch", torch.ones(()))
 
-    def fit(self, network: Numbers, local: Numbers, labels: NDArray[np.intp] | None) -> None:
+    def fit(self, network: Numbers, readout: Numbers, labels: NDArray[np.intp] | None) -> None:
         """Fit scale and pattern on training scans.
 
         Parameters
         ----------
-        network, local
-            The network's numbers, shape (n, 150), and the local code, shape (n, `LOCAL_SIZE`).
+        network, readout
+            The network's numbers, shape (n, 150), and what `volumetry.readout` reads off the image,
+            shape (n, `READOUT_SIZE`).
         labels
             Class of each scan; None to learn no pattern, as of a model that ignores labels.
         """
         spread = float(network.var(axis=0).sum())
         self.scale.fill_(np.sqrt(NETWORK_VARIANCE / spread) if spread > 0 else 1.0)
-        self.pattern.zero_()
-        if labels is not None:
-            axes = learn(local.astype(np.float64), labels).axes(SHRINKAGE)[:, :PATTERN_SIZE]
-            self.pattern[:, : axes.shape[1]] = torch.from_numpy(axes)
+        self.axes.zero_()
+        if labels is not None and len(np.unique(labels)) > 1:
+            axes = learn(readout.astype(np.float64), labels).axes(SHRINKAGE)[:, :PATTERN_SIZE]
+            self.axes[:, : axes.shape[1]] = torch.from_numpy(axes)
+            places = readout.astype(np.float64) @ axes
+            self.centre[: axes.shape[1]] = torch.from_numpy(places.mean(axis=0))
+            places -= places.mean(axis=0)
+            # Dividing by the length changes the spread of all: it is brought back to what it was.
+            shortened = places.var(axis=0).sum() / _shorten(places).var(axis=0).sum()
+            self.stretch.fill_(np.sqrt(shortened))
 
-    def join(self, network: Numbers, local: Numbers) -> Numbers:
+    def join(self, network: Numbers, readout: Numbers) -> Numbers:
         """Return searched codes, float32 of shape (n, `code_layout.LONG`)."""
-        pattern = local @ self.pattern.cpu().numpy()
-        scaled = float(self.scale) * network
-        return np.concatenate([scaled, LOCAL_WEIGHT * local, pattern], axis=1)
+        pattern = float(self.stretch) * _shorten(self._places(readout))
+        parts = (float(self.scale) * network, READ_OUT_WEIGHT * readout, pattern)
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
+    def _places(self, readout: Numbers) -> Floats:
+        """Return where scans lie along the axes, from the training scans' mean; shape (n, 10)."""
+        places = readout.astype(np.float64) @ self.axes.cpu().numpy().astype(np.float64)
+        return np.asarray(places - self.centre.cpu().numpy())
 
     def network_weights(self, weights: Floats) -> Floats:
         """Return the weights of the network's own squared differences, shape (150,)."""
         return np.asarray(weights[:N_CELLS] * float(self.scale) ** 2)
 
-    def local_factors(self, difference: Numbers, weights: Floats) -> Floats:
-        """Divide a squared distance, but for the network's part, among the local code's numbers.
+    def readout_factors(self, query: Numbers, hit: Numbers, weights: Floats) -> Floats:
+        """Divide a squared distance, but for the network's part, among the read-out's numbers.
 
         Parameters
         ----------
-        difference
-            Of two local codes, shape (`LOCAL_SIZE`,).
+        query, hit
+            What was read off their images, shape (`READOUT_SIZE`,).
         weights
             Of the search, shape (`code_layout.LONG`,).
 
         Returns
         -------
-        Shape (`LOCAL_SIZE`,); its products with the differences sum to the squared distance.
+        Shape (`READOUT_SIZE`,); its products with the differences sum to the squared distance.
         """
-        axes = self.pattern.cpu().numpy().astype(np.float64)
-        by_pattern = axes @ (weights[LOCAL.stop :] * (difference @ axes))
-        return np.asarray(LOCAL_WEIGHT**2 * weights[LOCAL] * difference + by_pattern)
+        start, end = self._places(np.stack([hit, query]))
+        slope = float(self.stretch) * _mean_slope(start, end)
+        change = slope @ (end - start)
+        axes = self.axes.cpu().numpy().astype(np.float64)
+        by_pattern = axes @ (slope @ (weights[PATTERN] * change))
+        return np.asarray(READ_OUT_WEIGHT**2 * weights[READ_OUT] * (query - hit) + by_pattern)
+
+
+def _shorten(places: Floats) -> Floats:
+    """Divide vectors by their length and what is `SHORT`, shape (n, d)."""
+    squares = (places**2).sum(axis=1, keepdims=True)
+    return np.asarray(places / np.sqrt(squares + SHORT**2))
+
+
+def _mean_slope(start: Floats, end: Floats) -> Floats:
+    """Return the Jacobian of `_shorten`, averaged along a line: times the step it is the change."""
+    nodes, parts = np.polynomial.legendre.leggauss(NODES)
+    slope = np.zeros((len(start), len(start)))
+    for node, part in zip((nodes + 1) / 2, parts / 2, strict=True):
+        place = start + node * (end - start)
+        length = np.sqrt((place**2).sum() + SHORT**2)
+        slope += part * (np.eye(len(place)) - np.outer(place, place) / length**2) / length
+    return slope

@@ -46,7 +46,7 @@ from braincase.models.resume import TrainingState, resume_checkpoint, save_check
 from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 from braincase.progress import progress
-from braincase.volumetry.readout import local_code
+from braincase.volumetry.readout import read_out
 
 Rows = NDArray[np.int64]
 #: Number formats of Lightning Fabric in which networks are trained here.
@@ -173,9 +173,9 @@ def _fit_search_code(
     """Fit what makes a longer code of the network's; the pattern only if the loss saw labels."""
     parts = np.array_split(rows, max(1, len(rows) // 64))
     network = np.concatenate([encode(model, cohort.volumes[part]) for part in parts])
-    local = np.concatenate([local_code(cohort.volumes[part], cohort.grid) for part in parts])
+    readout = np.concatenate([read_out(cohort.volumes[part], cohort.grid) for part in parts])
     labels = scans.labels.cpu().numpy() if model.settings.alpha > 0 else None
-    search_code.fit(network, local, labels)
+    search_code.fit(network, readout, labels)
 
 
 def _fabric(precision: Precision, device: str) -> Fabric:

@@ -4,10 +4,12 @@ A code is either a map of 150 cells, each number of one 32 mm cell, or longer::
 
     [0, 150)    the network's code: what the whole brain looks like
     [150, 304)  the local code: volume and dark tissue of each region (`volumetry.readout`)
-    [304, 314)  the pattern that tells the training labels apart: axes of the local code
+    [304, 380)  the places of dark tissue: each region's share of all there is
+    [380, 390)  the pattern that tells the training labels apart: axes of these 230
 
-A network's number looks far over the edges of its cell, so of a longer code only the local part has
-a place: searches by region and explanations go by it alone.
+A network's number looks far over the edges of its cell, and a share depends on all the dark tissue
+there is, so of a longer code only the local part has a place: searches by region and explanations
+go by it alone.
 """
 
 from __future__ import annotations
@@ -28,13 +30,22 @@ from braincase.images.atlas import (
     mask_weights,
 )
 from braincase.images.geometry import HALF_GRID
-from braincase.volumetry.readout import LOCAL_SIZE, PARCELS, REGIONS, load_readout
+from braincase.volumetry.readout import (
+    LOCAL_SIZE,
+    PARCELS,
+    READOUT_SIZE,
+    REGIONS,
+    load_readout,
+)
 
 PATTERN_SIZE = 10
 #: Part of each local number in each region and cell: from the atlas it would take seconds.
 LAYOUT = "code_layout.npz"
 LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
-LONG = N_CELLS + LOCAL_SIZE + PATTERN_SIZE
+#: All that is read off the image by fixed weights, and what the labels taught.
+READ_OUT = slice(N_CELLS, N_CELLS + READOUT_SIZE)
+PATTERN = slice(READ_OUT.stop, READ_OUT.stop + PATTERN_SIZE)
+LONG = PATTERN.stop
 
 
 def has_regions(n_dimensions: int) -> bool:

@@ -3,8 +3,14 @@
 A number here depends on nothing but voxels within `REACH_MM` of its region, so a search by these
 numbers is one by region. Volumes are linear in the intensities (ridge regression, taught the true
 volumes of simulated people). Dark tissue is what of a region, and of the white matter nearest to
-it, is darker than usual there, as lesions are on a T1-weighted image. The weights ship as
+it, is darker than usual there, as lesions are on a T1-weighted image. A third kind of number is of
+the whole brain: what share of all dark tissue lies in each region. The weights ship as
 ``readout.npz``; ``benchmarks/readout.py`` makes them and prints how well they do.
+
+References
+----------
+Hellinger (1909): the distance between two distributions is that of the square roots of their
+shares.
 """
 
 from __future__ import annotations
@@ -27,7 +33,9 @@ REACH_MM = 8
 #: Regions whose volume is read, and those in which dark tissue is looked for.
 REGIONS = NAMES
 PARCELS = tuple(name for name in NAMES if plain_name(name) != "cerebral-white-matter")
+#: Numbers that depend on one region alone, and the places of dark tissue after them.
 LOCAL_SIZE = len(REGIONS) + len(PARCELS)
+READOUT_SIZE = LOCAL_SIZE + len(PARCELS)
 #: Regions with weights of their own; those of the right are the left's, mirrored.
 ONE_SIDE = tuple(name for name in REGIONS if not name.startswith("right-"))
 #: A voxel is dark from so many standard deviations below the mean on; how dark it is counts.
@@ -36,6 +44,8 @@ DARK_FROM = 1.5
 NOISE = 0.02
 #: Mean darkness is very uneven among people: its logarithm is taken, of so many times it plus one.
 DARK_GAIN = 30.0
+#: The square roots of shares are brought to about the spread of the other numbers.
+PLACE_GAIN = 10.0
 WEIGHTS = "readout.npz"
 
 
@@ -78,8 +88,8 @@ def load_readout() -> Readout:
     return Readout(**{n: v.astype(np.int64 if n in places else "f4") for n, v in stored.items()})
 
 
-def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
-    """Read the local code off standard images.
+def read_out(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
+    """Read the local code, and the places of dark tissue, off standard images.
 
     Parameters
     ----------
@@ -90,16 +100,22 @@ def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
 
     Returns
     -------
-    float32 of shape (n, `LOCAL_SIZE`)
+    float32 of shape (n, `READOUT_SIZE`)
         The volume of each of `REGIONS`, then the dark tissue of each of `PARCELS`, in standard
-        deviations of the simulated people they were taught on.
+        deviations of the simulated people they were taught on; then the square root of the share of
+        all dark tissue that lies in each of `PARCELS`, times `PLACE_GAIN`.
     """
     readout = load_readout()
     images = half_resolution(volumes, grid)
-    dark = dark_tissue(readout, images)
-    scaled = (dark - readout.dark_mean) / readout.dark_spread
-    both = np.concatenate([region_sums(readout, images), scaled], axis=1)
-    return np.asarray(both, np.float32)
+    sums = dark_sums(readout, images)
+    dark = (amounts(readout, sums) - readout.dark_mean) / readout.dark_spread
+    numbers = (region_sums(readout, images), dark, places(sums))
+    return np.asarray(np.concatenate(numbers, axis=1), np.float32)
+
+
+def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
+    """Read the numbers of one region each off standard images, shape (n, `LOCAL_SIZE`)."""
+    return read_out(volumes, grid)[:, :LOCAL_SIZE]
 
 
 def half_resolution(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
@@ -124,11 +140,23 @@ def _one_side(readout: Readout, images: Numbers) -> Numbers:
     return np.asarray(np.add.reduceat(seen, starts, axis=1) + readout.offset, np.float32)
 
 
-def dark_tissue(readout: Readout, images: Numbers) -> Numbers:
-    """Return the dark tissue of each of `PARCELS`, not scaled yet, shape (n, len(PARCELS))."""
-    size = np.bincount(readout.parcel, minlength=len(PARCELS))
+def dark_sums(readout: Readout, images: Numbers) -> Numbers:
+    """Return the sum of the voxels' darkness in each parcel, shape (n, len(PARCELS))."""
     sums = [np.bincount(readout.parcel, dark, len(PARCELS)) for dark in _darkness(readout, images)]
-    return np.asarray(np.log1p(DARK_GAIN * np.asarray(sums) / size), np.float32)
+    return np.asarray(sums, np.float32)
+
+
+def amounts(readout: Readout, sums: Numbers) -> Numbers:
+    """Return the dark tissue of each parcel, not scaled yet, of its sums of darkness."""
+    size = np.bincount(readout.parcel, minlength=len(PARCELS))
+    return np.asarray(np.log1p(DARK_GAIN * sums / size), np.float32)
+
+
+def places(sums: Numbers) -> Numbers:
+    """Return the square root of each parcel's share of all darkness, times `PLACE_GAIN`."""
+    # A brain without a dark voxel has its shares everywhere alike.
+    sums = sums + np.float32(1e-6)
+    return np.asarray(PLACE_GAIN * np.sqrt(sums / sums.sum(axis=1, keepdims=True)), np.float32)
 
 
 def _darkness(readout: Readout, images: Numbers) -> Numbers:
@@ -141,34 +169,45 @@ def _darkness(readout: Readout, images: Numbers) -> Numbers:
 def attribute_to_voxels(
     query: NDArray[np.uint8], hit: NDArray[np.uint8], factors: NDArray[np.floating], grid: Grid
 ) -> Numbers:
-    """Attribute a weighted sum of the local code's differences to the voxels it was read off.
+    """Attribute a weighted sum of the read-out's differences to the voxels it was read off.
 
     Parameters
     ----------
     query, hit
         Standard images, shape `grid.shape`.
     factors
-        Weight of the difference, query minus hit, of each number, shape (`LOCAL_SIZE`,).
+        Weight of the difference, query minus hit, of each number, shape (`READOUT_SIZE`,).
     grid
         Their grid.
 
     Returns
     -------
-    float32 of shape `grid.shape`; sums to ``factors @ (local code of query - that of hit)``. A
-    number of dark tissue is divided as the voxels' darkness changed.
+    float32 of shape `grid.shape`; sums to ``factors @ (read-out of query - that of hit)``. What a
+    parcel's dark tissue contributes is divided as its voxels' darkness changed.
     """
     readout = load_readout()
     images = half_resolution(np.stack([query, hit]), grid)
     seen = _volume_map(readout, images, dict(zip(REGIONS, factors, strict=False)))
+    by_amount, by_place = np.split(factors[len(REGIONS) :], 2)
+    sums = dark_sums(readout, images)
+    amount = np.subtract(*amounts(readout, sums)) / readout.dark_spread
     moved = np.subtract(*_darkness(readout, images))
-    sums = np.bincount(readout.parcel, moved, len(PARCELS))
-    change = np.subtract(*dark_tissue(readout, images)) / readout.dark_spread
-    moves = np.abs(sums) > 1e-6
-    rate = np.where(moves, factors[len(REGIONS) :] * change / np.where(moves, sums, 1), 0)
-    seen.ravel()[readout.brain] += rate[readout.parcel] * moved
+    dark = _divide(readout, moved, by_amount * amount)
+    # A share can change where nothing moves, because the whole did.
+    dark += _divide(readout, np.abs(moved), by_place * np.subtract(*places(sums)))
+    seen.ravel()[readout.brain] += dark
     edge = HALF_GRID.resolution_mm // grid.resolution_mm
     fine = seen.repeat(edge, 0).repeat(edge, 1).repeat(edge, 2) / edge**3
     return np.asarray(fine, np.float32)
+
+
+def _divide(readout: Readout, parts: Numbers, by_parcel: NDArray[np.floating]) -> Numbers:
+    """Divide what each parcel contributes among its voxels as their parts, or evenly."""
+    sums = np.bincount(readout.parcel, parts, len(PARCELS))
+    uneven = np.abs(sums) > 1e-6
+    parts = np.where(uneven[readout.parcel], parts, 1)
+    sums = np.where(uneven, sums, np.bincount(readout.parcel, minlength=len(PARCELS)))
+    return np.asarray((by_parcel / sums)[readout.parcel] * parts, np.float32)
 
 
 def _volume_map(
