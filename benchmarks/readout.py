@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from braincase.volumetry.readout import (
     half_resolution,
     load_readout,
     region_sums,
+    volumes_mm3,
 )
 from braincase.volumetry.regions import (
     MIDLINE,
@@ -87,13 +89,22 @@ def fit(images: Numbers, volumes: NDArray[np.float64], people: NDArray[np.str_])
     apart = np.unique(np.tile(people, 2), return_inverse=True)[1] % 5 == 0
     flat = both.reshape(len(both), -1)
     found = [fit_region(flat, target[:, REGIONS.index(n)], n, apart) for n in ONE_SIDE]
-    return {
+    linear = {
         "voxels": np.concatenate([voxels for voxels, _, _ in found]).astype(np.int32),
         "weights": np.concatenate([weights for _, weights, _ in found]).astype(np.float16),
         "region": np.repeat(np.arange(len(found)), [len(v) for v, _, _ in found]).astype(np.uint8),
         "offset": np.array([offset for _, _, offset in found], np.float32),
-        **fit_dark(both),
     }
+    scale = fit_scale(readout_of(linear), both, volumes)
+    return {**linear, **scale, **fit_dark(both)}
+
+
+def readout_of(values: dict) -> Readout:
+    """Return a read-out of which only some parts are known."""
+    nothing = {field.name: np.zeros(0, np.float32) for field in fields(Readout)}
+    places = ("voxels", "region", "brain", "parcel")
+    typed = {n: v.astype(np.int64 if n in places else np.float32) for n, v in values.items()}
+    return Readout(**nothing | typed)
 
 
 def fit_region(
@@ -123,6 +134,15 @@ def fit_region(
     return voxels, weights, -float(mean @ weights)
 
 
+def fit_scale(readout: Readout, images: Numbers, volumes: NDArray[np.float64]) -> dict:
+    """Regress true log volumes on the readings of the same images, mirrored ones among them."""
+    readings = region_sums(readout, images).astype(np.float64)
+    centre, mean = readings.mean(axis=0), volumes.mean(axis=0)
+    slope = ((readings - centre) * (volumes - mean)).mean(axis=0) / readings.var(axis=0)
+    scale = {"log_mean": mean - slope * centre, "log_slope": slope}
+    return {name: value.astype(np.float32) for name, value in scale.items()}
+
+
 def fit_dark(images: Numbers) -> dict:
     mean, spread = images.mean(axis=0), images.std(axis=0)
     brain = np.flatnonzero((images > BRAIN).mean(axis=0) > MOSTLY)
@@ -133,14 +153,7 @@ def fit_dark(images: Numbers) -> dict:
         "spread": spread.ravel()[brain].astype(np.float16),
         "parcel": parcel.astype(np.uint8),
     }
-    nothing = {
-        n: np.zeros(0, np.float32) for n in ("weights", "offset", "dark_mean", "dark_spread")
-    }
-    places = {"voxels": np.zeros(0, np.int64), "region": np.zeros(0, np.int64)}
-    typed = {
-        n: v.astype(np.float32 if n in ("mean", "spread") else np.int64) for n, v in values.items()
-    }
-    readout = Readout(**typed, **nothing, **places)
+    readout = readout_of(values)
     dark = amounts(readout, dark_sums(readout, images))
     return values | {"dark_mean": dark.mean(axis=0), "dark_spread": dark.std(axis=0)}
 
@@ -198,6 +211,8 @@ def check(cohort: Cohort) -> None:
     for name, r in zip(REGIONS, correlations(readings, truth), strict=True):
         print(f"{name}: r {r:.3f} with the true volume of others")
     print(f"mean r {np.mean(list(correlations(readings, truth))):.3f}")
+    errors = np.abs(np.log(volumes_mm3(readings)) - truth)
+    print(f"median error {100 * np.median(errors):.1f} % of a volume")
 
 
 def correlations(a: NDArray[np.floating], b: NDArray[np.floating]) -> Iterator[float]:

@@ -230,7 +230,7 @@ def test_of_an_age_without_controls_an_answer_says_not_known_here(gallery, patie
     labels = {**finished.query.labels, "age": 39}
     finished = replace(finished, query=replace(finished.query, labels=labels))
     answered = answer(finished, normality=True)
-    told = dict(sections_of(answered))["Beyond normal for age and sex"]
+    told = dict(sections_of(answered))["Brightness beyond normal for age and sex"]
     assert len(told) == 1
     assert "not known here: the gallery's 32 controls are" in told[0]
     assert answered.to_json()["normality"]["abnormal"] is None

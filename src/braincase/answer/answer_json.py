@@ -8,6 +8,7 @@ from braincase.json_values import Json, to_json
 from braincase.population.controls import RegionZScores
 from braincase.population.neighbour_labels import Calibration, NeighbourLabels
 from braincase.population.similarity import AxesDistances
+from braincase.population.volume_norms import VolumeForAge, VolumeNorms
 
 
 def rounded(pairs: Sequence[tuple[str, float]], digits: int) -> list[Json]:
@@ -32,6 +33,25 @@ def normality_json(scores: RegionZScores | None, distances: AxesDistances | None
         "control_ages": rounded_ages(scores) if scores else None,
         "abnormal": rounded(scores.abnormal(), 2) if scores and scores.known else None,
     }
+
+
+def volumes_json(volumes: Sequence[VolumeForAge]) -> Json:
+    """Serialise volumes in ml, with their percentiles, 0 to 100."""
+    return [
+        {
+            "name": volume.name,
+            "ml": round(volume.ml, 2),
+            "percentile": None if volume.percentile is None else round(volume.percentile, 1),
+        }
+        for volume in volumes
+    ]
+
+
+def norms_json(norms: VolumeNorms | None) -> Json:
+    """Serialise what percentiles are of: how many controls, and their ages."""
+    if norms is None:
+        return None
+    return {"controls": norms.regression.people, "ages": [round(age, 1) for age in norms.ages]}
 
 
 def neighbours_json(neighbours: NeighbourLabels | None, calibration: Calibration | None) -> Json:

@@ -14,7 +14,13 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.answer.answer_json import neighbours_json, normality_json, rounded
+from braincase.answer.answer_json import (
+    neighbours_json,
+    normality_json,
+    norms_json,
+    rounded,
+    volumes_json,
+)
 from braincase.answer.follow_up import follow_ups
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError, TooFewPeopleError
@@ -32,6 +38,12 @@ from braincase.population.pairs import closer_than, learned_pairs
 from braincase.population.similarity import AxesDistances, disease_axes_of
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
+from braincase.population.volume_norms import (
+    VolumeForAge,
+    VolumeNorms,
+    volume_norms_of,
+    volumes_for_age,
+)
 from braincase.search.cells import without_cells
 from braincase.search.pipeline import FinishedSearch
 from braincase.volumetry.code_layout import regions_of_code
@@ -84,6 +96,8 @@ class AnsweredHit:
         are ranked by the code and the gallery is large enough to tell.
     chosen
         As `likeness`, of the regions that the search was restricted to.
+    volumes
+        Of named regions, with percentiles for age and sex; empty where the code holds none.
     """
 
     hit: Hit
@@ -94,6 +108,7 @@ class AnsweredHit:
     normality: RegionZScores | None = None
     closer_than: float | None = None
     chosen: tuple[tuple[str, float], ...] = ()
+    volumes: tuple[VolumeForAge, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values."""
@@ -105,6 +120,7 @@ class AnsweredHit:
             "closer_than": None if self.closer_than is None else round(self.closer_than, 4),
             "outcome": to_json(self.outcome),
             "normality": normality_json(self.normality, self.alike),
+            "volumes": volumes_json(self.volumes),
         }
 
 
@@ -132,6 +148,8 @@ class Answer:
         What the reader should know, a sentence each.
     without_regions
         Why no regions are named, where the gallery's codes are no map of the brain's cells.
+    volumes, volume_norms
+        As of a hit, of the query; and what its percentiles are of, None where there are none.
     """
 
     result: SearchResult
@@ -144,6 +162,8 @@ class Answer:
     normality: RegionZScores | None = None
     notes: tuple[str, ...] = ()
     without_regions: str | None = None
+    volumes: tuple[VolumeForAge, ...] = ()
+    volume_norms: VolumeNorms | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; docs/search-reference.md explains them."""
@@ -157,6 +177,8 @@ class Answer:
             "normality": normality_json(self.normality, None),
             "notes": list(self.notes),
             "without_regions": self.without_regions,
+            "volumes": volumes_json(self.volumes),
+            "volume_norms": norms_json(self.volume_norms),
         }
 
 
@@ -199,12 +221,14 @@ def answer(
     # What was learned of nearest codes says nothing of neighbours by another similarity.
     if column and search.similar_by == "code":
         calibration = learned_calibration(gallery, result, column, weights, learned_at=learned_at)
+    norms = volume_norms_of(gallery, result.gallery_version, learned_at=learned_at)
+    own_code = query.code if query.own_code is None else query.own_code
     scores = _Scores()
     if normality:
         scores = _scores(search, learned_at)
     return Answer(
         result=result,
-        hits=tuple(_answered_hits(search, weights, column, score, scores.hits, learned_at)),
+        hits=tuple(_answered_hits(search, weights, column, score, scores.hits, norms, learned_at)),
         label=column,
         score=score,
         neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
@@ -213,6 +237,8 @@ def answer(
         normality=scores.query,
         notes=(*search.notes, *scores.notes),
         without_regions=without_cells(info) or None,
+        volumes=() if info.encoder else volumes_for_age(own_code, query.labels, norms),
+        volume_norms=norms,
     )
 
 
@@ -301,6 +327,7 @@ def _answered_hits(
     column: str | None,
     score: str | None,
     scores: Mapping[str, RegionZScores],
+    norms: VolumeNorms | None,
     learned_at: int | None,
 ) -> list[AnsweredHit]:
     gallery, result = search.gallery, search.result
@@ -324,6 +351,7 @@ def _answered_hits(
             scores.get(hit.scan_id),
             None if pairs is None else closer_than(hit.distance, pairs),
             _likeness(code, cases[hit.scan_id].code, usual, None, parts) if parts else (),
+            volumes_for_age(cases[hit.scan_id].code, hit.labels, norms) if by_cell else (),
         )
         for hit in result.hits
     ]

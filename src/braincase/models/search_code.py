@@ -23,15 +23,13 @@ from torch import nn
 
 from braincase.images.atlas import N_CELLS
 from braincase.models.discriminant import Floats, learn
-from braincase.volumetry.code_layout import PATTERN, PATTERN_SIZE, READ_OUT
+from braincase.volumetry.code_layout import PATTERN, PATTERN_SIZE, READ_OUT, READ_OUT_WEIGHT
 from braincase.volumetry.readout import READOUT_SIZE
 
 Numbers = NDArray[np.float32]
 #: Total variance of the network's numbers among training people; along the pattern's axes it is 1
-#: within a class. This and the three below: chosen on the development seed of `braincase bench`.
+#: within a class. This and the two below: chosen on the development seed of `braincase bench`.
 NETWORK_VARIANCE = 1.75
-#: Of what is read off the image, whose numbers have a variance of about 1 each.
-READ_OUT_WEIGHT = 0.15
 #: How much of the covariance within classes is the identity's.
 SHRINKAGE = 0.3
 #: Places along the axes are divided by their length, but hardly where they are shorter than this:

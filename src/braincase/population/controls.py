@@ -156,17 +156,24 @@ def terms_of_labels(labels: Mapping[str, Value]) -> NDArray[np.float64]:
     return terms_of(float(labels["age"] or 0), str(labels["sex"]))
 
 
-def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normative:
+def controls_of(gallery: Gallery, version: int, controls: str) -> list[StoredCase]:
+    """Return one scan of each control whose age and sex are known, of a version of a gallery."""
     people = [
         case
         for case in gallery.one_scan_each(MOST_PEOPLE, as_of=version)
-        if knows_age_and_sex(case.labels) and case.image is not None and case.image.is_file()
+        if knows_age_and_sex(case.labels)
     ]
     columns = columns_of_labels([case.labels for case in people])
     chosen: NDArray[np.bool_] = np.zeros(0, bool)
     if (people and "diagnosis" in columns) or controls != USUAL_CONTROLS:
         chosen = select(parse_where(controls), columns)
-    cases = [people[i] for i in np.flatnonzero(chosen)[:MOST_CONTROLS]]
+    return [people[i] for i in np.flatnonzero(chosen)]
+
+
+def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normative:
+    people = controls_of(gallery, version, controls)
+    there = [case for case in people if case.image is not None and case.image.is_file()]
+    cases = there[:MOST_CONTROLS]
     if len(cases) < FEWEST_CONTROLS:
         found = f"{len(cases)} controls with age, sex and image"
         expected = f"{FEWEST_CONTROLS} to say what is normal"

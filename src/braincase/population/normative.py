@@ -187,12 +187,44 @@ def terms_of(age: float, sex: str) -> NDArray[np.float64]:
     return np.array([1.0, (age - 70) / 10, 0.5 if sex == "M" else -0.5])
 
 
+def fit_regression(design: NDArray[np.float64], values: NDArray[np.float64]) -> Regression:
+    """Fit linear regressions of many values on age and sex.
+
+    Parameters
+    ----------
+    design
+        `terms_of` each person, shape (people, N_TERMS).
+    values
+        Shape (people, n_values).
+    """
+    sums = _Sums(values.shape[1])
+    for person, terms in zip(values, design, strict=True):
+        sums.take(person, terms)
+    return sums.regression(design)
+
+
+def regression_arrays(regression: Regression) -> Arrays:
+    """Return regressions as plain arrays, from which `regression_of_arrays` makes them again."""
+    names = ("coefficients", "deviation", "covariance", "people")
+    return {name: np.asarray(getattr(regression, name)) for name in names}
+
+
+def regression_of_arrays(arrays: Arrays, prefix: str = "") -> Regression:
+    """Return the regressions that `regression_arrays` wrote down, under names with a prefix."""
+    return Regression(
+        np.asarray(arrays[f"{prefix}coefficients"], np.float64),
+        np.asarray(arrays[f"{prefix}deviation"], np.float64),
+        np.asarray(arrays[f"{prefix}covariance"], np.float64),
+        int(arrays[f"{prefix}people"]),
+    )
+
+
 def normative_arrays(model: Normative) -> Arrays:
     """Return a model as plain arrays, from which `normative_of_arrays` makes it again."""
     arrays = {
-        f"{part}_{name}": np.asarray(getattr(regression, name))
+        f"{part}_{name}": values
         for part, regression in (("voxels", model.voxels), ("regions", model.regions))
-        for name in ("coefficients", "deviation", "covariance", "people")
+        for name, values in regression_arrays(regression).items()
     }
     resolution = np.asarray(model.grid.resolution_mm)
     names, ages = np.array(model.names), np.array(model.ages)
@@ -201,15 +233,7 @@ def normative_arrays(model: Normative) -> Arrays:
 
 def normative_of_arrays(arrays: Arrays) -> Normative:
     """Return the model that `normative_arrays` wrote down."""
-    voxels, regions = (
-        Regression(
-            np.asarray(arrays[f"{part}_coefficients"], np.float64),
-            np.asarray(arrays[f"{part}_deviation"], np.float64),
-            np.asarray(arrays[f"{part}_covariance"], np.float64),
-            int(arrays[f"{part}_people"]),
-        )
-        for part in ("voxels", "regions")
-    )
+    voxels, regions = (regression_of_arrays(arrays, f"{part}_") for part in ("voxels", "regions"))
     grid = grid_of_resolution(int(arrays["resolution_mm"]))
     youngest, oldest = map(float, arrays["ages"])
     return Normative(voxels, regions, tuple(arrays["names"].tolist()), grid, (youngest, oldest))

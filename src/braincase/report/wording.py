@@ -31,7 +31,8 @@ def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:
         ("Scans of this person", _person(answer)),
         (f"What the neighbours say ({answer.label})", _neighbours(answer)),
         ("What became of them", _outcome(answer)),
-        ("Beyond normal for age and sex", _normality(answer)),
+        ("Volumes for age and sex", _volumes(answer, why)),
+        ("Brightness beyond normal for age and sex", _normality(answer)),
         ("How usual such a distance is", _typical(answer)),
         ("Notes", answer.notes),
     ]
@@ -92,6 +93,32 @@ def _state(label: Value, name: str | None, score: Value) -> str:
     shown = f"{score:.3g}" if isinstance(score, float) else str(score)
     parts = [value_text(label), f"{name} {shown}" if score is not None else ""]
     return ", ".join(part for part in parts if part)
+
+
+def _volumes(answer: Answer, every: bool) -> Iterator[str]:
+    """Tell the query's volumes: all, or those that few controls have; ``3.1 ml, percentile 4``."""
+    norms = answer.volume_norms
+    shown = [v for v in answer.volumes if every or v.unusual]
+    for volume in shown:
+        among = "" if volume.percentile is None else f", {percentile_text(volume.percentile)}"
+        yield f"{volume.name} {volume.ml:.1f} ml{among}"
+    if answer.volumes and any(v.percentile is not None for v in answer.volumes) and norms:
+        if not shown:
+            yield f"none of {len(answer.volumes)} beyond percentiles 5 and 95"
+        youngest, oldest = norms.ages
+        yield (
+            f"percentiles among {norms.regression.people} controls of {youngest:.0f} to"
+            f" {oldest:.0f} years, of brains brought to one size; by chance one volume in ten"
+        )
+    elif shown:
+        yield "no percentiles: age or sex is not known, or no control is of about that age"
+
+
+def percentile_text(percentile: float) -> str:
+    """Write a percentile; beyond the first and the last a normal curve knows nothing exactly."""
+    if percentile < 1:
+        return "below percentile 1"
+    return "above percentile 99" if percentile > 99 else f"percentile {percentile:.0f}"
 
 
 def _normality(answer: Answer) -> Iterator[str]:

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import UsageError
 from braincase.images.atlas import (
@@ -36,6 +36,7 @@ from braincase.volumetry.readout import (
     READOUT_SIZE,
     REGIONS,
     load_readout,
+    volumes_mm3,
 )
 
 PATTERN_SIZE = 10
@@ -46,6 +47,9 @@ LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
 READ_OUT = slice(N_CELLS, N_CELLS + READOUT_SIZE)
 PATTERN = slice(READ_OUT.stop, READ_OUT.stop + PATTERN_SIZE)
 LONG = PATTERN.stop
+#: What is read off the image counts so much in a code: its numbers have a variance of about 1 each.
+#: Chosen on the development seed of `braincase bench`.
+READ_OUT_WEIGHT = 0.15
 
 
 def has_regions(n_dimensions: int) -> bool:
@@ -66,6 +70,26 @@ def _regions_of_long_code() -> Regions:
         shares, cells = np.zeros((LONG, len(names))), np.zeros((LONG, N_CELLS))
         shares[LOCAL], cells[LOCAL] = kept["shares"], kept["cells"]
     return Regions(names, shares, cells)
+
+
+def holds_volumes(n_dimensions: int) -> bool:
+    """Return whether codes of this length, of a network of this house, hold volumes of regions."""
+    return n_dimensions == LONG
+
+
+def volumes_of_code(code: ArrayLike) -> dict[str, float] | None:
+    """Return the volume of each of `REGIONS` in mm3 of the standard space, where a code holds it.
+
+    Parameters
+    ----------
+    code
+        Shape (numbers,), of a network of this house.
+    """
+    numbers = np.asarray(code, np.float64)
+    if not holds_volumes(numbers.size):
+        return None
+    readings = numbers[LOCAL][: len(REGIONS)] / READ_OUT_WEIGHT
+    return dict(zip(REGIONS, volumes_mm3(readings).tolist(), strict=True))
 
 
 def mask_code_weights(path: Path, n_dimensions: int) -> tuple[NDArray[np.float64], str]:

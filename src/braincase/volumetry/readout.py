@@ -65,6 +65,9 @@ class Readout:
         the number of its parcel, shape (voxels,).
     dark_mean, dark_spread
         Of each parcel's number before it is scaled, shape (len(PARCELS),).
+    log_mean, log_slope
+        Logarithm of a volume in mm3 at the size of the standard brain: what it is at a reading of
+        0, and how much it grows with 1; shape (len(REGIONS),).
     """
 
     voxels: NDArray[np.int64]
@@ -77,6 +80,8 @@ class Readout:
     parcel: NDArray[np.int64]
     dark_mean: Numbers
     dark_spread: Numbers
+    log_mean: Numbers
+    log_slope: Numbers
 
 
 @cache
@@ -116,6 +121,19 @@ def read_out(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
 def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
     """Read the numbers of one region each off standard images, shape (n, `LOCAL_SIZE`)."""
     return read_out(volumes, grid)[:, :LOCAL_SIZE]
+
+
+def volumes_mm3(readings: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return volumes of `REGIONS` in mm3 of the standard space, where all brains have one size.
+
+    Parameters
+    ----------
+    readings
+        From `read_out`, their first numbers, shape (..., len(REGIONS)).
+    """
+    readout = load_readout()
+    logs = readout.log_mean + readout.log_slope * np.asarray(readings, np.float64)
+    return np.asarray(np.exp(logs))
 
 
 def half_resolution(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:

@@ -45,6 +45,21 @@ class NormalityBody(OpenBody):
     abnormal: list[tuple[str, float]] | None
 
 
+class VolumeBody(Body):
+    """Volume of a region in ml, of brains of one size, and its percentile for age and sex."""
+
+    name: str
+    ml: float
+    percentile: float | None = Field(description="0 to 100; null where it is not known.")
+
+
+class VolumeNormsBody(Body):
+    """What percentiles of volumes are of."""
+
+    controls: int
+    ages: list[float] = Field(description="Of the youngest and the oldest control.")
+
+
 class AnsweredHitBody(HitBody):
     """One similar case and what is known of it."""
 
@@ -62,6 +77,9 @@ class AnsweredHitBody(HitBody):
     )
     outcome: list[VisitBody] = Field(description="Later visits of this person.")
     normality: NormalityBody | None = None
+    volumes: list[VolumeBody] = Field(
+        default_factory=list, description="Of named regions; empty where the code holds none."
+    )
 
 
 class ShareBody(Body):
@@ -132,6 +150,8 @@ class AnswerBody(OpenBody):
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
     normality: NormalityBody | None = None
+    volumes: list[VolumeBody] = Field(default_factory=list, description="Of the query.")
+    volume_norms: VolumeNormsBody | None = None
     model_simulated: bool = Field(
         False, description="The model knows simulated people only, and the gallery's are not."
     )

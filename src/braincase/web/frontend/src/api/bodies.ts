@@ -21,6 +21,7 @@ export type AtlasRegion = Schemas["RegionBody"];
 export type SearchRequest = Schemas["SearchRequest-Input"];
 export type WeightedRegion = Schemas["RegionRequest-Output"];
 export type Answer = Schemas["AnswerBody"];
+export type Volume = Schemas["VolumeBody"];
 export type Share = Schemas["ShareBody"];
 
 export type Labels = Case["labels"];

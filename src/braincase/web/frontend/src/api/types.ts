@@ -658,6 +658,12 @@ export interface components {
             typicality: components["schemas"]["TypicalityBody"] | null;
             normality: components["schemas"]["NormalityBody"] | null;
             /**
+             * Volumes
+             * @description Of the query.
+             */
+            volumes: components["schemas"]["VolumeBody"][];
+            volume_norms: components["schemas"]["VolumeNormsBody"] | null;
+            /**
              * Model Simulated
              * @description The model knows simulated people only, and the gallery's are not.
              * @default false
@@ -727,6 +733,11 @@ export interface components {
              */
             outcome: components["schemas"]["VisitBody"][];
             normality: components["schemas"]["NormalityBody"] | null;
+            /**
+             * Volumes
+             * @description Of named regions; empty where the code holds none.
+             */
+            volumes: components["schemas"]["VolumeBody"][];
         } & {
             [key: string]: unknown;
         };
@@ -1326,6 +1337,34 @@ export interface components {
             label: string | number | null;
             /** Score */
             score: string | number | null;
+        };
+        /**
+         * VolumeBody
+         * @description Volume of a region in ml, of brains of one size, and its percentile for age and sex.
+         */
+        VolumeBody: {
+            /** Name */
+            name: string;
+            /** Ml */
+            ml: number;
+            /**
+             * Percentile
+             * @description 0 to 100; null where it is not known.
+             */
+            percentile: number | null;
+        };
+        /**
+         * VolumeNormsBody
+         * @description What percentiles of volumes are of.
+         */
+        VolumeNormsBody: {
+            /** Controls */
+            controls: number;
+            /**
+             * Ages
+             * @description Of the youngest and the oldest control.
+             */
+            ages: number[];
         };
     };
     responses: never;

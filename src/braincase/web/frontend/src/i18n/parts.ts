@@ -4,7 +4,7 @@ import { language, t } from ".";
 import { type Part, partOf } from "../lib/likeness";
 import { JAPANESE_REGIONS } from "./regions.ja";
 
-const ENGLISH: Record<string, string> = { "deep-grey": "deep grey matter", "brain-stem": "brain stem" };
+const ENGLISH: Record<string, string> = { "deep-grey": "deep grey matter", "brain-stem": "brain stem", "inf-lat-vent": "inferior horn" };
 
 export function partText({ side, name }: Part): string {
   const japanese = language.value === "ja";

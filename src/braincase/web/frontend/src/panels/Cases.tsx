@@ -8,6 +8,7 @@ import { noteText } from "../i18n/notes";
 import { labelText, shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
 import { NormalityLine } from "./Normality";
+import { VolumesLine } from "./Volumes";
 import { Details, WhyLine } from "./Why";
 
 /** As `braincase.population.typicality.USUAL`: the nearest case is as close as is usual here. */
@@ -136,6 +137,7 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
         <Course hit={hit} />
       </div>
       <WhyLine hit={hit} />
+      <VolumesLine volumes={hit.volumes ?? []} />
       <NormalityLine hit={hit} />
       <Details hit={hit} own={own} />
     </li>

@@ -4,6 +4,7 @@ import type { Share } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import * as state from "../state";
 import { AnyoneSimilar } from "./Cases";
+import { VolumesTable } from "./Volumes";
 
 function ShareRow({ share }: { share: Share }) {
   const { value, low, high, probability } = share;
@@ -92,6 +93,7 @@ export function Neighbours() {
       <Shares />
       <h3>{t("typicality")}</h3>
       <Typical />
+      <VolumesTable />
     </div>
   );
 }

@@ -13,6 +13,7 @@ import * as state from "../state";
 import { KeepDialog } from "./KeepDialog";
 import { QueryNormality } from "./Normality";
 import { RemoveButton } from "./RemoveCase";
+import { QueryVolumes } from "./Volumes";
 import { Segments } from "../viewer/OverlayTools";
 
 function Chosen() {
@@ -33,6 +34,7 @@ function Chosen() {
         )}
         <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
       </div>
+      <QueryVolumes />
       <QueryNormality />
       {from.kind === "case" && state.mayCurate.value && (
         <details class="more">

@@ -1,0 +1,199 @@
+"""Volumes of named brain regions, and their percentiles for age and sex among a gallery's controls.
+
+The volumes are those that the local code of a case holds (`braincase.volumetry.readout`), so no
+image is read. They are of the standard space, in which every brain has one size. What is usual is a
+linear regression of log volumes on age and sex, as of `braincase.population.normative`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from braincase.gallery import Gallery
+from braincase.json_values import Json
+from braincase.labels import Value, knows_age_and_sex
+from braincase.population.cache import Arrays, cached_arrays
+from braincase.population.controls import (
+    MOST_CONTROLS,
+    USUAL_CONTROLS,
+    controls_of,
+    terms_of_labels,
+)
+from braincase.population.normative import (
+    AGE_MARGIN,
+    FEWEST_CONTROLS,
+    Regression,
+    fit_regression,
+    regression_arrays,
+    regression_of_arrays,
+)
+from braincase.volumetry.code_layout import holds_volumes, volumes_of_code
+
+_SIDES = ("left", "right")
+_CORTEX = {
+    "frontal": (
+        *("superior-frontal", "middle-frontal", "inferior-frontal", "orbitofrontal"),
+        "precentral",
+    ),
+    "parietal": (
+        *("postcentral", "superior-parietal", "inferior-parietal", "supramarginal"),
+        "precuneus",
+    ),
+    "temporal": (
+        *("superior-temporal", "middle-temporal", "inferior-temporal", "temporal-pole", "fusiform"),
+    ),
+    "occipital": ("lateral-occipital", "lingual", "cuneus", "pericalcarine"),
+}
+
+
+def _both(*names: str) -> tuple[str, ...]:
+    return tuple(f"{side}-{name}" for name in names for side in _SIDES)
+
+
+def _each(shown: str, *names: str) -> dict[str, tuple[str, ...]]:
+    return {f"{side}-{shown}": tuple(f"{side}-{name}" for name in names) for side in _SIDES}
+
+
+#: What is shown, in this order -> the regions of `braincase.volumetry` it joins.
+MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **_each("hippocampus", "hippocampus"),
+        **_each("amygdala", "amygdala"),
+        **_each("entorhinal", "entorhinal"),
+        **{name: part for lobe in _CORTEX for name, part in _each(lobe, *_CORTEX[lobe]).items()},
+        "deep-grey": _both("thalamus", "caudate", "putamen", "pallidum", "accumbens"),
+        "cerebral-white-matter": _both("cerebral-white-matter"),
+        "lateral-ventricle": _both("lateral-ventricle"),
+        **_each("inf-lat-vent", "inferior-horn"),
+        "3rd-ventricle": ("third-ventricle",),
+        "cerebellum": _both("cerebellar-cortex", "cerebellar-white-matter"),
+        "brain-stem": ("brain-stem",),
+    }
+)
+#: Below and above these percentiles a volume is called unusual: one control in ten is.
+USUAL = (5.0, 95.0)
+
+
+@dataclass(frozen=True)
+class VolumeForAge:
+    """Volume of a region in ml of the standard space, and its percentile for age and sex.
+
+    The percentile, 0 to 100, is None where age or sex, or what is usual at that age, is not known.
+    """
+
+    name: str
+    ml: float
+    percentile: float | None = None
+
+    @property
+    def unusual(self) -> bool:
+        """Whether it is smaller or larger than in nine of ten controls."""
+        return self.percentile is not None and not USUAL[0] <= self.percentile <= USUAL[1]
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeNorms:
+    """Normative model of log volumes in a gallery's controls.
+
+    Parameters
+    ----------
+    regression
+        Of the log volume of each of `MEASURES`.
+    ages
+        Of the youngest and of the oldest control.
+    """
+
+    regression: Regression
+    ages: tuple[float, float]
+
+    def percentiles(
+        self, volumes_ml: NDArray[np.float64], labels: Mapping[str, Value]
+    ) -> NDArray[np.float64] | None:
+        """Return the percentiles of one person's volumes, or None where age or sex say nothing."""
+        if not knows_age_and_sex(labels):
+            return None
+        youngest, oldest = self.ages
+        if not youngest - AGE_MARGIN <= float(labels["age"] or 0) <= oldest + AGE_MARGIN:
+            return None
+        z = self.regression.z(np.log(volumes_ml), terms_of_labels(labels))
+        return np.array([100 * NormalDist().cdf(value) for value in z.tolist()])
+
+
+def volumes_ml(code: ArrayLike) -> NDArray[np.float64] | None:
+    """Return the volume of each of `MEASURES` in ml, or None where a code holds no volumes."""
+    volumes = volumes_of_code(code)
+    if volumes is None:
+        return None
+    return np.array([sum(volumes[name] for name in parts) / 1000 for parts in MEASURES.values()])
+
+
+def volumes_for_age(
+    code: ArrayLike, labels: Mapping[str, Value], norms: VolumeNorms | None
+) -> tuple[VolumeForAge, ...]:
+    """Return the volumes that a code holds, with percentiles where norms are known.
+
+    Parameters
+    ----------
+    code
+        Shape (numbers,).
+    labels
+        Of the person: age and sex, if they are known.
+    norms
+        From `volume_norms_of`; None where the gallery has too few controls.
+    """
+    volumes = volumes_ml(code)
+    if volumes is None:
+        return ()
+    percentiles = norms.percentiles(volumes, labels) if norms else None
+    each = [None] * len(volumes) if percentiles is None else percentiles.tolist()
+    return tuple(map(VolumeForAge, MEASURES, volumes.tolist(), each))
+
+
+def volume_norms_of(
+    gallery: Gallery,
+    as_of: int | None = None,
+    controls: str = USUAL_CONTROLS,
+    *,
+    learned_at: int | None = None,
+) -> VolumeNorms | None:
+    """Return the normative model of volumes of a gallery's controls, fitted once a version.
+
+    None where its codes hold no volumes, or where it has too few controls with age and sex.
+
+    Parameters
+    ----------
+    gallery
+        Its codes are read, no image.
+    as_of
+        The version; None for the newest.
+    controls
+        Who is a control, in the language of `braincase.gallery.filter`.
+    learned_at
+        As in `braincase.population.cache`.
+    """
+    info = gallery.info(as_of)
+    if not holds_volumes(info.n_dimensions) or info.encoder:
+        return None
+
+    def learn() -> Arrays | None:
+        people = controls_of(gallery, info.version, controls)[:MOST_CONTROLS]
+        if len(people) < FEWEST_CONTROLS:
+            return None
+        volumes = [v for case in people if (v := volumes_ml(case.code)) is not None]
+        design = np.stack([terms_of_labels(case.labels) for case in people])
+        regression = fit_regression(design, np.log(np.stack(volumes)))
+        ages = [float(case.labels["age"] or 0) for case in people]
+        return {**regression_arrays(regression), "ages": np.array([min(ages), max(ages)])}
+
+    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
+    arrays = cached_arrays(gallery, info.version, "volumes", depends_on, learn, learned_at)
+    if arrays is None:
+        return None
+    youngest, oldest = map(float, arrays["ages"])
+    return VolumeNorms(regression_of_arrays(arrays), (youngest, oldest))

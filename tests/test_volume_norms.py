@@ -1,0 +1,141 @@
+"""Volumes read off a code and their percentiles for age and sex, against simulated truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from braincase.answer.compose import answer
+from braincase.cohort.cohort import Cohort
+from braincase.gallery import Gallery, NewCase, Query, create_gallery
+from braincase.population.volume_norms import (
+    MEASURES,
+    VolumeNorms,
+    volume_norms_of,
+    volumes_for_age,
+    volumes_ml,
+)
+from braincase.report.wording import sections_of
+from braincase.search.nearest import search
+from braincase.search.pipeline import FinishedSearch
+from braincase.simulate.truth import read_truth, volume_column
+from braincase.volumetry.code_layout import LONG, READ_OUT, READ_OUT_WEIGHT
+from braincase.volumetry.readout import read_out
+
+MODEL = "a model with a local code"
+
+
+@pytest.fixture(scope="module")
+def codes(clinic: Cohort) -> np.ndarray:
+    long = np.zeros((len(clinic), LONG), np.float32)
+    volumes = clinic.volumes[np.arange(len(clinic))]
+    long[:, READ_OUT] = READ_OUT_WEIGHT * read_out(volumes, clinic.grid)
+    return long
+
+
+@pytest.fixture(scope="module")
+def gallery(
+    clinic: Cohort, codes: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gallery]:
+    folder = tmp_path_factory.mktemp("norms") / "g"
+    opened = create_gallery(folder, MODEL, resolution_mm=4, n_dimensions=LONG)
+    rows = clinic.table[["scan_id", "subject", "session", "diagnosis", "age", "sex"]]
+    cases = [
+        NewCase(
+            row["scan_id"], row["subject"], code, row["session"],
+            {name: row[name] for name in ("diagnosis", "age", "sex")},
+        )
+        for row, code in zip(rows.to_dict("records"), codes, strict=True)
+    ]  # fmt: skip
+    opened.add(cases, MODEL)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def norms(gallery: Gallery) -> VolumeNorms:
+    learned = volume_norms_of(gallery)
+    assert learned is not None
+    return learned
+
+
+def test_volumes_are_those_of_the_simulated_brains(clinic: Cohort, codes: np.ndarray) -> None:
+    truth = read_truth(clinic)
+    for row in (0, 17, 40):
+        told = volumes_ml(codes[row])
+        assert told is not None
+        true = [
+            sum(float(truth[volume_column(name)].iloc[row]) for name in parts) / 1000
+            for parts in MEASURES.values()
+        ]
+        errors = np.abs(np.log(told / np.array(true)))
+        assert np.median(errors) < 0.06
+        assert errors.max() < 0.6  # an inferior horn is half a millilitre
+
+
+def test_controls_have_all_percentiles_and_patients_small_hippocampi(
+    gallery: Gallery, norms: VolumeNorms
+) -> None:
+    rank = {
+        diagnosis: np.array(
+            [
+                [v.percentile for v in volumes_for_age(case.code, case.labels, norms)]
+                for case in gallery.cases(f"diagnosis = '{diagnosis}'")
+                if norms.ages[0] <= float(case.labels["age"] or 0) <= norms.ages[1]
+            ]
+        )
+        for diagnosis in ("CN", "AD")
+    }
+    assert abs(np.median(rank["CN"]) - 50) < 10
+    assert 0.02 < np.mean(rank["CN"] < 5) < 0.1
+    names = list(MEASURES)
+    assert np.median(rank["AD"][:, names.index("left-hippocampus")]) < 15
+    assert np.median(rank["AD"][:, names.index("left-inf-lat-vent")]) > 85
+
+
+def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percentile(
+    gallery: Gallery, norms: VolumeNorms
+) -> None:
+    case = gallery.cases()[0]
+    for labels in ({}, {"age": 12.0, "sex": "F"}, {"age": 70.0}):
+        volumes = volumes_for_age(case.code, labels, norms)
+        assert len(volumes) == len(MEASURES)
+        assert all(v.percentile is None and not v.unusual and v.ml > 0 for v in volumes)
+    assert volumes_for_age(np.zeros(150), case.labels, norms) == ()
+
+
+def test_a_gallery_of_few_controls_or_of_other_codes_has_no_norms(tmp_path: Path) -> None:
+    for n_dimensions in (LONG, 8):
+        folder = tmp_path / f"g{n_dimensions}"
+        gallery = create_gallery(folder, MODEL, resolution_mm=4, n_dimensions=n_dimensions)
+        labels = {"diagnosis": "CN", "age": 70.0, "sex": "F"}
+        people = [
+            NewCase(f"sub-{i}", str(i), np.full(n_dimensions, i), labels=labels) for i in range(5)
+        ]
+        gallery.add(people, MODEL)
+        assert volume_norms_of(gallery) is None
+        gallery.close()
+
+
+def test_an_answer_tells_the_volumes_of_query_and_hits(gallery: Gallery) -> None:
+    patient = gallery.cases("diagnosis = 'AD'")[0]
+    query = Query(
+        patient.code, MODEL, k=3, subject=patient.subject, scan_id=patient.scan_id,
+        labels=patient.labels,
+    )  # fmt: skip
+    answered = answer(FinishedSearch(gallery, query, search(gallery, query)))
+    assert [v.name for v in answered.volumes] == list(MEASURES)
+    assert all(len(hit.volumes) == len(MEASURES) for hit in answered.hits)
+    told = answered.to_json()
+    first = told["volumes"][0]  # type: ignore[index]
+    assert first["name"] == "left-hippocampus"
+    assert first["ml"] == round(answered.volumes[0].ml, 2)
+    assert told["volume_norms"]["controls"] == 32  # type: ignore[index]
+    lines = dict(sections_of(answered, why=True))["Volumes for age and sex"]
+    assert lines[0].startswith(f"left-hippocampus {answered.volumes[0].ml:.1f} ml, ")
+    assert "32 controls" in lines[-1]
+    unusual = [v for v in answered.volumes if v.unusual]
+    assert len(dict(sections_of(answered))["Volumes for age and sex"]) == max(1, len(unusual)) + 1
