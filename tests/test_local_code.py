@@ -277,3 +277,8 @@ def test_a_mask_weighs_regions_by_how_much_of_them_it_covers(tmp_path: Path) -> 
     nib.save(nib.Nifti1Image(outside, HALF_GRID.affine), path)
     with pytest.raises(UsageError, match="no voxel inside the brain"):
         mask_code_weights(path, LONG)
+
+
+def test_no_image_has_no_code(model: Model) -> None:
+    """Indexing a cohort of which everything is there already embeds nothing."""
+    assert embedder(model)(np.empty((0, *HALF_GRID.shape), np.uint8)).shape == (0, LONG)

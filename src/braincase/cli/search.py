@@ -16,6 +16,7 @@ from braincase.cli.arguments import (
     comma_list,
     print_json,
 )
+from braincase.cli.change import print_change, refuse_with_prior
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ def search(
     older: Annotated[
         float | None, typer.Option(help="As if so many years older; negative: younger.")
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="An earlier scan of the person: who changed alike over a like time?"),
+    ] = None,
+    years: Annotated[
+        float | None, typer.Option(help="Years from --prior to the scan, if ages do not tell.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="Column the neighbours vote on; default diagnosis.")
     ] = None,
@@ -86,6 +94,19 @@ def search(
     from braincase.workflows.searchable_gallery import open_gallery, starter_of
 
     outputs = [path for path in (explain, save_hits, picture, html) if path]
+    if prior is not None:
+        refuse_with_prior(
+            {
+                "region": region, "region_mask": region_mask, "plus": plus, "minus": minus,
+                "older": older, "similar_by": similar_by != "code", "why": why, "sex": sex,
+                "normality": normality, "columns": columns, "explain": explain, "age": age,
+                "save_hits": save_hits, "picture": picture, "html": html, "series": series,
+            }
+        )  # fmt: skip
+        _search_by_change(
+            scan, prior, gallery, model, k, where, years, subject, as_of, label, as_json
+        )
+        return
     for path in outputs:
         refuse_overwrite(path, force)
     options = _options(
@@ -103,6 +124,33 @@ def search(
     else:
         print_answer(composed, why or bool(explain), comma_list(columns))
         _print_written(missing, outputs)
+
+
+def _search_by_change(
+    scan: str,
+    prior: str,
+    gallery: str,
+    model: str | None,
+    k: int | None,
+    where: str,
+    years: float | None,
+    subject: str | None,
+    as_of: int | None,
+    label: str | None,
+    as_json: bool,
+) -> None:
+    """Search with a scan and an earlier one, and print who changed alike."""
+    from braincase.workflows.searchable_gallery import open_gallery, starter_of
+
+    is_new = Path(scan).exists() or Path(prior).exists()
+    with open_gallery(gallery, (model or starter_of(gallery)) if is_new else None) as opened:
+        result = opened.search_by_change(
+            scan, prior, k, where, years=years, subject=subject, as_of=as_of
+        )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_change(result, label)
 
 
 def _write_files(

@@ -42,7 +42,9 @@ from braincase.volumetry.readout import (
 PATTERN_SIZE = 10
 #: Part of each local number in each region and cell: from the atlas it would take seconds.
 LAYOUT = "code_layout.npz"
+NETWORK = slice(N_CELLS)
 LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
+VOLUMES = slice(N_CELLS, N_CELLS + len(REGIONS))
 #: All that is read off the image by fixed weights, and what the labels taught.
 READ_OUT = slice(N_CELLS, N_CELLS + READOUT_SIZE)
 PATTERN = slice(READ_OUT.stop, READ_OUT.stop + PATTERN_SIZE)
@@ -88,7 +90,7 @@ def volumes_of_code(code: ArrayLike) -> dict[str, float] | None:
     numbers = np.asarray(code, np.float64)
     if not holds_volumes(numbers.size):
         return None
-    readings = numbers[LOCAL][: len(REGIONS)] / READ_OUT_WEIGHT
+    readings = numbers[VOLUMES] / READ_OUT_WEIGHT
     return dict(zip(REGIONS, volumes_mm3(readings).tolist(), strict=True))
 
 

@@ -153,7 +153,7 @@ def region_sums(readout: Readout, images: Numbers) -> Numbers:
 
 def _one_side(readout: Readout, images: Numbers) -> Numbers:
     """Return the weighted sum of each of `ONE_SIDE`, shape (n, len(ONE_SIDE))."""
-    seen = images.reshape(len(images), -1)[:, readout.voxels] * readout.weights
+    seen = images.reshape(len(images), HALF_GRID.size)[:, readout.voxels] * readout.weights
     starts = np.searchsorted(readout.region, np.arange(len(ONE_SIDE)))
     return np.asarray(np.add.reduceat(seen, starts, axis=1) + readout.offset, np.float32)
 
@@ -161,7 +161,7 @@ def _one_side(readout: Readout, images: Numbers) -> Numbers:
 def dark_sums(readout: Readout, images: Numbers) -> Numbers:
     """Return the sum of the voxels' darkness in each parcel, shape (n, len(PARCELS))."""
     sums = [np.bincount(readout.parcel, dark, len(PARCELS)) for dark in _darkness(readout, images)]
-    return np.asarray(sums, np.float32)
+    return np.asarray(sums, np.float32).reshape(len(images), len(PARCELS))
 
 
 def amounts(readout: Readout, sums: Numbers) -> Numbers:
@@ -179,7 +179,7 @@ def places(sums: Numbers) -> Numbers:
 
 def _darkness(readout: Readout, images: Numbers) -> Numbers:
     """Return how dark each voxel of the brain is, in usual spreads, shape (n, voxels)."""
-    seen = images.reshape(len(images), -1)[:, readout.brain]
+    seen = images.reshape(len(images), HALF_GRID.size)[:, readout.brain]
     below = (readout.mean - seen) / (readout.spread + NOISE) - DARK_FROM
     return np.asarray(np.maximum(below, 0), np.float32)
 

@@ -22,6 +22,7 @@ from braincase.errors import ParameterError, UnknownCaseError, UsageError
 from braincase.gallery import Gallery, Hit
 from braincase.gallery import open_gallery as open_engine
 from braincase.models.encoder import Encoder
+from braincase.search.courses import ChangeResult, search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
     FinishedSearch,
@@ -171,6 +172,56 @@ class SearchableGallery:
             write_explanations(search, composed, Path(explain))
         return composed
 
+    def search_by_change(
+        self,
+        scan: ScanLike,
+        prior: ScanLike,
+        k: int | None = None,
+        where: str = "",
+        *,
+        years: float | None = None,
+        subject: str | None = None,
+        as_of: int | None = None,
+    ) -> ChangeResult:
+        """Search for people whose brain changed alike over a like time, most alike first.
+
+        Parameters
+        ----------
+        scan, prior
+            The later and the earlier scan of one person.
+        k, where
+            Number of hits, and a filter that the later scan of a hit passes.
+        years
+            Between the scans; None where both ages are known.
+        subject
+            Whose scans they are; None to find that out, as in `search`.
+        as_of
+            An earlier version of the gallery.
+
+        Raises
+        ------
+        UsageError
+            If the time between the scans is not known or too short, or they are two people's.
+        TooFewPeopleError
+            If nobody else of the gallery was scanned twice over a like time.
+        """
+        options = SearchOptions(k=1, subject=subject, as_of=as_of)
+        later, earlier = (self.finished_search(s, options) for s in (scan, prior))
+        people = {s for f in (later, earlier) if (s := f.result.own_subject) is not None}
+        if len(people) > 1:
+            found = f"a scan of {earlier.result.own_subject}"
+            raise ParameterError("prior", found, f"one of {later.result.own_subject}, too")
+        return search_by_change(
+            self.gallery,
+            np.asarray(earlier.query.code, np.float32),
+            np.asarray(later.query.code, np.float32),
+            _years_between(earlier, later) if years is None else years,
+            k=k,
+            where=where,
+            subject=next(iter(people), None),
+            as_of=as_of,
+        )
+
     def finished_search(
         self, scan: ScanLike, options: SearchOptions | None = None
     ) -> FinishedSearch:
@@ -240,6 +291,15 @@ def _options(k: int | None, where: str | None, options: SearchOptions | None) ->
         k=options.k if k is None else k,
         where=options.where if where is None else where,
     )
+
+
+def _years_between(earlier: FinishedSearch, later: FinishedSearch) -> float:
+    """Return the years from one query to the other by the ages in their labels."""
+    before, after = (finished.query.labels.get("age") for finished in (earlier, later))
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        expected = "the time between the scans, for their ages are not known"
+        raise ParameterError("years", "none given", expected)
+    return float(after) - float(before)
 
 
 def _paths_like(path: Path) -> str:
