@@ -68,6 +68,20 @@ function Convention() {
   );
 }
 
+function Pictures() {
+  return (
+    <Segments
+      label={t("picture")}
+      choices={[
+        { value: "scan", text: t("asScanned"), hint: t("asScannedHint") },
+        { value: "standard", text: t("standardVolume"), hint: t("standardVolumeHint") },
+      ]}
+      value={state.asScanned.value ? "scan" : "standard"}
+      onChoose={(value) => (state.asScanned.value = value === "scan")}
+    />
+  );
+}
+
 function Maps() {
   const none = !state.shownHit.value;
   return (
@@ -174,6 +188,7 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
   return (
     <div class="tools">
       <div class="tools-row">
+        <Pictures />
         <Convention />
         <Maps />
         <Layouts />
