@@ -85,7 +85,7 @@ function Pictures() {
 function Maps() {
   const none = !state.shownHit.value;
   return (
-    <>
+    <div class="tools-pair">
       <span class="tool-name">{t("overlay")}</span>
       <Segments
         label={t("overlay")} disabled={none}
@@ -93,7 +93,7 @@ function Maps() {
         value={state.overlay.value}
         onChoose={(value) => (state.overlay.value = value)}
       />
-    </>
+    </div>
   );
 }
 
@@ -190,9 +190,9 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
       <div class="tools-row">
         <Pictures />
         <Convention />
-        <Maps />
         <Layouts />
         <GreyScales />
+        <Maps />
         <span class="spacer" />
         <Tool
           name="ruler" text={t("ruler")} pressed={state.ruler.value}
