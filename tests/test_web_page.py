@@ -531,7 +531,7 @@ def test_query_and_hit_are_shown_as_scanned_or_as_they_are_compared(
         for name in (next(n for n in names if n not in seen), next(n for n in names if n in seen)):
             page.locator(f"#hits > .card[data-scan='{name}'] .card-picture").click()
             wait_for_hits(page)
-            text = "as scanned, 2 mm" if name in seen else "the scan itself is not kept here"
+            text = "as scanned, 2 mm" if name in seen else "scan not kept: standard volume, 4 mm"
             expect(kind["beside"]).to_contain_text(text)
         with page.expect_response(re.compile(r"/agreement\.nii\.gz")) as told:
             page.get_by_role("button", name="Agreement", exact=True).click()

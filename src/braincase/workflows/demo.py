@@ -36,6 +36,7 @@ def run_demo(
     seed: int = 0,
     size: str = "small",
     settings: Sequence[str] = tuple(PRESETS),
+    view: ViewChoice | None = VIEW,
 ) -> None:
     """Carry out the demo in `folder`; what an interrupted run finished is not done again.
 
@@ -51,10 +52,12 @@ def run_demo(
         Of the simulated cohort.
     settings
         Presets or TOML files; the last model is searched with.
+    view
+        Which view volumes the people get, for the reading room.
     """
     started = time.perf_counter()
     _say("1/4 simulating people (nothing here is a real person)")
-    cohort = simulate_cohort(folder / "cohort", size, seed, view=VIEW)
+    cohort = simulate_cohort(folder / "cohort", size, seed, view=view)
     study = open_study(cohort, "diagnosis", ("CN", "AD"), 5, run_folds, seed)
     _say(
         "2/4 training the plain CAE, the paper's loss and braincase; evaluating on held-out people"

@@ -136,7 +136,7 @@ export const en = {
   standardVolumeHint: "What the search compares: skull-stripped, evenly bright, coarser",
   showsScan: "as scanned, {mm} mm",
   showsStandard: "standard volume, {mm} mm",
-  noView: "the scan itself is not kept here: standard volume, {mm} mm",
+  noView: "scan not kept: standard volume, {mm} mm",
   overlay: "Map",
   overlayNone: "None",
   overlayDifference: "Difference",

@@ -136,7 +136,7 @@ export const ja: Words = {
   standardVolumeHint: "検索で比べる画像（頭蓋除去・明るさ補正済み、粗い）",
   showsScan: "撮像画像 {mm} mm",
   showsStandard: "標準化画像 {mm} mm",
-  noView: "撮像画像は保存されていません: 標準化画像 {mm} mm",
+  noView: "撮像画像なし: 標準化画像 {mm} mm",
   overlay: "マップ",
   overlayNone: "なし",
   overlayDifference: "差",

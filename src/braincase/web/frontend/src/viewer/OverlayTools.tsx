@@ -191,8 +191,8 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
         <Pictures />
         <Convention />
         <Layouts />
-        <GreyScales />
         <Maps />
+        <GreyScales />
         <span class="spacer" />
         <Tool
           name="ruler" text={t("ruler")} pressed={state.ruler.value}
