@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, map_coordinates
 
 from braincase.cohort.view import SLOPE, ViewChoice, ViewVolume
 from braincase.images.geometry import VIEW_GRIDS, Grid
@@ -104,16 +104,18 @@ def _painted(
     """Return signal at places of the template, shape (3, n), and where the brain is."""
     number = int(np.random.default_rng((*visit.person.seed, 5)).integers(HEADS))
     head = np.zeros(place_mm.shape[1], np.float32)
-    tissue = _at(_body(number), place_mm)
-    inner, near = np.flatnonzero(tissue), np.flatnonzero(tissue == _NEAR_BRAIN)
+    part = _at(_body(number), HEAD_GRID, place_mm)
+    layers = np.flatnonzero((part == _AROUND) | (part == _EDGE))
+    near = np.flatnonzero(part >= _EDGE)
     if not brain_only:
-        steps = (place_mm[:, inner] + HEAD_GRID.around_mm) / HEAD_GRID.resolution_mm - 0.5
-        head[inner] = _sampled(_head(number), steps)
+        steps = (place_mm[:, layers] + HEAD_GRID.around_mm) / HEAD_GRID.resolution_mm - 0.5
+        head[layers] = _sampled(_head(number), steps)
     there = place_mm[:, near]
     t1 = _sampled(_brain_on(visit.scanner), there / np.float32(BRAIN_MM) - np.float32(0.5))
-    if (lesions := lesions_of(visit)).any():
-        lesion = _sampled(lesions, there / LESION_GRID.resolution_mm - 0.5)
-        t1 = with_lesions(t1, lesion, CONDITIONS[visit.person.diagnosis].lesions)
+    lesions = lesions_of(visit)
+    ill = np.flatnonzero(_at(binary_dilation(lesions > 0), LESION_GRID, there))
+    lesion = _sampled(lesions, there[:, ill] / LESION_GRID.resolution_mm - 0.5)
+    t1[ill] = with_lesions(t1[ill], lesion, CONDITIONS[visit.person.diagnosis].lesions)
     t1 = np.clip(t1, 0, 1)
     head[near] = np.maximum(head[near], t1)
     brain = np.zeros(len(head), bool)
@@ -136,26 +138,27 @@ def _head(number: int) -> Map:
     return image * np.float32(WHITE)
 
 
-#: What `_body` calls voxels in or close to the brain; others of the head are 1, and air is 0.
-_NEAR_BRAIN = 2
+#: What `_body` calls the layers around the brain, its edge, and its inside; air is 0.
+_AROUND, _EDGE, _INSIDE = 1, 2, 3
 
 
 @cache
 def _body(number: int) -> NDArray[np.uint8]:
-    """Return which voxels of `HEAD_GRID` are air, head, and brain or close to it."""
-    body = binary_dilation(_head(number) > 0).astype(np.uint8)
+    """Return which voxels of `HEAD_GRID` are air, head, the brain's edge and its inside."""
+    body = np.where(binary_dilation(_head(number) > 0), _AROUND, 0)
     t1 = template_on(next(iter(SCANNERS)), HEAD_GRID.resolution_mm)
     brain = np.pad(t1 > BACKGROUND, HEAD_GRID.around_mm // HEAD_GRID.resolution_mm)
-    body[binary_dilation(brain, iterations=2)] = _NEAR_BRAIN
+    body[binary_dilation(brain, iterations=2)] = _EDGE
+    body[binary_erosion(brain, iterations=2)] = _INSIDE
     return np.asarray(body, np.uint8)
 
 
-def _at(labels: NDArray[np.uint8], place_mm: Map) -> NDArray[np.uint8]:
-    """Return the labels of the voxels of `HEAD_GRID` in which places lie."""
-    index = np.zeros(place_mm.shape[1], np.int64)
-    for axis, n in enumerate(HEAD_GRID.shape):
-        steps = (place_mm[axis] + HEAD_GRID.around_mm) / HEAD_GRID.resolution_mm
-        index = index * n + np.clip(steps.astype(np.int64), 0, n - 1)
+def _at(labels: NDArray[np.generic], grid: Grid, place_mm: Map) -> NDArray[np.uint8]:
+    """Return the labels of the voxels of a grid in which places lie."""
+    index = np.zeros(place_mm.shape[1], np.int32)
+    for axis, n in enumerate(grid.shape):
+        steps = (place_mm[axis] + np.float32(grid.around_mm)) / np.float32(grid.resolution_mm)
+        index = index * np.int32(n) + np.clip(steps.astype(np.int32), 0, n - 1)
     return np.asarray(labels.ravel()[index], np.uint8)
 
 
