@@ -84,6 +84,9 @@ def index(
     if is_cohort(source):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
+        if view is not None or view_brain_only:
+            advice = "A cohort's views are made by braincase prepare."
+            raise UsageError("--view", "a source that is a cohort already", "raw scans", advice)
         done = index_cohort(gallery, open_cohort(source), encoder, keep_columns=keep)
         _show_indexed(source, done, (), as_json)
     else:

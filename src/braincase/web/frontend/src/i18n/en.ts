@@ -44,7 +44,7 @@ export const en = {
 
   keep: "Keep as case",
   keepTitle: "Keep this scan in the gallery",
-  keepHint: "Give a pseudonym, never a name. Everybody who may search can then find this scan.",
+  keepHint: "Give a pseudonym, never a name. Everybody who may search can then find this scan and see it as it was scanned, a face where it shows one.",
   subject: "Person",
   session: "Visit",
   kept: "{scan} is in the gallery now.",
