@@ -117,10 +117,18 @@ def test_preparing_prints_json_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     head = simulate_head(1, scanning=Scanning(zooms_mm=(3, 3, 3), stripped=True))
     write_volume(tmp_path / "raw" / "a.nii.gz", head.data, head.affine)
     (tmp_path / "raw" / "b.nii.gz").write_bytes(b"broken")
-    code, out, _ = run(
+    code, out, err = run(
         capsys, "prepare", tmp_path / "raw", tmp_path / "c", "--workers", 1, "--json"
     )
     told = json.loads(out)
+    # The whole scan lies beside its standard volume, and what that can show is said once.
+    (view,) = (tmp_path / "c").rglob("*_res-1_desc-view_T1w.nii.gz")
+    assert err.count("a face can be rendered") == 1
+    again = ("prepare", tmp_path / "raw", tmp_path / "c", "--view", "none", "--workers", 1)
+    code, _, err = run(capsys, *again)
+    assert not view.exists()
+    assert "face" not in err
+    assert not list((tmp_path / "c").rglob("*desc-view*"))
     assert code == 0
     assert told["grades"] == {"pass": 1, "look": 0, "fail": 1}
     assert told["source"]["scans"] == 2

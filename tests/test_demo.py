@@ -21,7 +21,7 @@ def test_the_demo_leaves_report_gallery_and_pictures_and_says_where(
         path.write_text(QUICK.format(name=name, alpha=alpha))
         settings.append(str(path))
     folder = tmp_path / "demo"
-    run_demo(folder, size="tiny", settings=settings)
+    run_demo(folder, size="tiny", settings=settings, view=None)  # views: tests/test_view.py
     said = capsys.readouterr().out
     assert "simulated" in said
     for place in ("report/report.html", "search.html", "search.png", "gallery"):

@@ -30,8 +30,16 @@ from braincase.answer.maps import difference_map, write_map
 from braincase.answer.shares import explain
 from braincase.cohort.cohort import Cohort, PreparedScan, open_cohort, write_case
 from braincase.cohort.derivatives import image_path, sidecar_path
+from braincase.cohort.view import ViewChoice
 from braincase.images.atlas import label_volume, load_regions
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid, apply_affine
+from braincase.images.geometry import (
+    HALF_GRID,
+    STANDARD_GRID,
+    VIEW_GRIDS,
+    Grid,
+    apply_affine,
+    mean_of_blocks,
+)
 from braincase.models.augment import augment
 from braincase.models.embed import embedder
 from braincase.models.model import load_model
@@ -86,7 +94,7 @@ def halves(world: World, tmp_path_factory) -> Cohort:
     folder = tmp_path_factory.mktemp("halves")
     affine, _ = world.of("")
     paths = [put(folder / f"{name}.nii.gz", (d, affine), "LPI") for name, d in world.data.items()]
-    plan = Plan(folder / "cohort", HALF_GRID)
+    plan = Plan(folder / "cohort", HALF_GRID, view=ViewChoice(2))
     prepare_cohort([Scan(path, path.name[:-7]) for path in paths], plan, workers=1)
     return open_cohort(plan.folder)
 
@@ -294,7 +302,8 @@ def client(halves: Cohort, controls, model: Path, tmp_path_factory) -> Iterator[
         scan = Scan(cohort, f"control{number}")
         write_case(cohort, HALF_GRID, PreparedScan(scan, volume, {"Recipe": dict(halves.recipe)}))
     gallery = fill(folder / "gallery", open_cohort(cohort), model)
-    with serving(settings_for(gallery, folder / "audit.jsonl", model)) as client:
+    settings = settings_for(gallery, folder / "audit.jsonl", model, view=ViewChoice(1))
+    with serving(settings) as client:
         yield client
 
 
@@ -318,6 +327,26 @@ def assert_shown_at_the_right(client: httpx.Client, path: str) -> None:
     assert spot(near, row, column) < 0.6 * spot(far, row, column)
 
 
+def assert_view_at_the_right(client: httpx.Client, path: str, mm: int) -> None:
+    """The whole head lies as the brain does, in its file and in its slices."""
+    grid = VIEW_GRIDS[mm]
+    image = fetched(client, f"{path}/view.nii.gz")
+    assert_allclose(image.affine, grid.affine)
+    inner = (slice(16 // mm, -16 // mm),) * 3
+    brain = nib.Nifti1Image(
+        mean_of_blocks(image.get_fdata()[inner], 4 // mm).astype(np.float32), HALF_GRID.affine
+    )
+    assert_at_the_right(brain, HALF_GRID)
+    standard = np.asarray(fetched(client, f"{path}/volume.nii.gz").dataobj)
+    inside = standard > 0
+    assert np.corrcoef(standard[inside], brain.get_fdata()[inside])[0, 1] > 0.9
+    assert (brain.get_fdata()[~inside] > 80).sum() > 2000  # skull and scalp
+    _, y, _ = voxel_of(MARK, grid)
+    shown = picture_of(client, f"{path}/view/slices/coronal/{y}.png")
+    row, column = (105 - MARK[2]) / 192, (96 - MARK[0]) / 192
+    assert spot(shown, row, column) < 0.6 * spot(shown, row, 1 - column)
+
+
 def picture_of(client: httpx.Client, path: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(client.get(f"{API}/{path}").content)), float)
 
@@ -330,12 +359,15 @@ def spot(picture: np.ndarray, row: float, column: float) -> float:
 
 def test_the_service_shows_a_case_at_its_side(client):
     assert_shown_at_the_right(client, "cases/sub-right")
+    assert_view_at_the_right(client, "cases/sub-right", 2)
 
 
 def test_the_service_shows_an_uploaded_zip_of_dicom_at_its_side(client, sources):
     job = uploaded(client, sources["zip"].path.read_bytes(), "study.zip")
     assert job["state"] == "done", job
     assert_shown_at_the_right(client, f"uploads/{job['job']}")
+    assert job["view_mm"] == 1
+    assert_view_at_the_right(client, f"uploads/{job['job']}", 1)
 
 
 def test_the_services_difference_map_tells_the_sides_apart(client):

@@ -1,8 +1,6 @@
 """A gallery made by somebody else is data: what it names as an image is a claim."""
 
 import contextlib
-import gzip
-import io
 import os
 import sqlite3
 import subprocess
@@ -10,7 +8,6 @@ import sys
 import time
 from hashlib import sha256
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -21,9 +18,8 @@ from braincase.gallery import NewCase, open_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.population.volumes import image_of_case, stored_volume
 from gallery_cases import MODEL, filled_gallery, some_codes
+from hostile_image import NAME, hostile, packed_image
 from web_service import API, serving, settings_for
-
-NAME = "sub-x/anat/sub-x_space-MNI152NLin2009aSym_res-4_desc-brain_T1w.nii.gz"
 
 
 def some_volume(seed=0):
@@ -73,46 +69,6 @@ def test_a_link_that_stays_inside_the_cohort_is_followed(tmp_path, cohort):
     assert stored_volume(case, HALF_GRID) is not None
 
 
-def hostile(kind, tmp_path, cohort):
-    """A cohort and name that must not be opened; what is there lies where the name leads."""
-    image = cohort / NAME
-    secret = tmp_path / "secret_desc-brain_T1w.nii.gz"
-    secret.write_bytes((cohort / NAME).read_bytes())
-    if kind == "absolute":
-        return cohort, secret
-    if kind == "above":
-        return cohort, "../" + secret.name
-    if kind == "above in between":
-        return cohort, "sub-x/../../" + secret.name
-    if kind == "other name":
-        image.rename(cohort / "brain.nii.gz")
-        return cohort, "brain.nii.gz"
-    if kind == "relative cohort":
-        return os.path.relpath(cohort), NAME
-    image.unlink()
-    if kind == "link out":
-        image.symlink_to(secret)
-    elif kind == "folder link out":
-        image.parent.rmdir()
-        image.parent.symlink_to(tmp_path / "other" / "sub-x" / "anat")
-    elif kind == "circle":
-        image.symlink_to(image.name)
-    elif kind == "pipe":
-        os.mkfifo(image)
-    elif kind == "link to a pipe":
-        os.mkfifo(cohort / "pipe")
-        image.symlink_to(cohort / "pipe")
-    elif kind == "device":
-        image.symlink_to("/dev/zero")
-    elif kind == "folder":
-        image.mkdir()
-    elif kind == "no image":
-        image.write_text("root:x:0:0")
-    elif kind == "other image":
-        write_image(image, some_volume(1), HALF_GRID)
-    return cohort, NAME
-
-
 KINDS = [
     "absolute", "above", "above in between", "other name", "relative cohort", "link out",
     "folder link out", "circle", "pipe", "link to a pipe", "device", "folder", "no image",
@@ -144,20 +100,6 @@ def test_a_service_sends_no_file_that_a_foreign_gallery_names(tmp_path, cohort, 
             answer = client.get(f"{API}/cases/sub-x/{path}", timeout=10)
             assert 400 <= answer.status_code < 500
             assert b"root:" not in answer.content
-
-
-def packed_image(n_bytes, shape=HALF_GRID.shape):
-    """A gzip of a header and so many bytes of zeros."""
-    header = nibabel.Nifti1Header()
-    header.set_data_shape(shape)
-    header.set_data_dtype(np.uint8)
-    header["vox_offset"] = 352
-    held = io.BytesIO()
-    with gzip.GzipFile(fileobj=held, mode="wb", compresslevel=9) as file:
-        file.write(header.binaryblock + b"\0" * 4)
-        for _ in range(n_bytes // 2**20):
-            file.write(bytes(2**20))
-    return held.getvalue()
 
 
 READ = """

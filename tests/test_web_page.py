@@ -17,8 +17,10 @@ from nibabel.nifti1 import Nifti1Image
 from pydicom.uid import generate_uid
 
 import braincase
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.cohort.view import SLOPE, ViewVolume, write_view
 from braincase.gallery import open_gallery
+from braincase.images.geometry import VIEW_GRIDS
 from braincase.models.encoder import Encoder
 from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
@@ -495,6 +497,60 @@ def wider(now: dict[str, float] | None, before: dict[str, float] | None, factor:
     assert now is not None
     assert before is not None
     return now["width"] > 0.95 * factor * before["width"]
+
+
+@pytest.fixture(scope="module")
+def views_address(
+    tiny: Cohort, web_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, set[str]]]:
+    """The service on the tiny cohort, whose even rows have views, and which those are."""
+    folder = tmp_path_factory.mktemp("seen")
+    shutil.copytree(tiny.folder, folder / "cohort")
+    rows = range(0, len(tiny), 2)
+    for row in rows:
+        brain = np.repeat(np.repeat(np.repeat(tiny.volumes[np.array([row])][0], 2, 0), 2, 1), 2, 2)
+        view = np.pad((brain / SLOPE).astype(np.uint8), 8)
+        view[:, :, :10] = 250  # what only the whole scan shows
+        write_view(folder / "cohort" / tiny.table["image"][row], ViewVolume(view, VIEW_GRIDS[2]))
+    gallery = fill(folder / "gallery", open_cohort(folder / "cohort"), web_model)
+    with serving(settings_for(gallery, folder / "audit.jsonl", static=BUILT)) as client:
+        yield str(client.base_url), {str(tiny.table["scan_id"][row]) for row in rows}
+
+
+def test_query_and_hit_are_shown_as_scanned_or_as_they_are_compared(
+    browser: sync_api.Browser, views_address: tuple[str, set[str]]
+) -> None:
+    address, seen = views_address
+    with opened(browser, f"{address}/?case={min(seen)}") as page:
+        names = wait_for_hits(page)
+        kind = {side: page.locator(f".pane-{side} .pane-kind") for side in ("query", "beside")}
+        expect(kind["query"]).to_have_text("as scanned, 2 mm")
+        cross, grey = places(page), told_of(page, "grey")
+        whole = page.locator(".pane-query canvas").screenshot()
+        # Step to a case without a view, and to one with: each says what it shows.
+        for name in (next(n for n in names if n not in seen), next(n for n in names if n in seen)):
+            page.locator(f"#hits > .card[data-scan='{name}'] .card-picture").click()
+            wait_for_hits(page)
+            text = "as scanned, 2 mm" if name in seen else "scan not kept: standard volume, 4 mm"
+            expect(kind["beside"]).to_contain_text(text)
+        with page.expect_response(re.compile(r"/agreement\.nii\.gz")) as told:
+            page.get_by_role("button", name="Agreement", exact=True).click()
+        assert told.value.ok
+        page.get_by_role("button", name="None", exact=True).click()
+        page.keyboard.press("v")
+        wait_for_hits(page)
+        for side in kind.values():
+            expect(side).to_have_text("standard volume, 4 mm")
+        assert places(page) == cross
+        assert told_of(page, "grey")[0] == told_of(page, "grey")[1]
+        page.wait_for_timeout(500)
+        assert page.locator(".pane-query canvas").screenshot() != whole
+        page.reload()  # the choice is remembered
+        wait_for_hits(page)
+        expect(kind["query"]).to_have_text("standard volume, 4 mm")
+        page.get_by_role("button", name="As scanned").click()
+        expect(kind["query"]).to_have_text("as scanned, 2 mm")
+        assert grey[0] == grey[1]
 
 
 def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:

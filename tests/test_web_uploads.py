@@ -25,6 +25,7 @@ import pytest
 
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import write_image
+from braincase.cohort.view import ViewChoice
 from braincase.errors import ScanError
 from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
@@ -58,7 +59,8 @@ def client(gallery_folder: Path, web_model: Path, audit: Path) -> Iterator[httpx
         "upload_grace_s": 3.0,
         "least_bytes_per_s": 4096,
     }
-    settings = settings_for(gallery_folder, audit, web_model, limits=limits)
+    seen = ViewChoice(2, brain_only=True)
+    settings = settings_for(gallery_folder, audit, web_model, limits=limits, view=seen)
     with serving(settings) as client:
         yield client
 
@@ -98,8 +100,9 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert "preparing" in {event["stage"] for event in events}
     assert [event["progress"] for event in events] == sorted(e["progress"] for e in events)
     # What was uploaded is gone, and nobody else can open the rest.
-    (kept,) = files_of(client)
-    assert kept.name == "prepared.nii.gz"
+    kept, seen = sorted(files_of(client))
+    assert (kept.name, seen.name) == ("prepared.nii.gz", "view.nii.gz")
+    assert {path.stat().st_mode & 0o077 for path in (kept, seen)} == {0}
     assert [folder.stat().st_mode & 0o077 for folder in (kept.parent, kept.parent.parent)] == [0, 0]
     answer = client.post(f"{API}/searches", json={"upload": job, "k": 3})
     assert answer.status_code == 200, answer.text
@@ -110,6 +113,10 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert volume.shape == (40, 48, 40)
     assert client.get(f"{API}/uploads/{job}/thumbnail.png").status_code == 200
     assert client.get(f"{API}/uploads/{job}/slices/axial/20.png").status_code == 200
+    assert told["view_mm"] == 2
+    view = client.get(f"{API}/uploads/{job}/view.nii.gz").content
+    assert nibabel.Nifti1Image.from_bytes(gzip.decompress(view)).shape == (96, 112, 96)
+    assert client.get(f"{API}/uploads/{job}/view/slices/axial/50.png").status_code == 200
     hit = answer.json()["hits"][0]["scan_id"]
     path = f"{API}/searches/{answer.json()['search']}/maps/{hit}/difference.nii.gz"
     assert client.get(path).status_code == 200
@@ -124,11 +131,14 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert np.array_equal(
         nibabel.Nifti1Image.from_bytes(gzip.decompress(stored.content)).dataobj, volume.dataobj
     )
+    assert client.get(f"{API}/cases/sub-new1/view.nii.gz").content == view
+    about = next((gallery_folder / "saved").rglob("*desc-view_T1w.json"))
+    assert json.loads(about.read_text())["BrainOnly"] is True
     again = client.post(f"{API}/searches", json={"upload": job, "k": 1}).json()
     assert again["same_subject"][0]["scan_id"] == "sub-new1"
     assert client.delete(f"{API}/cases/sub-new1").json()["removed"] == ["sub-new1"]
     assert client.get(f"{API}/cases/sub-new1").status_code == 404
-    earlier = next((gallery_folder / "saved").rglob("*sub-new1*.nii.gz"))
+    earlier = next((gallery_folder / "saved").rglob("*sub-new1*desc-brain*.nii.gz"))
     content = earlier.read_bytes()
     write_image(earlier, np.roll(np.asarray(volume.dataobj), 3, axis=0).astype(np.uint8), HALF_GRID)
     refused = client.post(f"{API}/cases", json=case)  # the earlier version shows another image
@@ -137,7 +147,8 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     earlier.write_bytes(content)
 
     assert client.delete(f"{API}/jobs/{job}").status_code == 200
-    assert client.get(f"{API}/uploads/{job}/volume.nii.gz").status_code == 404
+    for name in ("volume.nii.gz", "view.nii.gz", "view/slices/axial/50.png"):
+        assert client.get(f"{API}/uploads/{job}/{name}").status_code == 404
     assert client.get(f"{API}/searches/{answer.json()['search']}").status_code == 404
     assert not files_of(client)
 

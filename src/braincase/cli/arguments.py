@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from braincase.cohort.view import ViewChoice
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Workers = Annotated[int, typer.Option(help="Processes; 0 means one a core.")]
@@ -24,11 +27,38 @@ GalleryOption = Annotated[
 ]
 MODEL_VARIABLE = "BRAINCASE_MODEL"
 Force = Annotated[bool, typer.Option(help="Write over what is there.")]
+View = Annotated[
+    str | None,
+    typer.Option(
+        help="View volume of the whole scan beside each standard volume, to look at: 1mm (about"
+        " 5 MB a scan), 2mm (0.6 MB) or none. A whole head shows the face. If not given: 1mm, of"
+        " new scans only."
+    ),
+]
+ViewBrainOnly = Annotated[
+    bool,
+    typer.Option("--view-brain-only", help="Views without skull and face (1mm: about 2 MB)."),
+]
+#: What is said once where views of whole heads are made.
+FACES = (
+    "note: view volumes show whole heads, and a face can be rendered from one; --view-brain-only"
+    " makes them without, --view none makes none"
+)
 
 
 def comma_list(text: str) -> list[str]:
     """Return the parts of ``a, b`` without blanks; none of an empty text."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def chosen_view(view: str | None, brain_only: bool) -> ViewChoice | None:
+    """Return the view volumes that are wanted; say, on standard error, what they can show."""
+    from braincase.cohort.view import view_choice
+
+    choice = view_choice(view or "1mm", brain_only)
+    if choice is not None and not choice.brain_only:
+        print(FACES, file=sys.stderr)
+    return choice
 
 
 def print_json(content: object) -> None:

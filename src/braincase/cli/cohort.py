@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +13,10 @@ from braincase.cli.arguments import (
     AsJson,
     Force,
     Seed,
+    View,
+    ViewBrainOnly,
     Workers,
+    chosen_view,
     print_json,
 )
 from braincase.errors import CohortError, UsageError
@@ -45,6 +49,9 @@ def simulate(
     heads: Annotated[
         bool, typer.Option("--heads", help="The cohort's people as raw heads (BIDS), to prepare.")
     ] = False,
+    view: Annotated[
+        str, typer.Option(help="Whole simulated heads to look at, beside the volumes: 1mm or 2mm.")
+    ] = "none",
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -63,9 +70,11 @@ def simulate(
         else:
             print(f"{folder}: {len(images)} simulated raw heads")
         return
+    from braincase.cohort.view import view_choice
     from braincase.simulate.cohort import simulate_cohort
 
-    simulate_cohort(folder, size, seed, resolution or None, confounding, workers)
+    seen = view_choice(view)
+    simulate_cohort(folder, size, seed, resolution or None, confounding, workers, seen)
     _show_census(folder, as_json)
 
 
@@ -174,6 +183,8 @@ def prepare(
     brain_extraction: Annotated[
         str, typer.Option(help="watershed, or an installed hd-bet or synthstrip.")
     ] = USUAL[2],
+    view: View = None,
+    view_brain_only: ViewBrainOnly = False,
     shard: Annotated[str, typer.Option(help="Part of the work, such as 2/5.")] = "1/1",
     launcher: Annotated[str, typer.Option(help="here, or submitit's local or slurm.")] = "here",
     jobs: Annotated[int, typer.Option(help="Number of jobs of the launcher.")] = 2,
@@ -196,6 +207,7 @@ def prepare(
         raise UsageError("--launcher", launcher, "here, local or slurm")
     part = parse_shard(shard)
     grid = grid_of_resolution(resolution)
+    seen = chosen_view(view, view_brain_only)
     if model is not None and (resolution, intensity, brain_extraction) != USUAL:
         found = "given with --resolution, --intensity or --brain-extraction"
         raise UsageError("--model", found, "the model's own")
@@ -215,6 +227,7 @@ def prepare(
         from braincase.workflows.index_scans import plan_for
 
         plan = plan_for(*input_of(model), out, census)
+    plan = replace(plan, view=seen, views_of_all=view is not None or view_brain_only)
     if dry_run:
         _show_plan(scans, plan, part, census, as_json)
         return

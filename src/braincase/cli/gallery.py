@@ -14,7 +14,10 @@ from braincase.cli.arguments import (
     MODEL_VARIABLE,
     AsJson,
     GalleryOption,
+    View,
+    ViewBrainOnly,
     Workers,
+    chosen_view,
     comma_list,
     print_json,
 )
@@ -64,6 +67,8 @@ def index(
         list[str] | None,
         typer.Option(help="Keep a column that seems to identify people; may be repeated."),
     ] = None,
+    view: View = None,
+    view_brain_only: ViewBrainOnly = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -79,11 +84,16 @@ def index(
     if is_cohort(source):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
+        if view is not None or view_brain_only:
+            advice = "A cohort's views are made by braincase prepare."
+            raise UsageError("--view", "a source that is a cohort already", "raw scans", advice)
         done = index_cohort(gallery, open_cohort(source), encoder, keep_columns=keep)
         _show_indexed(source, done, (), as_json)
     else:
         folder = cohort or cohort_beside(gallery)
-        scans = ScanSource(source, folder, kind, label, subject, series, keep)
+        seen = chosen_view(view, view_brain_only)
+        of_all = view is not None or view_brain_only
+        scans = ScanSource(source, folder, kind, label, subject, series, keep, seen, of_all)
         _show_indexed(source, *index_scans(gallery, scans, encoder, workers), as_json)
 
 

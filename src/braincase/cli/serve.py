@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from braincase.cli.arguments import comma_list
+from braincase.cli.arguments import ViewBrainOnly, comma_list
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +79,14 @@ def serve(
         Path | None, typer.Option("--metrics-token", help="File of a token that opens /metrics.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column that neighbours vote on.")] = None,
+    view: Annotated[
+        str,
+        typer.Option(
+            help="View volume made of an uploaded scan, and kept with a case that is kept of it:"
+            " 1mm, 2mm or none."
+        ),
+    ] = "1mm",
+    view_brain_only: ViewBrainOnly = False,
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -89,6 +97,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
+    from braincase.cohort.view import view_choice
     from braincase.models.encoder_check import fingerprint_of, input_of
     from braincase.web.service_settings import ServiceSettings
     from braincase.workflows.searchable_gallery import starter_of
@@ -115,6 +124,7 @@ def serve(
         audit=audit,
         log_level=log_level,
         access_log=access_log,
+        view=view_choice(view, view_brain_only),
     )
     from braincase.web.run import run  # after the settings: their errors come at once
 

@@ -39,6 +39,7 @@ from braincase.cohort.packing import (
     packing_place,
 )
 from braincase.cohort.shards import PackedVolumes
+from braincase.cohort.view import ViewVolume, remove_views, write_view
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import read_json, write_json
 from braincase.images.geometry import Grid
@@ -59,11 +60,14 @@ class PreparedScan:
         uint8 array of shape `grid.shape`, background 0.
     sidecar
         What preprocessing tells: Transform, Quality, Recipe, ...
+    view
+        The scan as it was, to look at; with None the case has none, nor one from before.
     """
 
     scan: Scan
     volume: NDArray[np.uint8]
     sidecar: Mapping[str, object]
+    view: ViewVolume | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,10 @@ def write_case(folder: Path, grid: Grid, case: PreparedScan) -> Path:
         raise ScanError(case.scan.path, found, f"uint8 {grid.shape}")
     sidecar_path(path).unlink(missing_ok=True)  # never an old sidecar beside a new image
     write_image(path, case.volume, grid)
+    if case.view is None:
+        remove_views(path)  # never an old view beside a new image
+    else:
+        write_view(path, case.view)
     write_sidecar(path, case.scan, grid, case.sidecar)
     return path
 

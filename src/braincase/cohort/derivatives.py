@@ -8,6 +8,7 @@ Every neuroimaging tool can open it.
     sub-X/sub-X_sessions.tsv
     sub-X/[ses-Y/]anat/sub-X[_ses-Y]_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.nii.gz
     sub-X/[ses-Y/]anat/sub-X[_ses-Y]_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.json
+    sub-X/[ses-Y/]anat/sub-X[_ses-Y]_space-MNI152NLin2009aSym_res-1_desc-view_T1w.nii.gz
 
 The sidecar (``.json``) is the truth about its scan; the tables are made from the sidecars. Source:
 BIDS specification 1.10, 'Common data types and metadata' and 'Imaging data types' of derivatives.
@@ -42,7 +43,9 @@ README = """# Prepared brains
 Skull-stripped T1-weighted brains in MNI152NLin2009aSym space, 8 bit, written by braincase as
 sub-*/[ses-*/]anat/*_desc-brain_T1w.nii.gz. The .json beside each image says who it is, all labels,
 the transform and the preprocessing recipe. census.json tells what was left out and why. packed/
-holds the same volumes again for training and can be deleted at any time.
+holds the same volumes again for training and can be deleted at any time. *_desc-view_T1w.nii.gz,
+where there are any, are the scans as they were, to be looked at: with the face, unless the .json
+beside one says that it shows the brain only.
 """
 DESCRIPTION = "dataset_description.json"
 SPACE = "MNI152NLin2009aSym"
@@ -104,6 +107,11 @@ def sidecar_path(image: Path) -> Path:
     return image.with_name(image.name.removesuffix(".nii.gz") + ".json")
 
 
+def mask_path(image: Path) -> Path:
+    """Return where the brain mask of a prepared image lies."""
+    return image.with_name(image.name.replace("_T1w", "_mask"))
+
+
 def write_image(path: Path, volume: NDArray[np.uint8], grid: Grid) -> None:
     """Write an 8-bit volume of shape `grid.shape` as NIfTI; equal volumes give equal files."""
     image = nibabel.Nifti1Image(np.asarray(volume, np.uint8), grid.affine)
@@ -144,11 +152,10 @@ def decode_image(packed: bytes, path: Path, grid: Grid) -> NDArray[np.uint8]:
     ScanError
         As `read_image`.
     """
+    content, _ = unpacked(packed, path, grid)
     try:
-        image = nibabel.Nifti1Image.from_bytes(_unpacked(packed, path, grid))
+        image = nibabel.Nifti1Image.from_bytes(content)
         voxels = np.asanyarray(image.dataobj)
-    except ScanError:
-        raise
     except Exception as error:  # nibabel, gzip and zlib each have their own
         raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
     if voxels.shape != grid.shape:
@@ -165,19 +172,37 @@ def decode_image(packed: bytes, path: Path, grid: Grid) -> NDArray[np.uint8]:
     return volume
 
 
-def _unpacked(packed: bytes, path: Path, grid: Grid) -> bytes:
-    """Unpack an image to its end, where gzip's checksum is compared, or until it is too long."""
-    with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
-        start = file.read(HEADER_SIZE)
-        header = nibabel.Nifti1Header.from_fileobj(BytesIO(start))
-        if header.get_data_shape() != grid.shape:
-            raise ScanError(path, f"shape {header.get_data_shape()}", f"{grid.shape}")
-        size = int(np.prod(grid.shape)) * header.get_data_dtype().itemsize
-        most = min(header.get_data_offset(), MOST_HEADER) + size + MOST_PADDING
-        content = start + file.read(most - len(start) + 1)
+def unpacked(
+    packed: bytes, path: Path, grid: Grid, most_bytes_a_voxel: int = MOST_BYTES_A_VOXEL
+) -> tuple[bytes, nibabel.Nifti1Header]:
+    """Unpack an image to its end, where gzip's checksum is compared, or until it is too long.
+
+    Returns
+    -------
+    content, header
+        All bytes of the NIfTI file, and its header, of an image of shape `grid.shape`.
+
+    Raises
+    ------
+    ScanError
+        If it is no gzip of a NIfTI image of this shape, or has more bytes.
+    """
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+            start = file.read(HEADER_SIZE)
+            header = nibabel.Nifti1Header.from_fileobj(BytesIO(start))
+            if header.get_data_shape() != grid.shape:
+                raise ScanError(path, f"shape {header.get_data_shape()}", f"{grid.shape}")
+            itemsize = min(header.get_data_dtype().itemsize, most_bytes_a_voxel)
+            most = min(header.get_data_offset(), MOST_HEADER) + grid.size * itemsize + MOST_PADDING
+            content = start + file.read(most - len(start) + 1)
+    except ScanError:
+        raise
+    except Exception as error:  # nibabel, gzip and zlib each have their own
+        raise ScanError(path, f"cannot be read ({error})", "a NIfTI image") from None
     if len(content) > most:
         raise ScanError(path, "more bytes than the image has", f"{most} bytes")
-    return content
+    return content, header
 
 
 def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object]) -> None:

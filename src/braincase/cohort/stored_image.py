@@ -8,6 +8,8 @@ it are a claim. The claim is believed only if all of this holds:
 - that file is a standard volume: gzip, NIfTI, 8 bit, exactly on the grid, and no longer than that;
 - the SHA-256 of its voxels is the one that the gallery holds for the case.
 
+A view volume is believed on the same terms: another ending, and on the grid that its name tells.
+
 So a gallery can name any folder, and shows nothing but images whose voxels its maker had already.
 Nothing else that the account can read (a key, a device, another person's image) is opened, waited
 for, or sent.
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.derivatives import IMAGE_ENDING, decode_image, most_packed_bytes
+from braincase.cohort.view import VIEW_ENDING, decode_view, grid_of_view, most_view_bytes
 from braincase.errors import ScanError
 from braincase.files import is_plain_relative, read_regular
 from braincase.images.geometry import Grid
@@ -58,19 +61,47 @@ def read_stored_image(
     ScanError
         If it is not there, or not what the gallery says.
     """
+    folder, image = _inside(folder, image, image_hash)
+    packed = read_inside(folder, str(image.relative_to(folder)), most_packed_bytes(grid))
+    return _known(image, packed, decode_image(packed, image, grid), image_hash)
+
+
+def read_stored_view(folder: Path | None, view: Path | None, view_hash: str | None) -> StoredImage:
+    """Read the view volume of a gallery's case, as `read_stored_image` reads its image.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, or not what the gallery says.
+    """
+    folder, view = _inside(folder, view, view_hash)
+    grid = grid_of_view(view.name)
+    if grid is None:
+        raise ScanError(view, "a name that no view volume has", f"..._res-1{VIEW_ENDING}")
+    packed = read_inside(folder, str(view.relative_to(folder)), most_view_bytes(grid), VIEW_ENDING)
+    return _known(view, packed, decode_view(packed, view, grid), view_hash)
+
+
+def _inside(folder: Path | None, image: Path | None, voxel_hash: str | None) -> tuple[Path, Path]:
+    """Return folder and image that a case names, and has a hash to know the image by."""
     if folder is None or image is None or not image.is_relative_to(folder):
         raise ScanError(image or "image", "no image inside a cohort", "a cohort and a name in it")
-    if image_hash is None:
+    if voxel_hash is None:
         raise ScanError(image, "no hash in the gallery to know the image by", "its SHA-256")
-    packed = read_inside(folder, str(image.relative_to(folder)), most_packed_bytes(grid))
-    volume = decode_image(packed, image, grid)
-    if sha256(volume.tobytes()).hexdigest() != image_hash:
+    return folder, image
+
+
+def _known(
+    image: Path, packed: bytes, volume: NDArray[np.uint8], voxel_hash: str | None
+) -> StoredImage:
+    """Return an image whose voxels are those that the gallery holds the hash of."""
+    if sha256(volume.tobytes()).hexdigest() != voxel_hash:
         advice = "Index the cohort again, if it was prepared anew."
         raise ScanError(image, "another image than the gallery holds", "the same voxels", advice)
     return StoredImage(packed, volume)
 
 
-def read_inside(folder: Path, name: str, most: int) -> bytes:
+def read_inside(folder: Path, name: str, most: int, ending: str = IMAGE_ENDING) -> bytes:
     """Read a regular file that a plain relative name leads to, inside a folder.
 
     Raises
@@ -79,8 +110,8 @@ def read_inside(folder: Path, name: str, most: int) -> bytes:
         If the name leads elsewhere, the file is no regular one, missing, or larger than `most`.
     """
     path = folder / name
-    if not is_plain_relative(name) or not name.endswith(IMAGE_ENDING) or not folder.is_absolute():
-        raise ScanError(path, "a name that no image of a cohort has", f"...{IMAGE_ENDING}")
+    if not is_plain_relative(name) or not name.endswith(ending) or not folder.is_absolute():
+        raise ScanError(path, "a name that no image of a cohort has", f"...{ending}")
     try:
         root, target = folder.resolve(strict=True), path.resolve(strict=True)
         if not target.is_relative_to(root):

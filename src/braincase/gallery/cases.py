@@ -38,6 +38,8 @@ class NewCase:
         Hash of the standard volume; tells a repeated add from a changed scan, and finds duplicates.
     thumbnail
         A small picture, as `braincase.images.planes.thumbnail_of` makes it.
+    view, view_hash
+        The view volume's path relative to the cohort, and SHA-256 of its voxels, where it has one.
     """
 
     scan_id: str
@@ -49,6 +51,8 @@ class NewCase:
     image: str | None = None
     image_hash: str | None = None
     thumbnail: bytes | None = None
+    view: str | None = None
+    view_hash: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +61,8 @@ class StoredCase:
 
     `code` has shape (n_dimensions,); `image` is the standard volume's absolute path, which may have
     moved since; `since` is the gallery version that brought this state of the case. `cohort` is
-    the folder that the image lies in. Both are what the gallery says, to be read by way of
-    `braincase.cohort.stored_image` only.
+    the folder that the image lies in, `view` the absolute path of the view volume there. All are
+    what the gallery says, to be read by way of `braincase.cohort.stored_image` only.
     """
 
     scan_id: str
@@ -70,6 +74,8 @@ class StoredCase:
     image_hash: str | None
     since: int
     cohort: Path | None = None
+    view: Path | None = None
+    view_hash: str | None = None
 
 
 @dataclass(frozen=True)

@@ -29,21 +29,24 @@ FIELD_CORNER_MM = (-80.0, -114.0, -71.0)
 class Grid:
     """A regular RAS+ voxel grid over the standard field of view in MNI152 space.
 
-    All grids cover exactly the same 160 x 192 x 160 mm, so a voxel at 4 mm is the mean of the eight
-    voxels at 2 mm that it covers, and the code cells coincide.
+    All standard grids cover exactly the same 160 x 192 x 160 mm, so a voxel at 4 mm is the mean of
+    the eight voxels at 2 mm that it covers, and the code cells coincide.
 
     Parameters
     ----------
     resolution_mm
         Edge of the cubic voxels.
+    around_mm
+        How far it reaches beyond the standard field on every side; 0 for a standard grid.
     """
 
     resolution_mm: int
+    around_mm: int = 0
 
     @property
     def shape(self) -> Shape3:
         """Number of voxels to the right, front and top."""
-        n = [round(cells * CELL_MM / self.resolution_mm) for cells in CELLS]
+        n = [round((cells * CELL_MM + 2 * self.around_mm) / self.resolution_mm) for cells in CELLS]
         return (n[0], n[1], n[2])
 
     @property
@@ -55,7 +58,7 @@ class Grid:
     def affine(self) -> Affine:
         """Voxel indices to MNI152 millimetres, shape (4, 4)."""
         affine = np.diag([self.resolution_mm] * 3 + [1.0])
-        affine[:3, 3] = np.array(FIELD_CORNER_MM) + self.resolution_mm / 2
+        affine[:3, 3] = np.array(FIELD_CORNER_MM) - self.around_mm + self.resolution_mm / 2
         return affine
 
     def points_mm(self) -> NDArray[np.float32]:
@@ -71,6 +74,9 @@ STANDARD_GRID = Grid(2)
 #: The same field of view at half the resolution, for the demo and the tests: 40 x 48 x 40.
 HALF_GRID = Grid(4)
 GRIDS = {grid.resolution_mm: grid for grid in (STANDARD_GRID, HALF_GRID)}
+#: Grids of view volumes: the standard field and skull, scalp and forehead around it, 192 x 224 x
+#: 192 mm. Their voxels divide those of the standard grids.
+VIEW_GRIDS = {mm: Grid(mm, 16) for mm in (1, 2)}
 
 
 def grid_of_resolution(resolution_mm: int) -> Grid:

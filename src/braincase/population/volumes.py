@@ -29,6 +29,19 @@ def image_of_case(case: StoredCase, grid: Grid) -> StoredImage:
     return read_stored_image(case.cohort, case.image, case.image_hash, grid)
 
 
+def view_of_case(case: StoredCase) -> StoredImage:
+    """Return the view volume of a case, if it is what the gallery says.
+
+    Raises
+    ------
+    ScanError
+        If it is not there, or is no such image.
+    """
+    from braincase.cohort.stored_image import read_stored_view
+
+    return read_stored_view(case.cohort, case.view, case.view_hash)
+
+
 def stored_volume(case: StoredCase, grid: Grid) -> NDArray[np.uint8] | None:
     """Read the standard volume of a case, uint8 of shape `grid.shape`; None if it cannot be had.
 

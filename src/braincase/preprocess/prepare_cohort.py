@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, update_labels, write_case
-from braincase.cohort.derivatives import claim_folder, image_path, sidecar_path
+from braincase.cohort.derivatives import claim_folder, image_path, mask_path, sidecar_path
+from braincase.cohort.view import ViewChoice, has_view, remove_views
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
@@ -72,6 +73,10 @@ class Plan:
         What the source's reader left out: where, and the reason.
     label_column
         The label that the census counts.
+    view
+        Which view volume lies beside each standard volume; None makes none.
+    views_of_all
+        Whether that holds for scans done before too: they are prepared again, or lose theirs.
     """
 
     folder: Path
@@ -82,6 +87,8 @@ class Plan:
     dropped: Dropped = ()
     label_column: str = "diagnosis"
     strip: bool = True
+    view: ViewChoice | None = None
+    views_of_all: bool = False
 
     @property
     def recipe(self) -> JsonObject:
@@ -285,6 +292,8 @@ def _is_done(plan: Plan, scan: Scan) -> bool:
         return False
     if result.quality.grade != "fail":
         update_labels(plan.folder, plan.grid, result.of_visit(scan))
+        if plan.views_of_all and plan.view is None:
+            remove_views(image_path(plan.folder, plan.grid, scan))
     relabel(plan.folder, result, scan)
     return True
 
@@ -294,8 +303,12 @@ def was_done(plan: Plan, scan: Scan) -> bool:
     result = read_scan_result(plan.folder, scan)
     if result is None or not result.judged or not result.is_of(scan, plan.recipe):
         return False
-    failed = result.quality.grade == "fail"
-    return failed or has_case(plan.folder, plan.grid, scan, plan.recipe)
+    if result.quality.grade == "fail":
+        return True
+    image = image_path(plan.folder, plan.grid, scan)
+    if plan.views_of_all and plan.view is not None and not has_view(image, plan.view):
+        return False
+    return has_case(plan.folder, plan.grid, scan, plan.recipe)
 
 
 @dataclass(frozen=True)
@@ -333,7 +346,7 @@ def _attempt(plan: Plan, scan: Scan) -> _Attempt:
         if verdict := screen(volume):
             return _Attempt(ScanResult(scan, stat, verdict), picture_raw(volume))
         (prepared,) = prepare_batch(
-            [volume], plan.grid, plan.intensity, plan.extraction, plan.device, plan.strip
+            [volume], plan.grid, plan.intensity, plan.extraction, plan.device, plan.strip, plan.view
         )
         result = ScanResult(scan, stat, judge(volume, prepared, plan.grid))
         picture = picture_standard(prepared.head, prepared.mask, plan.grid)
@@ -358,11 +371,6 @@ def _write_broken(plan: Plan, scan: Scan, reason: str) -> None:
     _write(plan, ScanResult(scan, stat_of(scan), unusable(reason), judged=False), None)
 
 
-def mask_path(image: Path) -> Path:
-    """Return where the brain mask of a prepared image lies."""
-    return image.with_name(image.name.replace("_T1w", "_mask"))
-
-
 def _write(
     plan: Plan, result: ScanResult, picture: SliceStrip | None, prepared: Prepared | None = None
 ) -> None:
@@ -372,10 +380,12 @@ def _write(
     if prepared is None or result.quality.grade == "fail":
         for path in (sidecar_path(image), image, mask):
             path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
+        remove_views(image)
     else:
         write_volume(mask, prepared.mask, plan.grid.affine)
         sidecar = _sidecar(prepared, result.quality)
-        write_case(plan.folder, plan.grid, PreparedScan(result.scan, prepared.volume, sidecar))
+        case = PreparedScan(result.scan, prepared.volume, sidecar, prepared.view)
+        write_case(plan.folder, plan.grid, case)
     write_scan_result(plan.folder, plan.recipe, result, picture)
 
 

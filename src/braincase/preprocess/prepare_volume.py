@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from braincase.cohort.view import ViewChoice, ViewVolume
 from braincase.errors import ParameterError
 from braincase.images.geometry import STANDARD_GRID, Affine, Grid
 from braincase.images.volume import Volume
@@ -30,6 +31,7 @@ from braincase.preprocess.registration.affine import (
 from braincase.preprocess.space import standard
 from braincase.preprocess.space.field_of_view import covered, seen_on_grid
 from braincase.preprocess.space.sampling import Array, Image, Mask, to_numpy
+from braincase.preprocess.space.view import view_of
 
 #: What the numbers in a prepared volume depend on. Raise `chain` when they change.
 RECIPE: JsonObject = MappingProxyType(
@@ -105,6 +107,8 @@ class Prepared:
         What the chain saw.
     recipe
         How it was made; volumes are comparable when their recipes are equal.
+    view
+        The scan as it was, to look at, where that was wanted.
     """
 
     volume: NDArray[np.uint8]
@@ -113,6 +117,7 @@ class Prepared:
     head: Image
     measured: Measured
     recipe: JsonObject
+    view: ViewVolume | None = None
 
 
 def recipe_of(
@@ -147,6 +152,7 @@ def prepare_volume(
     intensity: str = "white-matter",
     extraction: str = "watershed",
     strip: bool = True,
+    view: ViewChoice | None = None,
 ) -> Prepared:
     """Bring one T1-weighted scan, whole head or skull-stripped, to the standard form.
 
@@ -162,13 +168,15 @@ def prepare_volume(
         ``watershed``, or the name of an installed tool: ``hd-bet``, ``synthstrip``.
     strip
         Whether the skull is taken off; without, the volume shows the whole head, face included.
+    view
+        Which view volume is wanted too; it is none of what the recipe decides.
 
     Raises
     ------
     ParameterError
         If there is no such intensity or extraction, or the tool is not installed.
     """
-    return prepare_batch([volume], grid, intensity, extraction, strip=strip)[0]
+    return prepare_batch([volume], grid, intensity, extraction, strip=strip, view=view)[0]
 
 
 def prepare_batch(
@@ -178,6 +186,7 @@ def prepare_batch(
     extraction: str = "watershed",
     device: str | None = None,
     strip: bool = True,
+    view: ViewChoice | None = None,
 ) -> list[Prepared]:
     """Bring several scans to the standard form together, with the result of one by one.
 
@@ -186,18 +195,22 @@ def prepare_batch(
 
     Parameters
     ----------
-    volumes, grid, intensity, extraction, strip
+    volumes, grid, intensity, extraction, strip, view
         As in `prepare_volume`.
     device
         Where registration and resampling run: None for NumPy, or a torch device (``cuda``).
     """
     recipe = recipe_of(grid, intensity, extraction, strip)
     with threadpool_limits(1):
-        return _prepare(volumes, grid, recipe, device)
+        return _prepare(volumes, grid, recipe, device, view)
 
 
 def _prepare(
-    volumes: Sequence[Volume], grid: Grid, recipe: JsonObject, device: str | None
+    volumes: Sequence[Volume],
+    grid: Grid,
+    recipe: JsonObject,
+    device: str | None,
+    view: ViewChoice | None,
 ) -> list[Prepared]:
     """Register all scans together, then finish each by itself."""
     volumes = [_no_finer(volume) for volume in volumes]
@@ -215,7 +228,7 @@ def _prepare(
     ]
     masks = [s.mask(*on_grid) for s, *on_grid in zip(scans, rough, placed, seen, strict=True)]
     second = refine(rough, masks, seen)
-    return [_finish(scan, row, first, second, grid, recipe) for row, scan in enumerate(scans)]
+    return [_finish(s, row, first, second, grid, recipe, view) for row, s in enumerate(scans)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +248,15 @@ class _Scan:
         extract = stripped_mask if self.stripped else brain_mask
         return extract(on_grid, seen)
 
+    def view(
+        self, to_voxel: Affine, on_grid: Image, mask: Mask, choice: ViewChoice | None
+    ) -> ViewVolume | None:
+        """Return the view volume, where one is wanted."""
+        if choice is None:
+            return None
+        zooms = self.volume.zooms_mm
+        return view_of(self.image, zooms, to_voxel, on_grid, mask, choice, self.stripped)
+
 
 def _placed(volume: Volume, transform: Array) -> Affine:
     """Return the affine from MNI mm to a scan's voxels, shape (4, 4)."""
@@ -248,6 +270,7 @@ def _finish(
     second: Registration,
     grid: Grid,
     recipe: JsonObject,
+    view: ViewChoice | None,
 ) -> Prepared:
     """Resample, extract, remove the bias field and normalise one registered scan."""
     transform = compose(to_numpy(first.transforms[row]), to_numpy(second.transforms[row]))
@@ -256,6 +279,7 @@ def _finish(
     head = to_numpy(standard.to_standard(scan.image, scan.volume.zooms_mm, to_voxel))
     seen = seen_on_grid(to_voxel, scan.volume.shape)
     mask = scan.mask(head, to_voxel, seen) & seen
+    as_scanned = scan.view(to_voxel, head, mask, view)
     normalise = NORMALISATIONS[str(recipe["intensity"])]
     head = normalise(np.divide(head, bias_field(head, mask)), mask)
     shown = np.where(mask | (not recipe.get("strip", True)), head.clip(0, 1), np.float32(0))
@@ -277,6 +301,7 @@ def _finish(
         standard.to_grid(head, grid),
         measured,
         recipe,
+        as_scanned,
     )
 
 

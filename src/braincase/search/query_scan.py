@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from braincase.labels import Value
 
 if TYPE_CHECKING:
+    from braincase.cohort.view import ViewVolume
     from braincase.images.volume import Volume
 
 
@@ -32,6 +33,8 @@ class QueryScan:
         What the user should know about it, a sentence each.
     native
         The scan on its own voxels, where an encoder takes that.
+    view
+        Its view volume, where that was wanted.
     """
 
     volume: NDArray[np.uint8]
@@ -40,6 +43,7 @@ class QueryScan:
     labels: Mapping[str, Value]
     notes: tuple[str, ...] = ()
     native: Volume | None = None
+    view: ViewVolume | None = None
 
     @property
     def image_hash(self) -> str:

@@ -13,6 +13,7 @@ from braincase.cohort.derivatives import (
     resolution_of,
     sidecar_path,
 )
+from braincase.cohort.view import ViewChoice
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json
@@ -44,6 +45,7 @@ def read_query(
     *,
     series: int | None = None,
     native: Native | None = None,
+    view: ViewChoice | None = None,
 ) -> QueryScan:
     """Read a scan as a query: a prepared one as it is, any other through the whole preprocessing.
 
@@ -59,6 +61,8 @@ def read_query(
         Number of the DICOM series, where a folder or zip holds several.
     native
         Whether the scan is wanted on its own voxels too, whole or as the bare brain.
+    view
+        Which view volume of a raw scan is wanted too.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def read_query(
         raise ScanError(path, found, "the scan it was made from, which this encoder takes")
     if is_prepared:
         return _read_prepared(path, grid, recipe)
-    return _read_raw(path, grid, recipe, tell, series, native)
+    return _read_raw(path, grid, recipe, tell, series, native, view)
 
 
 def _read_prepared(path: Path, grid: Grid, recipe: JsonObject) -> QueryScan:
@@ -95,6 +99,7 @@ def _read_raw(
     tell: Callable[[str], None],
     series: int | None,
     native: Native | None,
+    view: ViewChoice | None,
 ) -> QueryScan:
     from braincase.preprocess.native import native_brain
     from braincase.preprocess.prepare_volume import prepare_volume
@@ -115,7 +120,7 @@ def _read_raw(
     if quality is None or quality.grade != "fail":
         tell("preparing")
         intensity, strip = recipe.get("intensity", "white-matter"), recipe.get("strip", True)
-        prepared = prepare_volume(volume, grid, str(intensity), strip=bool(strip))
+        prepared = prepare_volume(volume, grid, str(intensity), strip=bool(strip), view=view)
         tell("judging")
         quality = judge(volume, prepared, grid)
     if quality.grade == "fail":
@@ -126,7 +131,8 @@ def _read_raw(
     if native == "brain":
         own = native_brain(volume, prepared.mask, grid, prepared.native_to_mni)
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
-    return QueryScan(prepared.volume, path.name, None, scans[0].labels, notes, own)
+    labels = scans[0].labels
+    return QueryScan(prepared.volume, path.name, None, labels, notes, own, prepared.view)
 
 
 def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:

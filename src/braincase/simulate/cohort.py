@@ -16,14 +16,16 @@ from braincase.cohort.derivatives import (
     read_sidecar,
     sidecar_path,
 )
+from braincase.cohort.view import ViewChoice, has_view
 from braincase.errors import CohortError
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import canonical_json
 from braincase.labels import Value
 from braincase.parallel import run_all
-from braincase.simulate.imaging import simulate_visit
+from braincase.simulate.imaging import backward_of, simulate_visit
 from braincase.simulate.people import SimulatedVisit, draw_visits, size_of
 from braincase.simulate.truth import true_labels, true_volumes, write_mask, write_truth
+from braincase.simulate.view import simulate_view
 from braincase.sources.census import take_census
 from braincase.sources.scan import Scan
 
@@ -38,6 +40,7 @@ def simulate_cohort(
     resolution_mm: int | None = None,
     confounding: float = 0.0,
     workers: int = 0,
+    view: ViewChoice | None = None,
 ) -> Cohort:
     """Simulate a cohort with known truth; what is there already from the same recipe is kept.
 
@@ -55,6 +58,8 @@ def simulate_cohort(
         How far the scanner follows the diagnosis, 0 to 1.
     workers
         Processes; 0 means one a core.
+    view
+        Which view volume lies beside each standard volume; it changes nothing else.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def simulate_cohort(
     chosen = size_of(size)
     grid = grid_of_resolution(resolution_mm or chosen.resolution_mm)
     visits = draw_visits(chosen, seed, confounding)
-    return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers)
+    return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers, view)
 
 
 def recipe_of(size: str, seed: int, confounding: float) -> Recipe:
@@ -84,12 +89,13 @@ def write_visits(
     visits: Sequence[SimulatedVisit],
     recipe: Recipe,
     workers: int = 0,
+    view: ViewChoice | None = None,
 ) -> Cohort:
     """Simulate and write those visits that are not there yet, then finish the cohort."""
     claim_folder(folder)
     _refuse_other_recipe(folder, recipe)
-    todo = [v for v in visits if not has_case(folder, grid, _bare_scan(folder, v), recipe)]
-    write = partial(_write_visit, folder, grid, recipe)
+    todo = [v for v in visits if not _is_done(folder, grid, _bare_scan(folder, v), recipe, view)]
+    write = partial(_write_visit, folder, grid, recipe, view)
     scans = [_bare_scan(folder, v) for v in visits]
     for done in run_all(write, todo, "simulating", workers):
         if done.error:
@@ -122,12 +128,21 @@ def _bare_scan(folder: Path, visit: SimulatedVisit) -> Scan:
     return Scan(folder, person.subject, visit.session, labels)
 
 
-def _write_visit(folder: Path, grid: Grid, recipe: Recipe, visit: SimulatedVisit) -> None:
-    simulated = simulate_visit(visit, grid)
+def _is_done(folder: Path, grid: Grid, scan: Scan, recipe: Recipe, view: ViewChoice | None) -> bool:
+    seen = view is None or has_view(image_path(folder, grid, scan), view)
+    return seen and has_case(folder, grid, scan, recipe)
+
+
+def _write_visit(
+    folder: Path, grid: Grid, recipe: Recipe, view: ViewChoice | None, visit: SimulatedVisit
+) -> None:
+    backward = backward_of(visit)
+    simulated = simulate_visit(visit, grid, backward)
+    seen = simulate_view(visit, backward, view) if view else None
     scan = _bare_scan(folder, visit)
     labels = {**scan.labels, **true_labels(simulated, visit.severity, grid)}
     labelled = Scan(scan.path, scan.subject, scan.session, labels)
     write_mask(image_path(folder, grid, scan), simulated.lesion, grid)
     truth = {"icv_ml": round(visit.person.icv_ml, 1), **true_volumes(simulated)}
     sidecar = {"Simulated": True, "Recipe": recipe, "Truth": truth}
-    write_case(folder, grid, PreparedScan(labelled, simulated.volume, sidecar))
+    write_case(folder, grid, PreparedScan(labelled, simulated.volume, sidecar, seen))

@@ -10,7 +10,7 @@ FLAIR, proton density or CT.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -103,9 +103,14 @@ def load_template() -> Template:
 def invent_person(rng: np.random.Generator) -> HeadAnatomy:
     """Draw one person's anatomy; the same generator state gives the same person."""
     warp = [2.6 * _field(rng, 24) + 0.8 * _field(rng, 10) + 0.3 * _field(rng, 6) for _ in range(3)]
+    return replace(invent_layers(rng), displacement=np.stack(warp))
+
+
+def invent_layers(rng: np.random.Generator) -> HeadAnatomy:
+    """Draw the layers around the template's own brain, which is not displaced."""
     fluid, skull, scalp = rng.uniform([1.5, 4.5, 4.0], [4.0, 8.0, 9.0])
     return HeadAnatomy(
-        displacement=np.stack(warp),
+        displacement=np.zeros((3, *FIELD_SHAPE), np.float32),
         fluid=np.maximum(fluid + 0.8 * _field(rng, 20), 0.4),
         skull=np.maximum(skull + 1.0 * _field(rng, 25), 2.5),
         scalp=np.maximum(scalp + 1.2 * _field(rng, 30), 2.0),

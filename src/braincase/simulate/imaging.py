@@ -72,16 +72,26 @@ class Simulated:
     lesion_mm3: float
 
 
-def simulate_visit(visit: SimulatedVisit, grid: Grid) -> Simulated:
-    """Deform the template to the visit's anatomy and image it on the visit's scanner."""
-    backward = backward_of(visit)
+def simulate_visit(visit: SimulatedVisit, grid: Grid, backward: Field | None = None) -> Simulated:
+    """Deform the template to the visit's anatomy and image it on the visit's scanner.
+
+    Parameters
+    ----------
+    visit
+        Who, when and on which scanner.
+    grid
+        Of the volume.
+    backward
+        What `backward_of` gives for the visit, where that is known already.
+    """
+    backward = backward_of(visit) if backward is None else backward
     volumes = volumes_after(backward, part_maps()[: len(NAMES)])
     rng = np.random.default_rng((*visit.person.seed, 2, visit.number))
     scanner = SCANNERS[visit.scanner]
-    place = _left_by_registration(_came_from(backward, grid), scanner, rng)
+    place = left_by_registration(_came_from(backward, grid), scanner, rng)
     t1 = _sample(template_on(visit.scanner, grid.resolution_mm / 2), place, grid.resolution_mm / 2)
     lesion = _sample(lesions_of(visit), place, LESION_GRID.resolution_mm)
-    image = _with_lesions(t1, lesion, CONDITIONS[visit.person.diagnosis].lesions)
+    image = with_lesions(t1, lesion, CONDITIONS[visit.person.diagnosis].lesions)
     volume = _image(image, t1 > BACKGROUND, scanner, grid, rng)
     lesion_mm3 = float(lesion.sum() * grid.resolution_mm**3)
     return Simulated(volume, volumes, lesion > 0.5, lesion_mm3)
@@ -151,7 +161,7 @@ def _came_from(backward: Field, grid: Grid) -> Map:
     return np.asarray(own_mm + displacement, np.float32)
 
 
-def _left_by_registration(place: Map, scanner: Scanner, rng: np.random.Generator) -> Map:
+def left_by_registration(place: Map, scanner: Scanner, rng: np.random.Generator) -> Map:
     """Move, turn and stretch a scan by the little that registration and the scanner leave."""
     turn = Rotation.from_euler("xyz", rng.normal(0, LEFT_DEG, 3), degrees=True).as_matrix()
     scale = np.exp(rng.normal(0, LEFT_SCALE, 3)) * (1 + np.array(scanner.stretch))
@@ -175,7 +185,7 @@ def _to_field_index(grid: Grid) -> Map:
     return np.asarray(own_voxels(grid.shape) * ratio + (ratio - 1) / 2, dtype=np.float32)
 
 
-def _with_lesions(t1: Map, lesion: Map, kind: LesionKind) -> Map:
+def with_lesions(t1: Map, lesion: Map, kind: LesionKind) -> Map:
     """Draw lesions into an image: fluid in an old infarct, darker white matter elsewhere."""
     if kind == "stroke":
         return t1 * (1 - lesion) + np.float32(FLUID_T1) * lesion
@@ -189,14 +199,19 @@ def _coil(scanner: Scanner) -> Field:
     return random_field(np.random.default_rng(seed), 40.0, scanner.shading, components=1)
 
 
+def drawn_by(scanner: Scanner, rng: np.random.Generator) -> tuple[np.float32, Field]:
+    """Draw a scan's contrast (gamma) and the log of its receive field, (1, x, y, z), 4 mm."""
+    gamma = np.float32(np.exp(scanner.log_gamma + rng.normal(0, LEFT_GAMMA)))
+    return gamma, _coil(scanner) + random_field(rng, 40.0, 0.3 * scanner.shading, components=1)
+
+
 def _image(
     t1: Map, brain: NDArray[np.bool_], scanner: Scanner, grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Apply contrast, blur, shading and Rician noise; scale the brightest percent to 1."""
-    gamma = np.exp(scanner.log_gamma + rng.normal(0, LEFT_GAMMA))
-    image = np.clip(t1, 0, 1) ** np.float32(gamma)
+    gamma, shading = drawn_by(scanner, rng)
+    image = np.clip(t1, 0, 1) ** gamma
     image = gaussian_filter(image, scanner.blur_mm / grid.resolution_mm / 2)
-    shading = _coil(scanner) + random_field(rng, 40.0, 0.3 * scanner.shading, components=1)
     image *= np.exp(sample(shading, _to_field_index(grid))[0])
     real, imaginary = rng.normal(0, scanner.noise, (2, *grid.shape)).astype(np.float32)
     image = np.hypot(image + real, imaginary) * brain

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from braincase.cohort.view import grid_of_view
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import NumberColumn, columns_of_labels
 from braincase.labels import Value, safe_cell, value_text
@@ -137,7 +138,13 @@ def case_body(case: StoredCase) -> schema.CaseBody:
         subject=case.subject,
         session=case.session,
         labels={name: finite(value) for name, value in case.labels.items()},
+        view_mm=_view_mm(case),
     )
+
+
+def _view_mm(case: StoredCase) -> int | None:
+    grid = grid_of_view(case.view.name) if case.view and case.view_hash else None
+    return grid.resolution_mm if grid else None
 
 
 def finite(value: Value) -> Value:

@@ -175,6 +175,9 @@ class CaseBody(Body):
     subject: str
     session: str | None
     labels: dict[str, Value]
+    view_mm: int | None = Field(
+        None, description="Voxel edge of its view volume; null where it has none."
+    )
 
 
 class CasesBody(Body):
@@ -228,6 +231,9 @@ class JobBody(Body):
     series: list[SeriesBody] = Field(
         default_factory=list,
         description="Of a failed job: send the file again with `series=NUMBER` of one of these.",
+    )
+    view_mm: int | None = Field(
+        None, description="Voxel edge of its view volume; null where it has none."
     )
 
 

@@ -16,12 +16,13 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from braincase.cohort.stored_image import StoredImage
+from braincase.cohort.view import ViewVolume, decode_view, grid_of_view
 from braincase.errors import ScanError
 from braincase.gallery import Gallery, StoredCase, open_gallery
-from braincase.images.geometry import Grid, grid_of_resolution
+from braincase.images.geometry import VIEW_GRIDS, Grid, grid_of_resolution
 from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
-from braincase.population.volumes import image_of_case
+from braincase.population.volumes import image_of_case, view_of_case
 from braincase.web.catalogue import Catalogue
 from braincase.web.expiring_cache import ExpiringCache
 from braincase.web.intake.messages import Embedded
@@ -42,6 +43,8 @@ SAVED = "saved"
 DRIFT = 0.02
 #: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
 CACHED_VOLUMES = 32
+#: The same of view volumes; at 1 mm each is 8 MB.
+CACHED_VIEWS = 6
 
 
 @dataclass(eq=False)
@@ -88,8 +91,8 @@ class Service:
         All cases of the newest version.
     searches
         Answered searches, by permalink or token.
-    volumes
-        Decoded volumes.
+    volumes, views
+        Decoded standard volumes, and view volumes.
     folder
         A private folder for files made on the way, such as maps.
     audit, once, metrics, gate
@@ -106,6 +109,7 @@ class Service:
     catalogue: Catalogue
     searches: SearchCache
     volumes: ExpiringCache[NDArray[np.uint8]]
+    views: ExpiringCache[NDArray[np.uint8]]
     folder: Path
     audit: AuditLog
     once: AuditOnce
@@ -197,6 +201,51 @@ class Service:
             self.volumes.put(key, volume)
         return volume
 
+    def view_of(self, case: StoredCase) -> StoredImage:
+        """Return a case's view volume, its file and its voxels, if it is what the gallery says.
+
+        Raises
+        ------
+        Problem
+            If the case has none, or it is not there, damaged, or another.
+        """
+        try:
+            return view_of_case(case)
+        except ScanError:
+            raise not_found("view volume of this case") from None
+
+    def view_slices_of(self, case: StoredCase) -> tuple[NDArray[np.uint8], Grid]:
+        """Return the voxels of a case's view volume, from memory where they were decoded before.
+
+        Raises
+        ------
+        Problem
+            As `view_of`.
+        """
+        grid = grid_of_view(case.view.name) if case.view else None
+        if grid is None:
+            raise not_found("view volume of this case")
+        key = f"{case.view}:{case.view_hash}"
+        voxels = self.views.get(key)
+        if voxels is None:
+            voxels = self.views.put(key, self.view_of(case).volume)
+        return voxels, grid
+
+    def view_of_upload(self, upload: Upload) -> ViewVolume | None:
+        """Return the view volume of an upload that is ready, where it has one."""
+        if upload.view_mm is None:
+            return None
+        grid = VIEW_GRIDS[upload.view_mm]
+        voxels = self.views.get(upload.job)
+        if voxels is None:
+            try:
+                packed = upload.view.read_bytes()
+            except OSError:
+                raise not_found("view volume of this upload") from None
+            voxels = self.views.put(upload.job, decode_view(packed, upload.view, grid))
+        brain_only = self.settings.view is not None and self.settings.view.brain_only
+        return ViewVolume(voxels, grid, brain_only, brain_only)
+
     def image_of(self, case: StoredCase) -> StoredImage:
         """Return a case's image, its file and its volume, if it is what the gallery says.
 
@@ -229,7 +278,9 @@ def open_service(settings: ServiceSettings) -> Service:
     limits = settings.limits
     if not settings.needs_login:  # everybody is one person
         limits = replace(limits, person_queue=limits.queue, person_arriving=limits.arriving)
-    queue = UploadQueue(settings.load, info.resolution_mm, limits) if settings.load else None
+    queue = None
+    if settings.load:
+        queue = UploadQueue(settings.load, info.resolution_mm, limits, settings.view)
     return Service(
         settings=settings,
         gallery=gallery,
@@ -239,6 +290,7 @@ def open_service(settings: ServiceSettings) -> Service:
         catalogue=Catalogue(gallery),
         searches=SearchCache(settings.limits.keep_s),
         volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
+        views=ExpiringCache(CACHED_VIEWS, settings.limits.keep_s),
         folder=private_folder("service"),
         audit=audit,
         once=AuditOnce(audit),

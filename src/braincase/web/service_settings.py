@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from braincase.cohort.view import ViewChoice
 from braincase.errors import ParameterError, UsageError
 from braincase.models.encoder import Encoder
 
@@ -110,6 +111,8 @@ class ServiceSettings:
         File of the audit log; None for ``audit.jsonl`` in the state folder.
     log_level, access_log
         How much the server writes on standard error, and whether each request is a line of it.
+    view
+        Which view volume is made of an uploaded scan; None for none.
     static
         Folder of the built page.
     limits
@@ -135,6 +138,7 @@ class ServiceSettings:
     audit: Path | None = None
     log_level: str = "warning"
     access_log: bool = False
+    view: ViewChoice | None = None
     static: Path = Path(__file__).parent / "static"
     limits: Limits = field(default_factory=Limits)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
+from braincase.cohort.view import ViewChoice
 from braincase.evaluate import Study, open_study
 from braincase.gallery import SearchResult
 from braincase.models.embed import encoder_of
@@ -25,6 +26,8 @@ from braincase.workflows.index_cohort import index_cohort
 from braincase.workflows.searchable_gallery import open_gallery
 
 HITS = 5
+#: What the reading room shows of the simulated people.
+VIEW = ViewChoice(2)
 
 
 def run_demo(
@@ -33,6 +36,7 @@ def run_demo(
     seed: int = 0,
     size: str = "small",
     settings: Sequence[str] = tuple(PRESETS),
+    view: ViewChoice | None = VIEW,
 ) -> None:
     """Carry out the demo in `folder`; what an interrupted run finished is not done again.
 
@@ -48,10 +52,12 @@ def run_demo(
         Of the simulated cohort.
     settings
         Presets or TOML files; the last model is searched with.
+    view
+        Which view volumes the people get, for the reading room.
     """
     started = time.perf_counter()
     _say("1/4 simulating people (nothing here is a real person)")
-    cohort = simulate_cohort(folder / "cohort", size, seed)
+    cohort = simulate_cohort(folder / "cohort", size, seed, view=view)
     study = open_study(cohort, "diagnosis", ("CN", "AD"), 5, run_folds, seed)
     _say(
         "2/4 training the plain CAE, the paper's loss and braincase; evaluating on held-out people"

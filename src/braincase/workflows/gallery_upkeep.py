@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from braincase.cohort.stored_image import read_stored_image
+from braincase.cohort.stored_image import read_stored_image, read_stored_view
 from braincase.errors import GalleryError, ScanError, UsageError
 from braincase.files import atomic_write, make_folder, private_mode
 from braincase.gallery.record.connection import Database
@@ -112,6 +112,8 @@ def _images(record: Record) -> tuple[int, list[str]]:
                 try:
                     if case.image is not None:
                         read_stored_image(case.cohort, case.image, case.image_hash, grid)
+                    if case.view is not None:
+                        read_stored_view(case.cohort, case.view, case.view_hash)
                 except ScanError as error:
                     problems.append(f"{case.scan_id}: {error}")
                 advance()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
+from braincase.cohort.view import find_view
 from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
@@ -78,9 +79,9 @@ def index_cohort(
     """Put the scans of a prepared cohort into a gallery, which is made if it is not there.
 
     A scan that is there with the same image and labels is not embedded again, so an interrupted run
-    goes on where it stopped; one whose labels changed keeps its code; one whose image changed is
-    embedded anew. Each batch is one transaction. Columns that seem to identify people (names, birth
-    dates, addresses, hospital numbers) are left out of the labels.
+    goes on where it stopped; one whose labels or view volume changed keeps its code; one whose
+    image changed is embedded anew. Each batch is one transaction. Columns that seem to identify
+    people (names, birth dates, addresses, hospital numbers) are left out of the labels.
 
     Parameters
     ----------
@@ -259,6 +260,7 @@ def _scan_of(cohort: Cohort, row: int, left_out: Mapping[str, str]) -> NewCase:
     text = {name: None if value is None else str(value) for name, value in identity.items()}
     out = {*IDENTITY_COLUMNS, *left_out}
     labels = {name: value for name, value in values.items() if name not in out}
+    view = find_view(cohort.folder / str(text["image"]))
     return NewCase(
         scan_id=str(text["scan_id"]),
         subject=str(text["subject"]),
@@ -268,6 +270,8 @@ def _scan_of(cohort: Cohort, row: int, left_out: Mapping[str, str]) -> NewCase:
         cohort=cohort.folder,
         image=text["image"],
         image_hash=text["image_hash"],
+        view=view.path.relative_to(cohort.folder).as_posix() if view else None,
+        view_hash=view.voxel_hash if view else None,
     )
 
 

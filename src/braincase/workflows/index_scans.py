@@ -7,6 +7,7 @@ from pathlib import Path
 
 from braincase.cohort.cohort import open_cohort
 from braincase.cohort.derivatives import Recipe
+from braincase.cohort.view import ViewChoice
 from braincase.errors import CohortError
 from braincase.gallery.url import record_folder
 from braincase.images.geometry import Grid
@@ -25,7 +26,7 @@ class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
     `kind`, `label`, `subject`, `series` and `keep_columns` are those of
-    `braincase.sources.find.find_scans`.
+    `braincase.sources.find.find_scans`; `view` and `views_of_all` those of `Plan`.
     """
 
     path: Path
@@ -35,6 +36,8 @@ class ScanSource:
     subject: str | None = None
     series: int | None = None
     keep_columns: tuple[str, ...] = ()
+    view: ViewChoice | None = None
+    views_of_all: bool = False
 
 
 def cohort_beside(url: str | Path) -> Path:
@@ -97,6 +100,7 @@ def index_scans(
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
         raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
     plan = plan_for(encoder.grid, encoder.recipe, source.cohort, census)
+    plan = replace(plan, view=source.view, views_of_all=source.views_of_all)
     summary = prepare_cohort(scans, plan, workers=workers)
     cohort = open_cohort(source.cohort)
     kept = [name for name in source.keep_columns if label_name(name) in cohort.table.columns]

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort
-from braincase.cohort.derivatives import sidecar_path
+from braincase.cohort.derivatives import mask_path, sidecar_path
 from braincase.errors import ScanError
 from braincase.files import read_json
 from braincase.images.volume import Volume, read_volume
 from braincase.models.encoder import Encoder
 from braincase.preprocess.native import native_brain
-from braincase.preprocess.prepare_cohort import mask_path
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
 

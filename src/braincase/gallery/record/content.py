@@ -113,15 +113,18 @@ def _where(case: NewCase) -> str:
 def _check_identity(case: NewCase) -> None:
     where = _where(case)
     names = {"scan_id": case.scan_id, "subject": case.subject}
-    optional = {"session": case.session, "image": case.image, "image_hash": case.image_hash}
+    files = {"image": case.image, "view": case.view}
+    hashes = {"image_hash": case.image_hash, "view_hash": case.view_hash}
+    optional = {"session": case.session, **files, **hashes}
     names |= {name: value for name, value in optional.items() if value is not None}
     for name, value in names.items():
-        most = 4 * MOST_NAME if name == "image" else MOST_NAME
+        most = 4 * MOST_NAME if name in files else MOST_NAME
         if fault := _name_fault(value, most):
             raise UsageError(where, f"{name}: {fault}", f"1 to {most} letters of text")
-    if case.image is not None and not is_plain_relative(case.image):
-        found, expected = f"image: {case.image!r}", "a path inside the cohort, without '..'"
-        raise UsageError(where, found, expected)
+    for name, path in files.items():
+        if path is not None and not is_plain_relative(path):
+            expected = "a path inside the cohort, without '..'"
+            raise UsageError(where, f"{name}: {path!r}", expected)
     if case.cohort is not None and (fault := text_fault(str(case.cohort), 4 * MOST_TEXT)):
         raise UsageError(where, f"cohort: {fault}", "a folder whose name is UTF-8 text")
     picture = case.thumbnail

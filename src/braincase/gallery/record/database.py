@@ -52,6 +52,9 @@ CREATE INDEX by_content ON cases (content) WHERE removed_in IS NULL;
 CREATE INDEX by_start ON cases (added_in);
 CREATE INDEX by_end ON cases (removed_in) WHERE removed_in IS NOT NULL;
 CREATE TABLE thumbnails (row INTEGER PRIMARY KEY REFERENCES cases, picture BLOB NOT NULL);
+CREATE TABLE views (
+    row INTEGER PRIMARY KEY REFERENCES cases, view TEXT NOT NULL, view_hash TEXT NOT NULL
+);
 CREATE TABLE erased (
     row INTEGER PRIMARY KEY,
     added_in INTEGER NOT NULL,
@@ -194,6 +197,19 @@ def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
         f"row, scan_id, subject, session, labels, {code}, added_in, removed_in, checksum, {full},"
         " cohort, image, image_hash, content"
     )
+
+
+def has_views(connection: sqlite3.Connection) -> bool:
+    """Return whether a record has a table of view volumes; older ones have none."""
+    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'views'"
+    return connection.execute(wanted).fetchone() is not None
+
+
+def add_views(connection: sqlite3.Connection) -> None:
+    """Give an older record the table of view volumes."""
+    if not has_views(connection):
+        (statement,) = (s for s in _SCHEMA.split(";") if "TABLE views" in s)
+        connection.execute(statement)
 
 
 def has_full_checksum(connection: sqlite3.Connection) -> bool:

@@ -14,14 +14,17 @@ from braincase.errors import GalleryError
 from braincase.files import is_plain_relative
 from braincase.gallery.cases import StoredCase, Version
 from braincase.gallery.record.content import read_labels
-from braincase.gallery.record.database import FILE_NAME, SqlRow, checked_columns, is_whole
+from braincase.gallery.record.database import (
+    FILE_NAME,
+    SqlRow,
+    checked_columns,
+    has_views,
+    is_whole,
+)
 
 Item = TypeVar("Item")
 
-_FIELDS = (
-    "cases.row, scan_id, subject, session, labels, code, cohorts.folder, image, image_hash,"
-    " added_in FROM cases LEFT JOIN cohorts USING (cohort)"
-)
+_FIELDS = "cases.row, scan_id, subject, session, labels, code, cohorts.folder, image, image_hash"
 #: SQLite takes this many parameters in one statement at least.
 MOST_PARAMETERS = 900
 
@@ -38,6 +41,14 @@ def time_of(connection: sqlite3.Connection, version: int) -> str:
     return str(at)
 
 
+def _fields(connection: sqlite3.Connection) -> str:
+    """Return what is selected for `_stored`, and from where."""
+    cases = "FROM cases LEFT JOIN cohorts USING (cohort)"
+    if has_views(connection):
+        return f"{_FIELDS}, added_in, view, view_hash {cases} LEFT JOIN views USING (row)"
+    return f"{_FIELDS}, added_in, NULL, NULL {cases}"
+
+
 def cases_of(
     connection: sqlite3.Connection, record_rows: Iterable[int]
 ) -> tuple[StoredCase, ...] | None:
@@ -46,7 +57,7 @@ def cases_of(
     case_of_row: dict[int, StoredCase] = {}
     for part in in_parts(wanted):
         condition = f"cases.row IN ({placeholders(part)})"
-        rows = connection.execute(f"SELECT {_FIELDS} WHERE {condition}", part)
+        rows = connection.execute(f"SELECT {_fields(connection)} WHERE {condition}", part)
         case_of_row |= {row[0]: _stored(row) for row in rows}
     if len(case_of_row) < len(set(wanted)):
         return None
@@ -60,7 +71,7 @@ def cases_named(
     cases: dict[str, StoredCase] = {}
     for part in in_parts(scan_ids):
         rows = connection.execute(
-            f"SELECT {_FIELDS} WHERE scan_id IN ({placeholders(part)})"
+            f"SELECT {_fields(connection)} WHERE scan_id IN ({placeholders(part)})"
             " AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)",
             (*part, version, version),
         )
@@ -144,21 +155,24 @@ def placeholders(values: Sequence[object]) -> str:
 
 def _stored(row: SqlRow) -> StoredCase:
     """Return a row that can be read as a case."""
-    _, scan_id, subject, session, labels, code, cohort, image, image_hash, since = row
+    _, scan_id, subject, session, labels, code, cohort, image, image_hash, since, *views = row
+    view, view_hash = views
     return StoredCase(
         scan_id,
         subject,
         session,
         read_labels(labels),
         np.frombuffer(code, "<f4"),
-        Path(cohort or ".", image) if _is_image(cohort, image) else None,
+        Path(cohort or ".", image) if _is_file(cohort, image) else None,
         image_hash if isinstance(image_hash, str) else None,
         since,
         Path(cohort) if isinstance(cohort, str) and cohort.isprintable() else None,
+        Path(cohort or ".", view) if _is_file(cohort, view) else None,
+        view_hash if isinstance(view_hash, str) else None,
     )
 
 
-def _is_image(cohort: object, image: object) -> bool:
+def _is_file(cohort: object, name: object) -> bool:
     """Return whether a row names an image in a cohort; another name leads to no file."""
-    there = isinstance(image, str) and is_plain_relative(image)
+    there = isinstance(name, str) and is_plain_relative(name)
     return there and (cohort is None or (isinstance(cohort, str) and cohort.isprintable()))

@@ -12,6 +12,7 @@ from braincase.gallery.cases import Change, NewCase
 from braincase.gallery.record.content import CheckedCase, checked_case
 from braincase.gallery.record.database import (
     SqlRow,
+    add_views,
     checked_columns,
     checksum_of,
     full_checksum_of,
@@ -43,6 +44,7 @@ def put_cases(
         If a case could not be read again (see `checked_case`), or a scan_id comes twice.
     """
     add_full_checksum(connection)
+    add_views(connection)
     version = newest_version(connection)
     tombstones = Tombstones(connection, folder)
     added: list[str] = []
@@ -57,7 +59,7 @@ def put_cases(
             " WHERE scan_id = ? AND removed_in IS NULL",
             (case.scan_id,),
         ).fetchone()
-        if live and _same(live, case, text, code):
+        if live and _same(live, case, text, code) and _has_view(connection, live[0], case):
             unchanged.append(case.scan_id)
             continue
         if live and not replace_changed:
@@ -99,6 +101,7 @@ def remove_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequenc
 
 def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence[str]) -> Change:
     """Delete every state that these scans ever had, so that nothing of them stays in the file."""
+    add_views(connection)
     rows: list[int] = []
     version = newest_version(connection) + 1
     tombstones = Tombstones(connection, folder)
@@ -121,6 +124,7 @@ def erase_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequence
             (version, row),
         )
         connection.execute("DELETE FROM thumbnails WHERE row = ?", (row,))
+        connection.execute("DELETE FROM views WHERE row = ?", (row,))
         connection.execute("DELETE FROM cases WHERE row = ?", (row,))
     for subject, theirs in people.items():
         of_person = "SELECT 1 FROM cases WHERE subject = ? LIMIT 1"
@@ -147,6 +151,17 @@ def _same(live: SqlRow, case: NewCase, labels: str, code: bytes) -> bool:
     _, *identity, live_code, live_hash = live
     same_image = live_hash == case.image_hash if case.image_hash else live_code == code
     return same_image and identity == [case.subject, case.session, labels]
+
+
+def _has_view(connection: sqlite3.Connection, row: int, case: NewCase) -> bool:
+    """Return whether the live case's view volume is this one's, or neither has any."""
+    there = connection.execute("SELECT view, view_hash FROM views WHERE row = ?", (row,)).fetchone()
+    return bool(there == _view(case))
+
+
+def _view(case: NewCase) -> tuple[str, str] | None:
+    """Return name and hash of a case's view volume; without a hash it can never be known again."""
+    return (case.view, case.view_hash) if case.view and case.view_hash else None
 
 
 def _duplicates(
@@ -183,6 +198,8 @@ def _insert(
     _stamp(connection, _row(connection, row))
     if case.thumbnail is not None:
         connection.execute("INSERT INTO thumbnails VALUES (?, ?)", (row, case.thumbnail))
+    if view := _view(case):
+        connection.execute("INSERT INTO views VALUES (?, ?, ?)", (row, *view))
 
 
 def add_full_checksum(connection: sqlite3.Connection) -> None:

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase import errors
+from braincase.cohort.view import ViewChoice
 from braincase.errors import BraincaseError
 from braincase.gallery.record.record import MOST_DIMENSIONS
-from braincase.images.geometry import Grid
+from braincase.images.geometry import VIEW_GRIDS, Grid
 from braincase.json_values import Json, JsonObject, to_json_object
 from braincase.labels import Value
 
@@ -44,7 +45,8 @@ class MessageError(Exception):
 class Task:
     """One upload to work on: the file, an empty folder to unpack into, and what it may become.
 
-    `series` is the number of the DICOM series to take, where somebody has chosen one.
+    `series` is the number of the DICOM series to take, where somebody has chosen one; `view` the
+    view volume that is wanted too.
     """
 
     source: Path
@@ -52,6 +54,12 @@ class Task:
     most_bytes: int
     most_files: int
     series: int | None = None
+    view: ViewChoice | None = None
+
+    @property
+    def view_grid(self) -> Grid | None:
+        """The grid of the view volume that is wanted."""
+        return VIEW_GRIDS[self.view.resolution_mm] if self.view else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class Embedded:
         What the user should know about it.
     recipe
         How it was prepared; never sent, as the worker has said it before it read any upload.
+    view
+        Voxels of the view volume, uint8, where the task asked for one.
     """
 
     volume: NDArray[np.uint8]
@@ -89,6 +99,7 @@ class Embedded:
     labels: Mapping[str, Value]
     notes: tuple[str, ...]
     recipe: JsonObject = field(default_factory=dict)
+    view: NDArray[np.uint8] | None = None
 
     @property
     def image_hash(self) -> str:
@@ -122,9 +133,9 @@ class Ready:
 Report = Ready | Step | Embedded | SeriesChoice | BraincaseError
 
 
-def largest_payload(grid: Grid) -> int:
+def largest_payload(grid: Grid, view: Grid | None = None) -> int:
     """Return the most bytes of the arrays of an `Embedded`; no message has more."""
-    return grid.size * VOXEL.itemsize + MOST_DIMENSIONS * NUMBER.itemsize
+    return grid.size + (view.size if view else 0) + MOST_DIMENSIONS * NUMBER.itemsize
 
 
 def encode_task(task: Task) -> bytes:
@@ -136,7 +147,8 @@ def decode_task(content: bytes) -> Task:
     """Return the task in the JSON of `encode_task`; it comes from the service."""
     told = json.loads(content)
     places = Path(told["source"]), Path(told["folder"])
-    return Task(*places, told["most_bytes"], told["most_files"], told["series"])
+    view = ViewChoice(**told["view"]) if told["view"] else None
+    return Task(*places, told["most_bytes"], told["most_files"], told["series"], view)
 
 
 def encode_report(report: Report) -> tuple[bytes, bytes]:
@@ -151,8 +163,9 @@ def encode_report(report: Report) -> tuple[bytes, bytes]:
         case SeriesChoice(series):
             rows = [[s.number, _short(s.description), s.slices] for s in series[:MOST_SERIES]]
             content["series"] = rows
-        case Embedded(volume, code, labels, notes):
-            arrays = np.ascontiguousarray(volume), code.astype(NUMBER)
+        case Embedded(volume, code, labels, notes, _, view):
+            views = () if view is None else (np.ascontiguousarray(view),)
+            arrays = np.ascontiguousarray(volume), code.astype(NUMBER), *views
             content["arrays"] = [[a.dtype.str, list(a.shape)] for a in arrays]
             content |= {"labels": labels, "notes": [_short(n) for n in notes[:MOST_NOTES]]}
             payload = b"".join(array.tobytes() for array in arrays)
@@ -165,7 +178,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
 
 
-def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
+def decode_report(content: bytes, payload: bytes, grid: Grid, view: Grid | None = None) -> Report:
     """Return the report of a worker, checked.
 
     Parameters
@@ -174,6 +187,8 @@ def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
         The JSON, and the bytes of the arrays.
     grid
         The grid that volumes must have.
+    view
+        The grid that a view volume must have, where one was asked for.
 
     Raises
     ------
@@ -203,7 +218,7 @@ def decode_report(content: bytes, payload: bytes, grid: Grid) -> Report:
         case "Step":
             return _step(told["name"])
         case "Embedded":
-            return _embedded(told, payload, grid)
+            return _embedded(told, payload, grid, view)
         case "SeriesChoice":
             return _choice(told["series"])
     return _error(kind, told["texts"])
@@ -225,15 +240,25 @@ def _step(name: Json) -> Step:
     return Step(name)
 
 
-def _embedded(told: Mapping[str, Json], payload: bytes, grid: Grid) -> Embedded:
-    n_numbers = (len(payload) - grid.size * VOXEL.itemsize) // NUMBER.itemsize
+def _embedded(
+    told: Mapping[str, Json], payload: bytes, grid: Grid, view_grid: Grid | None
+) -> Embedded:
+    arrays = told["arrays"]
+    has_view = view_grid is not None and isinstance(arrays, list) and len(arrays) == 3
+    n_view = view_grid.size if view_grid and has_view else 0
+    n_numbers = (len(payload) - grid.size - n_view) // NUMBER.itemsize
     expected = [[VOXEL.str, list(grid.shape)], [NUMBER.str, [n_numbers]]]
-    if told["arrays"] != expected or not 1 <= n_numbers <= MOST_DIMENSIONS:
+    expected += [[VOXEL.str, list(view_grid.shape)]] if view_grid and has_view else []
+    if arrays != expected or not 1 <= n_numbers <= MOST_DIMENSIONS:
         raise MessageError("arrays of another type or shape")
-    if len(payload) != grid.size * VOXEL.itemsize + n_numbers * NUMBER.itemsize:
+    if len(payload) != grid.size + n_numbers * NUMBER.itemsize + n_view:
         raise MessageError("arrays of another size than their shape")
     volume = np.frombuffer(payload, VOXEL, grid.size).reshape(grid.shape)
-    code = np.frombuffer(payload, NUMBER, n_numbers, grid.size * VOXEL.itemsize)
+    code = np.frombuffer(payload, NUMBER, n_numbers, grid.size)
+    view = None
+    if view_grid and has_view:
+        view = np.frombuffer(payload, VOXEL, n_view, len(payload) - n_view)
+        view = view.reshape(view_grid.shape)
     if not np.isfinite(code).all():
         raise MessageError("a code with numbers that are not finite")
     labels, notes = told["labels"], told["notes"]
@@ -244,6 +269,7 @@ def _embedded(told: Mapping[str, Json], payload: bytes, grid: Grid) -> Embedded:
         code.astype(np.float32),
         {name: _label(value) for name, value in labels.items()},
         tuple(_texts(notes, MOST_NOTES)),
+        view=view,
     )
 
 

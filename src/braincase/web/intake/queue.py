@@ -19,14 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from braincase.cohort.derivatives import write_image
+from braincase.cohort.view import ViewChoice, ViewVolume, pack_view, write_packed
 from braincase.errors import BraincaseError
-from braincase.images.geometry import grid_of_resolution
+from braincase.images.geometry import VIEW_GRIDS, grid_of_resolution
 from braincase.models.encoder import Encoder
 from braincase.sources.scratch import remove_scratch
 from braincase.web.intake.confined import Confinement
 from braincase.web.intake.messages import Embedded, SeriesChoice, Step, Task
 from braincase.web.intake.private_folders import private_folder
-from braincase.web.intake.upload import ENDED, PREPARED, STAGES, Status, Upload
+from braincase.web.intake.upload import ENDED, PREPARED, STAGES, VIEW, Status, Upload
 from braincase.web.intake.worker_process import WorkerProcess, distrusted
 from braincase.web.problems import Problem, not_found, problem_of
 from braincase.web.service_settings import Limits
@@ -35,9 +36,15 @@ from braincase.web.service_settings import Limits
 class UploadQueue:
     """A job queue of all uploads, and the thread that sends them to the worker process."""
 
-    def __init__(self, load: Callable[[], Encoder], resolution_mm: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Encoder],
+        resolution_mm: int,
+        limits: Limits,
+        view: ViewChoice | None = None,
+    ) -> None:
         """Start the worker, so that the model is loaded when the first scan comes."""
-        self.limits = limits
+        self.limits, self.view = limits, view
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
         self._private = private_folder("uploads")
@@ -203,8 +210,7 @@ class UploadQueue:
                 elif isinstance(report, SeriesChoice):
                     status = _undecided(report)
                 else:
-                    scan = report
-                    write_image(upload.volume, scan.volume, self._grid)
+                    scan = self._kept(upload, report)
                     status = Status("done", "done", 1.0, STAGES["done"], scan.notes)
         except BraincaseError as error:
             status = _failed(problem_of(error))
@@ -219,11 +225,22 @@ class UploadQueue:
             upload.scan = scan
             self._end(upload, status)
 
+    def _kept(self, upload: Upload, scan: Embedded) -> Embedded:
+        """Write the volumes of a prepared scan; what stays in memory is without the large one."""
+        write_image(upload.volume, scan.volume, self._grid)
+        if scan.view is None or self.view is None:
+            return scan
+        mm, brain_only = self.view.resolution_mm, self.view.brain_only
+        view = ViewVolume(scan.view, VIEW_GRIDS[mm], brain_only, brain_only)
+        write_packed(upload.view, pack_view(view))
+        upload.view_mm = mm
+        return replace(scan, view=None)
+
     def _end(self, upload: Upload, status: Status) -> None:
         """Note the end, and delete what was uploaded; the caller holds the lock."""
         upload.status, upload.used = status, time.monotonic()
         for entry in list(upload.folder.iterdir()) if upload.folder.exists() else ():
-            if entry.name != PREPARED or status.state != "done":
+            if entry.name not in (PREPARED, VIEW) or status.state != "done":
                 _delete(entry)
 
     def _reports(self, upload: Upload) -> Iterator[Step | SeriesChoice | Embedded]:
@@ -236,7 +253,7 @@ class UploadQueue:
             source = upload.source.rename(work / upload.source.name)
             limits = self.limits
             bounds = limits.unpacked_bytes, limits.unpacked_files
-            worker.send(Task(source, work / "unpacked", *bounds, series=upload.series))
+            worker.send(Task(source, work / "unpacked", *bounds, upload.series, self.view))
             yield from self._answers(upload, worker)
         except Problem:  # it is late, gone, or not to be trusted
             self._stop_worker()

@@ -10,7 +10,7 @@ from pathlib import Path
 from braincase.web import schema
 from braincase.web.intake.messages import Embedded, OfferedSeries
 
-PREPARED = "prepared.nii.gz"
+PREPARED, VIEW = "prepared.nii.gz", "view.nii.gz"
 #: What a job says while it waits, and as each step of the work begins.
 STAGES = {
     "queued": "waiting for its turn",
@@ -58,6 +58,8 @@ class Upload:
         How far it is.
     scan
         What became of it.
+    view_mm
+        Voxel edge of its view volume, where it has one.
     used
         When it was last used, on the clock of `time.monotonic`.
     """
@@ -69,6 +71,7 @@ class Upload:
     series: int | None = None
     status: Status = field(default_factory=Status)
     scan: Embedded | None = None
+    view_mm: int | None = None
     used: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -76,6 +79,11 @@ class Upload:
     def volume(self) -> Path:
         """Where the prepared volume lies."""
         return self.folder / PREPARED
+
+    @property
+    def view(self) -> Path:
+        """Where the view volume lies, if there is one."""
+        return self.folder / VIEW
 
     def body(self) -> schema.JobBody:
         """Return the job's status as JSON."""
@@ -87,5 +95,6 @@ class Upload:
             progress=status.progress,
             message=status.message,
             notes=list(status.notes),
+            view_mm=self.view_mm,
             series=[schema.SeriesBody(**vars(one)) for one in status.series],
         )

@@ -108,9 +108,13 @@ def embed_upload(encoder: Encoder, task: Task, tell: Callable[[str], None]) -> E
     tell("unpacking")
     path = opened(task.source, task.folder, task.most_bytes, task.most_files)
     native = native_form(encoder)
-    scan = read_query(path, encoder.grid, encoder.recipe, tell, series=task.series, native=native)
+    scan = read_query(
+        path, encoder.grid, encoder.recipe, tell,
+        series=task.series, native=native, view=task.view,
+    )  # fmt: skip
     code = code_of(encoder, scan)
     if not np.isfinite(code).all():
         raise ScanError("scan", "the model gave numbers that are not finite")
     labels = {name: scan.labels[name] for name in SHOWN_LABELS if name in scan.labels}
-    return Embedded(scan.volume, code, labels, scan.notes)
+    view = scan.view.voxels if scan.view else None
+    return Embedded(scan.volume, code, labels, scan.notes, view=view)

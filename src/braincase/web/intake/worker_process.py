@@ -59,6 +59,7 @@ class WorkerProcess:
             process.start()
         self._process: BaseProcess = process
         self._channel, self._grid = Channel(ours), grid
+        self._view: Grid | None = None
         #: How it prepares scans; told before it has read any.
         self.recipe: JsonObject = {}
 
@@ -98,6 +99,7 @@ class WorkerProcess:
         Problem
             If the worker is gone, or does not take it.
         """
+        self._view = task.view_grid
         try:
             self._channel.send(encode_task(task))
         except OSError:
@@ -112,8 +114,8 @@ class WorkerProcess:
             If it has ended, or says what no worker says: its memory may be a file's.
         """
         try:
-            told = self._channel.receive(largest_payload(self._grid))
-            report = decode_report(*told, self._grid)
+            told = self._channel.receive(largest_payload(self._grid, self._view))
+            report = decode_report(*told, self._grid, self._view)
         except MessageError as error:
             raise distrusted(str(error)) from None
         except (EOFError, OSError):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
 from braincase.cohort.derivatives import image_path, read_image, sidecar_path
+from braincase.cohort.view import remove_views, view_path, voxel_hash
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
@@ -136,6 +137,33 @@ def slice_of_case(
     return png_response(request, tag_of(scan_id, case.image_hash, plane, index), picture)
 
 
+def view(
+    scan_id: str, request: Request, service: CurrentService, principal: Reader, as_of: AsOf = None
+) -> Response:
+    """Send a case's view volume, the scan as it was in MNI152 space, as NIfTI."""
+    case = stored(service, scan_id, as_of)
+    image = service.view_of(case)
+    service.note_view(principal, scan_id=scan_id, kind="view")
+    return bytes_response(request, image.packed)
+
+
+def slice_of_view(
+    scan_id: str,
+    plane: PlaneName,
+    index: int,
+    request: Request,
+    service: CurrentService,
+    principal: Reader,
+    as_of: AsOf = None,
+) -> Response:
+    """Send one slice of a case's view volume as PNG."""
+    case = stored(service, scan_id, as_of)
+    voxels, grid = service.view_slices_of(case)
+    service.note_view(principal, scan_id=scan_id, kind="view slices")
+    picture = slice_png(voxels, grid, plane, index)
+    return png_response(request, tag_of(scan_id, case.view_hash, plane, index), picture)
+
+
 def stored(service: Service, scan_id: str, as_of: int | None = None) -> StoredCase:
     """Return a case of one version, the newest if none is named.
 
@@ -154,7 +182,7 @@ def add_case(
     request: schema.NewCaseRequest, service: CurrentService, principal: Curator
 ) -> schema.ChangeBody:
     """Add an uploaded scan to the gallery as a case."""
-    _, scan = service.uploaded(request.upload, principal)
+    upload, scan = service.uploaded(request.upload, principal)
     expected = f"sub-{request.subject}" + (f"_ses-{request.session}" if request.session else "")
     if request.scan_id != expected:
         text = f"The scan_id of this subject and session is {expected}, not {request.scan_id}."
@@ -166,10 +194,10 @@ def add_case(
     case = Scan(Path(), request.subject, request.session, dict(request.labels))
     folder = service.saved_folder()
     _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
+    seen = service.view_of_upload(upload)
     with service.recorded(principal, "add", scan_id=request.scan_id) as result:
-        image = write_case(
-            folder, service.grid, PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)})
-        )
+        prepared = PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)}, seen)
+        image = write_case(folder, service.grid, prepared)
         change = service.writer.add(
             [
                 NewCase(
@@ -182,12 +210,15 @@ def add_case(
                     image=str(image.relative_to(folder)),
                     image_hash=scan.image_hash,
                     thumbnail=thumbnail_of(scan.volume, service.grid),
+                    view=str(view_path(image, seen.grid).relative_to(folder)) if seen else None,
+                    view_hash=voxel_hash(seen.voxels) if seen else None,
                 )
             ],
             service.gallery.fingerprint,
         )
         result["version"] = change.version
         if change.erased_before:
+            remove_views(image)
             image.unlink(missing_ok=True)
             sidecar_path(image).unlink(missing_ok=True)
             text = (

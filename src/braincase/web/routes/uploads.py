@@ -27,7 +27,7 @@ from braincase.web.image_responses import (
 from braincase.web.intake.archives import safe_suffix
 from braincase.web.intake.queue import UploadQueue
 from braincase.web.intake.upload import ENDED, Upload
-from braincase.web.problems import Problem, disk_problem, problem_of
+from braincase.web.problems import Problem, disk_problem, not_found, problem_of
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.service import CurrentService, Service
 from braincase.web.service_settings import Limits
@@ -173,6 +173,7 @@ def cancel(job: str, service: CurrentService, principal: Reader) -> schema.JobBo
     service.note(principal, "cancel", job=job[:6])
     queue.cancel(upload)
     service.searches.drop_upload(job)
+    service.views.drop(job)
     return upload.body()
 
 
@@ -205,3 +206,28 @@ def upload_slice(
     _, scan = service.uploaded(job, principal)
     picture = slice_png(scan.volume, service.grid, plane, index)
     return png_response(request, tag_of(job, plane, index), picture)
+
+
+def upload_view(job: str, request: Request, service: CurrentService, principal: Reader) -> Response:
+    """Send the view volume of the query, the scan as it was in MNI152 space, as NIfTI."""
+    upload, _ = service.uploaded(job, principal)
+    if upload.view_mm is None:
+        raise not_found("view volume of this upload")
+    return file_response(request, upload.view)
+
+
+def upload_view_slice(
+    job: str,
+    plane: PlaneName,
+    index: int,
+    request: Request,
+    service: CurrentService,
+    principal: Reader,
+) -> Response:
+    """Send one slice of the view volume of the query as PNG."""
+    upload, _ = service.uploaded(job, principal)
+    view = service.view_of_upload(upload)
+    if view is None:
+        raise not_found("view volume of this upload")
+    picture = slice_png(view.voxels, view.grid, plane, index)
+    return png_response(request, tag_of(job, "view", plane, index), picture)

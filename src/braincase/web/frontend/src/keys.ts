@@ -20,6 +20,7 @@ const LETTERS: Record<string, () => void> = {
     const next = (OVERLAYS.indexOf(state.overlay.value) + 1) % OVERLAYS.length;
     state.overlay.value = OVERLAYS[next] ?? "none";
   },
+  v: () => (state.asScanned.value = !state.asScanned.value),
   r: () => (state.radiological.value = !state.radiological.value),
   f: () => toggleFullScreen(document.querySelector<HTMLElement>(".viewers")),
   s: () => void runSearch(),

@@ -74,6 +74,8 @@ export const searches = signal<readonly PastSearch[]>([]);
 /** The case shown beside the query: a hit, an own scan, or one chosen in the map. */
 export const beside = signal<Case | null>(null);
 
+/** Whether the views show the scans as they were, or the volumes that the search compares. */
+export const asScanned = signal(localStorage.getItem("braincase.picture") !== "standard");
 export const overlay = signal<OverlayKind>("none");
 export const opacity = signal(0.8);
 export const radiological = signal(localStorage.getItem("braincase.convention") !== "neurological");
@@ -87,6 +89,7 @@ export const letterKeys = signal(localStorage.getItem("braincase.keys") !== "off
 
 effect(() => {
   localStorage.setItem("braincase.convention", radiological.value ? "radiological" : "neurological");
+  localStorage.setItem("braincase.picture", asScanned.value ? "scan" : "standard");
   localStorage.setItem("braincase.keys", letterKeys.value ? "on" : "off");
 });
 

@@ -7,7 +7,9 @@ type Schemas = components["schemas"];
 export type Me = Schemas["MeBody"];
 export type Column = Schemas["ColumnBody"];
 export type GalleryInfo = Schemas["GalleryBody"];
-export type Case = Schemas["CaseBody"];
+export type StoredCase = Schemas["CaseBody"];
+/** A case as lists, hits and views show it. */
+export type Case = Omit<StoredCase, "view_mm">;
 export type CasePage = Schemas["CasesBody"];
 export type NewCase = Schemas["NewCaseRequest"];
 export type Change = Schemas["ChangeBody"];

@@ -1,8 +1,8 @@
 /** The HTTP client: one function a request; every failure becomes a `ServiceError` with a line to show. */
 
 import type {
-  Answer, AtlasRegion, Case, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
-  SearchRequest,
+  Answer, AtlasRegion, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
+  SearchRequest, StoredCase,
 } from "./bodies";
 
 const ROOT = "api/v1";
@@ -76,7 +76,8 @@ export const readMap = (colour: string, search: string | null): Promise<Embeddin
 };
 export const readCases = (text: string, offset: number, limit: number): Promise<CasePage> =>
   ask(`${path("cases")}?${new URLSearchParams({ text, offset: `${offset}`, limit: `${limit}` })}`);
-export const readCase = (id: string): Promise<Case> => ask(path("cases", id));
+export const readCase = (id: string, version: number | null = null): Promise<StoredCase> =>
+  ask(path("cases", id) + asOf(version));
 export const keepCase = (request: NewCase): Promise<Change> => send("POST", path("cases"), request);
 /** `seen` is the version of the gallery that the curator looked at. */
 export const removeCase = (id: string, seen: number): Promise<Change> =>
@@ -110,12 +111,15 @@ const asOf = (version: number | null): string => (version === null ? "" : `?as_o
 export const urls = {
   caseVolume: (id: string, version: number | null): string =>
     path("cases", id, "volume.nii.gz") + asOf(version),
+  caseView: (id: string, version: number | null): string => path("cases", id, "view.nii.gz") + asOf(version),
   caseThumbnail: (id: string, version: number | null): string =>
     path("cases", id, "thumbnail.png") + asOf(version),
   uploadVolume: (job: string): string => path("uploads", job, "volume.nii.gz"),
+  uploadView: (job: string): string => path("uploads", job, "view.nii.gz"),
   uploadThumbnail: (job: string): string => path("uploads", job, "thumbnail.png"),
   slice: (volume: string, plane: string, index: number): string =>
-    volume.replace(/volume\.nii\.gz(?=$|\?)/, `slices/${plane}/${index}.png`),
+    volume.replace(/(volume|view)\.nii\.gz(?=$|\?)/, (_, name: string) =>
+      `${name === "view" ? "view/" : ""}slices/${plane}/${index}.png`),
   map: (search: string, scan: string, kind: string): string =>
     path("searches", search, "maps", scan, `${kind}.nii.gz`),
   report: (search: string, language: string): string =>

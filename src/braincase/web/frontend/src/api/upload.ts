@@ -30,7 +30,7 @@ export function sendScan(
     request.onload = () => {
       if (request.status === 202 || request.status === 200) {
         resolve({
-          state: "queued", stage: "queued", progress: 0, message: "", notes: [], series: [],
+          state: "queued", stage: "queued", progress: 0, message: "", notes: [], series: [], view_mm: null,
           ...(JSON.parse(request.responseText) as StartedJob),
         });
       } else reject(errorOf(request.status, request.responseText));

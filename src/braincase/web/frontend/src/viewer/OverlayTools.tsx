@@ -68,10 +68,24 @@ function Convention() {
   );
 }
 
+function Pictures() {
+  return (
+    <Segments
+      label={t("picture")}
+      choices={[
+        { value: "scan", text: t("asScanned"), hint: t("asScannedHint") },
+        { value: "standard", text: t("standardVolume"), hint: t("standardVolumeHint") },
+      ]}
+      value={state.asScanned.value ? "scan" : "standard"}
+      onChoose={(value) => (state.asScanned.value = value === "scan")}
+    />
+  );
+}
+
 function Maps() {
   const none = !state.shownHit.value;
   return (
-    <>
+    <div class="tools-pair">
       <span class="tool-name">{t("overlay")}</span>
       <Segments
         label={t("overlay")} disabled={none}
@@ -79,7 +93,7 @@ function Maps() {
         value={state.overlay.value}
         onChoose={(value) => (state.overlay.value = value)}
       />
-    </>
+    </div>
   );
 }
 
@@ -174,9 +188,10 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
   return (
     <div class="tools">
       <div class="tools-row">
+        <Pictures />
         <Convention />
-        <Maps />
         <Layouts />
+        <Maps />
         <GreyScales />
         <span class="spacer" />
         <Tool

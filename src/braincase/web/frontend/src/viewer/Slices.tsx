@@ -4,7 +4,7 @@ import { urls } from "../api/client";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import { gallery, radiological } from "../state";
-import { CORNER, cross, EDGES } from "./place";
+import { CORNER, cross, EDGES, VIEW_AROUND } from "./place";
 
 const PLANES: readonly { name: string; axis: 0 | 1 | 2; title: Key }[] = [
   { name: "sagittal", axis: 0, title: "planeSagittal" },
@@ -12,11 +12,12 @@ const PLANES: readonly { name: string; axis: 0 | 1 | 2; title: Key }[] = [
   { name: "axial", axis: 2, title: "planeAxial" },
 ];
 
-export function Slices({ volume }: { volume: string }) {
-  const mm = gallery.value?.resolution_mm ?? 2;
+export function Slices({ volume, viewMm }: { volume: string; viewMm: number | null }) {
+  const mm = viewMm ?? gallery.value?.resolution_mm ?? 2;
+  const around = viewMm === null ? 0 : VIEW_AROUND;
   const index = (axis: 0 | 1 | 2): number => {
-    const place = Math.floor((cross.value[axis] - CORNER[axis]) / mm);
-    return Math.min(Math.max(place, 0), EDGES[axis] / mm - 1);
+    const place = Math.floor((cross.value[axis] - CORNER[axis] + around) / mm);
+    return Math.min(Math.max(place, 0), (EDGES[axis] + 2 * around) / mm - 1);
   };
   return (
     <div class={radiological.value ? "slices" : "slices slices-neurological"}>

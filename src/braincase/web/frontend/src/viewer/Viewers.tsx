@@ -4,43 +4,18 @@ import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { lineOf, unmarked } from "../actions";
-import { urls, whyNot } from "../api/client";
+import { whyNot } from "../api/client";
 import { t } from "../i18n";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { listenToGestures } from "./gestures";
 import { OverlayTools } from "./OverlayTools";
-import type { Millimetres, Picture, View } from "./pair";
+import type { Millimetres, View } from "./pair";
 import { CORNER, cross, EDGES, extent, FIRST_PLACE, greyScale, hasWebgl, loaded, moveCross } from "./place";
 import { Readout, ScaleBar } from "./Readout";
+import { pictures } from "./shown";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
-
-function anatomyOfQuery(): string | null {
-  const from = state.source.value;
-  if (!from) return null;
-  return from.kind === "case" ? urls.caseVolume(from.scan_id, state.queryVersion.value) : urls.uploadVolume(from.job);
-}
-
-/** The pictures of both views; maps exist only between a search's query and one of its cases. */
-export function pictures(): { query: Picture; beside: Picture } {
-  const search = state.answer.value?.search;
-  const scan = state.shownHit.value?.scan_id;
-  const kind = state.overlay.value;
-  const layer = (on: string): Picture["overlay"] =>
-    search && scan && kind !== "none" ? { url: urls.map(search, on, kind), kind } : null;
-  const besideId = state.beside.value?.scan_id ?? null;
-  return {
-    query: {
-      anatomy: anatomyOfQuery(),
-      overlay: kind === "deviation" ? layer("query") : layer(scan ?? ""),
-    },
-    beside: {
-      anatomy: besideId ? urls.caseVolume(besideId, scan ? (state.answer.value?.gallery_version ?? null) : null) : null,
-      overlay: layer(scan ?? ""),
-    },
-  };
-}
 
 async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Promise<void> {
   if (!query.ownerDocument.createElement("canvas").getContext("webgl2")) {
@@ -57,7 +32,7 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
       });
       await nv.attachToCanvas(canvas);
       listenToGestures(canvas, canvas === query ? "query" : "beside");
-      return { nv, shown: { anatomy: null, overlay: null } };
+      return { nv, shown: { anatomy: null, standard: null, viewMm: null, ready: true, overlay: null } };
     }),
   );
   const [queryView, besideView] = views as [View, View];
@@ -73,6 +48,10 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
   const overlay = wanted.overlay?.url ?? "";
   useEffect(() => {
     if (!views) return;
+    if (!wanted.ready) {
+      busy.value = true;
+      return;
+    }
     const view = views[side];
     let current = true;
     busy.value = anatomy !== (view.shown.anatomy ?? "");
@@ -80,7 +59,7 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
     views.pair
       .show(view, wanted, state.opacity.value, cross.peek())
       .then(() => {
-        if (wanted.anatomy && !extent.value) extent.value = views.pair.extentOf(view);
+        if (current && wanted.anatomy && side === "query") extent.value = views.pair.extentOf(view);
       })
       .catch(async (error: unknown) => {
         if (!current) return;
@@ -95,7 +74,7 @@ function useView(side: "query" | "beside", fault: { value: string }, busy: { val
     return () => {
       current = false;
     };
-  }, [views, anatomy, overlay]);
+  }, [views, anatomy, overlay, wanted.ready]);
 }
 
 function useTools(): void {
@@ -157,11 +136,18 @@ interface PaneProps {
   canvas: RefObject<HTMLCanvasElement | null>;
 }
 
+/** What a view shows, in a few words. */
+function kindOf(viewMm: number | null): string {
+  if (viewMm !== null) return t("showsScan", { mm: viewMm });
+  const mm = state.gallery.value?.resolution_mm ?? 2;
+  return state.asScanned.value ? t("noView", { mm }) : t("showsStandard", { mm });
+}
+
 function Pane({ side, title, name, line, canvas }: PaneProps) {
   const fault = useSignal("");
   const busy = useSignal(false);
   useView(side, fault, busy);
-  const anatomy = pictures()[side].anatomy;
+  const { anatomy, viewMm, ready } = pictures()[side];
   return (
     <figure class={`pane pane-${side}`} data-side={side} data-busy={busy.value}>
       <figcaption>
@@ -181,7 +167,8 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onPointerDownCapture={takeFocus}
         />
         {anatomy && <ScaleBar side={side} />}
-        {!hasWebgl.value && anatomy && <Slices volume={anatomy} />}
+        {!hasWebgl.value && anatomy && ready && <Slices volume={anatomy} viewMm={viewMm} />}
+        {anatomy && ready && <span class="pane-kind" data-view={viewMm ?? ""}>{kindOf(viewMm)}</span>}
         {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}
         {busy.value && <p class="pane-busy">{t("loading")}</p>}
         {fault.value && (

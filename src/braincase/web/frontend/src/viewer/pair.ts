@@ -7,6 +7,12 @@ export type Millimetres = [number, number, number];
 
 export interface Picture {
   anatomy: string | null;
+  /** The standard volume of the same scan: maps belong to it. */
+  standard: string | null;
+  /** Voxel edge of the view volume that `anatomy` is; null where it is the standard one. */
+  viewMm: number | null;
+  /** False while it is not known what there is to show. */
+  ready: boolean;
   overlay: { url: string; kind: Exclude<OverlayKind, "none"> } | null;
 }
 
@@ -193,7 +199,10 @@ export async function show(view: View, wanted: Picture, opacity: number, place: 
   for (const old of nv.volumes.slice(1)) nv.removeVolume(old);
   if (wanted.overlay && nv.volumes.length > 0) {
     const layer = await loadOverlay(nv, wanted.overlay.url, SCALES[wanted.overlay.kind], opacity);
-    if (wanted.overlay.kind === "agreement") clipToBrain(layer, nv.volumes[0]);
+    if (wanted.overlay.kind === "agreement" && wanted.standard) {
+      const brain = wanted.viewMm === null ? nv.volumes[0] : await loadImage(wanted.standard);
+      clipToBrain(layer, brain);
+    }
     if (view.shown !== wanted) nv.removeVolume(layer);
   }
   nv.updateGLVolume();

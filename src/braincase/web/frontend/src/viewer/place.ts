@@ -18,6 +18,8 @@ export const cross = signal<Millimetres>(FIRST_PLACE);
 /** The standard field of view (braincase.images.geometry): its first corner, and its edges, in millimetres. */
 export const CORNER: Millimetres = [-80, -114, -71];
 export const EDGES: Millimetres = [160, 192, 160];
+/** How far a view volume reaches beyond it on every side, in millimetres. */
+export const VIEW_AROUND = 16;
 /** How far the cross can go; null until a brain is shown. */
 export const extent = signal<Extent | null>(null);
 
