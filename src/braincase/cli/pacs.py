@@ -115,25 +115,35 @@ def pull(
 
 @pacs_app.command()
 def forget(
-    patient: Annotated[str, typer.Argument(help="PatientID; - reads it from a line.")],
     gallery: Annotated[str, typer.Option("--gallery", help="Its gallery.")],
     config: Config,
+    patient: Annotated[str, typer.Argument(help="PatientID; - reads it from a line.")] = "",
+    study: Annotated[
+        str, typer.Option(help="Instead: one study's StudyInstanceUID; - likewise.")
+    ] = "",
+    accession: Annotated[str, typer.Option(help="Instead: its AccessionNumber; - likewise.")] = "",
     pulled: Annotated[
         list[Path] | None, typer.Option(help="A folder that was pulled into; may be repeated.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a patient for good: gallery, spool, unsent results, links; stop the node first."""
+    """Remove a patient or a study: gallery, spool, unsent results, links; stop the node first."""
     settings = _settings(config)
     from braincase.json_values import to_json
-    from braincase.pacs.forget import forget as forget_patient
+    from braincase.pacs.forget import Whose
+    from braincase.pacs.forget import forget as forget_all
     from braincase.sources.pseudonym import local_key
 
-    number = _line(patient)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove this patient for good?")):
+    if sum(map(bool, (patient, study, accession))) != 1:
+        expected = "exactly one of a PatientID, --study and --accession"
+        raise UsageError("pacs forget", "none or several to remove", expected)
+    whose = Whose(_line(patient), _line(study), _line(accession))
+    if not any((whose.patient, whose.study, whose.accession)):
+        raise UsageError("pacs forget", "an empty line", "the number", "Nothing was removed.")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove this for good?")):
         raise UsageError("pacs forget", "not confirmed", "--yes", "Nothing was removed.")
-    done = forget_patient(settings, number, local_key(), gallery, pulled or ())
+    done = forget_all(settings, whose, local_key(), gallery, pulled or ())
     if as_json:
         print_json(to_json(done))
     else:

@@ -32,7 +32,6 @@ from braincase.pacs.ledger import (
     Ledger,
     Study,
 )
-from braincase.pacs.links import Link, add_link, studies_of
 from braincase.pacs.picture_series import draw_pictures, picture_objects
 from braincase.pacs.preparing import Preparer, choose, read_prepared, write_prepared
 from braincase.pacs.report_pdf import pdf_object
@@ -44,6 +43,8 @@ from braincase.report.case_picture import CasePicture, hit_picture, picture_of_q
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import FinishedSearch, search_by_embedding
+from braincase.sources.archive_links import FILE as LINKS
+from braincase.sources.archive_links import Link, add_link, links_of
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.pseudonym import pseudonym
 
@@ -150,7 +151,9 @@ def _prepare(shop: Workshop, study: Study) -> None:
     subject = pseudonym(owner_of(source.header).key, shop.key)
     session = pseudonym(source.study_uid, shop.key, SESSION_LENGTH)
     accession = str(source.header.get("AccessionNumber") or "")
-    add_link(shop.spool.folder, Link(session, subject, source.study_uid, accession))
+    middle = source.images[len(source.images) // 2]
+    link = Link(session, subject, source.study_uid, accession, middle)
+    add_link(shop.spool.folder / LINKS, link)
     shop.ledger.advance(study, PREPARED, subject=subject)
 
 
@@ -222,10 +225,13 @@ def _pictures(found: FinishedSearch) -> list[CasePicture]:
     return [CasePicture("This study", query.details, query.planes), *hits]
 
 
-def _hit_studies(shop: Workshop, composed: Answer) -> dict[str, str]:
-    sessions = {hit.hit.scan_id: hit.hit.session or "" for hit in composed.hits}
-    studies = studies_of(shop.spool.folder, set(sessions.values()) - {""})
-    return {scan: studies[session] for scan, session in sessions.items() if session in studies}
+def _hit_studies(shop: Workshop, composed: Answer) -> dict[str, Link]:
+    """Return the hits' studies by scan_id, where session and person are in the link file."""
+    hits = [one.hit for one in composed.hits]
+    links = links_of(shop.spool.folder / LINKS, [hit.session or "" for hit in hits])
+    found = {hit.scan_id: links.get(hit.session or "") for hit in hits}
+    people = {hit.scan_id: hit.subject for hit in hits}
+    return {scan: link for scan, link in found.items() if link and link.subject == people[scan]}
 
 
 def _send(shop: Workshop, study: Study) -> None:
