@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from braincase.errors import ScanError, UsageError
+from braincase.pacs.commitment import word_of
 from braincase.pacs.ledger import Ledger
 from braincase.pacs.settings import PacsSettings, Peer, Tls
 from braincase.pacs.spool import Spool, SpoolFullError
@@ -87,7 +88,7 @@ class Node:
         try:
             self._server = self._entity().start_server(
                 (host, port), block=False, evt_handlers=self._handlers(),
-                ssl_context=_server_context(settings.tls) if settings.tls else None,
+                ssl_context=server_context(settings.tls) if settings.tls else None,
             )  # fmt: skip
         except OSError as error:
             reason = error.strerror or str(error)
@@ -102,7 +103,7 @@ class Node:
         """Stop to listen, and end every association."""
         self._server.shutdown()
         for assoc in list(self._open):
-            _shut(assoc)
+            shut(assoc)
 
     def check(self) -> None:
         """End associations that have lasted too long."""
@@ -111,7 +112,7 @@ class Node:
             late = [assoc for assoc, (_, since) in self._open.items() if since < until]
         for assoc in late:
             self._ledger.count("association too long")
-            _shut(assoc)
+            shut(assoc)
 
     def _entity(self) -> AE:
         limits, node = self._settings.limits, self._settings.node
@@ -121,6 +122,8 @@ class Node:
         entity.maximum_pdu_size = limits.pdu_bytes
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = limits.idle_s
         entity.add_supported_context(Verification)
+        if self._settings.archive and self._settings.archive.commit:
+            entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax, list(TRANSFER_SYNTAXES))
         return entity
@@ -131,6 +134,7 @@ class Node:
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_N_EVENT_REPORT, self._on_event_report),
             (evt.EVT_RELEASED, self._on_release),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -143,12 +147,12 @@ class Node:
             too_many = len(self._open) >= 2 * limits.associations
             too_many |= addresses[address] >= limits.peer_associations
             self._open[event.assoc] = (address, time.monotonic())
-        if not self._peers(address):
+        if not self._peers(address) and not self._is_archive(address):
             self._ledger.count("refused: unknown address")
-            _shut(event.assoc)
+            shut(event.assoc)
         elif too_many:
             self._ledger.count("refused: too many associations")
-            _shut(event.assoc)
+            shut(event.assoc)
         else:
             _bound(event.assoc, limits.pdu_bytes, limits.instance_bytes, limits.idle_s)
 
@@ -163,7 +167,26 @@ class Node:
         address, _ = self._open.get(assoc, ("0.0.0.0", 0.0))
         title = str(assoc.requestor.primitive.calling_ae_title).strip()
         peers = [p for p in self._peers(address) if p.ae_title in ("", title)]
+        if not peers and self._is_archive(address):
+            archive = self._settings.archive
+            return Peer(title, address, ()) if archive and archive.ae_title == title else None
         return peers[0] if peers else None
+
+    def _is_archive(self, address: str) -> bool:
+        """Say whether an address is of the archive that answers for storage commitment."""
+        archive = self._settings.archive
+        return bool(archive and archive.commit and address in addresses_of(archive.host))
+
+    def _on_event_report(self, event: Any) -> tuple[int, None]:
+        peer = self._peer_of(event.assoc)
+        archive = self._settings.archive
+        event.assoc.dul.socket.handled()
+        if peer is None or archive is None or not self._is_archive(peer.address):
+            self._ledger.count("refused: storage commitment of a stranger")
+            return 0x0124, None  # not authorised
+        request, failed = word_of(event.event_information)
+        self._ledger.note_commitment(request, [self._spool.result_name(uid) for uid in failed])
+        return SUCCESS, None
 
     def _on_request(self, event: Any) -> None:
         if self._peer_of(event.assoc) is None:
@@ -217,7 +240,15 @@ class Node:
             Path(path).unlink(missing_ok=True)
 
 
-def _shut(assoc: Any) -> None:
+def addresses_of(host: str) -> set[str]:
+    """Return the addresses of a host; none if its name is not known."""
+    try:
+        return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()
+
+
+def shut(assoc: Any) -> None:
     """Shut a connection down; its threads see the end and stop."""
     with suppress(OSError, AttributeError):
         assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
@@ -261,7 +292,7 @@ def _in_memory(assoc: Any) -> bool:
     return message is not None and message._data_set_file is None
 
 
-def _server_context(tls: Tls) -> ssl.SSLContext:
+def server_context(tls: Tls) -> ssl.SSLContext:
     """Return how connections are encrypted.
 
     Raises

@@ -43,8 +43,7 @@ def associate(
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = ANSWER_S
     encrypted = None
     if archive.tls:
-        context = ssl.create_default_context(cafile=archive.ca)
-        encrypted = (context, archive.host)
+        encrypted = (_client_context(archive), archive.host)
     association = entity.associate(
         archive.host, archive.port, contexts=list(contexts), ae_title=archive.ae_title,
         ext_neg=list(roles), evt_handlers=list(handlers), tls_args=encrypted,
@@ -55,6 +54,24 @@ def associate(
         expected = f"a C-STORE SCP at {archive.host}:{archive.port}"
         raise ArchiveError(f"archive {archive.ae_title}", what, expected)
     return association
+
+
+def _client_context(archive: Archive) -> ssl.SSLContext:
+    """Return how the archive is spoken to.
+
+    Raises
+    ------
+    ArchiveError
+        If a certificate cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=archive.ca)
+        if archive.certificate is not None:
+            context.load_cert_chain(archive.certificate, archive.key)
+    except (OSError, ssl.SSLError) as error:
+        found = f"certificates that cannot be used ({error})"
+        raise ArchiveError(f"archive {archive.ae_title}", found, "PEM files") from None
+    return context
 
 
 def send(

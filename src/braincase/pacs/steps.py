@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,9 @@ from braincase.answer.compose import Answer, answer
 from braincase.errors import BraincaseError, GalleryError, ScanError, UsageError
 from braincase.gallery import Gallery
 from braincase.images.geometry import grid_of_resolution
+from braincase.pacs.commitment import ask_commitment, new_transaction
 from braincase.pacs.dicom_objects import Source, read_source, write_object
+from braincase.pacs.dicomweb import WebArchive
 from braincase.pacs.ledger import (
     COMPLETE,
     MADE,
@@ -35,8 +37,8 @@ from braincase.pacs.ledger import (
 from braincase.pacs.picture_series import draw_pictures, picture_objects
 from braincase.pacs.preparing import Preparer, choose, read_prepared, write_prepared
 from braincase.pacs.report_pdf import pdf_object
-from braincase.pacs.sending import send
-from braincase.pacs.settings import PacsSettings
+from braincase.pacs.sending import ArchiveError, send
+from braincase.pacs.settings import Archive, PacsSettings
 from braincase.pacs.spool import Spool
 from braincase.pacs.structured_report import Searched, report_object
 from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query
@@ -49,6 +51,8 @@ from braincase.sources.dicom_identity import owner_of
 from braincase.sources.pseudonym import pseudonym
 
 SESSION_LENGTH = 8
+#: Seconds that are waited for the archive's word, and after which it is asked again.
+COMMITMENT_S, ASK_AGAIN_S = 3.0, 300.0
 log = logging.getLogger("braincase")
 
 
@@ -214,8 +218,7 @@ def _objects(
             lines += ["", heading, *texts]
         drawn = draw_pictures(cases, warning)
         objects.append(pdf_object(lines, drawn, source, series + 2, parts, made))
-    name = partial(pseudonym, key=shop.key, length=16)
-    return {f"{name(str(one.SOPInstanceUID))}.dcm": one for one in objects}
+    return {shop.spool.result_name(str(one.SOPInstanceUID)): one for one in objects}
 
 
 def _pictures(found: FinishedSearch) -> list[CasePicture]:
@@ -240,10 +243,41 @@ def _send(shop: Workshop, study: Study) -> None:
     if archive is not None and waiting:
         folder = shop.spool.results(study.study)
         paths = [folder / name for name in waiting]
-        title = shop.settings.node.ae_title
-        send(archive, title, paths, lambda path: ledger.mark_sent(study.study, path.name))
+        ledger.drop_commitment(study.study)
+
+        def sent(path: Path) -> None:
+            ledger.mark_sent(study.study, path.name)
+
+        if archive.stow:
+            WebArchive(archive).store(paths, sent)
+        else:
+            send(archive, shop.settings.node.ae_title, paths, sent)
+    if archive is not None and archive.commit:
+        _await_commitment(shop, study, archive)
     note = "" if archive else "no [archive]: the results stay in the spool"
     ledger.advance(study, SENT, problem=note)
+
+
+def _await_commitment(shop: Workshop, study: Study, archive: Archive) -> None:
+    """Ask the archive to commit to keeping the results, and wait a moment for its word.
+
+    Raises
+    ------
+    ArchiveError
+        If it has not given it yet.
+    """
+    ledger, until = shop.ledger, time.monotonic() + COMMITMENT_S
+    state = ledger.commitment(study.study)
+    if state is None or (not state[1] and time.time() - state[0] > ASK_AGAIN_S):
+        request = new_transaction()
+        ledger.ask_commitment(study.study, request)
+        paths = sorted(shop.spool.results(study.study).glob("*.dcm"))
+        ask_commitment(archive, shop.settings.node.ae_title, request, paths)
+    while not ((state := ledger.commitment(study.study)) and state[1]):
+        if time.monotonic() > until:
+            found = "has not yet committed to keeping the results"
+            raise ArchiveError(f"archive {archive.ae_title}", found, "its N-EVENT-REPORT")
+        time.sleep(0.05)
 
 
 def check_gallery(gallery: Gallery) -> None:
