@@ -222,6 +222,12 @@ def write_study(folder: Path, seed: int = 1, **fields: Any) -> Path:
     return write_dicom(folder, voxels, head.affine, **patient | fields)
 
 
+def write_slices(folder: Path, count: int, side: int) -> Path:
+    """Write a series of random slices of a few pixels."""
+    voxels = np.random.default_rng(0).integers(0, 1000, (side, side, count)).astype(np.int16)
+    return write_dicom(folder, voxels, np.diag([1.0, 1.0, 1.0, 1.0]), PatientID=PATIENT)
+
+
 def store_command(paths: list[Path], port: int, title: str = "SENDER") -> list[str]:
     """The command of dcmtk that sends files."""
     command = ["storescu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]

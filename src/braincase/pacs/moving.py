@@ -15,6 +15,7 @@ from pynetdicom.sop_class import (
 
 from braincase.errors import UsageError
 from braincase.pacs.node import TRANSFER_SYNTAXES, addresses_of, server_context, shut
+from braincase.pacs.sending import hurry
 from braincase.pacs.settings import Archive, Pull, Tls
 
 #: Classes of MR images; no other objects are asked for.
@@ -57,6 +58,11 @@ class MoveReceiver:
             where, reason = f"{pull.host}:{pull.port}", error.strerror or str(error)
             raise UsageError(where, reason, "a free port for C-MOVE ([pull])") from None
 
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.socket.getsockname()[1])
+
     @contextmanager
     def expecting(self, series: str) -> Iterator[list[Any]]:
         """Take the images of a series while the block runs, into the list that is yielded."""
@@ -69,10 +75,12 @@ class MoveReceiver:
     def close(self) -> None:
         """Stop to listen."""
         self._server.shutdown()
+        self._server.server_close()
 
     def _on_open(self, event: Any) -> None:
         if str(event.address[0]) not in self._addresses:
             shut(event.assoc)
+        hurry(event.assoc)
 
     def _on_store(self, event: Any) -> int:
         image = event.dataset

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import sqlite3
 import ssl
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from braincase.errors import ScanError, UsageError
 from braincase.pacs.commitment import word_of
 from braincase.pacs.ledger import Ledger
+from braincase.pacs.sending import hurry
 from braincase.pacs.settings import PacsSettings, Peer, Tls
 from braincase.pacs.spool import Spool, SpoolFullError
 
@@ -102,6 +104,7 @@ class Node:
     def close(self) -> None:
         """Stop to listen, and end every association."""
         self._server.shutdown()
+        self._server.server_close()
         for assoc in list(self._open):
             shut(assoc)
 
@@ -199,33 +202,39 @@ class Node:
         return SUCCESS if peer and "echo" in peer.may else 0x0122  # SOP class not supported
 
     def _on_store(self, event: Any) -> int:
-        path = Path(event.dataset_path)
+        code, reason = self._stored(event)
+        if reason:
+            with suppress(sqlite3.Error):  # the ledger may lie on the full disk too
+                self._ledger.count(reason)
+        with suppress(OSError):
+            event.assoc.dul.socket.handled()
+            if event.request._dataset_path:
+                Path(event.request._dataset_path).unlink(missing_ok=True)
+        return code
+
+    def _stored(self, event: Any) -> tuple[int, str]:
+        """Take an instance; return the status to answer, and what is counted if it was refused."""
+        peer = self._peer_of(event.assoc)
+        if peer is None or "store" not in peer.may:
+            return 0x0124, "refused: peer may not store"  # not authorised
+        path = event.request._dataset_path
+        if path is None:  # pynetdicom could not open a file for it
+            return OUT_OF_RESOURCES, "not stored: disk"
         try:
-            peer = self._peer_of(event.assoc)
-            if peer is None or "store" not in peer.may:
-                self._ledger.count("refused: peer may not store")
-                return 0x0124  # not authorised
-            study = self._spool.take(path, str(event.request.AffectedSOPInstanceUID))
+            study = self._spool.take(Path(path), str(event.request.AffectedSOPInstanceUID))
             self._studies.setdefault(event.assoc, set()).add(study)
-            return SUCCESS
+            return SUCCESS, ""
         except ScanError:
-            self._ledger.count("refused: not the declared data set")
-            return CANNOT_UNDERSTAND
+            return CANNOT_UNDERSTAND, "refused: not the declared data set"
         except SpoolFullError as error:
-            self._ledger.count(f"refused: {error}")
-            return OUT_OF_RESOURCES
-        except OSError as error:
-            log.error("An instance could not be stored (%s); its sender was told.", error.strerror)
-            with suppress(Exception):  # the ledger may lie on the full disk too
-                self._ledger.count("not stored: disk")
-            return OUT_OF_RESOURCES
+            return OUT_OF_RESOURCES, f"refused: {error}"
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            log.error("An instance could not be stored (%s); its sender was told.", reason)
+            return OUT_OF_RESOURCES, "not stored: disk"
         except Exception as error:  # one instance nobody thought of must not end the node
             log.error("An instance could not be stored (%s).", type(error).__name__)
-            return CANNOT_UNDERSTAND
-        finally:
-            with suppress(OSError):
-                event.assoc.dul.socket.handled()
-                path.unlink(missing_ok=True)
+            return CANNOT_UNDERSTAND, "not stored: unexpected"
 
     def _on_release(self, event: Any) -> None:
         studies = self._studies.pop(event.assoc, set())
@@ -284,6 +293,7 @@ def _bound(assoc: Any, pdu_bytes: int, instance_bytes: int, idle_s: float) -> No
         pending = 0
 
     transport.recv, transport.handled = read, handled
+    hurry(assoc)
 
 
 def _in_memory(assoc: Any) -> bool:
