@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import subprocess
 import tempfile
 import threading
@@ -17,10 +18,6 @@ import pydicom
 import pytest
 from pydicom.uid import MRImageStorage, generate_uid
 
-# pynetdicom leaves connections that were shut to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 pytest.importorskip("pynetdicom", reason="the extra 'pacs' is not installed")
 pytest.importorskip("highdicom", reason="the extra 'pacs' is not installed")
 
@@ -38,7 +35,10 @@ from braincase.pacs.sending import ArchiveError, send
 from braincase.pacs.settings import Archive, NodeLimits, NodeSettings, PacsSettings, Pull, Tls
 from braincase.pacs.spool import Spool
 
-MIB = 1 << 20
+# pynetdicom leaves connections that were shut to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @dataclass
@@ -77,6 +77,7 @@ def listening(
                 yield Open(node, ledger, spool)
     finally:
         tempfile.tempdir, _config.STORE_RECV_CHUNKED_DATASET = before
+        gc.collect()
 
 
 @pytest.fixture
