@@ -33,13 +33,14 @@ from pydicom.uid import generate_uid
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import pacs_node as pn
+from braincase.pacs.ledger import STATES
 from braincase.pacs.spool import INSTANCE_LENGTH
 from braincase.sources.pseudonym import pseudonym
 from simulated import tiny_cohort
 from web_service import fill, untrained_model
 
-#: The longest wait before a kill, seconds: while images arrive; until results are sent.
-SOON_S, LATE_S = 3.0, 15.0
+#: Seconds before a kill: while images arrive; after a state, which is waited for so long at most.
+SOON_S, AFTER_S, STATE_S = 3.0, 0.8, 40.0
 
 
 def copies(study: Path, folder: Path, numbers: range) -> list[list[Path]]:
@@ -186,7 +187,7 @@ class Kills:
             command = ["storescu", "-v", *pn.store_command(left, pn.NODE)[1:]]
             sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                       text=True)  # fmt: skip
-        time.sleep(chance.uniform(0.1, chance.choice((SOON_S, LATE_S))))
+        self.wait(paths, chance)
         self.node.kill()
         said = sender.communicate()[0] if sender else ""
         self.state["acknowledged"] += len(re.findall(r"Received Store Response \(Success\)", said))
@@ -200,6 +201,20 @@ class Kills:
         for path in paths[: self.state["acknowledged"]]:
             assert pseudonym(uid_of(path), key, INSTANCE_LENGTH) in there, "an acknowledged image"
         self.node.start()
+
+    def wait(self, paths: list[Path], chance: random.Random) -> None:
+        """Wait for a moment of chance: soon, or around a step of chance."""
+        if chance.random() < 0.4:
+            time.sleep(chance.uniform(0.1, SOON_S))
+            return
+        wanted = chance.randrange(len(STATES))
+        name, until = self.study_name(paths), time.monotonic() + STATE_S
+        while time.monotonic() < until:
+            state = dict(self.node.quick_status()).get(name, "")
+            if state and STATES.index(state) >= wanted:
+                break
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0.0, AFTER_S))
 
     def study_name(self, paths: list[Path]) -> str:
         """Return what the node calls a study."""

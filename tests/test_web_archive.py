@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,11 @@ import pytest
 
 from braincase.errors import ParameterError, UsageError
 from braincase.gallery import open_gallery
+from braincase.images.geometry import grid_of_resolution
+from braincase.population.volumes import image_of_case
 from braincase.sources.archive_links import Link, add_link, find_links, forget_session, links_of
+from braincase.web.intake.messages import Embedded
+from braincase.web.intake.prepared_study import write_prepared
 from braincase.web.security.users import add_token, add_user
 from braincase.web.viewer_links import check_template, viewer_url
 from web_service import API, serving, settings_for, wait_for
@@ -127,6 +132,38 @@ def test_only_who_may_read_the_link_file_gets_from_case_to_study_and_back(
     assert seen == [("bob", "open viewer", case), *[("bob", "open study", case)] * 2]
     assert "1.2.826" not in audit.read_text()
     assert "ACC" not in audit.read_text()
+
+
+def test_a_study_that_the_node_has_just_prepared_is_searched_with_and_its_person_set_apart(
+    linked: tuple[str, Path], web_gallery: Path, web_model: Path, tmp_path: Path
+) -> None:
+    case, path = linked
+    add_link(path, Link("new5tudy", "nobody", f"{STUDY}.9", "ACC9"))
+    with closing(open_gallery(str(web_gallery))) as gallery:
+        stored, info = gallery.get(case), gallery.info()
+        grid, fingerprint = grid_of_resolution(info.resolution_mm), gallery.fingerprint
+    volume = image_of_case(stored, grid).volume
+    scan = Embedded(volume, stored.code, {"age": 70, "sex": "F"}, (), {})
+    folders = [path.parent / "studies" / name / "prepared" for name in ("new5tudyabcd", "old")]
+    for folder, model in zip(folders, (fingerprint, "another"), strict=True):
+        folder.mkdir(parents=True)
+        write_prepared(folder, scan, stored.subject, ["0.dcm"], grid, model)
+    add_link(path, Link("old", "nobody", f"{STUDY}.10", "ACC10"))
+    audit = tmp_path / "audit.jsonl"
+    with serving(settings_for(web_gallery, audit, web_model, links=path)) as client:
+        opened = client.post(f"{API}/studies", json={"accession": "ACC9"}).json()
+        assert (opened["cases"], opened["subject"]) == ([], stored.subject)
+        request = {"upload": opened["upload"], "subject": opened["subject"], "k": 3}
+        answer = client.post(f"{API}/searches", json=request).json()
+        assert {hit["subject"] for hit in answer["hits"]} & {stored.subject} == set()
+        assert answer["same_subject"][0]["distance"] < 1e-5
+        volume_url = f"{API}/uploads/{opened['upload']}/volume.nii.gz"
+        assert client.get(volume_url).status_code == 200
+        other = client.post(f"{API}/studies", json={"accession": "ACC10"})
+        assert (other.status_code, other.json()["error"]) == (404, "no_study")
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [line["session"] for line in lines if line["action"] == "open study"] == ["new5tudy"]
+    assert "ACC9" not in audit.read_text()
 
 
 def test_a_service_refuses_links_that_others_may_read_and_a_viewer_without_them(

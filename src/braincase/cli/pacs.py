@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,8 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def check_extra() -> None:
-    """Refuse to go on without the extra's packages."""
+    """Refuse to go on without the extra's packages, and keep pydicom's remarks off the screen."""
+    warnings.simplefilter("ignore")  # they quote values of patients
     try:
         import highdicom  # noqa: F401
         import pynetdicom  # noqa: F401

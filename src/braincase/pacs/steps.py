@@ -35,7 +35,7 @@ from braincase.pacs.ledger import (
     Study,
 )
 from braincase.pacs.picture_series import draw_pictures, picture_objects
-from braincase.pacs.preparing import Preparer, choose, read_prepared, write_prepared
+from braincase.pacs.preparing import Preparer, choose
 from braincase.pacs.report_pdf import pdf_object
 from braincase.pacs.sending import ArchiveError, send
 from braincase.pacs.settings import Archive, PacsSettings
@@ -45,10 +45,12 @@ from braincase.report.case_picture import CasePicture, hit_picture, picture_of_q
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import FinishedSearch, search_by_embedding
+from braincase.search.query_scan import QueryScan
 from braincase.sources.archive_links import FILE as LINKS
 from braincase.sources.archive_links import Link, add_link, links_of
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.pseudonym import pseudonym
+from braincase.web.intake.prepared_study import read_prepared, write_prepared
 
 SESSION_LENGTH = 8
 #: Seconds that are waited for the archive's word, and after which it is asked again.
@@ -150,7 +152,8 @@ def _prepare(shop: Workshop, study: Study) -> None:
     scan = choose(images)
     embedded = shop.preparer.prepare(scan, study.study)
     grid = grid_of_resolution(shop.grid_mm)
-    write_prepared(shop.spool.prepared(study.study), embedded, scan, grid)
+    folder, model = shop.spool.prepared(study.study), shop.gallery.fingerprint
+    write_prepared(folder, embedded, scan.subject, scan.files, grid, model)
     source = read_source([scan.path / name for name in scan.files], shop.key)
     subject = pseudonym(owner_of(source.header).key, shop.key)
     session = pseudonym(source.study_uid, shop.key, SESSION_LENGTH)
@@ -166,10 +169,12 @@ def _finished(shop: Workshop, study: Study) -> tuple[FinishedSearch, tuple[Path,
     folder = shop.spool.prepared(study.study)
     prepared = read_prepared(folder, grid_of_resolution(shop.grid_mm))
     results = shop.settings.results
-    subject = study.subject or prepared.scan.subject
+    subject = study.subject or prepared.subject
+    made = prepared.scan
+    scan = QueryScan(made.volume, "query", prepared.subject, made.labels, made.notes)
     options = SearchOptions(k=results.k, where=results.where, subject=subject, as_of=study.version)
     fingerprint = shop.gallery.fingerprint
-    found = search_by_embedding(shop.gallery, prepared.code, fingerprint, prepared.scan, options)
+    found = search_by_embedding(shop.gallery, made.code, fingerprint, scan, options)
     images = shop.spool.images(study.study)
     return found, tuple(images / name for name in prepared.files)
 

@@ -207,9 +207,11 @@ class CasesBody(Body):
 
 
 class StudyCasesBody(Body):
-    """The cases that are scans of one study."""
+    """The cases that are scans of one study; else the study as the DICOM node has prepared it."""
 
     cases: list[CaseBody]
+    upload: str | None = Field(None, description="To search with, as an uploaded scan.")
+    subject: str | None = Field(None, description="The pseudonym of its person.")
 
 
 class NewCaseRequest(RequestBody):

@@ -7,6 +7,7 @@ from pathlib import Path
 from braincase.sources.archive_links import Link, find_links, links_of
 from braincase.web import schema
 from braincase.web.catalogue import case_body
+from braincase.web.intake.prepared_study import find_prepared
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import AsOf, stored
 from braincase.web.security.gate import Principal, Reader
@@ -35,19 +36,40 @@ def find_study(
 ) -> schema.StudyCasesBody:
     """Return the cases of a study of the archive; its UID comes in the body: no log shows it."""
     path = _links_for(service, principal)
-    links = {_key(link) for link in find_links(path, request.study or "", request.accession or "")}
+    links = find_links(path, request.study or "", request.accession or "")
+    keys = {(link.subject, link.session) for link in links}
     _, cases = service.catalogue.cases()
-    found = [case for case in cases if (case.subject, case.session) in links]
+    found = [case for case in cases if (case.subject, case.session) in keys]
     if not found:
-        text = (
-            "This study was searched with, but it is no case of this gallery."
-            if links
-            else "This study is not known here: it was neither sent to Braincase nor pulled."
-        )
-        raise Problem(404, "no_study", text)
+        return _prepared(service, principal, path, links)
     for case in found:
         service.note(principal, "open study", scan_id=case.scan_id)
-    return schema.StudyCasesBody(cases=[case_body(case) for case in found])
+    bodies = [case_body(case) for case in found]
+    return schema.StudyCasesBody(cases=bodies, upload=None, subject=None)
+
+
+def _prepared(
+    service: Service, principal: Principal, path: Path, links: list[Link]
+) -> schema.StudyCasesBody:
+    """Return a study that is no case, as the DICOM node has prepared it a short while ago.
+
+    Raises
+    ------
+    Problem
+        If the node has not.
+    """
+    for link in links if service.queue is not None else ():
+        study = find_prepared(path, link, service.grid, service.gallery.fingerprint)
+        if study is not None and service.queue is not None:
+            service.note(principal, "open study", session=link.session)
+            upload = service.queue.adopt(principal.name, study.scan)
+            return schema.StudyCasesBody(cases=[], upload=upload.job, subject=study.subject)
+    text = (
+        "This study is no case of this gallery, and Braincase no longer has its images."
+        if links
+        else "This study is not known here: it was neither sent to Braincase nor pulled."
+    )
+    raise Problem(404, "no_study", text)
 
 
 def may_link(service: Service, principal: Principal) -> bool:
@@ -71,7 +93,3 @@ def _links_for(service: Service, principal: Principal) -> Path:
         text = f"This takes the role of a {settings.links_role}; you are a {principal.role}."
         raise Problem(403, "role", text)
     return settings.links
-
-
-def _key(link: Link) -> tuple[str, str | None]:
-    return link.subject, link.session

@@ -60,9 +60,13 @@ function studyOf(address: URLSearchParams): StudyRequest | null {
 /** Search with a study of the archive; its number does not stay in the address bar. */
 async function openStudy(request: StudyRequest): Promise<void> {
   try {
-    const { cases } = await service.findStudy(request);
+    const { cases, upload, subject } = await service.findStudy(request);
     history.replaceState(null, "", location.pathname);
     if (cases[0]) await startFrom(cases[0].scan_id);
+    else if (upload) {
+      newSource({ kind: "upload", job: upload, name: t("archiveStudy"), subject });
+      await runSearch();
+    }
   } catch (error) {
     const again = error instanceof ServiceError && error.status === 401;
     if (!again) history.replaceState(null, "", location.pathname);
@@ -108,7 +112,7 @@ function restore(answer: Answer, name = answer.query_id ?? ""): void {
     const { request } = answer;
     if (request.case) state.source.value = { kind: "case", scan_id: request.case };
     else if (request.upload) {
-      state.source.value = { kind: "upload", job: request.upload, name };
+      state.source.value = { kind: "upload", job: request.upload, name, subject: request.subject };
     }
     state.typedWhere.value = request.where || null;
     state.regions.value = request.regions;
@@ -307,6 +311,7 @@ export function requestNow(): SearchRequest | null {
     similar_by: state.regions.value.length > 0 ? "code" : state.similarBy.value,
     normality: state.normality.value,
     ...(from.kind === "upload" ? { known: given(state.personLabels.value) } : {}),
+    ...(from.kind === "upload" && from.subject ? { subject: from.subject } : {}),
   };
 }
 

@@ -1345,11 +1345,21 @@ export interface components {
         };
         /**
          * StudyCasesBody
-         * @description The cases that are scans of one study.
+         * @description The cases that are scans of one study; else the study as the DICOM node has prepared it.
          */
         StudyCasesBody: {
             /** Cases */
             cases: components["schemas"]["CaseBody"][];
+            /**
+             * Upload
+             * @description To search with, as an uploaded scan.
+             */
+            upload: string | null;
+            /**
+             * Subject
+             * @description The pseudonym of its person.
+             */
+            subject: string | null;
         };
         /**
          * StudyRequest

@@ -42,6 +42,7 @@ export const en = {
   noQueryHint: "Drop a scan on the left, or start from a stored case.",
   change: "Change",
 
+  archiveStudy: "Study of the archive",
   openInViewer: "Open in viewer",
   openInViewerHint: "Opens this case's study in the archive's viewer, with the patient's name",
 

@@ -42,6 +42,7 @@ export const ja: Words = {
   noQueryHint: "左に画像をドロップするか、登録症例から始めてください。",
   change: "変更",
 
+  archiveStudy: "画像サーバーの検査",
   openInViewer: "ビューアで開く",
   openInViewerHint: "この症例の検査を、患者名とともに画像サーバーのビューアで開きます",
 
