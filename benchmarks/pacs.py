@@ -6,8 +6,8 @@
     python benchmarks/pacs.py tiny FOLDER INSTANCES
 
 STUDY is a folder or a zip of one DICOM study. `kills` and `tiny` simulate a gallery and a study
-and have an untrained model at 4 mm; `kills` goes on where it was stopped. Needs Orthanc and dcmtk
-(Debian), and root for a network namespace.
+and have an encoder file of twelve means at 4 mm; `kills` goes on where it was stopped. Needs
+Orthanc and dcmtk (Debian), and root for a network namespace.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from pydicom.uid import generate_uid
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import pacs_node as pn
+from braincase.models.encoder_check import open_encoder
 from braincase.pacs.ledger import STATES
 from braincase.pacs.spool import INSTANCE_LENGTH
 from braincase.sources.pseudonym import pseudonym
+from braincase.workflows.index_cohort import index_cohort
 from simulated import tiny_cohort
-from web_service import fill, untrained_model
+from test_encoder_file import write_encoder
 
 #: Seconds before a kill: while images arrive; after a state, which is waited for so long at most.
 SOON_S, AFTER_S, STATE_S = 3.0, 0.8, 40.0
@@ -77,15 +79,16 @@ def memory_of(node: pn.Node) -> float:
 
 
 def simulated_node(folder: Path) -> tuple[pn.Node, Path]:
-    """Make a gallery of 34 simulated scans, an untrained model and one study, once."""
+    """Make a gallery of 34 simulated scans, an encoder file and one study, once."""
     if not (folder / "study").is_dir():
         shutil.rmtree(folder, ignore_errors=True)
         cohort = tiny_cohort(folder / "cohort")
-        fill(folder / "gallery", cohort, untrained_model(folder / "model", cohort))
+        encoder = write_encoder(folder / "encoder")
+        index_cohort(folder / "gallery", cohort, open_encoder(encoder))
         (folder / "node").mkdir()
         pn.write_study(folder / "making")
         (folder / "making").rename(folder / "study")
-    node = pn.Node(folder / "node", folder / "gallery", folder / "model")
+    node = pn.Node(folder / "node", folder / "gallery", folder / "encoder" / "own.py")
     return node, folder / "study"
 
 
