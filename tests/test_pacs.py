@@ -27,8 +27,10 @@ pytest.importorskip("highdicom", reason="the extra 'pacs' is not installed")
 from pydicom.config import IGNORE
 
 import pacs_node as pn
+from braincase.cohort.cohort import Cohort
 from braincase.errors import ScanError, UsageError
 from braincase.gallery import open_gallery
+from braincase.models.encoder_check import open_encoder
 from braincase.pacs.dicomweb import LOGIN, WebArchive
 from braincase.pacs.ledger import Ledger
 from braincase.pacs.pull import against, is_open
@@ -36,7 +38,10 @@ from braincase.pacs.settings import Archive, NodeLimits, NodeSettings, read_sett
 from braincase.pacs.spool import Spool
 from braincase.purpose import PURPOSE
 from braincase.sources.archive_links import Link, add_link, find_links
+from braincase.sources.dicom import read_dicom
+from braincase.workflows.index_cohort import index_cohort
 from markers import multi_frame
+from test_encoder_file import write_encoder
 
 #: A case of the tiny gallery whose study lies in the archive, as a pull would have noted it.
 HIT = Link("M00", "0001", "2.25.77", "ACC8", (MRImageStorage, "2.25.77.1", "2.25.77.2"))
@@ -47,6 +52,7 @@ where = "subject in ('0000', '0001')"
 """
 #: Tries of an hour by the pauses of docs/pacs.md (10 s, doubled, at most 900 s).
 TRIES_OF_AN_HOUR = 10
+WEB = "[node]\nspool = 's'\n[archive]\nae_title = 'A'\ndicomweb = 'https://pacs/dicom-web'"
 SECRETS = ("SECRET", "山田", pn.BORN, "1.2.826", "1.2.276.0.7230010")
 
 
@@ -56,13 +62,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node(
-    web_gallery: Path, web_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[pn.Node]:
+def slabs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The tiny cohort's gallery by an encoder file of twelve means, which needs no torch."""
+    folder = tmp_path_factory.mktemp("slabs")
+    encoder = write_encoder(folder / "encoder")
+    index_cohort(folder / "gallery", tiny, open_encoder(encoder))
+    return folder / "gallery", encoder
+
+
+@pytest.fixture(scope="module")
+def node(slabs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[pn.Node]:
     """A node without an archive, for all that ends before one is needed."""
     if reason := pn.why_no_dcmtk():
         pytest.skip(reason)
-    node = pn.Node(tmp_path_factory.mktemp("node"), web_gallery, web_model)
+    node = pn.Node(tmp_path_factory.mktemp("node"), *slabs)
     node.configure(limits="instance_bytes = 2000000\nstudy_bytes = 4000000\nstudy_instances = 200")
     node.start()
     yield node
@@ -352,11 +365,9 @@ def _memory(pid: int) -> int:
 
 @pytest.mark.parametrize("kind", ["get", "move"])
 def test_an_archive_is_pulled_header_first_and_resumed(
-    kind: str, filled: pn.Orthanc, study: Path, tmp_path: Path, web_gallery: Path, web_model: Path
+    kind: str, filled: pn.Orthanc, study: Path, tmp_path: Path, slabs: tuple[Path, Path]
 ) -> None:
-    from braincase.sources.dicom import read_dicom
-
-    node = pn.Node(tmp_path, web_gallery, web_model)
+    node = pn.Node(tmp_path, *slabs)
     move = "move = true\n" if kind == "move" else ""
     node.configure(pn.NODE, more=f"{pn.ARCHIVE}{move}[pull]\nper_minute = 0\n")
     command = [*pn.braincase("pull"), str(tmp_path / "pulled"), "--accession", "-", "--config",
@@ -379,16 +390,17 @@ def test_an_archive_is_pulled_header_first_and_resumed(
 
 
 def test_an_archive_becomes_a_gallery_by_its_url_and_a_study_of_it_is_forgotten(
-    filled: pn.Orthanc, study: Path, tmp_path: Path, web_model: Path
+    filled: pn.Orthanc, study: Path, tmp_path: Path, slabs: tuple[Path, Path]
 ) -> None:
-    node = pn.Node(tmp_path, tmp_path / "gallery", web_model)
+    _, encoder = slabs
+    node = pn.Node(tmp_path, tmp_path / "gallery", encoder)
     (tmp_path / "login").write_text(f"basic {pn.LOGIN}\n")
     (tmp_path / "login").chmod(0o600)
     node.configure(more=f'{pn.ARCHIVE}login = "login"\ndicomweb = "http://127.0.0.1/x"\n')
     source = f"dicomweb+http://127.0.0.1:{pn.HTTP}/dicom-web?StudyDate=20110203"
     config = str(tmp_path / "pacs.toml")
     command = [sys.executable, "-m", "braincase", "index", source, "--gallery", str(node.gallery),
-               "--model", str(web_model), "--workers", "1"]  # fmt: skip
+               "--model", str(encoder), "--workers", "1"]  # fmt: skip
     with filled.inside():
         refused = subprocess.run(command, capture_output=True, text=True, env=node.environment())
         done = subprocess.run([*command, "--pacs", config], capture_output=True, text=True,
@@ -421,8 +433,9 @@ def test_an_archive_becomes_a_gallery_by_its_url_and_a_study_of_it_is_forgotten(
 
 
 def test_the_five_minutes_of_the_documentation_run_and_stow_gives_the_same_objects(
-    archive: pn.Orthanc, study: Path, tmp_path: Path, web_gallery: Path, web_model: Path
+    archive: pn.Orthanc, study: Path, tmp_path: Path, slabs: tuple[Path, Path]
 ) -> None:
+    gallery, encoder = slabs
     text = (Path(__file__).parents[1] / "docs" / "pacs.md").read_text()
     (block,) = re.findall(r"^## Five minutes.*?```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE)
     commands = [line for line in block.splitlines() if not line.startswith("apt-get")]
@@ -431,7 +444,7 @@ def test_the_five_minutes_of_the_documentation_run_and_stow_gives_the_same_objec
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m braincase "$@"\n')
     program.chmod(0o755)
-    (tmp_path / "gallery").symlink_to(web_gallery)
+    (tmp_path / "gallery").symlink_to(gallery)
     (tmp_path / "study").mkdir()
     uid = generate_uid()
     for path in study.glob("*.dcm"):
@@ -439,7 +452,7 @@ def test_the_five_minutes_of_the_documentation_run_and_stow_gives_the_same_objec
         image.StudyInstanceUID, image.AccessionNumber = uid, "DOCS"
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         image.save_as(tmp_path / "study" / path.name)
-    script = "\n".join(commands).replace("--model starter", f"--model {web_model}")
+    script = "\n".join(commands).replace("--model starter", f"--model {encoder}")
     environment = {**os.environ, "BRAINCASE_KEY_FILE": str(tmp_path / "key")}
     environment |= {"OMP_NUM_THREADS": "1", "PATH": f"{program.parent}:{os.environ['PATH']}"}
     with archive.inside():
@@ -505,6 +518,13 @@ def test_a_patient_is_forgotten(node: pn.Node, study: Path, tmp_path: Path) -> N
         ("[node]\nspool = 's'\n[archive]\nae_title = 'A'\nca = 'x'", "archive.tls"),
         ("[node]\nspool = 's'\n[results]\nreport = false\npictures = false", "nothing to send"),
         ("[node]\nspool = 's'\n[limits]\nstudy_bytes = 1", "below limits.instance_bytes"),
+        (f"{WEB}\nmove = true", "archive.move with archive.dicomweb"),
+        (f"{WEB}\nstow = true\ncommit = true", "archive.commit with archive.stow"),
+        (f"{WEB}\ncertificate = 'c'", "archive.certificate or archive.key alone"),
+        (f"{WEB}\nlogin = 'l'".replace("https", "http"), "for http, which everybody"),
+        (WEB.replace("//", "//me:secret@"), "a login in archive.dicomweb"),
+        ("[node]\nspool = 's'\n[archive]\nae_title = 'A'\nstow = true", "without archive.dicomweb"),
+        ("[node]\nspool = 's'\n[pull]\nhost = '10.0.0.1'", "pull.host"),
     ],
 )
 def test_a_wrong_configuration_is_named(text: str, told: str, tmp_path: Path) -> None:
