@@ -461,7 +461,7 @@ def test_the_five_minutes_of_the_documentation_run_and_stow_gives_the_same_objec
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            said, _ = process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=240)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
