@@ -15,8 +15,14 @@ from nibabel.orientations import (
     io_orientation,
     ornt_transform,
 )
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
 
 from braincase.images.geometry import zooms_of
 from braincase.images.volume import Volume
@@ -109,6 +115,35 @@ def write_dicom(folder: Path, data, affine, **fields) -> Path:
         file.PixelData = np.ascontiguousarray(data[:, :, number].T).astype("<i2").tobytes()
         pydicom.dcmwrite(folder / f"{number:04d}.dcm", file, enforce_file_format=True)
     return folder
+
+
+def multi_frame(folder: Path, target: Path, slopes: bool = False) -> Path:
+    """Pack a series into one enhanced file, its frames in another order."""
+    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    slices = slices[::2] + slices[1::2]
+    enhanced = slices[0]
+    frames, words = [], []
+    for number, one in enumerate(slices):
+        frame, place, turn, size = Dataset(), Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = one.ImagePositionPatient
+        turn.ImageOrientationPatient = one.ImageOrientationPatient
+        size.PixelSpacing, size.SliceThickness = one.PixelSpacing, one.SliceThickness
+        frame.PlanePositionSequence = Sequence([place])
+        frame.PlaneOrientationSequence = Sequence([turn])
+        frame.PixelMeasuresSequence = Sequence([size])
+        if slopes:
+            scale = Dataset()
+            scale.RescaleSlope, scale.RescaleIntercept = str(1 + number / 8), str(number)
+            frame.PixelValueTransformationSequence = Sequence([scale])
+        frames.append(frame)
+        words.append(one.PixelData)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(enhanced, keyword)
+    enhanced.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    enhanced.NumberOfFrames, enhanced.PixelData = len(frames), b"".join(words)
+    enhanced.SOPClassUID = enhanced.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    enhanced.save_as(target)
+    return target
 
 
 def write_analyze(path: Path, data, affine, axes: str, orient: int = 0) -> Path:

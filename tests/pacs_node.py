@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -12,20 +13,37 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom.uid import generate_uid
+import pydicom
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.pixels import compress
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from braincase.simulate.head import Pose, Scanning, simulate_head
 from markers import write_dicom
 from namespace import loopback_up, why_no_namespace
 
+if TYPE_CHECKING:
+    from braincase.pacs.ledger import Study
+
 CLONE_NEWNET = 0x40000000
-HTTP, DICOM, NODE = 18042, 14242, 14343
+#: Ports as their programs have them; an archive has a network of its own.
+HTTP, DICOM, NODE, MOVE = 8042, 4242, 11115, 11113
+LOGIN = "node:pass word"
 #: A patient of whom nothing may ever be seen; the name in three scripts, as in a Japanese hospital.
 NAME = "SECRET^TARO=山田^太郎=やまだ"
 PATIENT, ACCESSION, BORN = "SECRETID77", "SECRETACC9", "19410523"
@@ -47,7 +65,8 @@ address = "127.0.0.1"
 may = ["echo"]
 
 [limits]
-retry_s = 0.5
+retry_s = 0.05
+most_retry_s = 0.4
 idle_s = 5.0
 free_bytes = 0
 peer_associations = 8
@@ -59,7 +78,7 @@ peer_associations = 8
 ARCHIVE = """
 [archive]
 ae_title = "ORTHANC"
-port = 14242
+port = 4242
 """
 
 
@@ -98,7 +117,9 @@ class Orthanc:
     def ask(self, path: str, content: bytes | None = None, method: str | None = None) -> Any:
         """Ask the REST service; call it `inside`."""
         url = f"http://127.0.0.1:{HTTP}{path}"
-        request = urllib.request.Request(url, data=content, method=method)
+        login = base64.b64encode(LOGIN.encode()).decode()
+        headers = {"Authorization": f"Basic {login}"}
+        request = urllib.request.Request(url, data=content, method=method, headers=headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
             kind = answer.headers.get_content_type()
             body = answer.read()
@@ -114,10 +135,12 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "Name": "test", "StorageDirectory": str(folder / "db"),
         "IndexDirectory": str(folder / "db"),
         "HttpPort": HTTP, "HttpBindAddresses": ["127.0.0.1"], "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False, "DicomPort": DICOM, "DicomAet": "ORTHANC",
+        "AuthenticationEnabled": True, "RegisteredUsers": dict([LOGIN.split(":")]),
+        "DicomPort": DICOM, "DicomAet": "ORTHANC",
         "DicomCheckCalledAet": False, "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True, "DicomAlwaysAllowMove": True, "SyncStorageArea": False,
-        "DicomModalities": {"braincase": ["BRAINCASE", "127.0.0.1", NODE]},
+        "DicomModalities": {"braincase": ["BRAINCASE", "127.0.0.1", NODE],
+                            "pull": ["BRAINCASE_PULL", "127.0.0.1", MOVE]},
         "Plugins": [str(plugin)] if plugin.exists() else [],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}, "OverwriteInstances": False,
     }  # fmt: skip
@@ -187,6 +210,14 @@ class Node:
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
+    def study(self) -> Study:
+        """The only study, as the ledger has it."""
+        from braincase.pacs.ledger import Ledger
+
+        with closing(Ledger(self.folder / "spool", read_only=True)) as ledger:
+            (study,) = ledger.studies()
+            return study
+
     def quick_status(self) -> list[tuple[str, str]]:
         """Study and state, read from the ledger itself."""
         from braincase.pacs.ledger import Ledger
@@ -222,6 +253,36 @@ def write_study(folder: Path, seed: int = 1, **fields: Any) -> Path:
     return write_dicom(folder, voxels, head.affine, **patient | fields)
 
 
+def packed(study: Path, folder: Path) -> list[Path]:
+    """Write a study with each image in another transfer syntax than the one before."""
+    folder.mkdir()
+    for number, path in enumerate(sorted(study.glob("*.dcm"))):
+        image, target = pydicom.dcmread(path), folder / path.name
+        match number % 6:
+            case 0:
+                compress(image, RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+            case 1:
+                compress(image, JPEGLSLossless, generate_instance_uid=False)
+            case 2:
+                pixels = Image.fromarray(image.pixel_array.astype(np.uint16))
+                pixels.save(buffer := BytesIO(), "JPEG2000", irreversible=False, no_jp2=True)
+                image.PixelData, image.PixelRepresentation = encapsulate([buffer.getvalue()]), 0
+                image.file_meta.TransferSyntaxUID = JPEG2000Lossless
+            case 3:
+                image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+            case 4:
+                subprocess.run(["dcmcjpeg", str(path), str(target)], check=True)
+                continue
+        image.save_as(target)
+    return sorted(folder.iterdir())
+
+
+def write_slices(folder: Path, count: int, side: int) -> Path:
+    """Write a series of random slices of a few pixels."""
+    voxels = np.random.default_rng(0).integers(0, 1000, (side, side, count)).astype(np.int16)
+    return write_dicom(folder, voxels, np.diag([1.0, 1.0, 1.0, 1.0]), PatientID=PATIENT)
+
+
 def store_command(paths: list[Path], port: int, title: str = "SENDER") -> list[str]:
     """The command of dcmtk that sends files."""
     command = ["storescu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
@@ -232,6 +293,23 @@ def store(files: Path | list[Path], port: int, title: str = "SENDER") -> int:
     """Send files with dcmtk, and return its exit code."""
     paths = sorted(files.glob("*.dcm")) if isinstance(files, Path) else files
     return subprocess.run(store_command(paths, port, title), capture_output=True).returncode
+
+
+#: How dcmtk is told the transfer syntax in which a file is sent as it is.
+OPTIONS = {RLELossless: "-xr", JPEGLSLossless: "-xt", JPEG2000Lossless: "-xv",
+           DeflatedExplicitVRLittleEndian: "-xd", JPEGLosslessSV1: "-xs"}  # fmt: skip
+
+
+def store_packed(paths: list[Path], port: int) -> None:
+    """Send compressed files as they are, one association for each transfer syntax."""
+    by_option: dict[str, list[Path]] = {}
+    for path in paths:
+        syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
+        by_option.setdefault(OPTIONS.get(syntax, "-x="), []).append(path)
+    for option, some in by_option.items():
+        command = store_command(some, port)
+        done = subprocess.run([command[0], option, *command[1:]], capture_output=True)
+        assert done.returncode == 0, done.stderr
 
 
 def echo(port: int, title: str) -> int:

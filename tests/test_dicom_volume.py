@@ -12,10 +12,8 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import compress
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    EnhancedMRImageStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     RLELossless,
@@ -25,7 +23,7 @@ from braincase.errors import ScanError
 from braincase.images.volume import Volume, read_volume
 from braincase.sources.dicom_files import open_files, read_headers
 from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
-from markers import ORIENTATIONS, assert_sides, marker, reoriented, write_dicom
+from markers import ORIENTATIONS, assert_sides, marker, multi_frame, reoriented, write_dicom
 from refusals import refused
 
 SMALL = (20, 22, 24)
@@ -180,35 +178,6 @@ def test_old_overlays_in_unused_bits_are_no_part_of_the_value(folder: Path) -> N
 
     edit(folder, overlay)
     assert np.array_equal(decoded(folder).data, expected.data)
-
-
-def multi_frame(folder: Path, target: Path, slopes: bool = False) -> Path:
-    """Pack a series into one enhanced file, its frames in another order."""
-    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
-    slices = slices[::2] + slices[1::2]
-    enhanced = slices[0]
-    frames, words = [], []
-    for number, one in enumerate(slices):
-        frame, place, turn, size = Dataset(), Dataset(), Dataset(), Dataset()
-        place.ImagePositionPatient = one.ImagePositionPatient
-        turn.ImageOrientationPatient = one.ImageOrientationPatient
-        size.PixelSpacing, size.SliceThickness = one.PixelSpacing, one.SliceThickness
-        frame.PlanePositionSequence = Sequence([place])
-        frame.PlaneOrientationSequence = Sequence([turn])
-        frame.PixelMeasuresSequence = Sequence([size])
-        if slopes:
-            scale = Dataset()
-            scale.RescaleSlope, scale.RescaleIntercept = str(1 + number / 8), str(number)
-            frame.PixelValueTransformationSequence = Sequence([scale])
-        frames.append(frame)
-        words.append(one.PixelData)
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        delattr(enhanced, keyword)
-    enhanced.PerFrameFunctionalGroupsSequence = Sequence(frames)
-    enhanced.NumberOfFrames, enhanced.PixelData = len(frames), b"".join(words)
-    enhanced.SOPClassUID = enhanced.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    enhanced.save_as(target)
-    return target
 
 
 def test_an_enhanced_multi_frame_file_without_a_frame_of_reference(

@@ -25,6 +25,7 @@ from braincase.models.encoder import Encoder
 from braincase.population.similarity import disease_axes_of
 from braincase.purpose import PURPOSE
 from braincase.simulate.head import Scanning, simulate_head
+from braincase.sources.archive_links import Link, add_link
 from braincase.web.security.users import add_user
 from markers import write_dicom
 from web_service import fill, serving, settings_for, untrained_model, wait_for
@@ -800,6 +801,42 @@ def test_of_an_age_without_controls_the_page_says_not_known_here(
 def plain_part(name: str) -> str:
     said = {"deep-grey": "deep grey matter", "brain-stem": "brain stem"}
     return said.get(name, re.sub("^(left|right)-", "", name).replace("-", " "))
+
+
+def test_a_pacs_opens_the_page_on_a_study_and_a_card_opens_the_hits_study_in_its_viewer(
+    browser: sync_api.Browser, web_gallery: Path, tmp_path: Path
+) -> None:
+    with closing(open_gallery(str(web_gallery))) as gallery:
+        cases = {case.scan_id: case for case in gallery.cases()}
+    query = next(iter(cases.values()))
+    users, links, uid = tmp_path / "users.json", tmp_path / "links.sqlite", "1.2.826.77"
+    add_user(users, "bob", "a long enough password", "curator")
+    add_link(links, Link(query.session or "", query.subject, uid, "ACC7"))
+    viewer = "https://pacs.example/viewer?StudyInstanceUIDs={study}"
+    settings = settings_for(
+        web_gallery, tmp_path / "audit", users=users, links=links, viewer=viewer, static=BUILT
+    )
+    with serving(settings) as client:
+        with opened(browser, f"{client.base_url}?study={uid}") as page:
+            sign_in(page, "bob", "a long enough password")
+            found = wait_for_hits(page)
+            expect(page.locator(".left")).to_contain_text(query.scan_id)
+            assert uid not in page.url
+            button = page.locator(f'.card[data-scan="{found[0]}"] .open-viewer')
+            expect(button).to_have_text("Open in viewer")
+            hit = cases[found[0]]
+            button.click()
+            expect(page.locator(".notice-error")).to_contain_text("not in the link file")
+            add_link(links, Link(hit.session or "", hit.subject, f"{uid}.5", ""))
+            page.context.route("https://pacs.example/**", lambda route: route.fulfill(body="it"))
+            with page.expect_popup() as popup:
+                button.click()
+            assert popup.value.url == viewer.replace("{study}", f"{uid}.5")
+            signed_in = {"cookies": page.context.cookies(), "origins": []}
+        japanese = {"storage_state": signed_in, "locale": "ja-JP"}
+        with opened(browser, f"{client.base_url}#accession=ACC9", **japanese) as page:
+            expect(page.locator(".notice-error")).to_contain_text("この検査は")
+            assert "ACC9" not in page.url
 
 
 def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, address: str) -> None:

@@ -40,7 +40,11 @@ def add_commands(app: typer.Typer) -> None:
 
 def index(
     source: Annotated[
-        Path, typer.Argument(help="A cohort, or raw scans: image, DICOM, BIDS, ADNI, OASIS, table.")
+        str,
+        typer.Argument(
+            help="A cohort, raw scans (image, DICOM, BIDS, ADNI, OASIS, table), or an archive:"
+            " dicomweb+https://HOST/ROOT?StudyDate=..., dicom://AE@HOST:PORT?StudyDate=..."
+        ),
     ],
     gallery: GalleryOption,
     model: Annotated[
@@ -69,6 +73,10 @@ def index(
     ] = None,
     view: View = None,
     view_brain_only: ViewBrainOnly = False,
+    pacs: Annotated[
+        Path | None,
+        typer.Option(help="Configuration of an archive: login, pace, links (docs/pacs.md)."),
+    ] = None,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -81,20 +89,33 @@ def index(
 
     encoder = open_encoder(model)
     keep = tuple(keep_column or ())
-    if is_cohort(source):
+    path, kind = _place_of(source, gallery, pacs, kind)
+    if is_cohort(path):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
         if view is not None or view_brain_only:
             advice = "A cohort's views are made by braincase prepare."
             raise UsageError("--view", "a source that is a cohort already", "raw scans", advice)
-        done = index_cohort(gallery, open_cohort(source), encoder, keep_columns=keep)
-        _show_indexed(source, done, (), as_json)
+        done = index_cohort(gallery, open_cohort(path), encoder, keep_columns=keep)
+        _show_indexed(path, done, (), as_json)
     else:
         folder = cohort or cohort_beside(gallery)
         seen = chosen_view(view, view_brain_only)
         of_all = view is not None or view_brain_only
-        scans = ScanSource(source, folder, kind, label, subject, series, keep, seen, of_all)
-        _show_indexed(source, *index_scans(gallery, scans, encoder, workers), as_json)
+        scans = ScanSource(path, folder, kind, label, subject, series, keep, seen, of_all)
+        _show_indexed(path, *index_scans(gallery, scans, encoder, workers), as_json)
+
+
+def _place_of(source: str, gallery: str, pacs: Path | None, kind: str) -> tuple[Path, str]:
+    """Return where a source lies and of which kind it is; an archive's series are pulled first."""
+    if "://" not in source:
+        if pacs is not None:
+            raise UsageError("--pacs", "a source that is no archive", "dicomweb+https://...")
+        return Path(source), kind
+    from braincase.cli.pacs import check_extra, pulled_from
+
+    check_extra()
+    return pulled_from(source, gallery, pacs), "dicom"
 
 
 def _show_indexed(source: Path, indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,9 +27,9 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(pacs_app, name="pacs")
 
 
-def _settings(config: Path) -> PacsSettings:
-    from braincase.pacs.settings import read_settings
-
+def check_extra() -> None:
+    """Refuse to go on without the extra's packages, and keep pydicom's remarks off the screen."""
+    warnings.simplefilter("ignore")  # they quote values of patients
     try:
         import highdicom  # noqa: F401
         import pynetdicom  # noqa: F401
@@ -37,6 +38,12 @@ def _settings(config: Path) -> PacsSettings:
         raise UsageError(
             "pacs", f"no package {error.name}", "pynetdicom and highdicom", advice
         ) from None
+
+
+def _settings(config: Path) -> PacsSettings:
+    from braincase.pacs.settings import read_settings
+
+    check_extra()
     return read_settings(config)
 
 
@@ -88,23 +95,17 @@ def pull(
     """Pull from the archive the series that can be a T1w; go on where an earlier pull stopped."""
     settings = _settings(config)
     from braincase.json_values import to_json
-    from braincase.pacs.archive_query import DimseArchive, Wanted, WebArchive
+    from braincase.pacs.archive_query import Wanted
+    from braincase.pacs.archive_url import asking
     from braincase.pacs.pull import pull as pull_series
     from braincase.sources.pseudonym import local_key
 
-    archive = settings.archive
-    if archive is None:
-        raise UsageError(config, "no section [archive]", "one to pull from")
-    asked = (
-        WebArchive(archive.dicomweb)
-        if archive.dicomweb
-        else DimseArchive(archive, settings.node.ae_title)
-    )
     wanted = Wanted(_line(study), _line(accession), _line(patient), date, modality, description)
     if not any((wanted.study, wanted.accession, wanted.patient, date, description)):
         raise UsageError("pacs pull", "no filter", "--study, --accession, --patient or --date")
     spool, pace = settings.node.spool, settings.pull
-    done = pull_series(asked, wanted, folder, spool, local_key(), pace, body_part, dry_run)
+    with asking(settings) as archive:
+        done = pull_series(archive, wanted, folder, spool, local_key(), pace, body_part, dry_run)
     if as_json:
         print_json(to_json(done))
         return
@@ -113,27 +114,59 @@ def pull(
         print(f"next: braincase index {folder} --source dicom --gallery GALLERY --model MODEL")
 
 
+def pulled_from(source: str, gallery: str, config: Path | None) -> Path:
+    """Pull what an archive's URL asks for beside a gallery, and return the folder of images."""
+    from braincase.gallery.url import record_folder
+    from braincase.pacs.archive_url import archive_of_url, asking, settings_for_url
+    from braincase.pacs.pull import pull as pull_series
+    from braincase.sources.pseudonym import local_key
+
+    where = archive_of_url(source)
+    beside = record_folder(gallery)
+    place = beside.with_name(f"{beside.name}-archive")
+    settings = settings_for_url(where, place, _settings(config) if config else None)
+    spool, folder = settings.node.spool, place / "images"
+    with asking(settings) as archive:
+        done = pull_series(
+            archive, where.wanted, folder, spool, local_key(), settings.pull, where.body_part
+        )
+    print("\n".join(done.lines()), file=sys.stderr)
+    if not done.taken and not done.there:
+        raise UsageError("source", "no series that can be a T1w", "another question")
+    return folder
+
+
 @pacs_app.command()
 def forget(
-    patient: Annotated[str, typer.Argument(help="PatientID; - reads it from a line.")],
     gallery: Annotated[str, typer.Option("--gallery", help="Its gallery.")],
     config: Config,
+    patient: Annotated[str, typer.Argument(help="PatientID; - reads it from a line.")] = "",
+    study: Annotated[
+        str, typer.Option(help="Instead: one study's StudyInstanceUID; - likewise.")
+    ] = "",
+    accession: Annotated[str, typer.Option(help="Instead: its AccessionNumber; - likewise.")] = "",
     pulled: Annotated[
         list[Path] | None, typer.Option(help="A folder that was pulled into; may be repeated.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a patient for good: gallery, spool, unsent results, links; stop the node first."""
+    """Remove a patient or a study: gallery, spool, unsent results, links; stop the node first."""
     settings = _settings(config)
     from braincase.json_values import to_json
-    from braincase.pacs.forget import forget as forget_patient
+    from braincase.pacs.forget import Whose
+    from braincase.pacs.forget import forget as forget_all
     from braincase.sources.pseudonym import local_key
 
-    number = _line(patient)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove this patient for good?")):
+    if sum(map(bool, (patient, study, accession))) != 1:
+        expected = "exactly one of a PatientID, --study and --accession"
+        raise UsageError("pacs forget", "none or several to remove", expected)
+    whose = Whose(_line(patient), _line(study), _line(accession))
+    if not any((whose.patient, whose.study, whose.accession)):
+        raise UsageError("pacs forget", "an empty line", "the number", "Nothing was removed.")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove this for good?")):
         raise UsageError("pacs forget", "not confirmed", "--yes", "Nothing was removed.")
-    done = forget_patient(settings, number, local_key(), gallery, pulled or ())
+    done = forget_all(settings, whose, local_key(), gallery, pulled or ())
     if as_json:
         print_json(to_json(done))
     else:

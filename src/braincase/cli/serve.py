@@ -7,7 +7,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from braincase.errors import UsageError
 
 if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
+    from braincase.web.schema import Role
 
 user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
 token_app = typer.Typer(help="API tokens with which programs come in.", no_args_is_help=True)
@@ -88,6 +89,17 @@ def serve(
     ] = "1mm",
     view_brain_only: ViewBrainOnly = False,
     audit: Annotated[Path | None, typer.Option(help="File of the audit log.")] = None,
+    links: Annotated[
+        Path | None,
+        typer.Option(help="Link file of `braincase pacs`: which study of the archive a case is."),
+    ] = None,
+    links_role: Annotated[
+        str, typer.Option("--links-role", help="Least role that may learn it.")
+    ] = "curator",
+    viewer: Annotated[
+        str,
+        typer.Option(help="Viewer of the archive: https://.../viewer?StudyInstanceUIDs={study}"),
+    ] = "",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(help="How much is written on standard error."),
@@ -122,6 +134,9 @@ def serve(
         proxy_addresses=tuple(comma_list(proxy_address)),
         metrics_token=metrics_token,
         audit=audit,
+        links=links,
+        links_role=cast("Role", links_role),
+        viewer=viewer,
         log_level=log_level,
         access_log=access_log,
         view=view_choice(view, view_brain_only),

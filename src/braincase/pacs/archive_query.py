@@ -1,4 +1,4 @@
-"""Asking an archive and getting series of it: by DIMSE (C-FIND, C-GET) or DICOMweb (QIDO, WADO)."""
+"""Asking an archive and getting series of it by DIMSE: C-FIND, and C-GET or C-MOVE."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ import pydicom
 from pydicom.dataset import Dataset
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.sop_class import (
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
 )
 
 from braincase.files import atomic_write
+from braincase.pacs.moving import MR_CLASSES, MoveReceiver
 from braincase.pacs.node import TRANSFER_SYNTAXES
 from braincase.pacs.sending import ArchiveError, associate
 from braincase.pacs.settings import Archive
 
-#: Classes of MR images; no other objects are asked for.
-MR_CLASSES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 SERIES_TAGS = ("Modality", "SeriesDescription", "SeriesNumber", "BodyPartExamined",
                "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")  # fmt: skip
-#: Studies asked for at once by QIDO-RS.
-PAGE = 100
 STUDY_TAGS = ("StudyInstanceUID", "StudyDescription", "StudyDate", "ModalitiesInStudy")
 
 
@@ -85,7 +80,7 @@ class Asked(Protocol):
 
 
 class DimseArchive:
-    """An archive that is asked by C-FIND and C-GET.
+    """An archive that is asked by C-FIND, and gives by C-GET or, to a receiver, by C-MOVE.
 
     Parameters
     ----------
@@ -93,10 +88,14 @@ class DimseArchive:
         Where it is.
     called_by
         The AE title of this node.
+    receiver
+        Takes what C-MOVE sends; None asks by C-GET.
     """
 
-    def __init__(self, archive: Archive, called_by: str) -> None:
-        self._archive, self._called_by = archive, called_by
+    def __init__(
+        self, archive: Archive, called_by: str, receiver: MoveReceiver | None = None
+    ) -> None:
+        self._archive, self._called_by, self._receiver = archive, called_by, receiver
 
     def _find(self, level: str, match: Mapping[str, str], wish: tuple[str, ...]) -> list[Any]:
         query = Dataset()
@@ -138,6 +137,20 @@ class DimseArchive:
         query.StudyInstanceUID, query.SeriesInstanceUID = study, series
         if instance:
             query.SOPInstanceUID = instance
+        yield from self._moved(query) if self._receiver else self._got(query)
+
+    def _moved(self, query: Dataset) -> list[Any]:
+        assert self._receiver is not None
+        model, receiver = StudyRootQueryRetrieveInformationModelMove, self._receiver
+        association = associate(self._archive, self._called_by, [build_context(model)])
+        with closing(_Released(association)), receiver.expecting(query.SeriesInstanceUID) as taken:
+            for status, _ in association.send_c_move(query, receiver.title, model):
+                code = status.get("Status")
+                if code not in (0xFF00, 0x0000):
+                    raise _refusal(self._archive, "C-MOVE", code)
+        return taken
+
+    def _got(self, query: Dataset) -> list[Any]:
         taken: list[Any] = []
 
         def on_store(event: Any) -> int:
@@ -158,7 +171,7 @@ class DimseArchive:
                 code = status.get("Status")
                 if code not in (0xFF00, 0x0000):
                     raise _refusal(self._archive, "C-GET", code)
-        yield from taken
+        return taken
 
 
 class _Released:
@@ -174,67 +187,6 @@ class _Released:
 def _refusal(archive: Archive, what: str, code: int | None) -> ArchiveError:
     found = f"{what} was not answered" if code is None else f"{what} was answered 0x{code:04X}"
     return ArchiveError(f"archive {archive.ae_title}", found, "0x0000")
-
-
-class WebArchive:
-    """An archive that is asked by DICOMweb: QIDO-RS and WADO-RS.
-
-    Parameters
-    ----------
-    url
-        Its root, such as ``https://archive/dicom-web``.
-    """
-
-    def __init__(self, url: str) -> None:
-        from dicomweb_client.api import DICOMwebClient
-
-        self._client = DICOMwebClient(url)
-
-    def _ask(self, call: Any, *args: Any, **options: Any) -> list[Any]:
-        try:
-            found = call(*args, **options)
-        except Exception as error:  # requests' and the client's own: a message may name a patient
-            raise _web_refusal(error) from None
-        return [Dataset.from_json(one) for one in found]
-
-    def studies(self, wanted: Wanted) -> list[Any]:
-        """Return the studies that match."""
-        found: dict[str, Any] = {}
-        while True:  # page by page; the client's own loop never ends where offsets are ignored
-            page = self._ask(
-                self._client.search_for_studies, search_filters=wanted.filters(),
-                fields=STUDY_TAGS, limit=PAGE, offset=len(found),
-            )  # fmt: skip
-            new = {str(one.StudyInstanceUID): one for one in page}
-            if new.keys() <= found.keys():
-                return list(found.values())
-            found |= new
-
-    def series(self, study: str) -> list[Any]:
-        """Return a study's series with `SERIES_TAGS`."""
-        return self._ask(self._client.search_for_series, study, fields=SERIES_TAGS)
-
-    def instances(self, study: str, series: str) -> list[str]:
-        """Return the UIDs of a series' instances."""
-        found = self._ask(self._client.search_for_instances, study, series)
-        return [str(one.SOPInstanceUID) for one in found]
-
-    def get(self, study: str, series: str, instance: str = "") -> Iterator[Any]:
-        """Yield the images of a series, or one of them."""
-        kinds = (("application/dicom", "*"),)
-        try:
-            if instance:
-                yield self._client.retrieve_instance(study, series, instance, kinds)
-            else:
-                yield from self._client.iter_series(study, series, kinds)
-        except Exception as error:
-            raise _web_refusal(error) from None
-
-
-def _web_refusal(error: Exception) -> ArchiveError:
-    answer = getattr(error, "response", None)
-    found = f"answered {answer.status_code}" if answer is not None else type(error).__name__
-    return ArchiveError("DICOMweb archive", found, "an answer as DICOM PS3.18 says")
 
 
 def write_image_file(path: Path, image: Any) -> None:

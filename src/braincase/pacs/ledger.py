@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS result (
     study TEXT NOT NULL, name TEXT NOT NULL, sent REAL, PRIMARY KEY (study, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS patient (
     study TEXT NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (study, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commitment (
+    study TEXT PRIMARY KEY, request TEXT NOT NULL, asked REAL NOT NULL,
+    given INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
     name TEXT PRIMARY KEY, count INTEGER NOT NULL, last REAL NOT NULL);
 """
@@ -268,6 +271,40 @@ class Ledger:
                 (time.time(), study, name),
             )
 
+    def ask_commitment(self, study: str, request: str) -> None:
+        """Note that the archive is asked to commit to keeping a study's results."""
+        with self._change() as base:
+            base.execute(
+                "INSERT OR REPLACE INTO commitment VALUES (?, ?, ?, 0)",
+                (study, request, time.time()),
+            )
+
+    def commitment(self, study: str) -> tuple[float, bool] | None:
+        """Return when the archive was asked to commit and whether it has; None if it was not."""
+        rows = self._rows("SELECT asked, given FROM commitment WHERE study = ?", study)
+        return (float(rows[0][0]), bool(rows[0][1])) if rows else None
+
+    def drop_commitment(self, study: str) -> None:
+        """Note that results were sent, so that no earlier word holds for them."""
+        with self._change() as base:
+            base.execute("DELETE FROM commitment WHERE study = ?", (study,))
+
+    def note_commitment(self, request: str, failed: list[str]) -> None:
+        """Note the archive's word; results that it does not keep are sent again."""
+        with self._change() as base:
+            row = base.execute("SELECT study FROM commitment WHERE request = ?", (request,))
+            found = row.fetchone()
+            if found is None:
+                return
+            if failed:
+                base.execute("DELETE FROM commitment WHERE study = ?", tuple(found))
+                for name in failed:
+                    query = "UPDATE result SET sent = NULL WHERE study = ? AND name = ?"
+                    base.execute(query, (*found, name))
+                return
+            base.execute("UPDATE commitment SET given = 1 WHERE study = ?", tuple(found))
+            base.execute("UPDATE study SET next_try = 0 WHERE study = ?", tuple(found))
+
     def count(self, name: str) -> None:
         """Count an event, such as a refused peer."""
         with self._change() as base:
@@ -306,5 +343,5 @@ class Ledger:
     def forget(self, study: str) -> None:
         """Remove all that is known of a study."""
         with self._change() as base:
-            for table in ("study", "instance", "patient", "result"):
+            for table in ("study", "instance", "patient", "result", "commitment"):
                 base.execute(f"DELETE FROM {table} WHERE study = ?", (study,))

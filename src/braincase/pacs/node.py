@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import sqlite3
 import ssl
 import tempfile
 import threading
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from braincase.errors import ScanError, UsageError
+from braincase.pacs.commitment import word_of
 from braincase.pacs.ledger import Ledger
+from braincase.pacs.sending import hurry
 from braincase.pacs.settings import PacsSettings, Peer, Tls
 from braincase.pacs.spool import Spool, SpoolFullError
 
@@ -87,7 +90,7 @@ class Node:
         try:
             self._server = self._entity().start_server(
                 (host, port), block=False, evt_handlers=self._handlers(),
-                ssl_context=_server_context(settings.tls) if settings.tls else None,
+                ssl_context=server_context(settings.tls) if settings.tls else None,
             )  # fmt: skip
         except OSError as error:
             reason = error.strerror or str(error)
@@ -101,8 +104,9 @@ class Node:
     def close(self) -> None:
         """Stop to listen, and end every association."""
         self._server.shutdown()
+        self._server.server_close()
         for assoc in list(self._open):
-            _shut(assoc)
+            shut(assoc)
 
     def check(self) -> None:
         """End associations that have lasted too long."""
@@ -111,7 +115,7 @@ class Node:
             late = [assoc for assoc, (_, since) in self._open.items() if since < until]
         for assoc in late:
             self._ledger.count("association too long")
-            _shut(assoc)
+            shut(assoc)
 
     def _entity(self) -> AE:
         limits, node = self._settings.limits, self._settings.node
@@ -121,6 +125,8 @@ class Node:
         entity.maximum_pdu_size = limits.pdu_bytes
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = limits.idle_s
         entity.add_supported_context(Verification)
+        if self._settings.archive and self._settings.archive.commit:
+            entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax, list(TRANSFER_SYNTAXES))
         return entity
@@ -131,6 +137,7 @@ class Node:
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_N_EVENT_REPORT, self._on_event_report),
             (evt.EVT_RELEASED, self._on_release),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -143,12 +150,12 @@ class Node:
             too_many = len(self._open) >= 2 * limits.associations
             too_many |= addresses[address] >= limits.peer_associations
             self._open[event.assoc] = (address, time.monotonic())
-        if not self._peers(address):
+        if not self._peers(address) and not self._is_archive(address):
             self._ledger.count("refused: unknown address")
-            _shut(event.assoc)
+            shut(event.assoc)
         elif too_many:
             self._ledger.count("refused: too many associations")
-            _shut(event.assoc)
+            shut(event.assoc)
         else:
             _bound(event.assoc, limits.pdu_bytes, limits.instance_bytes, limits.idle_s)
 
@@ -163,7 +170,26 @@ class Node:
         address, _ = self._open.get(assoc, ("0.0.0.0", 0.0))
         title = str(assoc.requestor.primitive.calling_ae_title).strip()
         peers = [p for p in self._peers(address) if p.ae_title in ("", title)]
+        if not peers and self._is_archive(address):
+            archive = self._settings.archive
+            return Peer(title, address, ()) if archive and archive.ae_title == title else None
         return peers[0] if peers else None
+
+    def _is_archive(self, address: str) -> bool:
+        """Say whether an address is of the archive that answers for storage commitment."""
+        archive = self._settings.archive
+        return bool(archive and archive.commit and address in addresses_of(archive.host))
+
+    def _on_event_report(self, event: Any) -> tuple[int, None]:
+        peer = self._peer_of(event.assoc)
+        archive = self._settings.archive
+        event.assoc.dul.socket.handled()
+        if peer is None or archive is None or not self._is_archive(peer.address):
+            self._ledger.count("refused: storage commitment of a stranger")
+            return 0x0124, None  # not authorised
+        request, failed = word_of(event.event_information)
+        self._ledger.note_commitment(request, [self._spool.result_name(uid) for uid in failed])
+        return SUCCESS, None
 
     def _on_request(self, event: Any) -> None:
         if self._peer_of(event.assoc) is None:
@@ -176,33 +202,39 @@ class Node:
         return SUCCESS if peer and "echo" in peer.may else 0x0122  # SOP class not supported
 
     def _on_store(self, event: Any) -> int:
-        path = Path(event.dataset_path)
+        code, reason = self._stored(event)
+        if reason:
+            with suppress(sqlite3.Error):  # the ledger may lie on the full disk too
+                self._ledger.count(reason)
+        with suppress(OSError):
+            event.assoc.dul.socket.handled()
+            if event.request._dataset_path:
+                Path(event.request._dataset_path).unlink(missing_ok=True)
+        return code
+
+    def _stored(self, event: Any) -> tuple[int, str]:
+        """Take an instance; return the status to answer, and what is counted if it was refused."""
+        peer = self._peer_of(event.assoc)
+        if peer is None or "store" not in peer.may:
+            return 0x0124, "refused: peer may not store"  # not authorised
+        path = event.request._dataset_path
+        if path is None:  # pynetdicom could not open a file for it
+            return OUT_OF_RESOURCES, "not stored: disk"
         try:
-            peer = self._peer_of(event.assoc)
-            if peer is None or "store" not in peer.may:
-                self._ledger.count("refused: peer may not store")
-                return 0x0124  # not authorised
-            study = self._spool.take(path, str(event.request.AffectedSOPInstanceUID))
+            study = self._spool.take(Path(path), str(event.request.AffectedSOPInstanceUID))
             self._studies.setdefault(event.assoc, set()).add(study)
-            return SUCCESS
+            return SUCCESS, ""
         except ScanError:
-            self._ledger.count("refused: not the declared data set")
-            return CANNOT_UNDERSTAND
+            return CANNOT_UNDERSTAND, "refused: not the declared data set"
         except SpoolFullError as error:
-            self._ledger.count(f"refused: {error}")
-            return OUT_OF_RESOURCES
-        except OSError as error:
-            log.error("An instance could not be stored (%s); its sender was told.", error.strerror)
-            with suppress(Exception):  # the ledger may lie on the full disk too
-                self._ledger.count("not stored: disk")
-            return OUT_OF_RESOURCES
+            return OUT_OF_RESOURCES, f"refused: {error}"
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            log.error("An instance could not be stored (%s); its sender was told.", reason)
+            return OUT_OF_RESOURCES, "not stored: disk"
         except Exception as error:  # one instance nobody thought of must not end the node
             log.error("An instance could not be stored (%s).", type(error).__name__)
-            return CANNOT_UNDERSTAND
-        finally:
-            with suppress(OSError):
-                event.assoc.dul.socket.handled()
-                path.unlink(missing_ok=True)
+            return CANNOT_UNDERSTAND, "not stored: unexpected"
 
     def _on_release(self, event: Any) -> None:
         studies = self._studies.pop(event.assoc, set())
@@ -217,7 +249,15 @@ class Node:
             Path(path).unlink(missing_ok=True)
 
 
-def _shut(assoc: Any) -> None:
+def addresses_of(host: str) -> set[str]:
+    """Return the addresses of a host; none if its name is not known."""
+    try:
+        return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()
+
+
+def shut(assoc: Any) -> None:
     """Shut a connection down; its threads see the end and stop."""
     with suppress(OSError, AttributeError):
         assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
@@ -253,6 +293,7 @@ def _bound(assoc: Any, pdu_bytes: int, instance_bytes: int, idle_s: float) -> No
         pending = 0
 
     transport.recv, transport.handled = read, handled
+    hurry(assoc)
 
 
 def _in_memory(assoc: Any) -> bool:
@@ -261,7 +302,7 @@ def _in_memory(assoc: Any) -> bool:
     return message is not None and message._data_set_file is None
 
 
-def _server_context(tls: Tls) -> ssl.SSLContext:
+def server_context(tls: Tls) -> ssl.SSLContext:
     """Return how connections are encrypted.
 
     Raises

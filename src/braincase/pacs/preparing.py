@@ -12,19 +12,12 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from braincase.cohort.derivatives import read_image, write_image
-from braincase.errors import BraincaseError, ScanError, UsageError
-from braincase.files import atomic_write, read_json, write_json
-from braincase.gallery import Code
+from braincase.errors import BraincaseError, ScanError
 from braincase.images.geometry import Grid
 from braincase.models.encoder import Encoder
 from braincase.pacs.settings import NodeLimits
-from braincase.search.query_scan import QueryScan
 from braincase.sources.dicom import read_dicom
 from braincase.sources.scan import Scan
 from braincase.web.intake.confined import Confinement
@@ -32,20 +25,9 @@ from braincase.web.intake.messages import Embedded, Step, Task
 from braincase.web.intake.worker_process import WorkerProcess
 from braincase.web.problems import Problem
 
-VOLUME, FACTS = "volume.nii.gz", "prepared.json"
-
 
 class WorkerError(BraincaseError):
     """The worker ended early, was late, or is not to be trusted."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedStudy:
-    """What the worker made of a study's T1w, and which files it was."""
-
-    scan: QueryScan
-    code: Code
-    files: tuple[str, ...]
 
 
 def choose(images: Path) -> Scan:
@@ -161,31 +143,3 @@ class Preparer:
                     raise error
                 case _:
                     raise Problem(422, "worker_distrusted", "an answer that cannot be right")
-
-
-def write_prepared(folder: Path, embedded: Embedded, scan: Scan, grid: Grid) -> None:
-    """Write what the worker made; the facts come last: whole or not there."""
-    (folder / FACTS).unlink(missing_ok=True)
-    write_image(folder / VOLUME, embedded.volume, grid)
-    with atomic_write(folder / "code.npy") as aside:
-        np.save(aside, embedded.code)
-    facts = {
-        "labels": dict(embedded.labels), "notes": list(embedded.notes), "subject": scan.subject,
-        "files": [os.path.relpath(scan.path / name, scan.path) for name in scan.files],
-    }  # fmt: skip
-    write_json(folder / FACTS, facts)
-
-
-def read_prepared(folder: Path, grid: Grid) -> PreparedStudy:
-    """Read what `write_prepared` wrote.
-
-    Raises
-    ------
-    UsageError
-        If it is not there or damaged; it is then made anew.
-    """
-    facts = read_json(folder / FACTS, UsageError)
-    code: Code = np.load(folder / "code.npy", allow_pickle=False)
-    volume = read_image(folder / VOLUME, grid)
-    scan = QueryScan(volume, "query", facts["subject"], facts["labels"], tuple(facts["notes"]))
-    return PreparedStudy(scan, code, tuple(facts["files"]))

@@ -20,11 +20,12 @@ from typing import Any
 from braincase.files import make_folder, write_json
 from braincase.json_values import to_json
 from braincase.pacs.archive_query import Asked, Wanted, write_image_file
-from braincase.pacs.links import Link, add_link
 from braincase.pacs.sending import ArchiveError
 from braincase.pacs.settings import WINDOW, Pull
 from braincase.pacs.spool import INSTANCE_LENGTH
 from braincase.progress import progress
+from braincase.sources.archive_links import FILE as LINKS
+from braincase.sources.archive_links import Link, add_link
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.dicom_names import OTHER, T1, normalised
 from braincase.sources.dicom_series import classify, group_series, volume_problems
@@ -166,17 +167,23 @@ def _move(archive: Asked, study: str, series: str, target: Path, spool: Path, ke
     make_folder(target.parent)
     aside = target.with_name(f".{target.name}")
     shutil.rmtree(aside, ignore_errors=True)
-    header = None
+    header, images = None, []
     for image in archive.get(study, series):
         name = pseudonym(str(image.SOPInstanceUID), key, INSTANCE_LENGTH)
         make_folder(aside)
         write_image_file(aside / f"{name}.dcm", image)
         header = image
+        images.append(
+            (int(image.get("InstanceNumber") or 0), image.SOPClassUID, image.SOPInstanceUID)
+        )
     if header is None:
         raise ArchiveError("archive", "no image of the series came", "its images")
     subject = pseudonym(owner_of(header).key, key)
     session = pseudonym(study, key, SESSION_LENGTH)
-    add_link(spool, Link(session, subject, study, str(header.get("AccessionNumber") or "")))
+    _, kind, instance = sorted(images)[len(images) // 2]
+    accession = str(header.get("AccessionNumber") or "")
+    link = Link(session, subject, study, accession, (str(kind), str(instance), series))
+    add_link(spool / LINKS, link)
     os.replace(aside, target)
 
 

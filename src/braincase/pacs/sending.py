@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from braincase.pacs.settings import Archive
 
 #: Seconds the archive may take to answer.
 ANSWER_S = 60.0
+#: Seconds between two looks at a connection; pynetdicom's own 10 ms are waited for each message.
+LOOP_S = 0.001
+#: Linux: acknowledge what came at once. A sender with Nagle's algorithm waits 40 ms for each image.
+QUICK = getattr(socket, "TCP_QUICKACK", None)
 #: Statuses with which an archive keeps an object: success and the warnings of C-STORE.
 KEPT = (0x0000, 0xB000, 0xB006, 0xB007)
 
@@ -43,8 +49,7 @@ def associate(
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = ANSWER_S
     encrypted = None
     if archive.tls:
-        context = ssl.create_default_context(cafile=archive.ca)
-        encrypted = (context, archive.host)
+        encrypted = (_client_context(archive), archive.host)
     association = entity.associate(
         archive.host, archive.port, contexts=list(contexts), ae_title=archive.ae_title,
         ext_neg=list(roles), evt_handlers=list(handlers), tls_args=encrypted,
@@ -54,7 +59,41 @@ def associate(
         what = "refuses this node" if refused else "does not answer"
         expected = f"a C-STORE SCP at {archive.host}:{archive.port}"
         raise ArchiveError(f"archive {archive.ae_title}", what, expected)
+    hurry(association)
     return association
+
+
+def hurry(association: Any) -> None:
+    """Have an association answer at once: 9 ms an image instead of 53."""
+    transport = association.dul.socket
+    read = transport.recv
+
+    def recv(count: int) -> Any:
+        if QUICK is not None:  # it holds for what is acknowledged next, and no longer
+            with suppress(OSError):
+                transport.socket.setsockopt(socket.IPPROTO_TCP, QUICK, 1)
+        return read(count)
+
+    transport.recv = recv
+    association.dul._run_loop_delay = LOOP_S
+
+
+def _client_context(archive: Archive) -> ssl.SSLContext:
+    """Return how the archive is spoken to.
+
+    Raises
+    ------
+    ArchiveError
+        If a certificate cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=archive.ca)
+        if archive.certificate is not None:
+            context.load_cert_chain(archive.certificate, archive.key)
+    except (OSError, ssl.SSLError) as error:
+        found = f"certificates that cannot be used ({error})"
+        raise ArchiveError(f"archive {archive.ae_title}", found, "PEM files") from None
+    return context
 
 
 def send(

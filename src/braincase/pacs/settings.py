@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 from braincase.errors import UsageError
 
@@ -147,9 +148,19 @@ class Archive:
     ae_title, host, port
         Where results go by C-STORE, and what C-FIND and C-GET ask.
     tls, ca
-        Whether it speaks TLS, and who signed its certificate.
+        Whether it speaks TLS, and who signed its certificate (of DICOMweb too).
+    certificate, key
+        PEM files that it is shown, where it asks for them.
+    move
+        Whether images are asked for by C-MOVE instead of C-GET; see `Pull`.
+    commit
+        Whether it must commit to storing the results before a study counts as sent.
     dicomweb
         Its DICOMweb root; `pull` then asks by QIDO-RS and WADO-RS.
+    login
+        File, mode 0600, with a login for DICOMweb; see `dicomweb.authorization_of`.
+    stow
+        Whether results are sent by STOW-RS instead of C-STORE.
     """
 
     ae_title: str
@@ -157,7 +168,13 @@ class Archive:
     port: int = 104
     tls: bool = False
     ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    move: bool = False
+    commit: bool = False
     dicomweb: str | None = None
+    login: Path | None = None
+    stow: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,10 +187,15 @@ class Pull:
         Series a minute at most; 0 for no limit.
     window
         Hours of the day at which images are moved, such as ``20:00-06:00``; empty for any time.
+    ae_title, host, port
+        Where C-MOVE sends to while a pull runs; the archive must know it.
     """
 
     per_minute: float = 30.0
     window: str = ""
+    ae_title: str = "BRAINCASE_PULL"
+    host: str = "127.0.0.1"
+    port: int = 11113
 
 
 @dataclass(frozen=True)
@@ -272,10 +294,10 @@ def _value(path: Path, name: str, kind: object, value: object) -> object:
 
 def _contradictions(settings: PacsSettings) -> list[tuple[str, str]]:
     """Return what cannot be, and what would be right."""
-    node, wrong = settings.node, []
+    node, pull, wrong = settings.node, settings.pull, []
     titles = [("node", node.ae_title), *(("peer", peer.ae_title) for peer in settings.peers)]
     titles += [("archive", settings.archive.ae_title)] if settings.archive else []
-    for where, title in titles:
+    for where, title in [*titles, ("pull", pull.ae_title)]:
         if not AE_TITLE.fullmatch(title) or title != title.strip():
             wrong.append((f"{where}.ae_title = {title!r}", "1 to 16 letters of ASCII"))
     wrong += [
@@ -283,30 +305,59 @@ def _contradictions(settings: PacsSettings) -> list[tuple[str, str]]:
         for peer in settings.peers
         if not _is_address(peer.address)
     ]
-    if not _is_address(node.host):
-        wrong.append((f"node.host = {node.host!r}", "an address such as 127.0.0.1"))
-    elif not ipaddress.ip_address(node.host).is_loopback:
-        if settings.tls is None and not node.plain_network:
-            expected = "[tls], or plain_network = true where the network itself is closed"
-            wrong.append((f"node.host = {node.host!r} without [tls]", expected))
-        if not settings.peers:
-            wrong.append((f"node.host = {node.host!r} without a [[peer]]", "who may call"))
-    if node.port > 65535 or (settings.archive and settings.archive.port > 65535):
-        wrong.append(("a port above 65535", "a port"))
-    results = settings.results
+    for where, host in (("node", node.host), ("pull", pull.host)):
+        if not _is_address(host):
+            wrong.append((f"{where}.host = {host!r}", "an address such as 127.0.0.1"))
+        elif not ipaddress.ip_address(host).is_loopback:
+            if settings.tls is None and not node.plain_network:
+                expected = "[tls], or node.plain_network = true where the network itself is closed"
+                wrong.append((f"{where}.host = {host!r} without [tls]", expected))
+            if where == "node" and not settings.peers:
+                wrong.append((f"node.host = {host!r} without a [[peer]]", "who may call"))
+    results, limits = settings.results, settings.limits
     if not (results.report or results.pictures or results.pdf):
         wrong.append(("[results] with nothing to send", "report, pictures or pdf"))
     if not 1 <= results.k <= 50:
         wrong.append((f"results.k = {results.k}", "1 to 50"))
-    if settings.archive and settings.archive.ca and not settings.archive.tls:
-        wrong.append(("archive.ca without archive.tls", "tls = true"))
-    if settings.limits.study_bytes < settings.limits.instance_bytes:
+    if limits.study_bytes < limits.instance_bytes:
         wrong.append(("limits.study_bytes below limits.instance_bytes", "at least as much"))
-    if settings.limits.tries < 1 or settings.limits.associations < 1:
+    if limits.tries < 1 or limits.associations < 1:
         wrong.append(("limits.tries or limits.associations = 0", "1 or more"))
-    if settings.pull.window and not WINDOW.fullmatch(settings.pull.window):
-        wrong.append((f"pull.window = {settings.pull.window!r}", "hours such as 20:00-06:00"))
+    if max(node.port, pull.port) > 65535:
+        wrong.append(("a port above 65535", "a port"))
+    if pull.window and not WINDOW.fullmatch(pull.window):
+        wrong.append((f"pull.window = {pull.window!r}", "hours such as 20:00-06:00"))
+    return wrong + (_archive_contradictions(settings.archive) if settings.archive else [])
+
+
+def _archive_contradictions(archive: Archive) -> list[tuple[str, str]]:
+    wrong = []
+    web = archive.dicomweb or ""
+    if archive.port > 65535:
+        wrong.append(("a port above 65535", "a port"))
+    if archive.ca and not (archive.tls or web.startswith("https:")):
+        wrong.append(("archive.ca without archive.tls", "tls = true, or https in dicomweb"))
+    if (archive.certificate is None) != (archive.key is None):
+        wrong.append(("archive.certificate or archive.key alone", "both"))
+    if web and not web.startswith(("https://", "http://")):
+        wrong.append((f"archive.dicomweb = {web!r}", "https://host/dicom-web"))
+    if web and "@" in urlsplit(web).netloc:
+        wrong.append(("a login in archive.dicomweb", "archive.login, a file of mode 0600"))
+    if (archive.login or archive.stow) and not web:
+        wrong.append(("archive.login or archive.stow without archive.dicomweb", "its root"))
+    if archive.login and web.startswith("http://") and not is_this_machine(web):
+        wrong.append(("archive.login for http, which everybody on the way reads", "https"))
+    if archive.move and web:
+        wrong.append(("archive.move with archive.dicomweb", "one of them"))
+    if archive.commit and archive.stow:
+        wrong.append(("archive.commit with archive.stow", "one of them"))
     return wrong
+
+
+def is_this_machine(url: str) -> bool:
+    """Return whether a URL's host is the loopback."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 #: Hours of the day: from, to.

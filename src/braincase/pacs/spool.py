@@ -76,6 +76,10 @@ class Spool:
         """Return the folder of a study's results."""
         return self.folder / "studies" / study / "results"
 
+    def result_name(self, uid: str) -> str:
+        """Return the file name of a result object, which follows from its UID."""
+        return f"{pseudonym(uid, self._key, INSTANCE_LENGTH)}.dcm"
+
     def take(self, path: Path, instance_uid: str) -> str:
         """Move an instance that has arrived into its study, for good, and return the study's name.
 

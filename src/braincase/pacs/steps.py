@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,9 @@ from braincase.answer.compose import Answer, answer
 from braincase.errors import BraincaseError, GalleryError, ScanError, UsageError
 from braincase.gallery import Gallery
 from braincase.images.geometry import grid_of_resolution
+from braincase.pacs.commitment import ask_commitment, new_transaction
 from braincase.pacs.dicom_objects import Source, read_source, write_object
+from braincase.pacs.dicomweb import WebArchive
 from braincase.pacs.ledger import (
     COMPLETE,
     MADE,
@@ -32,22 +34,27 @@ from braincase.pacs.ledger import (
     Ledger,
     Study,
 )
-from braincase.pacs.links import Link, add_link, studies_of
 from braincase.pacs.picture_series import draw_pictures, picture_objects
-from braincase.pacs.preparing import Preparer, choose, read_prepared, write_prepared
+from braincase.pacs.preparing import Preparer, choose
 from braincase.pacs.report_pdf import pdf_object
-from braincase.pacs.sending import send
-from braincase.pacs.settings import PacsSettings
+from braincase.pacs.sending import ArchiveError, send
+from braincase.pacs.settings import Archive, PacsSettings
 from braincase.pacs.spool import Spool
 from braincase.pacs.structured_report import Searched, report_object
 from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query
 from braincase.report.wording import sections_of, warning_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import FinishedSearch, search_by_embedding
+from braincase.search.query_scan import QueryScan
+from braincase.sources.archive_links import FILE as LINKS
+from braincase.sources.archive_links import Link, add_link, links_of
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.pseudonym import pseudonym
+from braincase.web.intake.prepared_study import read_prepared, write_prepared
 
 SESSION_LENGTH = 8
+#: Seconds that are waited for the archive's word, and after which it is asked again.
+COMMITMENT_S, ASK_AGAIN_S = 3.0, 300.0
 log = logging.getLogger("braincase")
 
 
@@ -145,12 +152,15 @@ def _prepare(shop: Workshop, study: Study) -> None:
     scan = choose(images)
     embedded = shop.preparer.prepare(scan, study.study)
     grid = grid_of_resolution(shop.grid_mm)
-    write_prepared(shop.spool.prepared(study.study), embedded, scan, grid)
+    folder, model = shop.spool.prepared(study.study), shop.gallery.fingerprint
+    write_prepared(folder, embedded, scan.subject, scan.files, grid, model)
     source = read_source([scan.path / name for name in scan.files], shop.key)
     subject = pseudonym(owner_of(source.header).key, shop.key)
     session = pseudonym(source.study_uid, shop.key, SESSION_LENGTH)
     accession = str(source.header.get("AccessionNumber") or "")
-    add_link(shop.spool.folder, Link(session, subject, source.study_uid, accession))
+    middle = source.images[len(source.images) // 2]
+    link = Link(session, subject, source.study_uid, accession, middle)
+    add_link(shop.spool.folder / LINKS, link)
     shop.ledger.advance(study, PREPARED, subject=subject)
 
 
@@ -159,10 +169,12 @@ def _finished(shop: Workshop, study: Study) -> tuple[FinishedSearch, tuple[Path,
     folder = shop.spool.prepared(study.study)
     prepared = read_prepared(folder, grid_of_resolution(shop.grid_mm))
     results = shop.settings.results
-    subject = study.subject or prepared.scan.subject
+    subject = study.subject or prepared.subject
+    made = prepared.scan
+    scan = QueryScan(made.volume, "query", prepared.subject, made.labels, made.notes)
     options = SearchOptions(k=results.k, where=results.where, subject=subject, as_of=study.version)
     fingerprint = shop.gallery.fingerprint
-    found = search_by_embedding(shop.gallery, prepared.code, fingerprint, prepared.scan, options)
+    found = search_by_embedding(shop.gallery, made.code, fingerprint, scan, options)
     images = shop.spool.images(study.study)
     return found, tuple(images / name for name in prepared.files)
 
@@ -211,8 +223,7 @@ def _objects(
             lines += ["", heading, *texts]
         drawn = draw_pictures(cases, warning)
         objects.append(pdf_object(lines, drawn, source, series + 2, parts, made))
-    name = partial(pseudonym, key=shop.key, length=16)
-    return {f"{name(str(one.SOPInstanceUID))}.dcm": one for one in objects}
+    return {shop.spool.result_name(str(one.SOPInstanceUID)): one for one in objects}
 
 
 def _pictures(found: FinishedSearch) -> list[CasePicture]:
@@ -222,10 +233,13 @@ def _pictures(found: FinishedSearch) -> list[CasePicture]:
     return [CasePicture("This study", query.details, query.planes), *hits]
 
 
-def _hit_studies(shop: Workshop, composed: Answer) -> dict[str, str]:
-    sessions = {hit.hit.scan_id: hit.hit.session or "" for hit in composed.hits}
-    studies = studies_of(shop.spool.folder, set(sessions.values()) - {""})
-    return {scan: studies[session] for scan, session in sessions.items() if session in studies}
+def _hit_studies(shop: Workshop, composed: Answer) -> dict[str, Link]:
+    """Return the hits' studies by scan_id, where session and person are in the link file."""
+    hits = [one.hit for one in composed.hits]
+    links = links_of(shop.spool.folder / LINKS, [hit.session or "" for hit in hits])
+    found = {hit.scan_id: links.get(hit.session or "") for hit in hits}
+    people = {hit.scan_id: hit.subject for hit in hits}
+    return {scan: link for scan, link in found.items() if link and link.subject == people[scan]}
 
 
 def _send(shop: Workshop, study: Study) -> None:
@@ -234,10 +248,41 @@ def _send(shop: Workshop, study: Study) -> None:
     if archive is not None and waiting:
         folder = shop.spool.results(study.study)
         paths = [folder / name for name in waiting]
-        title = shop.settings.node.ae_title
-        send(archive, title, paths, lambda path: ledger.mark_sent(study.study, path.name))
+        ledger.drop_commitment(study.study)
+
+        def sent(path: Path) -> None:
+            ledger.mark_sent(study.study, path.name)
+
+        if archive.stow:
+            WebArchive(archive).store(paths, sent)
+        else:
+            send(archive, shop.settings.node.ae_title, paths, sent)
+    if archive is not None and archive.commit:
+        _await_commitment(shop, study, archive)
     note = "" if archive else "no [archive]: the results stay in the spool"
     ledger.advance(study, SENT, problem=note)
+
+
+def _await_commitment(shop: Workshop, study: Study, archive: Archive) -> None:
+    """Ask the archive to commit to keeping the results, and wait a moment for its word.
+
+    Raises
+    ------
+    ArchiveError
+        If it has not given it yet.
+    """
+    ledger, until = shop.ledger, time.monotonic() + COMMITMENT_S
+    state = ledger.commitment(study.study)
+    if state is None or (not state[1] and time.time() - state[0] > ASK_AGAIN_S):
+        request = new_transaction()
+        ledger.ask_commitment(study.study, request)
+        paths = sorted(shop.spool.results(study.study).glob("*.dcm"))
+        ask_commitment(archive, shop.settings.node.ae_title, request, paths)
+    while not ((state := ledger.commitment(study.study)) and state[1]):
+        if time.monotonic() > until:
+            found = "has not yet committed to keeping the results"
+            raise ArchiveError(f"archive {archive.ae_title}", found, "its N-EVENT-REPORT")
+        time.sleep(0.05)
 
 
 def check_gallery(gallery: Gallery) -> None:

@@ -22,6 +22,7 @@ from braincase.labels import value_text
 from braincase.pacs.dicom_objects import MAKER, Source, describe
 from braincase.purpose import PURPOSE
 from braincase.report.wording import sections_of, warning_of
+from braincase.sources.archive_links import ImageReference, Link
 from braincase.version import __version__
 
 SCHEME = "99BRAINCASE"
@@ -42,13 +43,13 @@ class Searched:
     gallery, version
         The gallery's name and version.
     studies
-        Study UIDs of hits by scan_id, where they are known and may be named.
+        Studies of hits by scan_id, where they are known and may be named.
     """
 
     model: str
     gallery: str
     version: int
-    studies: Mapping[str, str]
+    studies: Mapping[str, Link]
 
 
 def report_object(
@@ -72,7 +73,14 @@ def report_object(
     made
         When the result was made.
     """
-    evidence = [_reference(source, image) for image in source.images]
+    evidence = [_reference(source, image, source.study_uid) for image in source.images]
+    own = {str(image.SOPInstanceUID) for image in evidence}
+    others = {link.image: link.study for link in searched.studies.values()}
+    evidence += [
+        _reference(source, image, study)
+        for image, study in others.items()
+        if image is not None and image[1] not in own
+    ]
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=source.uid("device", __version__), name=MAKER, manufacturer_name=MAKER,
         model_name="similar-case search", serial_number="0",
@@ -97,11 +105,11 @@ def report_object(
     return report
 
 
-def _reference(source: Source, image: tuple[str, str, str]) -> Any:
+def _reference(source: Source, image: ImageReference, study: str) -> Any:
     """Return the little of an image that a report refers to it by."""
     reference = Dataset()
     reference.SOPClassUID, reference.SOPInstanceUID, reference.SeriesInstanceUID = image
-    reference.StudyInstanceUID = source.study_uid
+    reference.StudyInstanceUID = study
     reference.Modality = "MR"
     reference.PatientID = reference.PatientName = reference.PatientBirthDate = ""
     reference.PatientSex = reference.StudyDate = reference.StudyTime = reference.StudyID = ""
@@ -173,15 +181,19 @@ def _hit_group(hit: AnsweredHit, searched: Searched, source: Source) -> Any:
     )
     labels = ", ".join(f"{k} {value_text(v)}" for k, v in found.labels.items() if v is not None)
     _say(group, source, [f"Labels: {labels}" if labels else "", *_parts(hit)])
-    if study := searched.studies.get(found.scan_id):
-        group[0].ContentSequence.append(
-            sr.UIDRefContentItem(
-                _code("HITSTUDY", "Study of the similar case"),
-                study,
-                sr.RelationshipTypeValues.CONTAINS,
-            )
-        )
+    if link := searched.studies.get(found.scan_id):
+        group[0].ContentSequence.extend(_places(link))
     return group
+
+
+def _places(link: Link) -> Iterator[Any]:
+    """Yield where in the archive a hit is: its study, and an image of it for viewers to open."""
+    contains = sr.RelationshipTypeValues.CONTAINS
+    yield sr.UIDRefContentItem(_code("HITSTUDY", "Study of the similar case"), link.study, contains)
+    if link.image is not None:
+        kind, instance, _ = link.image
+        name = _code("HITIMAGE", "Image of the similar case")
+        yield sr.ImageContentItem(name, kind, instance, relationship_type=contains)
 
 
 def _parts(hit: AnsweredHit) -> Iterator[str]:

@@ -21,7 +21,7 @@ from braincase.web import schema
 from braincase.web.image_responses import NIFTI
 from braincase.web.middleware import Guard, failure
 from braincase.web.problems import Problem, problem_of
-from braincase.web.routes import cases, explanations, pages, searches, session, uploads
+from braincase.web.routes import archive, cases, explanations, pages, searches, session, uploads
 from braincase.web.security.gate import MetricsAccess
 from braincase.web.service import CurrentService, open_service
 from braincase.web.service_settings import ServiceSettings
@@ -76,6 +76,8 @@ ROUTES = (
     Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
     Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404, 409)),
+    Route("POST", "/cases/{scan_id}/viewer", archive.open_viewer, (401, 404)),
+    Route("POST", "/studies", archive.find_study, (401, 404)),
     Route("GET", "/cases/{scan_id}/volume.nii.gz", cases.volume, (401, 404), NIFTI),
     Route("GET", "/cases/{scan_id}/thumbnail.png", cases.thumbnail, (401, 404, 422), PNG),
     Route("GET", "/cases/{scan_id}/slices/{plane}/{index}.png", cases.slice_of_case,

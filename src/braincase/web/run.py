@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
+from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from braincase.errors import UsageError
@@ -100,6 +104,7 @@ def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         loop="asyncio",  # `PatientServer` knows this one
         http=PatientProtocol,
         log_level="info" if settings.access_log else settings.log_level,
+        log_config=_log_config(),
         access_log=settings.access_log,  # the audit log tells who asked what, without addresses
         server_header=False,
         proxy_headers=False,
@@ -109,6 +114,26 @@ def server_config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
+
+
+class PathOnly(logging.Filter):
+    """A log filter that cuts query strings off: ``/?study=`` names a patient's study."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the line, with the path alone."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+            )
+        return True
+
+
+def _log_config() -> dict[str, Any]:
+    """Return uvicorn's own logging with the query strings left out of it."""
+    config = deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"path_only": {"()": PathOnly}}
+    config["handlers"]["access"]["filters"] = ["path_only"]
+    return config
 
 
 def open_port(host: str, port: int) -> LimitedSocket:

@@ -83,6 +83,8 @@ class MeBody(Body):
     role: Role
     csrf: str = Field(description="Send it as X-CSRF-Token with every change.")
     login: bool = Field(description="Whether this service knows users with passwords.")
+    opens_viewer: bool = Field(False, description="May open a case's study in the viewer.")
+    finds_studies: bool = Field(False, description="May open a study of the archive.")
 
 
 class LoginRequest(RequestBody):
@@ -180,12 +182,39 @@ class CaseBody(Body):
     )
 
 
+class ViewerBody(Body):
+    """Where a case's study is shown."""
+
+    url: str
+
+
+class StudyRequest(RequestBody):
+    """A study of the archive: exactly one of `study` and `accession`."""
+
+    study: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=64)] | None = None
+    accession: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> StudyRequest:
+        if (self.study is None) == (self.accession is None):
+            raise ValueError("exactly one of study and accession")
+        return self
+
+
 class CasesBody(Body):
     """Some of the cases that a filter leaves."""
 
     total: int
     version: int
     cases: list[CaseBody]
+
+
+class StudyCasesBody(Body):
+    """The cases that are scans of one study; else the study as the DICOM node has prepared it."""
+
+    cases: list[CaseBody]
+    upload: str | None = Field(None, description="To search with, as an uploaded scan.")
+    subject: str | None = Field(None, description="The pseudonym of its person.")
 
 
 class NewCaseRequest(RequestBody):

@@ -6,10 +6,13 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from braincase.cohort.view import ViewChoice
 from braincase.errors import ParameterError, UsageError
 from braincase.models.encoder import Encoder
+from braincase.web.schema import Role
+from braincase.web.viewer_links import check_links, check_template
 
 MIB = 1 << 20
 
@@ -109,6 +112,12 @@ class ServiceSettings:
         File with a bearer token that opens ``/metrics`` beside administrators; None for them only.
     audit
         File of the audit log; None for ``audit.jsonl`` in the state folder.
+    links
+        Link file of a DICOM node: which study of the archive a case is; None for none.
+    links_role
+        The least role that may learn it.
+    viewer
+        URL template of the archive's viewer; see `viewer_links.check_template`.
     log_level, access_log
         How much the server writes on standard error, and whether each request is a line of it.
     view
@@ -136,6 +145,9 @@ class ServiceSettings:
     proxy_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
     metrics_token: Path | None = None
     audit: Path | None = None
+    links: Path | None = None
+    links_role: Role = "curator"
+    viewer: str = ""
     log_level: str = "warning"
     access_log: bool = False
     view: ViewChoice | None = None
@@ -155,6 +167,14 @@ class ServiceSettings:
         if self.client_header and not self.behind_proxy:
             found = "given without a reverse proxy (--tls-elsewhere or --proxy)"
             raise ParameterError("client_header", found, "one of them")
+        if self.links_role not in get_args(Role):
+            raise ParameterError("links_role", repr(self.links_role), " or ".join(get_args(Role)))
+        if self.viewer and self.links is None:
+            raise ParameterError("viewer", "given without a link file", "--links FILE too")
+        if self.viewer:
+            check_template(self.viewer)
+        if self.links is not None:
+            check_links(self.links)
         if is_loopback(self.host):
             return
         where = f"--host {self.host}"

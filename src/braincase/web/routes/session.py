@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from braincase.web import schema
 from braincase.web.problems import Problem
+from braincase.web.routes.archive import may_link
 from braincase.web.security.client_address import client_address, network_of
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.security.users import set_password
@@ -28,6 +29,8 @@ def me_body(service: Service, principal: Principal) -> schema.MeBody:
         role=principal.role,
         csrf=service.gate.csrf(principal),
         login=service.settings.users is not None,
+        opens_viewer=bool(service.settings.viewer) and may_link(service, principal),
+        finds_studies=may_link(service, principal),
     )
 
 

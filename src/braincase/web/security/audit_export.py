@@ -34,6 +34,8 @@ KINDS: Mapping[str, tuple[tuple[str, str], str]] = {
     "view": (_QUERY, "R"),
     "view case": (_ACCESSED, "R"),
     "open other's upload": (_ACCESSED, "R"),
+    "open viewer": (_ACCESSED, "R"),
+    "open study": (_ACCESSED, "R"),
     "report": (_EXPORT, "R"),
     "table": (_EXPORT, "R"),
     "upload": (_IMPORT, "C"),

@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import * as service from "./api/client";
 import { ServiceError } from "./api/client";
-import type { Answer, Case, PersonLabels, Labels, SearchRequest } from "./api/bodies";
+import type { Answer, Case, PersonLabels, Labels, SearchRequest, StudyRequest } from "./api/bodies";
 import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
 import { errorText } from "./i18n/errors";
@@ -42,8 +42,45 @@ export async function begin(): Promise<void> {
     const address = new URLSearchParams(location.search);
     const search = address.get("s");
     const scan = address.get("case");
-    if (search) await openSearch(search);
+    const study = studyOf(address) ?? studyOf(new URLSearchParams(location.hash.slice(1)));
+    if (study) await openStudy(study);
+    else if (search) await openSearch(search);
     else if (scan) await startFrom(scan);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** The study that a PACS menu's link names, behind `?` or, where no log on the way may see it, `#`. */
+function studyOf(address: URLSearchParams): StudyRequest | null {
+  const [study, accession] = [address.get("study"), address.get("accession")];
+  return study ? { study } : accession ? { accession } : null;
+}
+
+/** Search with a study of the archive; its number does not stay in the address bar. */
+async function openStudy(request: StudyRequest): Promise<void> {
+  try {
+    const { cases, upload, subject } = await service.findStudy(request);
+    history.replaceState(null, "", location.pathname);
+    if (cases[0]) await startFrom(cases[0].scan_id);
+    else if (upload) {
+      newSource({ kind: "upload", job: upload, name: t("archiveStudy"), subject });
+      await runSearch();
+    }
+  } catch (error) {
+    const again = error instanceof ServiceError && error.status === 401;
+    if (!again) history.replaceState(null, "", location.pathname);
+    tell(error);
+  }
+}
+
+/** Open a case's study in the archive's viewer. */
+export async function openInViewer(scan: string, version: number | null): Promise<void> {
+  try {
+    const { url } = await service.viewerOf(scan, version);
+    // A program's own scheme (weasis:) would leave an empty tab behind.
+    if (/^https?:/.test(url)) window.open(url, "_blank", "noopener,noreferrer");
+    else location.assign(url);
   } catch (error) {
     tell(error);
   }
@@ -75,7 +112,7 @@ function restore(answer: Answer, name = answer.query_id ?? ""): void {
     const { request } = answer;
     if (request.case) state.source.value = { kind: "case", scan_id: request.case };
     else if (request.upload) {
-      state.source.value = { kind: "upload", job: request.upload, name };
+      state.source.value = { kind: "upload", job: request.upload, name, subject: request.subject };
     }
     state.typedWhere.value = request.where || null;
     state.regions.value = request.regions;
@@ -274,6 +311,7 @@ export function requestNow(): SearchRequest | null {
     similar_by: state.regions.value.length > 0 ? "code" : state.similarBy.value,
     normality: state.normality.value,
     ...(from.kind === "upload" ? { known: given(state.personLabels.value) } : {}),
+    ...(from.kind === "upload" && from.subject ? { subject: from.subject } : {}),
   };
 }
 

@@ -11,7 +11,7 @@ import type { Layout } from "./viewer/pair";
 /** Where the query comes from. */
 export type Source =
   | { kind: "case"; scan_id: string }
-  | { kind: "upload"; job: string; name: string };
+  | { kind: "upload"; job: string; name: string; subject?: string | null };
 
 /** A scan on its way: packing and sending happen in the browser, the rest is the service's job. */
 export interface Transfer {

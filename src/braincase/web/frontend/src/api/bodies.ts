@@ -24,6 +24,9 @@ export type SearchRequest = Schemas["SearchRequest-Input"];
 export type WeightedRegion = Schemas["RegionRequest-Output"];
 export type Answer = Schemas["AnswerBody"];
 export type Volume = Schemas["VolumeBody"];
+export type StudyRequest = Schemas["StudyRequest"];
+export type StudyCases = Schemas["StudyCasesBody"];
+export type Viewer = Schemas["ViewerBody"];
 export type Share = Schemas["ShareBody"];
 
 export type Labels = Case["labels"];

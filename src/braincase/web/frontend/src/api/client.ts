@@ -2,7 +2,7 @@
 
 import type {
   Answer, AtlasRegion, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
-  SearchRequest, StoredCase,
+  SearchRequest, StoredCase, StudyCases, StudyRequest, Viewer,
 } from "./bodies";
 
 const ROOT = "api/v1";
@@ -82,6 +82,11 @@ export const keepCase = (request: NewCase): Promise<Change> => send("POST", path
 /** `seen` is the version of the gallery that the curator looked at. */
 export const removeCase = (id: string, seen: number): Promise<Change> =>
   send("DELETE", `${path("cases", id)}?seen=${seen}`);
+/** Which cases a study of the archive has; its number goes in the body, where no log shows it. */
+export const findStudy = (request: StudyRequest): Promise<StudyCases> =>
+  send("POST", path("studies"), request);
+export const viewerOf = (id: string, version: number | null): Promise<Viewer> =>
+  send("POST", path("cases", id, "viewer") + (version === null ? "" : `?as_of=${version}`));
 export const readRegions = (): Promise<AtlasRegion[]> => ask(path("regions"));
 
 export const readJob = (job: string): Promise<Job> => ask(path("jobs", job));

@@ -218,6 +218,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cases/{scan_id}/viewer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Viewer
+         * @description Return the address of a case's study in the archive's viewer.
+         */
+        post: operations["open_viewer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find Study
+         * @description Return the cases of a study of the archive; its UID comes in the body: no log shows it.
+         */
+        post: operations["find_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cases/{scan_id}/volume.nii.gz": {
         parameters: {
             query?: never;
@@ -1093,6 +1133,18 @@ export interface components {
              * @description Whether this service knows users with passwords.
              */
             login: boolean;
+            /**
+             * Opens Viewer
+             * @description May open a case's study in the viewer.
+             * @default false
+             */
+            opens_viewer: boolean;
+            /**
+             * Finds Studies
+             * @description May open a study of the archive.
+             * @default false
+             */
+            finds_studies: boolean;
         };
         /**
          * NeighboursBody
@@ -1393,6 +1445,34 @@ export interface components {
             job: string;
         };
         /**
+         * StudyCasesBody
+         * @description The cases that are scans of one study; else the study as the DICOM node has prepared it.
+         */
+        StudyCasesBody: {
+            /** Cases */
+            cases: components["schemas"]["CaseBody"][];
+            /**
+             * Upload
+             * @description To search with, as an uploaded scan.
+             */
+            upload: string | null;
+            /**
+             * Subject
+             * @description The pseudonym of its person.
+             */
+            subject: string | null;
+        };
+        /**
+         * StudyRequest
+         * @description A study of the archive: exactly one of `study` and `accession`.
+         */
+        StudyRequest: {
+            /** Study */
+            study?: string | null;
+            /** Accession */
+            accession?: string | null;
+        };
+        /**
          * TypicalityBody
          * @description Whether the gallery has any similar case.
          */
@@ -1409,6 +1489,14 @@ export interface components {
             text: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * ViewerBody
+         * @description Where a case's study is shown.
+         */
+        ViewerBody: {
+            /** Url */
+            url: string;
         };
         /**
          * VisitBody
@@ -2387,6 +2475,163 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+        };
+    };
+    open_viewer: {
+        parameters: {
+            query?: {
+                /** @description An earlier version; cases may have left since. */
+                as_of?: number | null;
+            };
+            header?: never;
+            path: {
+                scan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewerBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+        };
+    };
+    find_study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyCasesBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

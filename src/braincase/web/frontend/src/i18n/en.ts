@@ -42,6 +42,10 @@ export const en = {
   noQueryHint: "Drop a scan on the left, or start from a stored case.",
   change: "Change",
 
+  archiveStudy: "Study of the archive",
+  openInViewer: "Open in viewer",
+  openInViewerHint: "Opens this case's study in the archive's viewer, with the patient's name",
+
   keep: "Keep as case",
   keepTitle: "Keep this scan in the gallery",
   keepHint: "Give a pseudonym, never a name. Everybody who may search can then find this scan and see it as it was scanned, a face where it shows one.",

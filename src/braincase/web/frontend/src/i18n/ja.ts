@@ -42,6 +42,10 @@ export const ja: Words = {
   noQueryHint: "左に画像をドロップするか、登録症例から始めてください。",
   change: "変更",
 
+  archiveStudy: "画像サーバーの検査",
+  openInViewer: "ビューアで開く",
+  openInViewerHint: "この症例の検査を、患者名とともに画像サーバーのビューアで開きます",
+
   keep: "症例として登録",
   keepTitle: "この画像をギャラリーに登録",
   keepHint: "氏名ではなく仮名を入力してください。検索できる人は全員この画像を見つけ、撮像されたまま（写っていれば顔も）見られるようになります。",

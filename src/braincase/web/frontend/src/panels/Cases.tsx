@@ -1,6 +1,6 @@
 /** The cases found, as cards: picture, distance, labels, course, where they are alike, marks. */
 
-import { mark, unmarked } from "../actions";
+import { mark, openInViewer, unmarked } from "../actions";
 import { urls } from "../api/client";
 import type { Hit, Value } from "../api/bodies";
 import { number, percent, t } from "../i18n";
@@ -139,6 +139,15 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
       <WhyLine hit={hit} />
       <VolumesLine volumes={hit.volumes ?? []} />
       <NormalityLine hit={hit} />
+      {state.me.value?.opens_viewer && (
+        <button
+          type="button" class="quiet open-viewer" aria-label={`${t("openInViewer")}: ${hit.scan_id}`}
+          title={t("openInViewerHint")}
+          onClick={() => void openInViewer(hit.scan_id, state.answer.value?.gallery_version ?? null)}
+        >
+          {t("openInViewer")}
+        </button>
+      )}
       <Details hit={hit} own={own} />
     </li>
   );
