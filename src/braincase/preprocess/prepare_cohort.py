@@ -19,6 +19,7 @@ import numpy as np
 from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, update_labels, write_case
 from braincase.cohort.derivatives import claim_folder, image_path, sidecar_path
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
+from braincase.images.face import shows_face
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
 from braincase.json_values import Json, JsonObject, canonical_json
@@ -374,12 +375,13 @@ def _write(
             path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
     else:
         write_volume(mask, prepared.mask, plan.grid.affine)
-        sidecar = _sidecar(prepared, result.quality)
+        sidecar = _sidecar(prepared, result.quality, plan.grid)
         write_case(plan.folder, plan.grid, PreparedScan(result.scan, prepared.volume, sidecar))
     write_scan_result(plan.folder, plan.recipe, result, picture)
 
 
-def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
+def _sidecar(prepared: Prepared, quality: Quality, grid: Grid) -> dict[str, object]:
+    faces = {"ShowsFace": True} if shows_face(prepared.volume, grid.affine) else {}
     to_mni = np.asarray(prepared.native_to_mni, np.float64)
     return {
         "NativeToMNI": to_mni,
@@ -387,4 +389,5 @@ def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
         "Quality": quality.to_json(),
         "Recipe": dict(prepared.recipe),
         "SkullStripped": bool(prepared.recipe.get("strip", True)),
+        **faces,
     }
