@@ -39,6 +39,8 @@ class AuditLog:
         self.path = path or _usual_path()
         self._lock = threading.Lock()
         self._size, self._previous, self._torn = -1, FIRST, False
+        #: Whether the last line could be written; for health checks.
+        self.works = True
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -64,7 +66,9 @@ class AuditLog:
                     self._append(event)
                 finally:
                     fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                self.works = True
             except OSError as error:
+                self.works = False
                 found = f"cannot be written ({error.strerror})"
                 advice = "Nothing was done that is not in it."
                 raise AuditError(self.path, found, "an audit log", advice) from None

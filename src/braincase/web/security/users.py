@@ -29,8 +29,8 @@ from braincase.web.security.api_token import Token, make_token, split_token
 LEAST_PASSWORD = 12
 #: Of 0 to 4 as zxcvbn estimates: 3 takes more than 10^8 guesses. Letters that it looks at.
 LEAST_SCORE, MOST_SCORED = 3, 72
-#: Days that an API token may be given.
-MOST_DAYS = 3650
+#: Days that an API token may be given, and tokens that a user may have.
+MOST_DAYS, MOST_TOKENS = 3650, 20
 _hasher = PasswordHasher()
 #: Hashes computed at once; each takes 64 MiB.
 _hashing = threading.BoundedSemaphore(2)
@@ -122,7 +122,7 @@ def add_token(path: Path, name: str, note: str = "", days: float | None = None) 
     Raises
     ------
     UsageError
-        If there is no such user.
+        If there is no such user, or they have `MOST_TOKENS` already.
     ParameterError
         If `days` is no time that a token may have.
     """
@@ -131,13 +131,19 @@ def add_token(path: Path, name: str, note: str = "", days: float | None = None) 
     with _changing(path):
         user = _existing(path, name)
         made, text = make_token(note, days)
-        changed = replace(user, tokens={**user.tokens, made.id: made})
+        tokens = {key: token for key, token in user.tokens.items() if not token.is_over}
+        if len(tokens) >= MOST_TOKENS:
+            advice = "Revoke one that is not needed."
+            raise UsageError("token", f"{len(tokens)} tokens already", f"{MOST_TOKENS}", advice)
+        changed = replace(user, tokens={**tokens, made.id: made})
         _write(path, {**read_users(path), name: changed})
     return text
 
 
-def revoke_token(path: Path, token_id: str) -> str:
+def revoke_token(path: Path, token_id: str, name: str | None = None) -> str:
     """Revoke an API token and return whose it was; it opens nothing any more.
+
+    With a `name` only that user's tokens are looked at.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def revoke_token(path: Path, token_id: str) -> str:
     with _changing(path):
         users = read_users(path)
         for user in users.values():
-            if token_id in user.tokens:
+            if token_id in user.tokens and name in (None, user.name):
                 tokens = {key: token for key, token in user.tokens.items() if key != token_id}
                 _write(path, {**users, user.name: replace(user, tokens=tokens)})
                 return user.name
