@@ -2,9 +2,9 @@
 
 ``python benchmarks/attack.py [CASES A KIND] [SEED] [KIND ...]``. Each case is a sound sample with
 one to three files damaged (bytes changed, ends cut; in text also huge numbers, deep nesting, long
-words, NUL and lone surrogates), read in a process of its own with limits of memory and time. What
-counts: hangs, signals, memory over 1 GiB, and exceptions that are no `BraincaseError`, which a user
-would see as a traceback. The same seed gives the same damage.
+words, NUL and lone surrogates) or a pipe in the place of one, read in a process of its own with
+limits of memory and time. What counts: hangs, signals, memory over 1 GiB, and exceptions that are
+no `BraincaseError`, which a user would see as a traceback. The same seed gives the same damage.
 """
 
 from __future__ import annotations
@@ -278,9 +278,14 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
 
 
 def damage(folder: Path, seed: int) -> None:
-    """Damage one to three files of a folder."""
+    """Damage one to three files of a folder, or put a pipe in the place of one."""
     rng = np.random.default_rng(seed)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_mode & 0o200)
+    if seed % 20 == 19:
+        path = files[int(rng.integers(len(files)))]
+        path.unlink()
+        os.mkfifo(path)
+        return
     for number in rng.permutation(len(files))[: int(rng.integers(1, 4))]:
         path = files[int(number)]
         content = path.read_bytes()

@@ -124,6 +124,19 @@ def write_json(path: Path, content: object, durable: bool = True) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable)
 
 
+def check_regular(path: Path) -> Path:
+    """Return a path, unless a pipe, socket or device is there: reading one waits, maybe for ever.
+
+    Raises
+    ------
+    OSError
+        If it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "a pipe, socket or device, no file", str(path))
+    return path
+
+
 def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
@@ -137,7 +150,7 @@ def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict
         What to do then.
     """
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(check_regular(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(path, "the file is missing", "", advice) from None
     except (OSError, ValueError, RecursionError) as reason:
