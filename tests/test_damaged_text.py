@@ -159,7 +159,7 @@ def test_a_pipe_in_a_data_set_is_told_and_waited_for_by_nobody(tmp_path: Path, n
 
 @pytest.mark.usefixtures("soon")
 def test_a_pipe_among_dicom_files_and_in_a_table(tmp_path: Path) -> None:
-    series = write_dicom(tmp_path / "s", *marker((8, 8, 60), (4.0, 4.0, 2.0)))
+    series = write_dicom(tmp_path / "s", *marker((16, 16, 64), (8.0, 8.0, 2.0)))
     with_pipe(series, "a.dcm")
     assert len(find_scans(series)[0]) == 1
     read_series(series)

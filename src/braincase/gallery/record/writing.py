@@ -19,6 +19,7 @@ from braincase.gallery.record.database import (
     is_whole,
     now,
 )
+from braincase.gallery.record.place import note_place
 from braincase.gallery.record.reading import newest_version
 from braincase.gallery.record.tombstones import Tombstones
 
@@ -43,6 +44,7 @@ def put_cases(
         If a case could not be read again (see `checked_case`), or a scan_id comes twice.
     """
     add_full_checksum(connection)
+    note_place(connection, folder)
     version = newest_version(connection)
     tombstones = Tombstones(connection, folder)
     added: list[str] = []
