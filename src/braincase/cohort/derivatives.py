@@ -18,6 +18,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +46,8 @@ the transform and the preprocessing recipe. census.json tells what was left out 
 holds the same volumes again for training and can be deleted at any time.
 """
 DESCRIPTION = "dataset_description.json"
+#: The format of a cohort's folder, and where it stands in the description.
+FORMAT, FORMAT_KEY = 1, "BraincaseFormat"
 SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
@@ -277,6 +280,21 @@ def claim_folder(folder: Path) -> None:
         _describe(folder)
 
 
+def check_format(folder: Path) -> None:
+    """Stop before a cohort of a later version is read; those of earlier ones name no format.
+
+    Raises
+    ------
+    CohortError
+        If it is of another format.
+    """
+    found: object = FORMAT
+    with suppress(CohortError):  # without a description its scans are still read
+        found = read_json(folder / DESCRIPTION, CohortError).get(FORMAT_KEY, FORMAT)
+    if found != FORMAT:
+        raise CohortError(folder, f"format {found}", f"format {FORMAT}", "Update braincase.")
+
+
 def _describe(folder: Path) -> None:
     write_json(
         folder / DESCRIPTION,
@@ -285,6 +303,7 @@ def _describe(folder: Path) -> None:
             "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "braincase", "Version": __version__}],
+            FORMAT_KEY: FORMAT,
         },
     )
 

@@ -26,6 +26,8 @@ from braincase.json_values import parse_json
 from braincase.web.schema import Role
 from braincase.web.security.api_token import Token, make_token, split_token
 
+#: Of the file; the first one had no number, and was the users alone.
+FORMAT = 2
 LEAST_PASSWORD = 12
 #: Of 0 to 4 as zxcvbn estimates: 3 takes more than 10^8 guesses. Letters that it looks at.
 LEAST_SCORE, MOST_SCORED = 3, 72
@@ -59,6 +61,10 @@ def read_users(path: Path) -> dict[str, User]:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
         entries = parse_json(path.read_text(encoding="utf-8"))
+        if isinstance(found := entries.get("format"), int):  # the first format has users only
+            if found != FORMAT:
+                raise UsageError(path, f"format {found}", f"{FORMAT}", "Update braincase.")
+            entries = entries["users"]
         users = {str(name): _user_of(str(name), entry) for name, entry in entries.items()}
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
@@ -261,7 +267,8 @@ def _entry(user: User) -> dict[str, object]:
 
 
 def _write(path: Path, users: Mapping[str, User]) -> None:
-    content = {name: _entry(user) for name, user in sorted(users.items())}
+    entries = {name: _entry(user) for name, user in sorted(users.items())}
+    content = {"format": FORMAT, "users": entries}
     with atomic_write(path) as aside:
         aside.chmod(0o600)
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
