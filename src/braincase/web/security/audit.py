@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from braincase.errors import AuditError, UsageError
+from braincase.files import sync_to_disk
 from braincase.web.security.audit_chain import FIRST, hash_of, last_line
 
 #: Bytes at the end of a log among which its last line is looked for.
@@ -44,7 +45,10 @@ class AuditLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            is_new = not self.path.exists()
             self._descriptor = os.open(self.path, flags, 0o600)
+            if is_new:  # its name too outlasts a power cut
+                sync_to_disk(self.path.parent)
         except OSError as error:
             found = f"an audit log that cannot be written ({error.strerror})"
             raise UsageError(self.path, found, "", "Name another with --audit.") from None

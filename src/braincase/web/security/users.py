@@ -137,11 +137,10 @@ def add_token(path: Path, name: str, note: str = "", days: float | None = None) 
     with _changing(path):
         user = _existing(path, name)
         made, text = make_token(note, days)
-        tokens = {key: token for key, token in user.tokens.items() if not token.is_over}
-        if len(tokens) >= MOST_TOKENS:
+        if sum(not token.is_over for token in user.tokens.values()) >= MOST_TOKENS:
             advice = "Revoke one that is not needed."
-            raise UsageError("token", f"{len(tokens)} tokens already", f"{MOST_TOKENS}", advice)
-        changed = replace(user, tokens={**tokens, made.id: made})
+            raise UsageError("token", f"{MOST_TOKENS} tokens already", "fewer", advice)
+        changed = replace(user, tokens={**user.tokens, made.id: made})
         _write(path, {**read_users(path), name: changed})
     return text
 
