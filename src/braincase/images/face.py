@@ -65,9 +65,9 @@ def _values_in(
 ) -> tuple[NDArray[np.float32], float]:
     """Return the nearest voxels' grey values on a lattice in a box, and how much of it is seen."""
     axes = [np.arange(low, high + 1, step_mm) for low, high in zip(*corners_mm, strict=True)]
-    points = np.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1), np.float64)
-    points = points.reshape(-1, 3)
-    voxels = np.rint(apply_affine(np.linalg.inv(to_mni), points)).astype(np.int64)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    to_voxel = np.asarray(np.linalg.inv(to_mni), np.float64)
+    voxels = np.rint(apply_affine(to_voxel, points)).astype(np.int64)
     inside = ((voxels >= 0) & (voxels < image.shape)).all(axis=1)
     values = image[tuple(voxels[inside].T)].astype(np.float32)
     return np.nan_to_num(values), float(inside.mean())
