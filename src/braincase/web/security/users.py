@@ -21,7 +21,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from braincase.errors import ParameterError, UsageError
-from braincase.files import atomic_write
+from braincase.files import atomic_write, check_regular
 from braincase.json_values import parse_json
 from braincase.web.schema import Role
 from braincase.web.security.api_token import Token, make_token, split_token
@@ -60,7 +60,7 @@ def read_users(path: Path) -> dict[str, User]:
         if path.stat().st_mode & 0o077:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
-        entries = parse_json(path.read_text(encoding="utf-8"))
+        entries = parse_json(check_regular(path).read_text(encoding="utf-8"))
         if isinstance(found := entries.get("format"), int):  # the first format has users only
             if found != FORMAT:
                 raise UsageError(path, f"format {found}", f"{FORMAT}", "Update braincase.")
