@@ -2,9 +2,9 @@
 
 ``python benchmarks/attack.py [CASES A KIND] [SEED] [KIND ...]``. Each case is a sound sample with
 one to three files damaged (bytes changed, ends cut; in text also huge numbers, deep nesting, long
-words, NUL and lone surrogates), read in a process of its own with limits of memory and time. What
-counts: hangs, signals, memory over 1 GiB, and exceptions that are no `BraincaseError`, which a user
-would see as a traceback. The same seed gives the same damage.
+words, NUL and lone surrogates) or a pipe in the place of one, read in a process of its own with
+limits of memory and time. What counts: hangs, signals, memory over 1 GiB, and exceptions that are
+no `BraincaseError`, which a user would see as a traceback. The same seed gives the same damage.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import openpyxl
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -37,8 +38,15 @@ from braincase.gallery import NewCase, create_gallery, open_gallery
 from braincase.images.volume import read_volume
 from braincase.models.model import load_model
 from braincase.models.settings import ModelSettings, load_settings
+from braincase.sources.dicom_converter import convert_series
+from braincase.sources.dicom_files import open_files
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan
+from braincase.web.intake.archives import opened
+from braincase.web.security.audit import AuditLog
+from braincase.web.security.audit_chain import verify_chain
+from braincase.web.security.proxy import read_proxy
+from braincase.web.security.users import add_token, add_user, read_users
 
 CASES, HANG_S, MEMORY, TOO_MUCH = 50, 30, 4 << 30, 1 << 30
 FINE, FOREIGN = 0, 3
@@ -78,13 +86,36 @@ def dicom(folder: Path) -> None:
         nested = outer
     header.ReferencedStudySequence = pydicom.Sequence([nested])
     header.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
-    csa = b"SV10\4\3\2\1\1\0\0\0M\0\0\0" + b"B_value".ljust(64, b"\0") + bytes(84)
-    header.add_new(0x00291010, "OB", csa)
+    header.add_new(0x00291010, "OB", siemens_header())
+    header.add_new(0x00291020, "OB", siemens_header())
     for number in range(60):
         header.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = generate_uid()
-        header.ImagePositionPatient = [0, 0, 2 * number]
+        header.InstanceNumber, header.ImagePositionPatient = number + 1, [0, 0, 2 * number]
         header.PixelData = np.arange(64, dtype="<u2").tobytes()
         pydicom.dcmwrite(folder / f"{number:03d}.dcm", header, enforce_file_format=True)
+
+
+def siemens_header() -> bytes:
+    """Return a CSA header as Siemens writes it: tags with counts, lengths and values."""
+    tags = {
+        "NumberOfImagesInMosaic": ("US", []), "B_value": ("IS", ["0"]),
+        "SliceNormalVector": ("FD", ["0", "0", "1"]),
+        "PhaseEncodingDirectionPositive": ("IS", ["1"]),
+        "MosaicRefAcqTimes": ("FD", ["0.0", "5.5"]), "UsedChannelMask": ("UL", ["1"]),
+        "MrPhoenixProtocol": ("UN", ["### ASCCONV BEGIN ###\nlPat = 1\n### ASCCONV END ###"]),
+    }  # fmt: skip
+    content = b"SV10\4\3\2\1" + len(tags).to_bytes(4, "little") + (77).to_bytes(4, "little")
+    for name, (kind, values) in tags.items():
+        content += name.encode().ljust(64, b"\0") + len(values).to_bytes(4, "little")
+        content += kind.encode().ljust(4, b"\0") + (6).to_bytes(4, "little")
+        content += len(values).to_bytes(4, "little") + (77).to_bytes(4, "little")
+        for value in values:
+            text = value.encode() + b"\0"
+            content += len(text).to_bytes(4, "little") * 2 + (77).to_bytes(4, "little")
+            content += len(text).to_bytes(4, "little") + text.ljust(
+                -len(text) % 4 + len(text), b"\0"
+            )
+    return content
 
 
 def make_dicom(folder: Path) -> None:
@@ -106,6 +137,40 @@ def make_bids(folder: Path) -> None:
     (anat / "sub-01_T1w.json").write_text('{"MagneticFieldStrength": 3, "EchoTime": 0.003}')
     (folder / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8"}')
     (folder / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t71\tF\n")
+
+
+def make_sidecar(folder: Path) -> None:
+    """Make a data set and a cohort of which only the JSON files are there to be damaged."""
+    make_bids(folder / "b")
+    make_cohort(folder)
+    for path in (folder / "c").rglob("*"):
+        if path.is_file() and path.suffix != ".json" and "packed" not in path.parts:
+            path.chmod(0o400)  # `damage` leaves these as they are
+
+
+def make_sheet(folder: Path) -> None:
+    image(folder / "a.nii.gz", "nifti")
+    book = openpyxl.Workbook()
+    for row in (["path", "subject", "age"], ["a.nii.gz", "s1", 70], ["b.nii", "s2", 7]):
+        book.active.append(row)
+    book.save(folder / "t.xlsx")
+
+
+def make_service(folder: Path) -> None:
+    """Make what the service reads at its start: users, proxy and keys, audit log."""
+    add_user(folder / "users.json", "ada", "purple kettle moons 41", "reader")
+    add_token(folder / "users.json", "ada", "script")
+    key = {"kty": "oct", "k": "c2VjcmV0", "kid": "1"}
+    public = {"kty": "RSA", "kid": "2", "e": "AQAB", "n": "w7" * 171}
+    (folder / "keys.json").write_text(json.dumps({"keys": [public, key]}))
+    (folder / "proxy.toml").write_text(
+        'header = "X-T"\njwks = "keys.json"\nalgorithms = ["RS256"]\nissuer = "i"\n'
+        'audience = "b"\nuser_claim = "sub"\nroles_claim = "groups"\n[roles]\na = "reader"\n'
+    )
+    log = AuditLog(folder / "audit.jsonl")
+    for number in range(5):
+        log.write("ada", "search", where=f"age > {number}")
+    log.close()
 
 
 def make_table(folder: Path) -> None:
@@ -148,6 +213,35 @@ def read_all(path: Path) -> int:
     return len(scans)
 
 
+def read_each(*readers: Callable[[], object]) -> int:
+    """Read several things; what one refuses in a line stops no other."""
+    for reader in readers:
+        with suppress(BraincaseError):
+            reader()
+    return len(readers)
+
+
+def read_service(folder: Path) -> int:
+    return read_each(
+        lambda: read_users(folder / "users.json"),
+        lambda: read_proxy(folder / "proxy.toml"),
+        lambda: verify_chain(folder / "audit.jsonl"),
+        lambda: AuditLog(folder / "audit.jsonl").write("ada", "search"),
+    )
+
+
+def read_upload(folder: Path) -> int:
+    """Open a zip as the service opens an upload, and read what was in it."""
+    with tempfile.TemporaryDirectory() as out:
+        return read_all(opened(folder / "a.zip", Path(out), 2**30, 10_000))
+
+
+def read_converted(folder: Path) -> object:
+    """Read a series by the converter alone, as every series is that ours does not decode."""
+    with open_files(folder / "s") as files:
+        return convert_series(files, files.names, "damaged")
+
+
 def read_gallery(path: Path) -> int:
     gallery = open_gallery(path)
     gallery.closest_people()
@@ -162,7 +256,15 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "mgz": (lambda f: image(f / "a.mgz", "mgz"), lambda f: read_volume(f / "a.mgz")),
     "analyze": (lambda f: image(f / "a.img", "analyze"), lambda f: read_volume(f / "a.img")),
     "dicom": (make_dicom, lambda f: read_all(f / "s")),
+    "convert": (make_dicom, read_converted),
     "zip": (make_zip, lambda f: read_all(f / "a.zip")),
+    "upload": (make_zip, read_upload),
+    "sidecar": (
+        make_sidecar,
+        lambda f: read_each(lambda: read_all(f / "b"), lambda: open_cohort(f / "c")),
+    ),
+    "sheet": (make_sheet, lambda f: read_all(f / "t.xlsx")),
+    "service": (make_service, read_service),
     "bids": (make_bids, read_all),
     "table": (make_table, lambda f: read_all(f / "t.csv")),
     "toml": (
@@ -176,9 +278,14 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
 
 
 def damage(folder: Path, seed: int) -> None:
-    """Damage one to three files of a folder."""
+    """Damage one to three files of a folder, or put a pipe in the place of one."""
     rng = np.random.default_rng(seed)
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_mode & 0o200)
+    if seed % 20 == 19:
+        path = files[int(rng.integers(len(files)))]
+        path.unlink()
+        os.mkfifo(path)
+        return
     for number in rng.permutation(len(files))[: int(rng.integers(1, 4))]:
         path = files[int(number)]
         content = path.read_bytes()

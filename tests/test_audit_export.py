@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +111,17 @@ def test_a_token_ends_with_its_days(tmp_path: Path, capsys: pytest.CaptureFixtur
     for days in (0, -1, 1e9, float("nan")):
         with pytest.raises(ParameterError, match="at most"):
             add_token(users, "ada", days=days)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace on this machine")
+def test_a_new_audit_log_and_its_name_are_on_the_disk(tmp_path: Path) -> None:
+    """A power cut after the first line must not take the file's name: its folder is synced."""
+    code = (
+        "import sys; from pathlib import Path; from braincase.web.security.audit import AuditLog;"
+        "AuditLog(Path(sys.argv[1])).write('ada', 'search')"
+    )
+    trace = tmp_path / "trace"
+    command = ["strace", "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace), sys.executable]
+    subprocess.run([*command, "-c", code, str(tmp_path / "log" / "audit.jsonl")], check=True)
+    synced = re.findall(r"sync\(\d+<([^>]*)>\)", trace.read_text())
+    assert {str(tmp_path / "log"), str(tmp_path / "log" / "audit.jsonl")} <= set(synced)

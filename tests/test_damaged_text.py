@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -18,8 +21,9 @@ from braincase.errors import CohortError, GalleryError, ModelError, ScanError, U
 from braincase.gallery import create_gallery, open_gallery
 from braincase.models.model import load_model
 from braincase.models.settings import load_settings
+from braincase.sources.dicom import read_series
 from braincase.sources.find import find_scans
-from markers import marker
+from markers import marker, write_dicom
 from refusals import refused
 
 
@@ -121,3 +125,67 @@ def test_one_row_with_a_path_that_cannot_be_stops_no_other(tmp_path: Path) -> No
 def test_no_words_of_a_file_reach_the_terminal_as_commands() -> None:
     error = ScanError("a\x1b]0;owned\x07.dcm", "modality \x1b[2J\u202e", "MR", "x\ud800")
     assert str(error) == "a?]0;owned?.dcm: modality ?[2J?; expected MR. x?"
+
+
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """Whoever waits for a pipe does not wait for ever."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for a pipe"))
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+
+
+def with_pipe(folder: Path, name: str) -> Path:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    return folder
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    "name", ["sub-2/anat/sub-2_T1w.json", "sub-2/anat/sub-2_T1w.nii.gz", "participants.tsv"]
+)
+def test_a_pipe_in_a_data_set_is_told_and_waited_for_by_nobody(tmp_path: Path, name: str) -> None:
+    for person in "12":
+        anat = tmp_path / f"sub-{person}" / "anat"
+        anat.mkdir(parents=True)
+        image = nib.Nifti1Image(*marker((16, 16, 16), (8.0, 8.0, 8.0)))
+        image.to_filename(anat / f"sub-{person}_T1w.nii.gz")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8"}')
+    scans, _ = find_scans(with_pipe(tmp_path, name), "bids")
+    assert [s.subject for s in scans if not name.startswith(f"sub-{s.subject}/anat")][:1] == ["1"]
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_pipe_among_dicom_files_and_in_a_table(tmp_path: Path) -> None:
+    series = write_dicom(tmp_path / "s", *marker((16, 16, 64), (8.0, 8.0, 2.0)))
+    with_pipe(series, "a.dcm")
+    assert len(find_scans(series)[0]) == 1
+    read_series(series)
+    (tmp_path / "t.csv").write_text("path,subject\ns/a.dcm,s1\ns,s2\n")
+    scans, census = find_scans(tmp_path / "t.csv")
+    assert [scan.subject for scan in scans] == ["s2"]
+    assert "pipe" in census.dropped[0][1]
+    with_pipe(tmp_path, "t.csv")
+    with refused(UsageError, "pipe, socket or device"):
+        find_scans(tmp_path / "t.csv")
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_pipe_in_a_model(tmp_path: Path, web_model: Path, name: str) -> None:
+    shutil.copytree(web_model, tmp_path / "m")
+    with refused(ModelError, "pipe, socket or device"):
+        load_model(with_pipe(tmp_path / "m", name))
+
+
+def test_a_row_that_names_a_whole_disk_is_no_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`../../..` in a table is a folder too: the whole disk was looked through for DICOM."""
+    monkeypatch.setattr("braincase.sources.dicom.MAX_SCAN_FILES", 20)
+    for number in range(30):
+        (tmp_path / f"{number}.txt").touch()
+    with refused(ScanError, "a folder of 20 files or more"):
+        read_series(tmp_path)

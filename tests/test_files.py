@@ -140,3 +140,16 @@ def test_the_system_sees_the_syncs_too(tmp_path):
     calls = [line.split()[1].split("(")[0] for line in log.read_text().splitlines()]
     wanted = [call for call in calls if call.startswith(("fsync", "rename"))]
     assert [call[:6] for call in wanted[-3:]] == ["fsync", "rename", "fsync"]
+
+
+def test_unfinished_files_of_killed_processes_go_with_the_next_write(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = (f".writing-{dead.pid}-a.json", f".writing-{dead.pid}-b", f".writing-{os.getpid()}-c",
+             ".writing-x-d")  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    for name in names[:1] + names[2:]:
+        os.utime(tmp_path / name, (0, 0))
+    write_json(tmp_path / "a.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.json", *names[1:]])

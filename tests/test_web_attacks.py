@@ -633,6 +633,39 @@ class TestTokens:
         assert [(line["user"], line["token"]) for line in searched] == [("rita", key)]
         assert token.rpartition("_")[2] not in audit.read_text()
 
+    def test_a_user_makes_and_revokes_their_own_and_nobody_elses(
+        self, web_gallery: Path, tmp_path: Path
+    ) -> None:
+        users, audit = tmp_path / "users.json", tmp_path / "audit.jsonl"
+        for name in ("rita", "ada"):
+            add_user(users, name, PASSWORD, "reader" if name == "rita" else "admin")
+        hers = add_token(users, "ada").split("_")[1]
+        url = f"{API}/tokens"
+        with serving(settings_for(web_gallery, audit, users=users)) as client:
+            log_in(client, "rita")
+            made = client.post(url, json={"note": "night script", "days": 30})
+            assert made.status_code == 201
+            right = {"Authorization": f"Bearer {made.json()['token']}"}
+            with httpx.Client(base_url=client.base_url, headers=right) as program:
+                assert program.get(f"{API}/me").json()["role"] == "reader"
+                # A stolen token makes no further tokens, and does not see the others.
+                assert {program.get(url).status_code, program.post(url, json={}).status_code} == {
+                    403
+                }
+                (token,) = client.get(url).json()
+                assert (token["note"], token["until"] > token["made"]) == ("night script", True)
+                assert client.delete(f"{url}/{hers}").status_code == 404
+                assert client.delete(f"{url}/{token['id']}").status_code == 200
+                assert program.get(f"{API}/me").status_code == 401
+            for wrong in ({"days": 0}, {"days": 5000}, {"note": "x" * 300}, {"user": "ada"}):
+                assert client.post(url, json=wrong).status_code == 400, wrong
+            for number in range(20):
+                add_token(users, "rita", f"{number}")
+            assert client.post(url, json={}).status_code == 400  # enough
+        done = [(e["action"], e.get("stage")) for e in audit_lines(audit) if "token" in e["action"]]
+        assert done[:4] == [("make token", "intent"), ("make token", "done"),
+                            ("revoke token", "intent"), ("revoke token", "done")]  # fmt: skip
+
 
 class TestWrongKinds:
     @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.archive_links import Link, add_link
 from braincase.web.security.users import add_user
 from markers import write_dicom
-from web_service import fill, serving, settings_for, untrained_model, wait_for
+from web_service import API, fill, serving, settings_for, untrained_model, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -288,6 +288,39 @@ def test_a_curator_removes_a_case_after_reading_what_that_means(
             widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
             assert len(widths) == 9
             assert all(widths)
+
+
+def test_a_reader_changes_the_password_and_makes_and_revokes_a_token(
+    browser: sync_api.Browser, web_gallery: Path, tmp_path: Path
+) -> None:
+    users, old, new = tmp_path / "users.json", "a long enough password", "green lamps sing at noon"
+    add_user(users, "rita", old, "reader")
+    settings = settings_for(web_gallery, tmp_path / "audit.jsonl", users=users, static=BUILT)
+    with serving(settings) as client, opened(browser, str(client.base_url)) as page:
+        sign_in(page, "rita", old)
+        page.click("#account")
+        dialog = page.locator(".account-dialog")
+        expect(dialog.get_by_text("this one")).to_be_visible()
+        for wrong, right in (("not this one", False), (old, True)):
+            page.fill("[name=old]", wrong)
+            page.fill("[name=new]", new)
+            dialog.get_by_role("button", name="Change password").click()
+            expect(dialog.get_by_role("status" if right else "alert")).to_have_count(1)
+        page.fill("[name=note]", "night script")
+        dialog.get_by_role("button", name="Make a token").click()
+        token = dialog.locator(".fresh-token").text_content()
+        right = {"Authorization": f"Bearer {token}"}
+        me = f"{client.base_url}{API}/me"
+        assert httpx.get(me, headers=right).json()["user"] == "rita"
+        expect(dialog.get_by_text("night script: made")).to_be_visible()
+        if AXE.is_file():
+            assert faults(page) == []
+        dialog.get_by_role("button", name="Revoke").click()
+        expect(dialog.get_by_text("night script: made")).to_have_count(0)
+        assert httpx.get(me, headers=right).status_code == 401
+        dialog.get_by_role("button", name="End all sessions").click()
+        sign_in(page, "rita", new)
+        expect(page.locator(".gallery")).to_contain_text("34 cases")
 
 
 def sign_in(page: Page, user: str, password: str) -> None:

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from braincase.web.app import PREFIX, ROUTES, Route
-from web_service import serving, settings_for
+from web_service import serving, settings_for, wait_for
 
 #: A stream of events has no end to wait for.
 CALLED = [route for route in ROUTES if not route.path.endswith("/events")]
@@ -49,6 +49,7 @@ def service_schema(
     options = {"limits": {"queue": 10_000, "kept_uploads": 10_000}}
     settings = settings_for(folder / "gallery", folder / "audit.jsonl", web_model, **options)
     with serving(settings) as client:
+        wait_for(lambda: client.get(f"{PREFIX}/ready").status_code == 200)
         case = client.get(f"{PREFIX}/cases").json()["cases"][0]["scan_id"]
         told = client.post(f"{PREFIX}/searches", json={"case": case, "k": 2}).json()
         schema = schemathesis.openapi.from_url(f"{client.base_url}{PREFIX}/openapi.json")

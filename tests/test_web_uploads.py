@@ -99,6 +99,9 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert (told["state"], told["progress"]) == ("done", 1.0), told
     assert "preparing" in {event["stage"] for event in events}
     assert [event["progress"] for event in events] == sorted(e["progress"] for e in events)
+    ready = client.get(f"{API}/ready")
+    assert (ready.status_code, ready.json()["worker"]) == (200, "ready")
+    assert 'braincase_preparation_seconds_count{state="done"} ' in client.get("/metrics").text
     # What was uploaded is gone, and nobody else can open the rest.
     kept, seen = sorted(files_of(client))
     assert (kept.name, seen.name) == ("prepared.nii.gz", "view.nii.gz")

@@ -6,13 +6,19 @@ import errno
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braincase.errors import BraincaseError, UsageError
 from braincase.json_values import parse_json
+
+#: Seconds after which an unfinished file of a process that does not run here is left over.
+LEFT_OVER_S = 3600.0
+#: The folders in which this process has looked for them.
+_looked_into: set[Path] = set()
 
 
 @contextmanager
@@ -32,6 +38,7 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
         (fsync) before it gets its name, and the name after. False for what can be made again.
     """
     make_folder(path.parent, durable)
+    _remove_left_over(path.parent)
     aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         mode = create_file(aside, path)
@@ -45,6 +52,32 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
             sync_to_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove unfinished files of killed processes, once a folder and process.
+
+    A process of that number may run on another machine that shares the disk: only old ones go.
+    """
+    if folder in _looked_into:
+        return
+    _looked_into.add(folder)
+    for left in folder.glob(".writing-*"):
+        process = left.name.split("-")[1]
+        with suppress(OSError):  # another process removes it at the same time
+            is_old = time.time() - left.stat().st_mtime > LEFT_OVER_S
+            if process.isdecimal() and is_old and not _runs(int(process)):
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it runs, as somebody else
+        return True
+    return True
 
 
 def create_file(path: Path, like: Path | None = None) -> int:
@@ -124,6 +157,19 @@ def write_json(path: Path, content: object, durable: bool = True) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable)
 
 
+def check_regular(path: Path) -> Path:
+    """Return a path, unless a pipe, socket or device is there: reading one waits, maybe for ever.
+
+    Raises
+    ------
+    OSError
+        If it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "a pipe, socket or device, no file", str(path))
+    return path
+
+
 def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
@@ -137,7 +183,7 @@ def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict
         What to do then.
     """
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(check_regular(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(path, "the file is missing", "", advice) from None
     except (OSError, ValueError, RecursionError) as reason:

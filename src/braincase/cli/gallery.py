@@ -248,6 +248,8 @@ def remove(
     else:
         done = "erased" if erase else "removed"
         print(f"{len(change.removed)} {done}; the gallery is at version {change.version}")
+        if change.removed and not erase:
+            print("note: indexing the same cohort again adds them again; --erase keeps them out")
         print("".join(f"note: {note}\n" for note in change.notes), end="")
         _show_left(left, delete_files)
 
@@ -338,6 +340,27 @@ def backup(
         print_json({"version": version, "folder": str(folder)})
     else:
         print(f"version {version} is in {folder}; the images of its cases stay in their cohorts")
+
+
+@gallery_app.command()
+def relocate(
+    url: Url,
+    before: Annotated[
+        Path | None, typer.Option("--from", help="A cohort's folder of before, or one above it.")
+    ] = None,
+    now: Annotated[Path | None, typer.Option("--to", help="The same folder now.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Settle where a gallery and its images lie now, after a copy or a move."""
+    from braincase.workflows.relocation import relocate_gallery
+
+    places = relocate_gallery(url, before, now)
+    if as_json:
+        print_json(to_json(places))
+        return
+    for place in places:
+        told = f"{place.before} -> {place.now}" if place.now != place.before else place.before
+        print(f"{place.cases} cases: {told}")
 
 
 @gallery_app.command()

@@ -19,6 +19,7 @@ from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     FileStat,
     Recipe,
+    check_format,
     image_path,
     list_files,
     read_sidecar,
@@ -274,6 +275,7 @@ def prepared_scans(folder: Path) -> list[Scan]:
 def _packed(folder: Path) -> Packed:
     if not folder.is_dir():
         raise CohortError(folder, "no such folder", "a cohort", "Check the path.")
+    check_format(folder)
     files = list_files(folder)
     if not files:
         raise CohortError(folder, "no prepared scans", "a cohort", "Run braincase prepare first.")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -48,6 +49,8 @@ where there are any, are the scans as they were, to be looked at: with the face,
 beside one says that it shows the brain only.
 """
 DESCRIPTION = "dataset_description.json"
+#: The format of a cohort's folder, and where it stands in the description.
+FORMAT, FORMAT_KEY = 1, "BraincaseFormat"
 SPACE = "MNI152NLin2009aSym"
 IMAGE_ENDING, SIDECAR_ENDING = "_desc-brain_T1w.nii.gz", "_desc-brain_T1w.json"
 #: A file system takes names of 255 bytes; the endings and a temporary name need 100 of them.
@@ -302,6 +305,21 @@ def claim_folder(folder: Path) -> None:
         _describe(folder)
 
 
+def check_format(folder: Path) -> None:
+    """Stop before a cohort of a later version is read; those of earlier ones name no format.
+
+    Raises
+    ------
+    CohortError
+        If it is of another format.
+    """
+    found: object = FORMAT
+    with suppress(CohortError):  # without a description its scans are still read
+        found = read_json(folder / DESCRIPTION, CohortError).get(FORMAT_KEY, FORMAT)
+    if found != FORMAT:
+        raise CohortError(folder, f"format {found}", f"format {FORMAT}", "Update braincase.")
+
+
 def _describe(folder: Path) -> None:
     write_json(
         folder / DESCRIPTION,
@@ -310,6 +328,7 @@ def _describe(folder: Path) -> None:
             "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "braincase", "Version": __version__}],
+            FORMAT_KEY: FORMAT,
         },
     )
 

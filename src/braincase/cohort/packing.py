@@ -39,7 +39,14 @@ from braincase.cohort.derivatives import (
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
 from braincase.errors import CohortError, ScanError
-from braincase.files import create_file, make_folder, read_json, write_json, write_text
+from braincase.files import (
+    check_regular,
+    create_file,
+    make_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import parse_json
 from braincase.labels import RESERVED_COLUMNS, Value
@@ -103,7 +110,7 @@ def open_packed(place: Path, digest: str) -> Packed | None:
             return None
         grid = grid_of_resolution(about["resolution_mm"])
         volumes = open_shards(place, about["scans"], grid.shape)
-        with (place / "table.jsonl").open(encoding="utf-8") as lines:
+        with check_regular(place / "table.jsonl").open(encoding="utf-8") as lines:
             rows = tuple(parse_json(line) for line in lines)
     except (CohortError, OSError, ValueError, KeyError):
         return None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import CohortError
-from braincase.files import atomic_write
+from braincase.files import atomic_write, check_regular
 from braincase.images.geometry import Shape3
 
 #: Volumes in one file: 3 GB at 2 mm, small enough to copy and large enough to be few.
@@ -129,7 +129,7 @@ def open_shards(folder: Path, counts: Sequence[int], shape: Shape3) -> PackedVol
     packed = PackedVolumes(paths, tuple(counts), shape)
     for path, count in zip(paths, counts, strict=True):
         try:
-            shard = np.load(path, mmap_mode="r", allow_pickle=False)
+            shard = np.load(check_regular(path), mmap_mode="r", allow_pickle=False)
         # NumPy parses a header as Python, and passes on whatever its tokens lead to.
         except Exception as error:
             raise CohortError(path, f"cannot be opened ({error})", "packed volumes") from None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import BraincaseError, ModelError
-from braincase.files import atomic_write, refuse_overwrite, write_json, write_text
+from braincase.files import atomic_write, check_regular, refuse_overwrite, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import Json, canonical_json, to_json, to_json_object
 from braincase.models.model_json import ABOUT, FORMAT, ModelJson, TrainingJson, read_about
@@ -134,7 +134,7 @@ def load_model(folder: str | Path) -> Model:
         settings = settings_from(about["settings"], folder / ABOUT)
         grid = grid_of_resolution(about["resolution_mm"])
         network = build_network(settings, grid)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        network.load_state_dict(load_file(check_regular(folder / WEIGHTS)))
         model = Model(network.eval(), settings, grid, about["recipe"], about["training"])
     except BAD_FOLDER as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

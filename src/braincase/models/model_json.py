@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
+from braincase.files import check_regular
 from braincase.json_values import JsonObject, parse_json
 
 ABOUT = "model.json"
@@ -72,7 +73,7 @@ def read_about(folder: Path) -> ModelJson:
         If it is missing, damaged or of another format.
     """
     try:
-        about: ModelJson = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
+        about: ModelJson = parse_json(check_regular(folder / ABOUT).read_text("utf-8"))
         if about["format"] == FORMAT:
             _check(folder, about)
             # Of earlier versions: hashes of people without a key; they are not passed on.

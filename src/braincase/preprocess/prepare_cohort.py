@@ -20,6 +20,7 @@ from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, updat
 from braincase.cohort.derivatives import claim_folder, image_path, mask_path, sidecar_path
 from braincase.cohort.view import ViewChoice, has_view, remove_views
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
+from braincase.images.face import shows_face
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
 from braincase.json_values import Json, JsonObject, canonical_json
@@ -383,13 +384,14 @@ def _write(
         remove_views(image)
     else:
         write_volume(mask, prepared.mask, plan.grid.affine)
-        sidecar = _sidecar(prepared, result.quality)
+        sidecar = _sidecar(prepared, result.quality, plan.grid)
         case = PreparedScan(result.scan, prepared.volume, sidecar, prepared.view)
         write_case(plan.folder, plan.grid, case)
     write_scan_result(plan.folder, plan.recipe, result, picture)
 
 
-def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
+def _sidecar(prepared: Prepared, quality: Quality, grid: Grid) -> dict[str, object]:
+    faces = {"ShowsFace": True} if shows_face(prepared.volume, grid.affine) else {}
     to_mni = np.asarray(prepared.native_to_mni, np.float64)
     return {
         "NativeToMNI": to_mni,
@@ -397,4 +399,5 @@ def _sidecar(prepared: Prepared, quality: Quality) -> dict[str, object]:
         "Quality": quality.to_json(),
         "Recipe": dict(prepared.recipe),
         "SkullStripped": bool(prepared.recipe.get("strip", True)),
+        **faces,
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import UsageError
+from braincase.files import check_regular
 from braincase.json_values import parse_json
 from braincase.labels import Value
 from braincase.sources.census import Census, take_census
@@ -292,8 +293,7 @@ def _sidecars(folder: Path) -> list[_Sidecar]:
 def _scanner_labels(path: str) -> Labels:
     """Return the columns that a sidecar's fields become; a broken sidecar says nothing."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            fields = parse_json(file.read())
+        fields = parse_json(check_regular(Path(path)).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     if not isinstance(fields, dict):

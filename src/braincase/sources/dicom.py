@@ -26,6 +26,7 @@ from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_choice import Choice, choose_t1w
 from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import (
+    MAX_SCAN_FILES,
     DicomHeader,
     Files,
     is_zip,
@@ -178,7 +179,7 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
     ScanError
         If it is not there, is no regular volume, or cannot be converted.
     """
-    with open_files(path, files_of) as files:
+    with open_files(path, files_of, None if files_of else MAX_SCAN_FILES) as files:
         names = files_of or _names_of(files, mark)
         try:
             return decode_series(files, names)

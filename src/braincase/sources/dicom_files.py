@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
@@ -24,10 +25,13 @@ from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from braincase.errors import ScanError
+from braincase.sources.listing import no_files
 
 #: All a zip may hold; a study of one patient is far smaller.
 MAX_ZIP_BYTES = 16 << 30
 MAX_ZIP_FILES = 200_000
+#: A folder that is named as one scan, such as in a row of a table, holds a study and no disk.
+MAX_SCAN_FILES = 50_000
 #: Scans shrink to a half or a fifth; what shrinks more than this was made to burst.
 MAX_ZIP_RATIO, BURSTING_BYTES = 100, 1 << 30
 #: The most that is read of a zip's member, or inflated, for a header; enhanced ones take megabytes.
@@ -139,7 +143,7 @@ def is_dicom(path: Path) -> bool:
 
 
 @contextmanager
-def open_files(path: Path, names: Sequence[str] = ()) -> Iterator[Files]:
+def open_files(path: Path, names: Sequence[str] = (), most: int | None = None) -> Iterator[Files]:
     """Open a folder (with all folders in it), a zip or one file.
 
     Parameters
@@ -148,14 +152,20 @@ def open_files(path: Path, names: Sequence[str] = ()) -> Iterator[Files]:
         The folder, zip or file.
     names
         The files wanted of a folder, where they are known: it is then not listed again.
+    most
+        How many files a folder may hold; None for any number.
 
     Raises
     ------
     ScanError
-        If a zip is damaged, encrypted or promises more than a study can hold.
+        If a folder holds as many, or a zip is damaged, encrypted or promises too much.
     """
     if path.is_dir():
-        yield Files(path, tuple(names) or tuple(sorted(names_under(path))), None)
+        listed = tuple(names) or tuple(sorted(islice(names_under(path), most)))
+        if most is not None and len(listed) >= most:
+            found = f"a folder of {most:,} files or more"
+            raise ScanError(path, found, "one study", "Name the folder of the scan itself.")
+        yield Files(path, listed, None)
     elif not is_zip(path):
         yield Files(path, (path.name,), None)
     else:
@@ -277,8 +287,9 @@ def names_under(folder: Path) -> Iterator[str]:
     """Yield all files in and under a folder by their names below it, without hidden ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        odd = set(no_files(place))
         for name in names:
-            if not name.startswith("."):
+            if not name.startswith(".") and name not in odd:
                 yield os.path.relpath(os.path.join(place, name), folder)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from braincase.errors import ParameterError, UsageError
+from braincase.files import check_regular
 from braincase.images.header import suffix_of
 from braincase.json_values import parse_json
 from braincase.sources.account import with_files
@@ -154,7 +155,8 @@ def _bids_below(folder: Path, depth: int) -> list[Path]:
 
 def _is_derivative(folder: Path) -> bool:
     try:
-        text = (folder / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
+        path = check_regular(folder / "dataset_description.json")
+        text = path.read_text(encoding="utf-8", errors="replace")
         return bool(parse_json(text).get("DatasetType") == "derivative")
     except (OSError, ValueError, AttributeError):
         return False

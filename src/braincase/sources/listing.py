@@ -21,6 +21,7 @@ SYSTEM_FILES = {"Thumbs.db", "desktop.ini", "Icon\r"}
 ANNEX, LFS = b"/annex/objects/", b"version https://git-lfs"
 APPLE_DOUBLE = b"\x00\x05\x16\x07"
 NOT_FETCHED = "its content is not fetched (git-annex): get it first (datalad get)"
+NO_FILE = "a pipe, socket or device, no file"
 COHORT = "a cohort that Braincase prepared, no source"
 
 
@@ -39,7 +40,7 @@ class Listing:
     cohorts
         Folders of prepared scans in it, which are not looked into.
     closed
-        Folders that may not be read, with the reason.
+        Folders that may not be read, and what is no file, with the reason.
     """
 
     folder: Path
@@ -82,8 +83,21 @@ def list_source(folder: Path) -> Listing:
             kept.append(name)
         folders[:] = kept
         hidden += sum(is_hidden(name) for name in names)
-        files += [os.path.join(place, name) for name in names if not is_hidden(name)]
+        odd = {name for name in no_files(place) if not is_hidden(name)}
+        closed += [(os.path.join(place, name), NO_FILE) for name in sorted(odd)]
+        files += [os.path.join(place, n) for n in names if not is_hidden(n) and n not in odd]
     return Listing(folder, tuple(sorted(files)), hidden, tuple(sorted(cohorts)), tuple(closed))
+
+
+def no_files(folder: str) -> Iterator[str]:
+    """Yield the names of pipes, sockets and devices, which a reader would wait for, for ever."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:  # the system tells their kinds with their names
+                if not entry.is_file() and not entry.is_dir() and os.path.exists(entry.path):
+                    yield entry.name
+    except OSError:  # told by the walk
+        return
 
 
 def is_hidden(name: str) -> bool:
@@ -117,6 +131,8 @@ def file_problem(path: Path) -> str:
         if "annex" in target:
             return NOT_FETCHED
         return "a link that leads nowhere: get its content first" if target else "it is gone"
+    if not path.is_file():
+        return NO_FILE
     try:
         with path.open("rb") as file:
             start = file.read(512)

@@ -14,6 +14,7 @@ from pathlib import Path
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from braincase.errors import UsageError
+from braincase.files import check_regular
 from braincase.sources.encoding import decode
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -61,6 +62,7 @@ def read_sheets(path: Path) -> list[Sheet]:
     """
     suffix = path.suffix.lower()
     try:
+        check_regular(path)
         if suffix in (".xlsx", ".xlsm"):
             return _workbook(path)
         if suffix in OLD_WORKBOOKS:

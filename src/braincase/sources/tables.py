@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from braincase.files import check_regular
 from braincase.json_values import parse_json
 from braincase.sources.identity import (
     SESSION,
@@ -37,7 +38,8 @@ def people_of(table: SourceTable, who: str, leave_out: Iterable[str] = ()) -> Pe
 def legends_beside(path: Path) -> Legends:
     """Return what codes mean by column, from the ``Levels`` of the JSON file beside a table."""
     try:
-        content = parse_json(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
+        legend = check_regular(path.with_suffix(".json"))
+        content = parse_json(legend.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     legends: dict[str, dict[str, str]] = {}

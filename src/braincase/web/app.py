@@ -16,12 +16,20 @@ from starlette.types import Lifespan
 
 from braincase.errors import BraincaseError
 from braincase.purpose import PURPOSE
-from braincase.version import __version__
-from braincase.web import schema
+from braincase.web import health, schema
 from braincase.web.image_responses import NIFTI
 from braincase.web.middleware import Guard, failure
 from braincase.web.problems import Problem, problem_of
-from braincase.web.routes import archive, cases, explanations, pages, searches, session, uploads
+from braincase.web.routes import (
+    archive,
+    cases,
+    explanations,
+    pages,
+    searches,
+    session,
+    tokens,
+    uploads,
+)
 from braincase.web.security.gate import MetricsAccess
 from braincase.web.service import CurrentService, open_service
 from braincase.web.service_settings import ServiceSettings
@@ -57,19 +65,18 @@ class Route:
     status: int = 200
 
 
-def health() -> schema.HealthBody:
-    """Health check: the service is up."""
-    return schema.HealthBody(version=__version__)
-
-
 ROUTES = (
-    Route("GET", "/health", health),
+    Route("GET", "/health", health.health),
+    Route("GET", "/ready", health.ready),
     Route("GET", "/me", session.me, (401,)),
     Route("POST", "/login", session.login, (401, 404)),
     Route("POST", "/logout", session.logout, (401,)),
     Route("POST", "/password", session.change_password, (401, 404)),
     Route("GET", "/sessions", session.list_sessions, (401,)),
     Route("DELETE", "/sessions", session.end_sessions, (401,)),
+    Route("GET", "/tokens", tokens.list_tokens, (401, 404)),
+    Route("POST", "/tokens", tokens.make_token, (401, 404), status=201),
+    Route("DELETE", "/tokens/{token}", tokens.revoke, (401, 404)),
     Route("GET", "/gallery", cases.gallery, (401,)),
     Route("GET", "/gallery/map", explanations.gallery_map, (401, 404)),
     Route("GET", "/cases", cases.list_cases, (401,)),

@@ -70,10 +70,26 @@ class FailureBody(Body):
 
 
 class HealthBody(Body):
-    """The service is up."""
+    """It is done."""
 
     status: Literal["ok"] = "ok"
     version: str
+
+
+WorkerState = Literal["none", "starting", "ready", "stopped", "failing"]
+
+
+class ServiceHealthBody(Body):
+    """What works of the service; where a part fails the answer is a 503 that names it."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+    gallery: Literal["ok", "failing"]
+    worker: WorkerState = Field(
+        description="none: started without a model; stopped: starts with the next upload."
+    )
+    disk: Literal["ok", "almost full"]
+    audit: Literal["ok", "failing"]
 
 
 class MeBody(Body):
@@ -107,6 +123,28 @@ class SessionBody(Body):
     begun: str
     used: str
     current: bool
+
+
+class TokenBody(Body):
+    """One API token of the user who asks; times in UTC, `until` empty if it never ends."""
+
+    id: str
+    note: str
+    made: str
+    until: str
+
+
+class TokenRequest(RequestBody):
+    """An API token that a user wants."""
+
+    note: Annotated[str, Field(max_length=200)] = ""
+    days: Annotated[float, Field(gt=0, le=3650)] | None = 90.0
+
+
+class NewTokenBody(Body):
+    """A new API token; its text is told this once."""
+
+    token: str
 
 
 class ColumnBody(Body):

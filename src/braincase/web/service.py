@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, cast
 from urllib.parse import urlsplit
@@ -24,12 +25,13 @@ from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
 from braincase.population.volumes import image_of_case, view_of_case
 from braincase.web.catalogue import Catalogue
+from braincase.web.disk import bytes_in, free_bytes
 from braincase.web.expiring_cache import ExpiringCache
 from braincase.web.intake.messages import Embedded
 from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.queue import UploadQueue
 from braincase.web.intake.upload import Upload
-from braincase.web.monitoring import Metrics
+from braincase.web.monitoring import Gauges, Metrics
 from braincase.web.problems import not_found
 from braincase.web.search_cache import SearchCache
 from braincase.web.security.audit import AuditLog
@@ -168,6 +170,12 @@ class Service:
                 principal.name, "open other's upload", **principal.by_token(), **details
             )
 
+    def folders(self) -> dict[str, Path]:
+        """Return the folders that the service writes into, by what is in them."""
+        temporary = Path(tempfile.gettempdir())
+        gallery, audit = self.gallery.folder, self.audit.path.parent
+        return {"gallery": gallery, "audit": audit, "temporary": temporary}
+
     def saved_folder(self) -> Path:
         """Return the cohort folder of the cases that curators keep."""
         return self.gallery.folder / SAVED
@@ -278,10 +286,13 @@ def open_service(settings: ServiceSettings) -> Service:
     limits = settings.limits
     if not settings.needs_login:  # everybody is one person
         limits = replace(limits, person_queue=limits.queue, person_arriving=limits.arriving)
+    metrics = Metrics()
     queue = None
     if settings.load:
-        queue = UploadQueue(settings.load, info.resolution_mm, limits, settings.view)
-    return Service(
+        queue = UploadQueue(
+            settings.load, info.resolution_mm, limits, settings.view, metrics.prepared
+        )
+    service = Service(
         settings=settings,
         gallery=gallery,
         writer=open_gallery(settings.gallery),
@@ -294,8 +305,22 @@ def open_service(settings: ServiceSettings) -> Service:
         folder=private_folder("service"),
         audit=audit,
         once=AuditOnce(audit),
-        metrics=Metrics(queue),
+        metrics=metrics,
         gate=gate,
+    )
+    metrics.watch(partial(_gauges, service))
+    return service
+
+
+def _gauges(service: Service) -> Gauges:
+    """Return the numbers of this moment."""
+    info = service.gallery.info()
+    folder = service.gallery.folder
+    return Gauges(
+        uploads=service.queue.counts() if service.queue else {},
+        gallery={"cases": info.cases, "people": info.people, "version": info.version},
+        gallery_bytes=bytes_in(folder),
+        free_bytes={name: free_bytes(place) for name, place in service.folders().items()},
     )
 
 

@@ -19,6 +19,7 @@ from braincase.errors import CohortError, FingerprintError, ScanError, UsageErro
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
 from braincase.gallery.record.content import checked_case
+from braincase.images.face import shows_face
 from braincase.images.planes import thumbnail_of
 from braincase.labels import Value
 from braincase.models.encoder import Encoder
@@ -40,7 +41,8 @@ BATCH = 32
 class Indexed:
     """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids.
 
-    `left_out` says which columns are no labels of the gallery as they may identify people.
+    `left_out` says which columns are no labels of the gallery as they may identify people; `faces`
+    are scan_ids whose volumes show the person's face.
     """
 
     version: int
@@ -51,6 +53,7 @@ class Indexed:
     failed: tuple[tuple[str, str], ...] = ()
     erased_before: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    faces: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
@@ -64,7 +67,14 @@ class Indexed:
             for scan in self.erased_before
         ]
         lines += [f"note: {note}" for note in self.left_out]
-        return lines + [f"failed: {scan}: {reason}" for scan, reason in self.failed]
+        lines += [f"failed: {scan}: {reason}" for scan, reason in self.failed]
+        if self.faces:
+            few = ", ".join(self.faces[:3]) + (", ..." if len(self.faces) > 3 else "")
+            lines.append(
+                f"note: the images of {len(self.faces)} scans show the person's face ({few}), and"
+                " so does the gallery: index defaced or skull-stripped ones if others may see it"
+            )
+        return lines
 
 
 def index_cohort(
@@ -183,7 +193,7 @@ def _index_rows(
     rows: NDArray[np.int64],
     raw: RawScans,
     left_out: Mapping[str, str],
-) -> tuple[Change, list[tuple[str, str]]]:
+) -> tuple[Change, list[tuple[str, str]], list[str]]:
     scans = [_scan_of(cohort, row, left_out) for row in rows]
     stored = gallery.find([scan.scan_id for scan in scans])
     fresh = [
@@ -197,6 +207,11 @@ def _index_rows(
     volumes = cohort.volumes[np.asarray(list(codes), np.int64)]
     pictures = {
         row: thumbnail_of(volume, cohort.grid) for row, volume in zip(codes, volumes, strict=True)
+    }
+    with_face = {
+        row
+        for row, volume in zip(codes, volumes, strict=True)
+        if shows_face(volume, cohort.grid.affine)
     }
     cases, failed = [], []
     for row, scan in zip(rows, scans, strict=True):
@@ -215,7 +230,8 @@ def _index_rows(
             failed.append((scan.scan_id, f"{error.found}; expected {error.expected}"))
             continue
         cases.append(case)
-    return gallery.update(cases, encoder.fingerprint), failed
+    faces = [scan.scan_id for row, scan in zip(rows, scans, strict=True) if row in with_face]
+    return gallery.update(cases, encoder.fingerprint), failed, faces
 
 
 def _embedded(
@@ -280,7 +296,9 @@ def _is_missing(value: object) -> bool:
     return value is None or value != value or str(value) == "<NA>"  # NaN is not itself
 
 
-def _add(total: Indexed, change: Change, failed: Sequence[tuple[str, str]]) -> Indexed:
+def _add(
+    total: Indexed, change: Change, failed: Sequence[tuple[str, str]], faces: Sequence[str]
+) -> Indexed:
     return Indexed(
         change.version,
         total.added + len(change.added),
@@ -290,4 +308,5 @@ def _add(total: Indexed, change: Change, failed: Sequence[tuple[str, str]]) -> I
         total.failed + tuple(failed),
         total.erased_before + change.erased_before,
         total.left_out,
+        total.faces + tuple(faces),
     )

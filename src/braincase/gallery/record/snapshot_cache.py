@@ -10,6 +10,7 @@ from braincase.errors import ParameterError
 from braincase.gallery.record.connection import Database
 from braincase.gallery.record.content import unreadable_note
 from braincase.gallery.record.memory import Live, Memory, empty_memory, refresh
+from braincase.gallery.record.place import copy_note
 from braincase.gallery.record.reading import erased_note, newest_version
 from braincase.gallery.record.selection import FilterCache, Selection, Snapshot, choose
 
@@ -49,6 +50,7 @@ class SnapshotCache:
         with self.reading() as (connection, memory):
             version = version_as_of(as_of, memory)
             notes = erased_note(connection, version) + unreadable_note(memory.bad, version)
+            notes += copy_note(connection, self._database.folder)
             self._snapshot = Snapshot(memory, self.live(memory, version), version, notes)
             return self._snapshot
 

@@ -20,6 +20,7 @@ from braincase.gallery.record.database import (
     is_whole,
     now,
 )
+from braincase.gallery.record.place import note_place
 from braincase.gallery.record.reading import newest_version
 from braincase.gallery.record.tombstones import Tombstones
 
@@ -45,6 +46,7 @@ def put_cases(
     """
     add_full_checksum(connection)
     add_views(connection)
+    note_place(connection, folder)
     version = newest_version(connection)
     tombstones = Tombstones(connection, folder)
     added: list[str] = []

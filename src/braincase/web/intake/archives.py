@@ -68,6 +68,8 @@ def opened(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
     ScanError
         If it is no scan by its first bytes, damaged, encrypted, or larger than allowed.
     """
+    if not path.is_file():
+        raise ScanError("scan", "no file", EXPECTED)
     with path.open("rb") as file:
         start = file.read(4)
     if not start:

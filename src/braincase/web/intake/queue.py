@@ -30,6 +30,7 @@ from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.upload import ENDED, PREPARED, STAGES, VIEW, Status, Upload
 from braincase.web.intake.worker_process import WorkerProcess, distrusted
 from braincase.web.problems import Problem, not_found, problem_of
+from braincase.web.schema import WorkerState
 from braincase.web.service_settings import Limits
 
 
@@ -42,9 +43,14 @@ class UploadQueue:
         resolution_mm: int,
         limits: Limits,
         view: ViewChoice | None = None,
+        observe: Callable[[str, float], None] = lambda state, seconds: None,
     ) -> None:
-        """Start the worker, so that the model is loaded when the first scan comes."""
-        self.limits, self.view = limits, view
+        """Start the worker, so that the model is loaded when the first scan comes.
+
+        `view` is the view volume that scans get; `observe` is told how each job ended and how many
+        seconds it took.
+        """
+        self.limits, self.view, self._observe = limits, view, observe
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
         self._private = private_folder("uploads")
@@ -57,6 +63,7 @@ class UploadQueue:
         self._waiting: queue.Queue[Upload | None] = queue.Queue()
         self._closing = threading.Event()
         self._worker: WorkerProcess | None = None
+        self._loaded: bool | None = None
         self._thread = threading.Thread(target=self._run, name="braincase-uploads", daemon=True)
         self._thread.start()
 
@@ -203,6 +210,15 @@ class UploadQueue:
             states: list[str] = [upload.status.state for upload in self._uploads.values()]
         return {state: states.count(state) for state in ("queued", "running", *ENDED)}
 
+    def worker_state(self) -> WorkerState:
+        """Return how it stands with the worker process, and whether it could load the model."""
+        worker, loaded = self._worker, self._loaded
+        if loaded is None:
+            return "starting"
+        if not loaded:
+            return "failing"
+        return "ready" if worker is not None and worker.is_alive else "stopped"
+
     def _run(self) -> None:
         with contextlib.suppress(BraincaseError, Problem):  # whoever uploads gets the message
             self._ready_worker()
@@ -217,6 +233,7 @@ class UploadQueue:
 
     def _serve(self, upload: Upload) -> None:
         """Run one job in the worker process to its end."""
+        began = time.monotonic()
         self._set_status(upload, Status("running", "loading", 0.0, STAGES["loading"]))
         status, scan = Status("cancelled", "cancelled", 0.0, STAGES["cancelled"]), None
         try:
@@ -241,6 +258,7 @@ class UploadQueue:
                 status, scan = Status("cancelled", "cancelled", 0.0, STAGES["cancelled"]), None
             upload.scan = scan
             self._end(upload, status)
+        self._observe(status.state, time.monotonic() - began)
 
     def _kept(self, upload: Upload, scan: Embedded) -> Embedded:
         """Write the volumes of a prepared scan; what stays in memory is without the large one."""
@@ -312,8 +330,10 @@ class UploadQueue:
             try:
                 self._worker.await_model(self._closing.is_set)
             except (BraincaseError, Problem):
+                self._loaded = False
                 self._stop_worker()
                 raise
+            self._loaded = True
         return self._worker
 
     def _stop_worker(self) -> None:

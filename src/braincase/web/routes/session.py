@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,18 +75,24 @@ def change_password(
     principal: Reader,
 ) -> schema.MeBody:
     """Change one's own password; all sessions and API tokens end but this session."""
-    users = _users_file(service, principal)
+    users = own_users_file(service, principal)
     _checked(service, request, principal.name, passwords.old)
-    with service.recorded(principal, "change password"):
-        try:
-            set_password(users, principal.name, passwords.new)
-        except OSError as error:
-            text = f"The password cannot be changed here ({error.strerror})."
-            raise Problem(503, "users", text) from None
+    with service.recorded(principal, "change password"), changing_users():
+        set_password(users, principal.name, passwords.new)
         service.gate.sessions.end_all(principal.name)
     again, cookie = service.gate.login(principal.name, passwords.new)
     service.gate.set_cookie(request, response, cookie)
     return me_body(service, again)
+
+
+@contextmanager
+def changing_users() -> Iterator[None]:
+    """Turn a file of users that cannot be written into a problem."""
+    try:
+        yield
+    except OSError as error:
+        text = f"The file of users cannot be changed here ({error.strerror})."
+        raise Problem(503, "users", text) from None
 
 
 def list_sessions(service: CurrentService, principal: Reader) -> list[schema.SessionBody]:
@@ -104,11 +112,19 @@ def end_sessions(service: CurrentService, principal: Reader) -> schema.HealthBod
     return schema.HealthBody(version="1")
 
 
-def _users_file(service: Service, principal: Principal) -> Path:
+def own_users_file(service: Service, principal: Principal) -> Path:
+    """Return the file of users, for one who changes what is theirs in it in a session.
+
+    Raises
+    ------
+    Problem
+        If there is none, or they came with an API token.
+    """
     if service.settings.users is None:
         raise Problem(404, "no_users", "This service knows no users with passwords.")
     if principal.token:
-        raise Problem(403, "token", "A password is changed in a session, not with an API token.")
+        text = "Passwords and tokens are changed in a session, not with an API token."
+        raise Problem(403, "token", text)
     return service.settings.users
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from braincase.errors import AuditError, UsageError
+from braincase.files import sync_to_disk
 from braincase.web.security.audit_chain import FIRST, hash_of, last_line
 
 #: Bytes at the end of a log among which its last line is looked for.
@@ -39,10 +40,15 @@ class AuditLog:
         self.path = path or _usual_path()
         self._lock = threading.Lock()
         self._size, self._previous, self._torn = -1, FIRST, False
+        #: Whether the last line could be written; for health checks.
+        self.works = True
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            is_new = not self.path.exists()
             self._descriptor = os.open(self.path, flags, 0o600)
+            if is_new:  # its name too outlasts a power cut
+                sync_to_disk(self.path.parent)
         except OSError as error:
             found = f"an audit log that cannot be written ({error.strerror})"
             raise UsageError(self.path, found, "", "Name another with --audit.") from None
@@ -64,7 +70,9 @@ class AuditLog:
                     self._append(event)
                 finally:
                     fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                self.works = True
             except OSError as error:
+                self.works = False
                 found = f"cannot be written ({error.strerror})"
                 advice = "Nothing was done that is not in it."
                 raise AuditError(self.path, found, "an audit log", advice) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braincase.errors import AuditError, UsageError
+from braincase.files import check_regular
 from braincase.json_values import parse_json
 
 #: What the first line of a log holds instead of a hash.
@@ -65,7 +66,7 @@ def verify_chain(path: Path) -> Chain:
         If the chain is broken; it says at which line.
     """
     try:
-        with path.open("rb") as file:
+        with check_regular(path).open("rb") as file:
             return _verified(path, (line.rstrip(b"\n") for line in file))
     except OSError as error:
         raise UsageError(path, f"cannot be read ({error.strerror})", "an audit log") from None

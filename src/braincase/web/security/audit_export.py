@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from braincase.errors import UsageError
+from braincase.files import check_regular
 from braincase.json_values import to_json_object
 from braincase.labels import safe_cell
 from braincase.version import __version__
@@ -95,7 +96,7 @@ def read_events(
         If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with check_regular(path).open("rb") as file:
             for event in filter(None, (event_of(line) for line in file)):
                 if _is_intent(event) or (since and str(event.get("at", "")) < since):
                     continue

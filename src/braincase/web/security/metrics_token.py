@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from braincase.errors import UsageError
+from braincase.files import check_regular
 
 #: Characters; `openssl rand -hex 32` gives 64.
 LEAST_TOKEN = 32
@@ -25,7 +26,7 @@ def read_token(path: Path) -> bytes:
     """
     advice = f"Make one with `openssl rand -hex 32 > {path}` and `chmod 640`."
     try:
-        mode, token = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
+        mode, token = path.stat().st_mode, check_regular(path).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
         raise UsageError(path, f"cannot be read ({error})", "a file with a token", advice) from None
     if len(token) < LEAST_TOKEN or len(token.split()) != 1:

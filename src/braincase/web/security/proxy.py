@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, get_args
 import jwt
 
 from braincase.errors import UsageError
+from braincase.files import check_regular
 from braincase.json_values import parse_json
 from braincase.web.schema import Role
 
@@ -102,7 +103,7 @@ def read_proxy(path: Path) -> Proxy:
         If it is missing, or a key of it is unknown, missing or unusable.
     """
     try:
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
     if unknown := sorted(set(config) - _KEYS):
@@ -137,11 +138,13 @@ def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str
         raise UsageError(path, "both or none of public_key and jwks", "one of them")
     try:
         if "public_key" in config:
-            text = file.read_text(encoding="utf-8")
+            text = check_regular(file).read_text(encoding="utf-8")
             if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
                 raise ValueError("no PEM public key")
             return {"": text}
-        keys = jwt.PyJWKSet.from_dict(parse_json(file.read_text(encoding="utf-8"))).keys
+        keys = jwt.PyJWKSet.from_dict(
+            parse_json(check_regular(file).read_text(encoding="utf-8"))
+        ).keys
         return {str(key.key_id or ""): key.key for key in keys}
     except (
         OSError,

@@ -21,16 +21,18 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from braincase.errors import ParameterError, UsageError
-from braincase.files import atomic_write
+from braincase.files import atomic_write, check_regular
 from braincase.json_values import parse_json
 from braincase.web.schema import Role
 from braincase.web.security.api_token import Token, make_token, split_token
 
+#: Of the file; the first one had no number, and was the users alone.
+FORMAT = 2
 LEAST_PASSWORD = 12
 #: Of 0 to 4 as zxcvbn estimates: 3 takes more than 10^8 guesses. Letters that it looks at.
 LEAST_SCORE, MOST_SCORED = 3, 72
-#: Days that an API token may be given.
-MOST_DAYS = 3650
+#: Days that an API token may be given, and tokens that a user may have.
+MOST_DAYS, MOST_TOKENS = 3650, 20
 _hasher = PasswordHasher()
 #: Hashes computed at once; each takes 64 MiB.
 _hashing = threading.BoundedSemaphore(2)
@@ -58,7 +60,11 @@ def read_users(path: Path) -> dict[str, User]:
         if path.stat().st_mode & 0o077:
             found = "a file that others on this machine may read or change"
             raise UsageError(path, found, "its owner only", f"chmod 600 {path}")
-        entries = parse_json(path.read_text(encoding="utf-8"))
+        entries = parse_json(check_regular(path).read_text(encoding="utf-8"))
+        if isinstance(found := entries.get("format"), int):  # the first format has users only
+            if found != FORMAT:
+                raise UsageError(path, f"format {found}", f"{FORMAT}", "Update braincase.")
+            entries = entries["users"]
         users = {str(name): _user_of(str(name), entry) for name, entry in entries.items()}
     except FileNotFoundError:
         advice = f"Make it with: braincase user add NAME --users {path}"
@@ -122,7 +128,7 @@ def add_token(path: Path, name: str, note: str = "", days: float | None = None) 
     Raises
     ------
     UsageError
-        If there is no such user.
+        If there is no such user, or they have `MOST_TOKENS` already.
     ParameterError
         If `days` is no time that a token may have.
     """
@@ -131,13 +137,18 @@ def add_token(path: Path, name: str, note: str = "", days: float | None = None) 
     with _changing(path):
         user = _existing(path, name)
         made, text = make_token(note, days)
+        if sum(not token.is_over for token in user.tokens.values()) >= MOST_TOKENS:
+            advice = "Revoke one that is not needed."
+            raise UsageError("token", f"{MOST_TOKENS} tokens already", "fewer", advice)
         changed = replace(user, tokens={**user.tokens, made.id: made})
         _write(path, {**read_users(path), name: changed})
     return text
 
 
-def revoke_token(path: Path, token_id: str) -> str:
+def revoke_token(path: Path, token_id: str, name: str | None = None) -> str:
     """Revoke an API token and return whose it was; it opens nothing any more.
+
+    With a `name` only that user's tokens are looked at.
 
     Raises
     ------
@@ -147,7 +158,7 @@ def revoke_token(path: Path, token_id: str) -> str:
     with _changing(path):
         users = read_users(path)
         for user in users.values():
-            if token_id in user.tokens:
+            if token_id in user.tokens and name in (None, user.name):
                 tokens = {key: token for key, token in user.tokens.items() if key != token_id}
                 _write(path, {**users, user.name: replace(user, tokens=tokens)})
                 return user.name
@@ -255,7 +266,8 @@ def _entry(user: User) -> dict[str, object]:
 
 
 def _write(path: Path, users: Mapping[str, User]) -> None:
-    content = {name: _entry(user) for name, user in sorted(users.items())}
+    entries = {name: _entry(user) for name, user in sorted(users.items())}
+    content = {"format": FORMAT, "users": entries}
     with atomic_write(path) as aside:
         aside.chmod(0o600)
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

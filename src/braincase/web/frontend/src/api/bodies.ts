@@ -5,6 +5,9 @@ import type { components } from "./types";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["MeBody"];
+export type Session = Schemas["SessionBody"];
+export type Token = Schemas["TokenBody"];
+export type NewToken = Schemas["NewTokenBody"];
 export type Column = Schemas["ColumnBody"];
 export type GalleryInfo = Schemas["GalleryBody"];
 export type StoredCase = Schemas["CaseBody"];

@@ -2,7 +2,7 @@
 
 import type {
   Answer, AtlasRegion, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
-  SearchRequest, StoredCase, StudyCases, StudyRequest, Viewer,
+  NewToken, SearchRequest, Session, StoredCase, StudyCases, StudyRequest, Token, Viewer,
 } from "./bodies";
 
 const ROOT = "api/v1";
@@ -66,6 +66,16 @@ export async function readMe(): Promise<Me> {
 export const logIn = (user: string, password: string): Promise<unknown> =>
   send("POST", path("login"), { user, password });
 export const logOut = (): Promise<unknown> => send("POST", path("logout"));
+
+export async function changePassword(old: string, fresh: string): Promise<void> {
+  csrf = (await send<Me>("POST", path("password"), { old, new: fresh })).csrf;
+}
+export const readSessions = (): Promise<Session[]> => ask(path("sessions"));
+export const endSessions = (): Promise<unknown> => send("DELETE", path("sessions"));
+export const readTokens = (): Promise<Token[]> => ask(path("tokens"));
+export const makeToken = (note: string, days: number): Promise<NewToken> =>
+  send("POST", path("tokens"), { note, days });
+export const revokeToken = (id: string): Promise<unknown> => send("DELETE", path("tokens", id));
 
 export const readGallery = (): Promise<GalleryInfo> => ask(path("gallery"));
 export const readMap = (colour: string, search: string | null): Promise<EmbeddingMap> => {

@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import { logOut } from "../actions";
 import { language, number, t } from "../i18n";
 import { gallery, me } from "../state";
+import { AccountDialog } from "./AccountDialog";
 import { HelpDialog } from "./HelpDialog";
 
 function GalleryLine() {
@@ -20,6 +21,7 @@ function GalleryLine() {
 
 export function TopBar() {
   const help = useSignal(false);
+  const account = useSignal(false);
   const user = me.value;
   const otherLanguage = language.value === "en" ? "ja" : "en";
   return (
@@ -40,10 +42,11 @@ export function TopBar() {
       </button>
       {user?.login && (
         <span class="user">
-          {user.user}
+          <button type="button" class="quiet" id="account" onClick={() => (account.value = true)}>{user.user}</button>
           <button type="button" class="quiet" onClick={() => void logOut()}>{t("logOut")}</button>
         </span>
       )}
+      {account.value && user && <AccountDialog user={user.user} onClose={() => (account.value = false)} />}
       {help.value && <HelpDialog onClose={() => (help.value = false)} />}
     </header>
   );
