@@ -288,8 +288,7 @@ def _check_others(plan: Plan, scans: Sequence[Scan]) -> None:
 
 def _is_done(plan: Plan, scan: Scan) -> bool:
     """Tell whether an earlier run judged this scan as it is now; bring its labels up to date."""
-    result = read_scan_result(plan.folder, scan)
-    if result is None or not was_done(plan, scan):
+    if not was_done(plan, scan) or (result := read_scan_result(plan.folder, scan)) is None:
         return False
     if result.quality.grade != "fail":
         update_labels(plan.folder, plan.grid, result.of_visit(scan))
@@ -377,13 +376,12 @@ def _write(
 ) -> None:
     """Write the result of a scan; its image and mask only if it is usable."""
     image = image_path(plan.folder, plan.grid, result.scan)
-    mask = mask_path(image)
     if prepared is None or result.quality.grade == "fail":
-        for path in (sidecar_path(image), image, mask):
+        for path in (sidecar_path(image), image, mask_path(image)):
             path.unlink(missing_ok=True)  # of an earlier recipe or an earlier source
         remove_views(image)
     else:
-        write_volume(mask, prepared.mask, plan.grid.affine)
+        write_volume(mask_path(image), prepared.mask, plan.grid.affine)
         sidecar = _sidecar(prepared, result.quality, plan.grid)
         case = PreparedScan(result.scan, prepared.volume, sidecar, prepared.view)
         write_case(plan.folder, plan.grid, case)
@@ -391,7 +389,6 @@ def _write(
 
 
 def _sidecar(prepared: Prepared, quality: Quality, grid: Grid) -> dict[str, object]:
-    faces = {"ShowsFace": True} if shows_face(prepared.volume, grid.affine) else {}
     to_mni = np.asarray(prepared.native_to_mni, np.float64)
     return {
         "NativeToMNI": to_mni,
@@ -399,5 +396,5 @@ def _sidecar(prepared: Prepared, quality: Quality, grid: Grid) -> dict[str, obje
         "Quality": quality.to_json(),
         "Recipe": dict(prepared.recipe),
         "SkullStripped": bool(prepared.recipe.get("strip", True)),
-        **faces,
+        **({"ShowsFace": True} if shows_face(prepared.volume, grid.affine) else {}),
     }

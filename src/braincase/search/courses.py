@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, StoredCase
@@ -231,24 +231,32 @@ class RateAxes:
 def learn_axes(rates: Floats) -> RateAxes:
     """Learn the principal axes of a gallery's rates of change.
 
-    Of a code with a local part only the network's numbers and the volumes are compared, each of the
-    two with one total: the rest is no linear function of the image, or hardly changes.
+    Of a code with a local part the network's numbers and the volumes are compared, the two as much,
+    each volume by its usual change; the rest hardly changes, or is no smooth function of the image.
 
     Parameters
     ----------
     rates
         Shape (courses, numbers).
     """
-    parts = (NETWORK, VOLUMES) if rates.shape[1] == LONG else (slice(None),)
+    usual = np.sqrt((rates**2).mean(axis=0))
     scale = np.zeros(rates.shape[1])
-    for part in parts:
-        total = float((rates[:, part] ** 2).sum(axis=1).mean())
-        scale[part] = 1 / np.sqrt(total) if total > 0 else 0.0
+    if rates.shape[1] == LONG:
+        scale[NETWORK] = _inverse(np.linalg.norm(usual[NETWORK]))
+        scale[VOLUMES] = _inverse(usual[VOLUMES] * np.sqrt(usual[VOLUMES].size))
+    else:
+        scale[:] = _inverse(np.linalg.norm(usual))
     scaled = rates * scale
     if len(rates) < FEWEST_COURSES:
         return RateAxes(scale, np.eye(rates.shape[1]))
     axes = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)[2][:AXES]
     return RateAxes(scale, axes.T)
+
+
+def _inverse(values: ArrayLike) -> Floats:
+    """Return 1 / values, and 0 for 0: what never changes tells nothing."""
+    array = np.asarray(values, np.float64)
+    return np.divide(1, array, out=np.zeros_like(array), where=array > 0)
 
 
 def volume_rates(prior: Code, current: Code, years: float) -> dict[str, float]:
