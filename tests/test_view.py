@@ -30,9 +30,11 @@ from braincase.cohort.view import (
 from braincase.errors import ParameterError, ScanError
 from braincase.gallery import NewCase, open_gallery
 from braincase.images.geometry import HALF_GRID, VIEW_GRIDS, mean_of_blocks
+from braincase.images.volume import write_volume
 from braincase.population.volumes import view_of_case
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort
 from braincase.simulate.cohort import recipe_of, write_visits
+from braincase.simulate.head import Scanning, simulate_head
 from braincase.simulate.people import Size, draw_visits
 from braincase.sources.scan import Scan
 from braincase.workflows.gallery_upkeep import verify_gallery
@@ -40,7 +42,6 @@ from braincase.workflows.index_cohort import index_cohort
 from braincase.workflows.left_files import files_left
 from gallery_cases import MODEL, filled_gallery, some_codes
 from hostile_image import NAME, hostile, packed_image
-from marked_head import marked_head, put
 from web_service import API, fill, serving, settings_for, untrained_model
 
 COARSE = VIEW_GRIDS[2]
@@ -68,10 +69,11 @@ def people(tmp_path_factory) -> Cohort:
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory) -> Path:
-    world = marked_head()
-    return put(
-        tmp_path_factory.mktemp("head") / "a.nii.gz", (world.data["right"], world.affine), "LPI"
-    )
+    """A whole head of 3 mm voxels: quick to make and to prepare."""
+    made = simulate_head(1, scanning=Scanning(zooms_mm=(3, 3, 3)))
+    path = tmp_path_factory.mktemp("head") / "a.nii.gz"
+    write_volume(path, made.data, made.affine)
+    return path
 
 
 @pytest.fixture(scope="module")
