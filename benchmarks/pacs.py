@@ -13,6 +13,7 @@ Orthanc and dcmtk (Debian), and root for a network namespace.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -118,7 +119,9 @@ def index(archive: pn.Orthanc, model: str, studies: list[list[Path]], folder: Pa
     command = [sys.executable, "-m", "braincase", "index", source, "--gallery",
                str(folder / "gallery"), "--model", model]  # fmt: skip
     begun = time.monotonic()
-    process = subprocess.Popen(command)
+    environment = {**os.environ, "BRAINCASE_DICOMWEB_LOGIN": f"basic {pn.LOGIN}",
+                   "BRAINCASE_KEY_FILE": str(folder / "key")}  # fmt: skip
+    process = subprocess.Popen(command, env=environment)
     most = 0.0
     while process.poll() is None:
         with suppress(psutil.Error):
@@ -261,7 +264,7 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
     node.configure(pn.NODE, quiet=0.5, limits=f"study_instances = {count // 2}", more="")
     node.start()
     before = memory_of(node)
-    command = ["storescu", "-v", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
+    command = ["storescu", "-v", "-nh", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
                str(pn.NODE), str(target)]  # fmt: skip
     begun = time.monotonic()
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
