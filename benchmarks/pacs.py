@@ -262,6 +262,8 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         image.save_as(target / f"{number:06d}.dcm")
     node.configure(pn.NODE, quiet=0.5, limits=f"study_instances = {count // 2}", more="")
+    config = node.folder / "pacs.toml"  # a busy machine is no silent peer
+    config.write_text(config.read_text().replace("idle_s = 5.0", "idle_s = 60.0"))
     node.start()
     before = memory_of(node)
     command = ["storescu", "-v", "-nh", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
@@ -275,6 +277,7 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
     said = sender.communicate()[0]
     seconds = time.monotonic() - begun
     taken = len(re.findall(r"Received Store Response \(Success\)", said))
+    assert taken == count // 2, f"{taken} taken"
     used = sum(path.stat().st_size for path in (node.folder / "spool").rglob("*") if path.is_file())
     print(f"{count} instances of 4 x 4 pixels in {seconds:.0f} s: {taken} taken, the rest refused "
           f"by limits.study_instances; another study sent meanwhile had its results after "
