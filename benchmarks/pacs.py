@@ -13,6 +13,7 @@ Orthanc and dcmtk (Debian), and root for a network namespace.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -118,7 +119,9 @@ def index(archive: pn.Orthanc, model: str, studies: list[list[Path]], folder: Pa
     command = [sys.executable, "-m", "braincase", "index", source, "--gallery",
                str(folder / "gallery"), "--model", model]  # fmt: skip
     begun = time.monotonic()
-    process = subprocess.Popen(command)
+    environment = {**os.environ, "BRAINCASE_DICOMWEB_LOGIN": f"basic {pn.LOGIN}",
+                   "BRAINCASE_KEY_FILE": str(folder / "key")}  # fmt: skip
+    process = subprocess.Popen(command, env=environment)
     most = 0.0
     while process.poll() is None:
         with suppress(psutil.Error):
@@ -259,9 +262,11 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         image.save_as(target / f"{number:06d}.dcm")
     node.configure(pn.NODE, quiet=0.5, limits=f"study_instances = {count // 2}", more="")
+    config = node.folder / "pacs.toml"  # a busy machine is no silent peer
+    config.write_text(config.read_text().replace("idle_s = 5.0", "idle_s = 60.0"))
     node.start()
     before = memory_of(node)
-    command = ["storescu", "-v", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
+    command = ["storescu", "-v", "-nh", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
                str(pn.NODE), str(target)]  # fmt: skip
     begun = time.monotonic()
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -272,6 +277,7 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
     said = sender.communicate()[0]
     seconds = time.monotonic() - begun
     taken = len(re.findall(r"Received Store Response \(Success\)", said))
+    assert taken == count // 2, f"{taken} taken"
     used = sum(path.stat().st_size for path in (node.folder / "spool").rglob("*") if path.is_file())
     print(f"{count} instances of 4 x 4 pixels in {seconds:.0f} s: {taken} taken, the rest refused "
           f"by limits.study_instances; another study sent meanwhile had its results after "
