@@ -73,6 +73,28 @@ def test_the_gallery_says_what_it_holds_and_never_where_it_lies(
     assert not any(str(gallery_folder.parent) in text for text in answers)
 
 
+def test_who_changed_alike_is_asked_with_an_earlier_scan_of_the_same_person(
+    client: httpx.Client, tiny: Cohort
+) -> None:
+    scans = tiny.table.groupby("subject")["scan_id"].agg(list)
+    twice = [sorted(own) for own in scans if len(own) == 2]
+    prior, current = twice[0]
+    search = asked(client, case=current)["search"]
+    found = client.get(f"{API}/searches/{search}/changes/{prior}", params={"k": 3})
+    assert found.status_code == 200, found.text
+    told = found.json()
+    assert (told["years"], told["n_people"]) == (1.0, len(twice) - 1)
+    assert [hit["rank"] for hit in told["hits"]] == [1, 2, 3]
+    pairs = [[hit["prior"], hit["current"]] for hit in told["hits"]]
+    assert all(pair in twice[1:] for pair in pairs)
+    others = client.get(f"{API}/searches/{search}/changes/{twice[1][0]}")
+    assert others.status_code == 404
+    backwards = asked(client, case=prior)["search"]
+    refused = client.get(f"{API}/searches/{backwards}/changes/{current}")
+    assert refused.status_code == 400
+    assert "years between the scans" in refused.json()["message"]
+
+
 def test_cases_are_filtered_and_paged(client: httpx.Client, tiny: Cohort) -> None:
     women = client.get(f"{API}/cases", params={"where": "sex = 'F'", "limit": 5}).json()
     assert women["total"] == int((tiny.table["sex"] == "F").sum())

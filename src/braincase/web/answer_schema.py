@@ -156,3 +156,31 @@ class AnswerBody(OpenBody):
         False, description="The model knows simulated people only, and the gallery's are not."
     )
     without_regions: str | None = Field(None, description="Why no hit names regions.")
+
+
+class CourseBody(Body):
+    """A person who changed alike: two scans, the years between, and how volumes changed."""
+
+    rank: int
+    subject: str
+    prior: str
+    current: str
+    years: float
+    distance: float
+    prior_labels: dict[str, Value]
+    labels: dict[str, Value]
+    volume_rates: dict[str, float] = Field(description="Percent a year, by region.")
+
+
+class ChangesBody(OpenBody):
+    """People whose brain changed alike over a like time, the most alike first."""
+
+    hits: list[CourseBody]
+    years: float = Field(description="Between the query's scans.")
+    volume_rates: dict[str, float] = Field(description="Of the query, percent a year.")
+    n_courses: int
+    n_people: int
+    like_time: tuple[float, float] = Field(description="Years between the scans of a hit.")
+    gallery: str
+    gallery_version: int
+    notes: list[str]

@@ -108,6 +108,7 @@ ROUTES = (
           (401, 404, 409, 422), PNG),
     Route("POST", "/searches", searches.ask, (401, 404, 409, 422)),
     Route("GET", "/searches/{search}", searches.again, (401, 404, 409, 422)),
+    Route("GET", "/searches/{search}/changes/{prior}", searches.changes, (401, 404, 409, 422)),
     Route("GET", "/searches/{search}/report.html", searches.report, (401, 404, 409, 422), HTML),
     Route("GET", "/searches/{search}/cases.tsv", searches.cases_tsv, (401, 404, 409, 422), TSV),
     Route("GET", "/searches/{search}/maps/{scan_id}/deviation.nii.gz", explanations.deviation_map,

@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
+import numpy as np
 from fastapi import Query, Response
 from pydantic import ValidationError
 
@@ -26,6 +27,7 @@ from braincase.labels import Value
 from braincase.report.search_page import draw
 from braincase.report.search_words import Language
 from braincase.report.wording import sections_of, warning_of
+from braincase.search.courses import search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
     FinishedSearch,
@@ -73,6 +75,38 @@ def again(search: str, service: CurrentService, principal: Reader) -> answer_sch
     body = find(search, service, principal).body
     service.note(principal, "view", version=body.gallery_version)
     return body
+
+
+def changes(
+    search: str,
+    prior: str,
+    service: CurrentService,
+    principal: Reader,
+    k: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> answer_schema.ChangesBody:
+    """Find people whose brain changed as the query's person has since an earlier scan of theirs."""
+    found = find(search, service, principal)
+    query, result = found.finished.query, found.finished.result
+    version = result.gallery_version
+    case = service.gallery.find([prior], version).get(prior)
+    if case is None or result.own_subject is None or case.subject != result.own_subject:
+        raise not_found("such earlier scan of this person")
+    ages = [labels.get("age") for labels in (case.labels, query.labels)]
+    if not all(isinstance(age, int | float) for age in ages):
+        raise Problem(409, "usage", "The time between the scans is not known: both need an age.")
+    service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
+    changed = search_by_change(
+        service.gallery,
+        case.code,
+        np.asarray(query.code if query.own_code is None else query.own_code, np.float32),
+        float(ages[1] or 0) - float(ages[0] or 0),
+        k=k,
+        where=result.where,
+        subject=case.subject,
+        as_of=version,
+    )
+    service.note(principal, "search", case=prior, kind="change", k=k, version=version)
+    return answer_schema.ChangesBody.model_validate({**changed.to_json(), "gallery": service.name})
 
 
 def find(name: str, service: Service, principal: Principal) -> AnsweredSearch:

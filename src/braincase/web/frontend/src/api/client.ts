@@ -1,7 +1,7 @@
 /** The HTTP client: one function a request; every failure becomes a `ServiceError` with a line to show. */
 
 import type {
-  Answer, AtlasRegion, CasePage, Change, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
+  Answer, AtlasRegion, CasePage, Change, Changes, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
   NewToken, SearchRequest, Session, StoredCase, StudyCases, StudyRequest, Token, Viewer,
 } from "./bodies";
 
@@ -107,6 +107,9 @@ export const uploadsUrl = (series: number | null): string =>
 
 export const search = (request: SearchRequest): Promise<Answer> =>
   send("POST", path("searches"), request);
+/** People whose brain changed as the query's person has since an earlier scan. */
+export const readChanges = (search: string, prior: string, k: number): Promise<Changes> =>
+  ask(`${path("searches", search, "changes", prior)}?k=${k}`);
 export const readSearch = (id: string): Promise<Answer> => ask(path("searches", id));
 
 /** Why a file could not be had, as the service tells; NiiVue only says that it could not. */

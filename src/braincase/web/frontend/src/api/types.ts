@@ -626,6 +626,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/searches/{search}/changes/{prior}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Changes
+         * @description Find people whose brain changed as the query's person has since an earlier scan of theirs.
+         */
+        get: operations["changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/searches/{search}/report.html": {
         parameters: {
             query?: never;
@@ -992,6 +1012,46 @@ export interface components {
             duplicates: string[];
         };
         /**
+         * ChangesBody
+         * @description People whose brain changed alike over a like time, the most alike first.
+         */
+        ChangesBody: {
+            /** Hits */
+            hits: components["schemas"]["CourseBody"][];
+            /**
+             * Years
+             * @description Between the query's scans.
+             */
+            years: number;
+            /**
+             * Volume Rates
+             * @description Of the query, percent a year.
+             */
+            volume_rates: {
+                [key: string]: number;
+            };
+            /** N Courses */
+            n_courses: number;
+            /** N People */
+            n_people: number;
+            /**
+             * Like Time
+             * @description Years between the scans of a hit.
+             */
+            like_time: [
+                number,
+                number
+            ];
+            /** Gallery */
+            gallery: string;
+            /** Gallery Version */
+            gallery_version: number;
+            /** Notes */
+            notes: string[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ColumnBody
          * @description One column of the gallery, to filter and colour by.
          */
@@ -1012,6 +1072,39 @@ export interface components {
             minimum: number | null;
             /** Maximum */
             maximum: number | null;
+        };
+        /**
+         * CourseBody
+         * @description A person who changed alike: two scans, the years between, and how volumes changed.
+         */
+        CourseBody: {
+            /** Rank */
+            rank: number;
+            /** Subject */
+            subject: string;
+            /** Prior */
+            prior: string;
+            /** Current */
+            current: string;
+            /** Years */
+            years: number;
+            /** Distance */
+            distance: number;
+            /** Prior Labels */
+            prior_labels: {
+                [key: string]: string | number | null;
+            };
+            /** Labels */
+            labels: {
+                [key: string]: string | number | null;
+            };
+            /**
+             * Volume Rates
+             * @description Percent a year, by region.
+             */
+            volume_rates: {
+                [key: string]: number;
+            };
         };
         /**
          * FailureBody
@@ -4563,6 +4656,103 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AnswerBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailureBody"];
+                };
+            };
+        };
+    };
+    changes: {
+        parameters: {
+            query?: {
+                k?: number;
+            };
+            header?: never;
+            path: {
+                search: string;
+                prior: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangesBody"];
                 };
             };
             /** @description Bad Request */

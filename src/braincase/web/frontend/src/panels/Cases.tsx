@@ -7,6 +7,7 @@ import { number, percent, t } from "../i18n";
 import { noteText } from "../i18n/notes";
 import { labelText, shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
+import { ChangedAlike } from "./Changes";
 import { NormalityLine } from "./Normality";
 import { VolumesLine } from "./Volumes";
 import { Details, WhyLine } from "./Why";
@@ -139,6 +140,7 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
       <WhyLine hit={hit} />
       <VolumesLine volumes={hit.volumes ?? []} />
       <NormalityLine hit={hit} />
+      {own && <ChangedAlike prior={hit} />}
       {state.me.value?.opens_viewer && (
         <button
           type="button" class="quiet open-viewer" aria-label={`${t("openInViewer")}: ${hit.scan_id}`}
