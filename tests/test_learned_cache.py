@@ -2,7 +2,7 @@
 
 import os
 
-from braincase.population.cache import MOST_FILES, cached
+from braincase.population.cache import MOST_FILES, _evict, cached
 from gallery_cases import filled_gallery
 
 
@@ -27,3 +27,13 @@ def test_questions_without_end_do_not_fill_the_disk(tmp_path):
     assert (ask(0), asked) == (0, [])
     assert (ask(1), asked) == (1, [1])
     gallery.close()
+
+
+def test_a_file_that_another_search_removes_meanwhile_stops_no_eviction(tmp_path, monkeypatch):
+    """A dangling link stands for it: it is listed and cannot be looked at."""
+    monkeypatch.setattr("braincase.population.cache.MOST_FILES", 1)
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    _evict(tmp_path)
+    assert len([path for path in tmp_path.iterdir() if path.exists()]) == 1

@@ -246,10 +246,10 @@ def read_sidecar(path: Path) -> Sidecar:
 def list_files(folder: Path) -> list[FileStat]:
     """Return all images and sidecars of a cohort, sorted: equal folders give equal lists."""
     files = []
-    for subject in os.scandir(folder):
-        if not (subject.is_dir() and subject.name.startswith("sub-")):
-            continue
-        for place, _, names in os.walk(subject.path):
+    with os.scandir(folder) as entries:
+        subjects = [e.path for e in entries if e.is_dir() and e.name.startswith("sub-")]
+    for subject in subjects:
+        for place, _, names in os.walk(subject):
             for name in names:
                 if name.startswith("sub-") and name.endswith((IMAGE_ENDING, SIDECAR_ENDING)):
                     path = Path(place, name)

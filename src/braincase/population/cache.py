@@ -143,7 +143,11 @@ def _touch(path: Path) -> None:
 
 def _evict(folder: Path) -> None:
     """Remove the least recently used files beyond `MOST_FILES`: everybody can ask new questions."""
-    files = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(folder)]
+    files = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # another search has just removed it
+                files.append((entry.stat().st_mtime_ns, entry.path))
     for _, file in sorted(files)[: max(len(files) - MOST_FILES, 0)]:
         Path(file).unlink(missing_ok=True)
 
