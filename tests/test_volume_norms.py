@@ -139,3 +139,15 @@ def test_an_answer_tells_the_volumes_of_query_and_hits(gallery: Gallery) -> None
     assert "32 controls" in lines[-1]
     unusual = [v for v in answered.volumes if v.unusual]
     assert len(dict(sections_of(answered))["Volumes for age and sex"]) == max(1, len(unusual)) + 1
+
+
+def test_that_there_are_too_few_controls_is_learned_once(tmp_path: Path) -> None:
+    """No search looks through the people again; it would cost each one a pass over the gallery."""
+    gallery = create_gallery(tmp_path / "g", MODEL, resolution_mm=4, n_dimensions=LONG)
+    gallery.add([NewCase("sub-a", "a", np.zeros(LONG), labels={"age": 70.0, "sex": "F"})], MODEL)
+    assert volume_norms_of(gallery) is None
+    (kept,) = gallery.cache_folder.glob("volumes-*.npz")
+    before = kept.stat().st_ino
+    assert volume_norms_of(gallery) is None
+    assert [path.stat().st_ino for path in gallery.cache_folder.iterdir()] == [before]
+    gallery.close()

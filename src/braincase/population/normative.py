@@ -83,8 +83,7 @@ class Normative:
 
     def covers(self, age: float) -> bool:
         """Say whether controls of about that age were seen; a straight line says nothing beyond."""
-        youngest, oldest = self.ages
-        return youngest - AGE_MARGIN <= age <= oldest + AGE_MARGIN
+        return covers_age(self.ages, age)
 
     def refuse_other_ages(self, age: float) -> None:
         """Raise where nothing is known of an age.
@@ -185,6 +184,12 @@ def terms_of(age: float, sex: str) -> NDArray[np.float64]:
     if sex not in ("F", "M"):
         raise UsageError("sex", f"'{sex}'", "F or M")
     return np.array([1.0, (age - 70) / 10, 0.5 if sex == "M" else -0.5])
+
+
+def covers_age(ages: tuple[float, float], age: float) -> bool:
+    """Say whether an age is about one of the controls', from the youngest's to the oldest's."""
+    youngest, oldest = ages
+    return youngest - AGE_MARGIN <= age <= oldest + AGE_MARGIN
 
 
 def fit_regression(design: NDArray[np.float64], values: NDArray[np.float64]) -> Regression:

@@ -26,9 +26,9 @@ from braincase.population.controls import (
     terms_of_labels,
 )
 from braincase.population.normative import (
-    AGE_MARGIN,
     FEWEST_CONTROLS,
     Regression,
+    covers_age,
     fit_regression,
     regression_arrays,
     regression_of_arrays,
@@ -36,20 +36,22 @@ from braincase.population.normative import (
 from braincase.volumetry.code_layout import holds_volumes, volumes_of_code
 
 _SIDES = ("left", "right")
-_CORTEX = {
-    "frontal": (
-        *("superior-frontal", "middle-frontal", "inferior-frontal", "orbitofrontal"),
-        "precentral",
-    ),
-    "parietal": (
-        *("postcentral", "superior-parietal", "inferior-parietal", "supramarginal"),
-        "precuneus",
-    ),
-    "temporal": (
-        *("superior-temporal", "middle-temporal", "inferior-temporal", "temporal-pole", "fusiform"),
-    ),
-    "occipital": ("lateral-occipital", "lingual", "cuneus", "pericalcarine"),
-}
+_FRONTAL = ("superior-frontal", "middle-frontal", "inferior-frontal", "orbitofrontal", "precentral")
+_PARIETAL = (
+    "postcentral",
+    "superior-parietal",
+    "inferior-parietal",
+    "supramarginal",
+    "precuneus",
+)
+_TEMPORAL = (
+    "superior-temporal",
+    "middle-temporal",
+    "inferior-temporal",
+    "temporal-pole",
+    "fusiform",
+)
+_OCCIPITAL = ("lateral-occipital", "lingual", "cuneus", "pericalcarine")
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -66,7 +68,10 @@ MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **_each("hippocampus", "hippocampus"),
         **_each("amygdala", "amygdala"),
         **_each("entorhinal", "entorhinal"),
-        **{name: part for lobe in _CORTEX for name, part in _each(lobe, *_CORTEX[lobe]).items()},
+        **_each("frontal", *_FRONTAL),
+        **_each("parietal", *_PARIETAL),
+        **_each("temporal", *_TEMPORAL),
+        **_each("occipital", *_OCCIPITAL),
         "deep-grey": _both("thalamus", "caudate", "putamen", "pallidum", "accumbens"),
         "cerebral-white-matter": _both("cerebral-white-matter"),
         "lateral-ventricle": _both("lateral-ventricle"),
@@ -116,10 +121,8 @@ class VolumeNorms:
         self, volumes_ml: NDArray[np.float64], labels: Mapping[str, Value]
     ) -> NDArray[np.float64] | None:
         """Return the percentiles of one person's volumes, or None where age or sex say nothing."""
-        if not knows_age_and_sex(labels):
-            return None
-        youngest, oldest = self.ages
-        if not youngest - AGE_MARGIN <= float(labels["age"] or 0) <= oldest + AGE_MARGIN:
+        known = knows_age_and_sex(labels)
+        if not known or not covers_age(self.ages, float(labels["age"] or 0)):
             return None
         z = self.regression.z(np.log(volumes_ml), terms_of_labels(labels))
         return np.array([100 * NormalDist().cdf(value) for value in z.tolist()])
@@ -181,10 +184,10 @@ def volume_norms_of(
     if not holds_volumes(info.n_dimensions) or info.encoder:
         return None
 
-    def learn() -> Arrays | None:
+    def learn() -> Arrays:
         people = controls_of(gallery, info.version, controls)[:MOST_CONTROLS]
         if len(people) < FEWEST_CONTROLS:
-            return None
+            return {"ages": np.empty(0)}  # so that no search looks for them again
         volumes = [v for case in people if (v := volumes_ml(case.code)) is not None]
         design = np.stack([terms_of_labels(case.labels) for case in people])
         regression = fit_regression(design, np.log(np.stack(volumes)))
@@ -193,7 +196,7 @@ def volume_norms_of(
 
     depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
     arrays = cached_arrays(gallery, info.version, "volumes", depends_on, learn, learned_at)
-    if arrays is None:
+    if arrays is None or not arrays["ages"].size:
         return None
     youngest, oldest = map(float, arrays["ages"])
     return VolumeNorms(regression_of_arrays(arrays), (youngest, oldest))
