@@ -4,6 +4,7 @@ Every cohort (``braincase simulate FOLDER --size bench --seed N``) but the last 
 of other people, and measures. Each is mirrored, too, so left and right have the same weights.
 
     python benchmarks/readout.py TAUGHT... OTHERS src/braincase/volumetry/readout.npz
+    python benchmarks/readout.py OTHERS        # measures the weights that ship
 """
 
 from __future__ import annotations
@@ -207,6 +208,7 @@ def cells_of_parcels() -> NDArray[np.float64]:
 
 def check(cohort: Cohort) -> None:
     readings = region_sums(load_readout(), images_of(cohort))
+    tell_repeats(cohort, np.log(volumes_mm3(readings)))
     truth = true_volumes(cohort)
     for name, r in zip(REGIONS, correlations(readings, truth), strict=True):
         print(f"{name}: r {r:.3f} with the true volume of others")
@@ -215,10 +217,27 @@ def check(cohort: Cohort) -> None:
     print(f"median error {100 * np.median(errors):.1f} % of a volume")
 
 
+def tell_repeats(cohort: Cohort, logs: NDArray[np.float64]) -> None:
+    """Print how far volumes of two scans of one day on one scanner differ."""
+    table = cohort.table
+    people, scanners, designs = (table[n].to_numpy(str) for n in ("subject", "scanner", "design"))
+    again = np.flatnonzero(designs == "repeat")
+    first = [
+        np.flatnonzero((people == people[i]) & (scanners == scanners[i]) & (designs != "repeat"))[0]
+        for i in again
+    ]
+    percent = 100 * np.sqrt(((logs[again] - logs[first]) ** 2).mean(axis=0))
+    for name, value in zip(REGIONS, percent, strict=True):
+        print(f"{name}: {value:.1f} % between two scans, root mean square of {len(again)} people")
+
+
 def correlations(a: NDArray[np.floating], b: NDArray[np.floating]) -> Iterator[float]:
     return (float(np.corrcoef(x, y)[0, 1]) for x, y in zip(a.T, b.T, strict=True))
 
 
 if __name__ == "__main__":
-    *taught_, others_, out_ = map(Path, sys.argv[1:])
-    main(taught_, others_, out_)
+    if len(sys.argv) == 2:
+        check(open_cohort(sys.argv[1]))
+    else:
+        *taught_, others_, out_ = map(Path, sys.argv[1:])
+        main(taught_, others_, out_)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from braincase.cli.arguments import with_options
-from braincase.cli.main import app, main
+from braincase.cli.main import app
 from braincase.cohort.cohort import Cohort, PreparedScan, write_case
 from braincase.cohort.region_volumes import REGION_VOLUMES
 from braincase.images.geometry import HALF_GRID
@@ -26,24 +26,10 @@ from braincase.simulate.head import Scanning, simulate_head
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.sources.scan import Scan
 from braincase.volumetry.regions import NAMES
+from command_line import run
 
 QUICK = 'name = "quick"\nchannels = 4\nepochs = 2\nbatch_size = 8\n'
 ROOT = Path(__file__).parents[1]
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Run one command in this process; return exit code, standard output, standard error."""
-    capsys.readouterr()
-    before, sys.argv = sys.argv, ["braincase", *map(str, words)]
-    try:
-        main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    finally:
-        sys.argv = before
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def only_line(err: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 import braincase
-from braincase.cli.main import main
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Gallery, NewCase, create_gallery
 from braincase.search.courses import (
@@ -24,6 +22,7 @@ from braincase.search.courses import (
 )
 from braincase.volumetry.code_layout import LONG, READ_OUT_WEIGHT, VOLUMES
 from braincase.volumetry.readout import REGIONS, load_readout
+from command_line import run
 
 MODEL = "a model"
 N, PEOPLE = 12, 40
@@ -153,22 +152,10 @@ def test_all_pairs_of_scans_count_that_lie_a_like_time_apart(gallery: Gallery) -
     assert len(courses_of(cases, (1, 10))) == 2
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["braincase", "search", *words]
-    try:
-        main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    finally:
-        sys.argv = before
-    return code, *capsys.readouterr()
-
-
 def test_the_command_line_searches_by_change(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scan = ("sub-00_ses-1", "--prior", "sub-00_ses-0", "--gallery", str(folder))
+    scan = ("search", "sub-00_ses-1", "--prior", "sub-00_ses-0", "--gallery", str(folder))
     code, out, err = run(capsys, *scan, "-k", "3")
     assert code == 0, err
     assert "38 people (38 courses) scanned twice 1.0 to 4.0 years apart" in out
@@ -184,3 +171,6 @@ def test_the_command_line_searches_by_change(
         code, _, err = run(capsys, *scan, *more)
         assert code == 2
         assert message in err
+    code, _, err = run(capsys, "search", "sub-00_ses-1", "--gallery", folder, "--years", "2")
+    assert code == 2
+    assert "--years: given without --prior" in err

@@ -50,7 +50,7 @@ from braincase.preprocess.quality.measures import reference
 from braincase.sources.find import find_scans
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
-from braincase.volumetry.readout import PARCELS, REGIONS, local_code
+from braincase.volumetry.readout import LOCAL_SIZE, PARCELS, REGIONS, read_out
 from marked_head import ANALYZE, MARK, MIRRORED, STORED, World, every_source, marked_head, put
 from web_service import API, fill, serving, settings_for, untrained_model, uploaded
 
@@ -274,7 +274,7 @@ def test_the_code_sees_the_mark_at_its_side(halves, model):
 
 def test_the_local_code_reads_the_mark_at_its_side(halves):
     images = np.stack([volume_of(halves, side) for side in ("none", "right")])
-    moved = np.abs(np.subtract(*local_code(images, HALF_GRID)))
+    moved = np.abs(np.subtract(*read_out(images, HALF_GRID)[:, :LOCAL_SIZE]))
     left, right = (
         moved[[name.startswith(side) for name in (*REGIONS, *PARCELS)]].sum()
         for side in ("left", "right")

@@ -14,7 +14,7 @@ from braincase.answer.shares import PARTS, explain, likeness
 from braincase.cohort.cohort import Cohort
 from braincase.errors import UsageError
 from braincase.images.atlas import label_volume, region_weights
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid
 from braincase.models.attribution import integrated_gradients
 from braincase.models.embed import embedder
 from braincase.models.model import Model, load_model, save_model
@@ -38,7 +38,6 @@ from braincase.volumetry.readout import (
     REGIONS,
     attribute_to_voxels,
     load_readout,
-    local_code,
     read_out,
 )
 from braincase.volumetry.regions import mirrored_name, symmetric_label
@@ -60,6 +59,11 @@ def local(volumes: Volumes) -> NDArray[np.float32]:
 def model(clinic: Cohort) -> Model:
     settings = ModelSettings("local", channels=4, epochs=1, batch_size=16, local=True)
     return train_model(clinic, np.arange(len(clinic)), settings)
+
+
+def local_code(images: Volumes, grid: Grid) -> NDArray[np.float32]:
+    """The numbers that are each of one region."""
+    return read_out(images, grid)[:, :LOCAL_SIZE]
 
 
 def around(region: str) -> NDArray[np.bool_]:

@@ -118,11 +118,6 @@ def read_out(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
     return np.asarray(np.concatenate(numbers, axis=1), np.float32)
 
 
-def local_code(volumes: NDArray[np.uint8], grid: Grid) -> Numbers:
-    """Read the numbers of one region each off standard images, shape (n, `LOCAL_SIZE`)."""
-    return read_out(volumes, grid)[:, :LOCAL_SIZE]
-
-
 def volumes_mm3(readings: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return volumes of `REGIONS` in mm3 of the standard space, where all brains have one size.
 

@@ -39,7 +39,7 @@ function Rates({ rates }: { rates: Course["volume_rates"] }) {
 function CourseRow({ course, label }: { course: Course; label: string }) {
   const [before, after] = [course.prior_labels[label] ?? null, course.labels[label] ?? null];
   const line = before === after ? valueLine(after) : `${valueLine(before)} → ${valueLine(after)}`;
-  // Shown beside the query is the later scan; its own earlier one is a click away in its cards.
+  // The later scan is shown beside the query: that is the one it was compared with.
   const show = (): void => {
     readCase(course.current, state.answer.value?.gallery_version ?? null)
       .then((stored) => (state.beside.value = stored))
