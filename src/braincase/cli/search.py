@@ -109,6 +109,8 @@ def search(
         return
     for path in outputs:
         refuse_overwrite(path, force)
+    if years is not None:
+        raise UsageError("--years", "given without --prior", "an earlier scan to count from")
     options = _options(
         k=k, where=where, subject=subject, as_of=as_of, region=region, mask=region_mask, plus=plus,
         minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
