@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from fastapi import Depends, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -26,11 +26,15 @@ from braincase.errors import UsageError
 from braincase.web.problems import Problem
 from braincase.web.schema import Role
 from braincase.web.security.metrics_token import accepts, read_token
+from braincase.web.security.oidc_settings import read_oidc
 from braincase.web.security.proxy import Proxy, read_proxy
-from braincase.web.security.sessions import SESSION_S, Sessions
+from braincase.web.security.sessions import SESSION_S, ExternalUser, Sessions
 from braincase.web.security.throttle import LoginThrottle
 from braincase.web.security.users import User, read_users, user_of_token, verified
 from braincase.web.service_settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from braincase.web.security.oidc_client import OidcProvider
 
 CSRF_HEADER = "x-csrf-token"
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
@@ -49,12 +53,15 @@ class Principal:
         What their token against forged requests is made from.
     token
         The id of the API token that they came with; empty for a session.
+    external
+        Who an OpenID provider says they are; None for the file of users or a proxy.
     """
 
     name: str
     role: Role
     session: str
     token: str = ""
+    external: ExternalUser | None = None
 
     def by_token(self) -> dict[str, str]:
         """Return what the audit log says of the API token that was used, if one was."""
@@ -74,7 +81,7 @@ class Gate:
     """Authentication of requests; one a service."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        """Read users or proxy configuration, and the token for metrics.
+        """Read the configuration of users, OpenID provider or proxy, and the token for metrics.
 
         Raises
         ------
@@ -89,6 +96,7 @@ class Gate:
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
         self.sessions = Sessions()
+        self.oidc = _provider_of(settings)
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
         self._proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
@@ -153,6 +161,13 @@ class Gate:
         content = {"user": user.name, "session": session, "since": _password_version(user)}
         return Principal(user.name, user.role, session), self._signer.dumps(content)
 
+    def begin_external(self, user: ExternalUser) -> tuple[Principal, str]:
+        """Begin the session of a user whom the OpenID provider has proven; return its cookie."""
+        session = self.sessions.begin(user.name, user)
+        content = {"user": user.name, "session": session}
+        principal = Principal(user.name, user.role, session, external=user)
+        return principal, self._signer.dumps(content)
+
     def set_cookie(self, request: Request, response: Response, content: str) -> None:
         """Set the session cookie."""
         response.set_cookie(
@@ -212,12 +227,15 @@ class Gate:
             content = self._signer.loads(cookie, max_age=SESSION_S)
         except BadSignature:
             return None
-        user = self.users().get(content["user"])
-        if user is None or content["since"] != _password_version(user):
+        name, session = content["user"], content["session"]
+        external = self.sessions.external_of(session)
+        user = None if external else self.users().get(name)
+        if external is None and (user is None or content.get("since") != _password_version(user)):
             return None
-        if not self.sessions.use(content["session"], user.name):
+        if not self.sessions.use(session, name):
             return None
-        return Principal(user.name, user.role, content["session"])
+        found = external or user
+        return Principal(found.name, found.role, session, external=external) if found else None
 
     def _by_api_token(self, text: str) -> Principal | None:
         known = user_of_token(self.users(), text)
@@ -250,6 +268,14 @@ class RateLimiter:
         if rate and not self._limiter.hit(parse(rate), what, client):
             text = f"Too many {what} in a short time. Please wait a minute."
             raise Problem(429, "too_many", text, 60)
+
+
+def _provider_of(settings: ServiceSettings) -> OidcProvider | None:
+    if settings.oidc is None:
+        return None
+    from braincase.web.security.oidc_client import OidcProvider  # its libraries, only if needed
+
+    return OidcProvider(read_oidc(settings.oidc, settings))
 
 
 def _bearer(request: Request) -> str:
