@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import braincase
 from braincase.errors import BraincaseError
 from braincase.web.routes.sign_in import own_page
 from braincase.web.security import oidc_client, oidc_http
@@ -35,6 +37,7 @@ from real_provider import SECRET, free_port, running_provider, walk, why_no_prov
 from web_service import API, serving, settings_for
 
 PASSWORD = "a long password"
+WEB = Path(braincase.__file__).parent / "web"
 
 
 def write_oidc(folder: Path, issuer: str, redirect_uri: str, more: str = "") -> Path:
@@ -71,10 +74,9 @@ def real(
     add_user(folder / "users.json", "rita", PASSWORD, "admin")
     with running_provider(redirect_uri) as issuer:
         oidc = write_oidc(folder, issuer, redirect_uri)
-        static = Path(oidc_http.__file__).parents[1] / "static"
         settings = settings_for(
             gallery, folder / "audit.jsonl", oidc=oidc, users=folder / "users.json",
-            static=static,
+            static=WEB / "static",
         )  # fmt: skip
         with serving(settings, port) as client:
             yield client, folder / "audit.jsonl"
@@ -489,3 +491,41 @@ def test_the_secret_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.Monk
     file.write_text(re.sub("client_secret_file.*\n", "", file.read_text()))
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
     assert read_oidc(file, ServiceSettings("gallery")).secret() == SECRET
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AXE = WEB / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.skipif(not (WEB / "static" / "index.html").is_file(), reason="no page: `make page`")
+def test_on_the_page_a_button_leads_to_the_provider_and_back(
+    real: tuple[httpx.Client, Path],
+) -> None:
+    """In a real browser, as its rules for cookies and for pages elsewhere are what matters."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with (
+        sync_api.sync_playwright() as playing,
+        playing.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+    ):
+        page = browser.new_page(locale="ja-JP")
+        page.goto(f"{real[0].base_url}/")
+        page.get_by_role("link", name="Hospital account でログイン").wait_for()
+        page = browser.new_page(locale="en-GB")
+        page.goto(f"{real[0].base_url}/")
+        button = page.get_by_role("link", name="Sign in with Hospital account")
+        button.wait_for()
+        if AXE.is_file():
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa']})")
+            assert [one["id"] for one in found["violations"]] == []
+        button.click()
+        page.fill("[name=login]", "rita")
+        page.fill("[name=password]", "any")
+        page.click("button")
+        page.click("button")  # what the service may learn
+        page.get_by_role("button", name="Dr. rita").wait_for()
+        assert page.url == f"{real[0].base_url}/"
+        page.get_by_role("button", name="Sign out").click()
+        ending = page.get_by_role("link", name="Sign out there too")
+        assert "/session/end?client_id=braincase" in str(ending.get_attribute("href"))
