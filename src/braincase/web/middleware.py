@@ -102,13 +102,11 @@ class Guard:
         else:
             _check_reading_site(headers, scope["path"])
         limits, gate = self.service.settings.limits, self.service.gate
-        gate.rates.spend(limits.requests, "requests", self._client(scope, headers))
+        gate.rates.spend(limits.requests, "requests", self._client(scope))
 
-    def _client(self, scope: Scope, headers: Headers) -> str:
+    def _client(self, scope: Scope) -> str:
         """Return whose rate a request counts for: a verified user of the proxy, or an address."""
-        proxy = self.service.gate.proxy
-        values = headers.getlist(proxy.header) if proxy else []
-        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
+        identity = self.service.gate.told_by_proxy(scope)
         if identity is not None:
             return f"user:{identity[0]}"
         return network_of(client_address(scope, self.service.settings))

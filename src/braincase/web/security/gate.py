@@ -21,13 +21,16 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from braincase.errors import UsageError
 from braincase.web.problems import Problem
 from braincase.web.schema import Role
+from braincase.web.security.client_address import peer_address
 from braincase.web.security.metrics_token import accepts, read_token
 from braincase.web.security.oidc_settings import read_oidc
-from braincase.web.security.proxy import Proxy, read_proxy
+from braincase.web.security.proxy_kinds import AnyProxy, read_proxy, stamps_of
 from braincase.web.security.sessions import SESSION_S, ExternalUser, Sessions
 from braincase.web.security.throttle import LoginThrottle
 from braincase.web.security.users import User, read_users, user_of_token, verified
@@ -99,8 +102,8 @@ class Gate:
         self.oidc = _provider_of(settings)
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
-        self._proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
-        self._proxy_stamps = self._proxy.stamps() if self._proxy else ()
+        self._proxy = read_proxy(settings.proxy, settings) if settings.proxy else None
+        self._proxy_stamps = stamps_of(self._proxy)
         self.metrics_token = settings.metrics_token
         if settings.metrics_token is not None:
             read_token(settings.metrics_token)  # refuse now what cannot be used later
@@ -110,21 +113,26 @@ class Gate:
             self.users()
 
     @property
-    def proxy(self) -> Proxy | None:
-        """How the proxy's token is checked; read again when its files change (key rotation).
+    def proxy(self) -> AnyProxy | None:
+        """How the proxy is checked; read again when its files change (key rotation).
 
         Files that cannot be used, such as half-written ones, leave the earlier keys in force.
         """
         with self._lock:
             if self._proxy is not None and self._settings.proxy is not None:
-                stamps = self._proxy.stamps()
+                stamps = stamps_of(self._proxy)
                 if stamps != self._proxy_stamps:
                     self._proxy_stamps = stamps
                     try:
-                        self._proxy = read_proxy(self._settings.proxy)
+                        self._proxy = read_proxy(self._settings.proxy, self._settings)
                     except UsageError as error:
                         print(f"braincase: {error}; the earlier keys hold", file=sys.stderr)
             return self._proxy
+
+    def told_by_proxy(self, scope: Scope) -> tuple[str, Role] | None:
+        """Return user and role that the reverse proxy tells of a request, if it proves them."""
+        proxy = self.proxy
+        return proxy.identify(Headers(scope=scope), peer_address(scope)) if proxy else None
 
     def cookie(self, request: Request) -> str:
         """Name of the session's cookie; browsers tie ``__Host-`` to this host and https.
@@ -245,9 +253,7 @@ class Gate:
         return Principal(user.name, user.role, f"token:{token.id}", token.id)
 
     def _by_proxy(self, request: Request) -> Principal | None:
-        proxy = self.proxy
-        values = request.headers.getlist(proxy.header) if proxy else []
-        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
+        identity = self.told_by_proxy(request.scope)
         return Principal(*identity, "proxy") if identity else None
 
 
