@@ -8,14 +8,15 @@ SHIPPED := web pacs cluster distributed
 
 FRONTEND := src/braincase/web/frontend
 MODULES := $(FRONTEND)/node_modules/.package-lock.json
+PROVIDER := tests/oidc_provider/node_modules/.package-lock.json
 PAGE := src/braincase/web/static/index.html
 
-.PHONY: demo test page api-types docs lint lock sbom licences wheel clean
+.PHONY: demo test page provider api-types docs lint lock sbom licences wheel clean
 
 demo: $(READY) page
 	$(BIN)/braincase demo demo
 
-test: $(READY) page
+test: $(READY) page provider
 	$(BIN)/ruff check src tests benchmarks release docs/*.py
 	$(BIN)/ruff format --check src tests benchmarks release docs/*.py
 	$(BIN)/mypy
@@ -47,6 +48,14 @@ page:
 	@if ! command -v npm >/dev/null; then echo "npm is missing: the reading room will be plain pages"; \
 	elif ! $(MAKE) -s $(MODULES); then echo "npm found no packages: plain pages"; \
 	else $(MAKE) -s $(PAGE); fi
+
+# A real OpenID provider for the tests of signing in; without npm they are skipped.
+provider:
+	@command -v npm >/dev/null && $(MAKE) -s $(PROVIDER) || echo "no OpenID provider: its tests will be skipped"
+
+$(PROVIDER): tests/oidc_provider/package.json tests/oidc_provider/package-lock.json
+	cd $(@D)/.. && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 # After a change of the REST service: its OpenAPI schema, and the page's types made of it.
 api-types: $(READY) $(MODULES)
@@ -98,4 +107,4 @@ wheel: $(TOOLS)/.ready
 
 clean:
 	rm -rf $(VENV) $(TOOLS) dist demo site src/braincase/web/static $(FRONTEND)/node_modules \
-		$(FRONTEND)/api-types/node_modules
+		$(FRONTEND)/api-types/node_modules tests/oidc_provider/node_modules

@@ -31,7 +31,7 @@ from braincase.web.middleware import Guard
 from braincase.web.run import PatientServer, open_port, server_config
 from braincase.web.security.audit import AuditLog
 from braincase.web.security.audit_chain import verify_chain
-from braincase.web.security.proxy import read_proxy
+from braincase.web.security.proxy_kinds import read_proxy
 from braincase.web.security.users import add_token, add_user, read_users
 from braincase.web.service_settings import ServiceSettings
 from web_service import API, serving, settings_for, uploaded, wait_for
@@ -754,7 +754,7 @@ class TestProxyKeys:
         path = tmp_path / "deep"
         path.write_text("a = " + "[" * 100_000)
         with pytest.raises(UsageError):
-            read_proxy(path)
+            read_proxy(path, ServiceSettings("gallery"))
         path.write_text("[" * 100_000)
         path.chmod(0o600)
         with pytest.raises(UsageError):

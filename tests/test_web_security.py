@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from braincase.errors import UsageError
 from braincase.web.app import ROUTES, build_app
+from braincase.web.routes.sign_in import sign_in_choices
 from braincase.web.security.users import add_user, read_users, remove_user
 from braincase.web.service_settings import ServiceSettings, is_loopback
 from web_service import API, serving, settings_for
@@ -107,9 +108,10 @@ class TestUsers:
     def test_every_route_but_health_and_login_wants_a_login(self, guarded: httpx.Client) -> None:
         for route in ROUTES:
             path = re.sub(r"\{\w+\}", "1", API + route.path)
-            body = {"user": "x", "password": "x"} if route.path == "/login" else None
+            body = {"user": "x", "password": "x"} if route.method == "POST" else None
             status = guarded.request(route.method, path, json=body).status_code
-            expected = 200 if route.path in ("/health", "/ready") else 401
+            is_open = route.path in ("/health", "/ready") or route.endpoint is sign_in_choices
+            expected = 200 if is_open else 404 if route.path.startswith("/oidc/") else 401
             assert status == expected, (route.method, path, status)
         assert guarded.get("/metrics").status_code == 401
         plain = guarded.get("/")

@@ -56,10 +56,10 @@ def settings_for(
 
 
 @contextmanager
-def serving(settings: ServiceSettings) -> Iterator[httpx.Client]:
-    """Run a service; yield a client of it that fails on any server error."""
+def serving(settings: ServiceSettings, port: int = 0) -> Iterator[httpx.Client]:
+    """Run a service, on any free port; yield a client of it that fails on any server error."""
     app = build_app(settings)
-    listening = open_port("127.0.0.1", 0)
+    listening = open_port("127.0.0.1", port)
     server = PatientServer(server_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

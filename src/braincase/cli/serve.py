@@ -62,6 +62,9 @@ def serve(
     users: Annotated[
         Path | None, typer.Option(help="File of users with passwords (see `user add`).")
     ] = None,
+    oidc: Annotated[
+        Path | None, typer.Option(help="How people sign in at an OpenID provider (TOML).")
+    ] = None,
     proxy: Annotated[
         Path | None, typer.Option(help="How a reverse proxy's signed token is checked (TOML).")
     ] = None,
@@ -126,6 +129,7 @@ def serve(
         port=port,
         hosts=tuple(comma_list(name)),
         users=users,
+        oidc=oidc,
         proxy=proxy,
         certificate=certificate,
         key=key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from braincase.web.routes import (
     report,
     searches,
     session,
+    sign_in,
     tokens,
     uploads,
 )
@@ -56,6 +58,8 @@ class Route:
         The kind of a binary or text answer; empty for JSON records.
     status
         Of success.
+    fails_as_page
+        Whether a failure too is a page for a person, beside the JSON record.
     """
 
     method: str
@@ -64,14 +68,19 @@ class Route:
     fails: tuple[int, ...] = ()
     sends: str = ""
     status: int = 200
+    fails_as_page: bool = False
 
 
 ROUTES = (
     Route("GET", "/health", health.health),
     Route("GET", "/ready", health.ready),
     Route("GET", "/me", session.me, (401,)),
+    Route("GET", "/login", sign_in.sign_in_choices),
     Route("POST", "/login", session.login, (401, 404)),
     Route("POST", "/logout", session.logout, (401,)),
+    Route("GET", "/oidc/login", sign_in.begin_sign_in, (404,), HTML, 303, True),
+    Route("GET", "/oidc/callback", sign_in.finish_sign_in, (404,), HTML,
+          fails_as_page=True),
     Route("POST", "/password", session.change_password, (401, 404)),
     Route("GET", "/sessions", session.list_sessions, (401,)),
     Route("DELETE", "/sessions", session.end_sessions, (401,)),
@@ -152,7 +161,11 @@ def build_app(settings: ServiceSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        oidc = service.gate.oidc
+        starting = asyncio.create_task(oidc.report_start()) if oidc else None
         yield
+        if starting is not None:
+            starting.cancel()
         service.close()
 
     app = routed_app(lifespan)
@@ -189,8 +202,10 @@ def metrics(service: CurrentService, _: MetricsAccess) -> PlainTextResponse:
 
 def _add(app: FastAPI, route: Route) -> None:
     responses = _failures(route.fails)
+    if route.fails_as_page:
+        responses = {status: {**told, "content": {HTML: {}}} for status, told in responses.items()}
     if route.sends:
-        responses[200] = {"description": "The content.", "content": {route.sends: {}}}
+        responses[route.status] = {"description": "The content.", "content": {route.sends: {}}}
     if route.sends in (NIFTI, PNG):
         responses[304] = {"description": "The browser has it already."}
     if route.sends == NIFTI:

@@ -40,6 +40,14 @@ class ExpiringCache(Generic[T]):
             self._entries[key] = (time.monotonic(), entry[1])
             return entry[1]
 
+    def take(self, key: str) -> T | None:
+        """Return the value of a key and evict it: of two who ask, one gets it."""
+        with self._lock:
+            self._evict_old()
+            entry = self._entries.get(key)
+            self._pop(key)
+            return entry[1] if entry else None
+
     def put(self, key: str, value: T) -> T:
         """Cache a value, and return it."""
         size = self._size_of(value) if self._size_of else 0

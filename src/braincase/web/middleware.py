@@ -22,8 +22,8 @@ from braincase.web.problems import Problem
 from braincase.web.security.client_address import client_address, network_of
 from braincase.web.security.gate import CHANGING
 from braincase.web.security.headers import CSP, HEADERS
+from braincase.web.security.oidc_settings import CALLBACK
 from braincase.web.service import Service
-from braincase.web.service_settings import is_loopback
 
 UPLOADS = "/api/v1/uploads"
 #: Seconds in which any body but an upload must have arrived.
@@ -102,13 +102,11 @@ class Guard:
         else:
             _check_reading_site(headers, scope["path"])
         limits, gate = self.service.settings.limits, self.service.gate
-        gate.rates.spend(limits.requests, "requests", self._client(scope, headers))
+        gate.rates.spend(limits.requests, "requests", self._client(scope))
 
-    def _client(self, scope: Scope, headers: Headers) -> str:
+    def _client(self, scope: Scope) -> str:
         """Return whose rate a request counts for: a verified user of the proxy, or an address."""
-        proxy = self.service.gate.proxy
-        values = headers.getlist(proxy.header) if proxy else []
-        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
+        identity = self.service.gate.told_by_proxy(scope)
         if identity is not None:
             return f"user:{identity[0]}"
         return network_of(client_address(scope, self.service.settings))
@@ -118,9 +116,7 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        settings = self.service.settings
-        own = {settings.host.strip("[]").lower(), *(name.lower() for name in settings.hosts)}
-        return is_loopback(name) or (name in own and name not in ("0.0.0.0", "::"))
+        return self.service.settings.knows_name(name)
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> Receive:
         """Read a small body before anything else sees it; uploads are streamed elsewhere."""
@@ -156,7 +152,7 @@ class Guard:
                 return b"".join(parts)
 
     def _is_denial(self, scope: Scope, status: int) -> bool:
-        if scope["path"].endswith("/login"):  # notes its own
+        if scope["path"].endswith(("/login", CALLBACK)):  # note their own
             return False
         return status in DENIED or scope.get("state", {}).get("error") == "host"
 
@@ -193,12 +189,12 @@ def _check_origin(headers: Headers, host: str) -> None:
 
 
 def _check_reading_site(headers: Headers, path: str) -> None:
-    """Refuse what another site's page reads; only the front page may be opened by a link there.
+    """Refuse what another site's page reads; it may lead to the front page, or back from login.
 
     Its answers are closed to that page anyway, but a search costs time, and writes the audit log.
     """
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
     opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
-    if path != "/" or opened != ("navigate", "document"):
+    if path not in ("/", CALLBACK) or opened != ("navigate", "document"):
         raise Problem(403, "foreign", "Another web site asked for this; it was refused.")

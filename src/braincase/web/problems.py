@@ -44,6 +44,17 @@ class Problem(Exception):
         self.status, self.error, self.message, self.retry_s = status, error, message, retry_s
 
 
+class NoRoleProblem(Problem):
+    """The 403 of a person whom an OpenID provider has proven, and who may nothing here.
+
+    `user` names them in the audit log.
+    """
+
+    def __init__(self, user: str, message: str) -> None:
+        super().__init__(403, "sign_in_no_role", message)
+        self.user = user
+
+
 def not_found(what: str) -> Problem:
     """Return the 404 of something that is not here."""
     return Problem(404, "not_found", f"There is no {what}.")

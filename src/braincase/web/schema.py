@@ -98,9 +98,27 @@ class MeBody(Body):
     user: str
     role: Role
     csrf: str = Field(description="Send it as X-CSRF-Token with every change.")
-    login: bool = Field(description="Whether this service knows users with passwords.")
+    shown: str = Field(description="The name to show: for users of an OpenID provider another one.")
+    login: bool = Field(description="Whether one has a session here, which one can end.")
+    password: bool = Field(description="Whether one has a password and API tokens here.")
     opens_viewer: bool = Field(False, description="May open a case's study in the viewer.")
     finds_studies: bool = Field(False, description="May open a study of the archive.")
+
+
+class SignInBody(Body):
+    """How one may sign in."""
+
+    password: bool = Field(description="With a name and a password: POST /login.")
+    provider: str | None = Field(description="Name of the OpenID provider: GET /oidc/login.")
+
+
+class LogoutBody(HealthBody):
+    """The session has ended."""
+
+    provider_logout: str | None = Field(
+        None,
+        description="Where one signs out at the OpenID provider, where one still is signed in.",
+    )
 
 
 class LoginRequest(RequestBody):

@@ -53,6 +53,8 @@ class Limits:
         Rates of one client, as ``limits`` writes them; empty for none.
     logins
         Failed logins of one name from one address before it must wait; empty for any number.
+    sign_ins
+        Steps of logins at an OpenID provider, for each client address.
     """
 
     upload_bytes: int = 1024 * MIB
@@ -74,6 +76,7 @@ class Limits:
     searches: str = "600/minute"
     uploads: str = "30/minute"
     logins: str = "10/minute"
+    sign_ins: str = "60/minute"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class ServiceSettings:
         Names under which browsers may call the service, besides the loopback's and `host`.
     users
         File of users with hashed passwords (``braincase user add``), or None.
+    oidc
+        File that tells how people are signed in at an OpenID provider, or None.
     proxy
         File that tells how a reverse proxy's signed token is checked, or None.
     certificate, key
@@ -137,6 +142,7 @@ class ServiceSettings:
     port: int = 8765
     hosts: tuple[str, ...] = ()
     users: Path | None = None
+    oidc: Path | None = None
     proxy: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
@@ -158,10 +164,11 @@ class ServiceSettings:
         """Refuse to listen where others could come in unasked."""
         if (self.certificate is None) != (self.key is None):
             raise ParameterError("certificate, key", "only one of them", "both")
-        if self.users is not None and self.proxy is not None:
-            raise ParameterError("users, proxy", "both", "one of them")
+        if self.proxy is not None and (self.users or self.oidc) is not None:
+            other = "users" if self.users is not None else "oidc"
+            raise ParameterError(f"{other}, proxy", "both", "one of them")
         if self.metrics_token is not None and not self.needs_login:
-            found = "given without --users or --proxy"
+            found = "given without --users, --oidc or --proxy"
             advice = "Without users, whoever is on this machine reads /metrics as it is."
             raise ParameterError("metrics_token", found, "one of them", advice)
         if self.client_header and not self.behind_proxy:
@@ -178,10 +185,11 @@ class ServiceSettings:
         if is_loopback(self.host):
             return
         where = f"--host {self.host}"
-        if self.users is None and self.proxy is None:
+        if not self.needs_login:
             advice = (
                 "Make users with `braincase user add NAME --users FILE` and give --users FILE, or"
-                " configure a reverse proxy's token with --proxy FILE (docs/web.md)."
+                " configure an OpenID provider with --oidc FILE or a reverse proxy with --proxy"
+                " FILE (docs/web.md)."
             )
             raise UsageError(where, "open to other machines without users", "127.0.0.1", advice)
         if self.certificate is None and not self.tls_elsewhere:
@@ -204,7 +212,17 @@ class ServiceSettings:
     @property
     def needs_login(self) -> bool:
         """Whether a person must say who they are."""
-        return self.users is not None or self.proxy is not None
+        return self.signs_in or self.proxy is not None
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether the service itself begins sessions: by password, or at an OpenID provider."""
+        return self.users is not None or self.oidc is not None
+
+    def knows_name(self, name: str) -> bool:
+        """Return whether browsers may call the service by a host name."""
+        own = {self.host.strip("[]").lower(), *(known.lower() for known in self.hosts)}
+        return is_loopback(name) or (name in own and name not in ("0.0.0.0", "::"))
 
 
 def is_loopback(host: str) -> bool:

@@ -90,7 +90,7 @@ def plain_page(
     try:
         principal = service.gate.authenticate(request)
     except Problem:
-        return _page("plain_login.html", 401, message="")
+        return _login_page(service, "")
     answer, message = None, ""
     own = request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
     if case and own:  # a link on another site only fills in the form
@@ -103,7 +103,7 @@ def plain_page(
         except Problem as problem:
             message = problem.message
     content = {"case": case, "k": k, "where": where, "region": region, "message": message}
-    return _page("plain.html", 200, answer=answer, **content, **_around(service, principal, at))
+    return html_page("plain.html", 200, answer=answer, **content, **_around(service, principal, at))
 
 
 def _around(service: Service, principal: Principal, at: str) -> dict[str, object]:
@@ -149,11 +149,18 @@ async def plain_login(request: Request, service: CurrentService) -> Response:
         await run_in_threadpool(session.login, credentials, request, response, service)
     except (Problem, ValueError) as error:
         text = error.message if isinstance(error, Problem) else "Name and password, please."
-        return _page("plain_login.html", 401, message=text)
+        return _login_page(service, text)
     return response
 
 
-def _page(template: str, status: int, **content: object) -> Response:
+def _login_page(service: Service, message: str) -> Response:
+    provider = service.gate.oidc.settings.name if service.gate.oidc else ""
+    password = service.settings.users is not None or not provider
+    return html_page("plain_login.html", 401, message=message, provider=provider, password=password)
+
+
+def html_page(template: str, status: int, **content: object) -> HTMLResponse:
+    """Render a plain HTML page."""
     return HTMLResponse(
         _templates().get_template(template).render(purpose=PURPOSE, **content), status
     )

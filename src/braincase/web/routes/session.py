@@ -30,7 +30,9 @@ def me_body(service: Service, principal: Principal) -> schema.MeBody:
         user=principal.name,
         role=principal.role,
         csrf=service.gate.csrf(principal),
-        login=service.settings.users is not None,
+        shown=principal.external.shown if principal.external else principal.name,
+        login=service.settings.signs_in,
+        password=service.settings.users is not None and principal.external is None,
         opens_viewer=bool(service.settings.viewer) and may_link(service, principal),
         finds_studies=may_link(service, principal),
     )
@@ -122,6 +124,8 @@ def own_users_file(service: Service, principal: Principal) -> Path:
     """
     if service.settings.users is None:
         raise Problem(404, "no_users", "This service knows no users with passwords.")
+    if principal.external is not None:
+        raise Problem(404, "no_users", "You have no password or API token here.")
     if principal.token:
         text = "Passwords and tokens are changed in a session, not with an API token."
         raise Problem(403, "token", text)
@@ -134,8 +138,9 @@ def _utc(seconds: float) -> str:
 
 def logout(
     request: Request, response: Response, service: CurrentService, principal: Reader
-) -> schema.HealthBody:
-    """End the session."""
+) -> schema.LogoutBody:
+    """End the session; it does not end that at the OpenID provider, but says where that is done."""
     service.gate.logout(principal, request, response)
     service.note(principal, "logout")
-    return schema.HealthBody(version="1")
+    oidc = service.gate.oidc if principal.external else None
+    return schema.LogoutBody(version="1", provider_logout=oidc.logout_address if oidc else None)

@@ -18,8 +18,7 @@ UNKNOWN = "unknown"
 
 def client_address(scope: Scope, settings: ServiceSettings) -> str:
     """Return the address a request came from, as one canonical text."""
-    client = scope.get("client")
-    peer = _canonical(str(client[0])) if client else UNKNOWN
+    peer = peer_address(scope)
     if not settings.client_header or peer not in settings.proxy_addresses:
         return peer
     values = Headers(scope=scope).getlist(settings.client_header)
@@ -27,6 +26,12 @@ def client_address(scope: Scope, settings: ServiceSettings) -> str:
     last = values[-1].rpartition(",")[2].strip() if values else ""
     address = _canonical(last)
     return peer if address == UNKNOWN else address
+
+
+def peer_address(scope: Scope) -> str:
+    """Return the address of a request's connection itself: behind a proxy, the proxy's."""
+    client = scope.get("client")
+    return _canonical(str(client[0])) if client else UNKNOWN
 
 
 def network_of(address: str) -> str:

@@ -14,23 +14,30 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from fastapi import Depends, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from braincase.errors import UsageError
 from braincase.web.problems import Problem
 from braincase.web.schema import Role
+from braincase.web.security.client_address import peer_address
 from braincase.web.security.metrics_token import accepts, read_token
-from braincase.web.security.proxy import Proxy, read_proxy
-from braincase.web.security.sessions import SESSION_S, Sessions
+from braincase.web.security.oidc_settings import read_oidc
+from braincase.web.security.proxy_kinds import AnyProxy, read_proxy, stamps_of
+from braincase.web.security.sessions import SESSION_S, ExternalUser, Sessions
 from braincase.web.security.throttle import LoginThrottle
 from braincase.web.security.users import User, read_users, user_of_token, verified
 from braincase.web.service_settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from braincase.web.security.oidc_client import OidcProvider
 
 CSRF_HEADER = "x-csrf-token"
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
@@ -49,12 +56,15 @@ class Principal:
         What their token against forged requests is made from.
     token
         The id of the API token that they came with; empty for a session.
+    external
+        Who an OpenID provider says they are; None for the file of users or a proxy.
     """
 
     name: str
     role: Role
     session: str
     token: str = ""
+    external: ExternalUser | None = None
 
     def by_token(self) -> dict[str, str]:
         """Return what the audit log says of the API token that was used, if one was."""
@@ -74,7 +84,7 @@ class Gate:
     """Authentication of requests; one a service."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        """Read users or proxy configuration, and the token for metrics.
+        """Read the configuration of users, OpenID provider or proxy, and the token for metrics.
 
         Raises
         ------
@@ -89,10 +99,11 @@ class Gate:
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
         self.sessions = Sessions()
+        self.oidc = _provider_of(settings)
         self._lock = threading.Lock()
         self._users: tuple[int, dict[str, User]] | None = None
-        self._proxy: Proxy | None = read_proxy(settings.proxy) if settings.proxy else None
-        self._proxy_stamps = self._proxy.stamps() if self._proxy else ()
+        self._proxy = read_proxy(settings.proxy, settings) if settings.proxy else None
+        self._proxy_stamps = stamps_of(self._proxy)
         self.metrics_token = settings.metrics_token
         if settings.metrics_token is not None:
             read_token(settings.metrics_token)  # refuse now what cannot be used later
@@ -102,21 +113,26 @@ class Gate:
             self.users()
 
     @property
-    def proxy(self) -> Proxy | None:
-        """How the proxy's token is checked; read again when its files change (key rotation).
+    def proxy(self) -> AnyProxy | None:
+        """How the proxy is checked; read again when its files change (key rotation).
 
         Files that cannot be used, such as half-written ones, leave the earlier keys in force.
         """
         with self._lock:
             if self._proxy is not None and self._settings.proxy is not None:
-                stamps = self._proxy.stamps()
+                stamps = stamps_of(self._proxy)
                 if stamps != self._proxy_stamps:
                     self._proxy_stamps = stamps
                     try:
-                        self._proxy = read_proxy(self._settings.proxy)
+                        self._proxy = read_proxy(self._settings.proxy, self._settings)
                     except UsageError as error:
                         print(f"braincase: {error}; the earlier keys hold", file=sys.stderr)
             return self._proxy
+
+    def told_by_proxy(self, scope: Scope) -> tuple[str, Role] | None:
+        """Return user and role that the reverse proxy tells of a request, if it proves them."""
+        proxy = self.proxy
+        return proxy.identify(Headers(scope=scope), peer_address(scope)) if proxy else None
 
     def cookie(self, request: Request) -> str:
         """Name of the session's cookie; browsers tie ``__Host-`` to this host and https.
@@ -152,6 +168,13 @@ class Gate:
         session = self.sessions.begin(user.name)
         content = {"user": user.name, "session": session, "since": _password_version(user)}
         return Principal(user.name, user.role, session), self._signer.dumps(content)
+
+    def begin_external(self, user: ExternalUser) -> tuple[Principal, str]:
+        """Begin the session of a user whom the OpenID provider has proven; return its cookie."""
+        session = self.sessions.begin(user.name, user)
+        content = {"user": user.name, "session": session}
+        principal = Principal(user.name, user.role, session, external=user)
+        return principal, self._signer.dumps(content)
 
     def set_cookie(self, request: Request, response: Response, content: str) -> None:
         """Set the session cookie."""
@@ -212,12 +235,15 @@ class Gate:
             content = self._signer.loads(cookie, max_age=SESSION_S)
         except BadSignature:
             return None
-        user = self.users().get(content["user"])
-        if user is None or content["since"] != _password_version(user):
+        name, session = content["user"], content["session"]
+        external = self.sessions.external_of(session)
+        user = None if external else self.users().get(name)
+        if external is None and (user is None or content.get("since") != _password_version(user)):
             return None
-        if not self.sessions.use(content["session"], user.name):
+        if not self.sessions.use(session, name):
             return None
-        return Principal(user.name, user.role, content["session"])
+        found = external or user
+        return Principal(found.name, found.role, session, external=external) if found else None
 
     def _by_api_token(self, text: str) -> Principal | None:
         known = user_of_token(self.users(), text)
@@ -227,9 +253,7 @@ class Gate:
         return Principal(user.name, user.role, f"token:{token.id}", token.id)
 
     def _by_proxy(self, request: Request) -> Principal | None:
-        proxy = self.proxy
-        values = request.headers.getlist(proxy.header) if proxy else []
-        identity = proxy.identify(values[0]) if proxy and len(values) == 1 else None
+        identity = self.told_by_proxy(request.scope)
         return Principal(*identity, "proxy") if identity else None
 
 
@@ -250,6 +274,14 @@ class RateLimiter:
         if rate and not self._limiter.hit(parse(rate), what, client):
             text = f"Too many {what} in a short time. Please wait a minute."
             raise Problem(429, "too_many", text, 60)
+
+
+def _provider_of(settings: ServiceSettings) -> OidcProvider | None:
+    if settings.oidc is None:
+        return None
+    from braincase.web.security.oidc_client import OidcProvider  # its libraries, only if needed
+
+    return OidcProvider(read_oidc(settings.oidc, settings))
 
 
 def _bearer(request: Request) -> str:

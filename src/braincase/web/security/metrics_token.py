@@ -35,7 +35,7 @@ def read_token(path: Path) -> bytes:
     if mode & stat.S_IROTH:
         found = "a token that everybody on this machine can read"
         raise UsageError(path, found, "mode 640 or less", f"Run `chmod o= {path}`.")
-    return _digest(token)
+    return digest_of(token)
 
 
 def accepts(path: Path | None, authorizations: Sequence[str]) -> bool:
@@ -50,11 +50,11 @@ def accepts(path: Path | None, authorizations: Sequence[str]) -> bool:
     if not header.lower().startswith(_SCHEME):
         return False
     try:
-        return hmac.compare_digest(read_token(path), _digest(header[len(_SCHEME) :].strip()))
+        return hmac.compare_digest(read_token(path), digest_of(header[len(_SCHEME) :].strip()))
     except UsageError:
         return False
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
     """Return a hash, so that comparing takes as long whatever was sent, and however long it is."""
     return hashlib.sha256(token.encode()).digest()

@@ -7,18 +7,19 @@ expired counts.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import jwt
+from starlette.datastructures import Headers
 
 from braincase.errors import UsageError
 from braincase.files import check_regular
 from braincase.json_values import parse_json
 from braincase.web.schema import Role
+from braincase.web.security.group_roles import check_keys, check_roles, role_of
 
 #: Only signatures of a private key; a shared secret, or none, is not offered.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
@@ -60,13 +61,15 @@ class Proxy:
     roles: Mapping[str, Role]
     files: tuple[Path, ...] = ()
 
-    def stamps(self) -> tuple[int, ...]:
-        """Return when each file was last written, in nanoseconds; 0 where it is not there."""
-        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in self.files)
+    def identify(self, headers: Headers, peer: str) -> tuple[str, Role] | None:
+        """Return user and role that a request's token proves, from any peer; None if it does not.
 
-    def identify(self, value: str) -> tuple[str, Role] | None:
-        """Return user and role of a header's value, or None if it does not prove any."""
-        token = value.removeprefix("Bearer ").strip()
+        A header that came twice proves nothing: one may be the client's own.
+        """
+        values = headers.getlist(self.header)
+        if len(values) != 1:
+            return None
+        token = values[0].removeprefix("Bearer ").strip()
         try:
             named = str(jwt.get_unverified_header(token).get("kid", ""))
             key = self.keys.get(named, self.keys.get(""))
@@ -82,43 +85,27 @@ class Proxy:
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
-        groups = claims.get(self.roles_claim, [])
-        if not isinstance(groups, list):
-            groups = [groups]
-        roles = {self.roles.get(str(group)) for group in groups}
-        ranks: tuple[Role, ...] = get_args(Role)
-        best = next((role for role in reversed(ranks) if role in roles), None)
+        best = role_of(claims.get(self.roles_claim, []), self.roles)
         user = claims.get(self.user_claim)
         if best is None or not user or len(str(user)) > MOST_USER:  # cut, two could be one
             return None
         return str(user), best
 
 
-def read_proxy(path: Path) -> Proxy:
-    """Read the configuration (TOML) of a reverse proxy's token; docs/web.md shows one.
+def token_proxy(path: Path, config: Mapping[str, Any]) -> Proxy:
+    """Return how a reverse proxy's token is verified, from its configuration and the keys it names.
 
     Raises
     ------
     UsageError
-        If it is missing, or a key of it is unknown, missing or unusable.
+        If a key is unknown, missing or unusable.
     """
-    try:
-        config = tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
-    if unknown := sorted(set(config) - _KEYS):
-        raise UsageError(path, f"unknown key {unknown[0]!r}", f"of {', '.join(sorted(_KEYS))}")
-    if missing := sorted({"header", "issuer", "audience", "roles"} - set(config)):
-        raise UsageError(path, f"no {missing[0]!r}", "header, issuer, audience and roles")
+    check_keys(path, config, _KEYS, {"header", "issuer", "audience", "roles"})
     algorithms = config.get("algorithms", ["RS256"])
     if not isinstance(algorithms, list) or not all(isinstance(a, str) for a in algorithms):
         raise UsageError(path, f"algorithms {algorithms!r}", "a list such as ['RS256']")
     if bad := sorted(set(algorithms) - set(ALGORITHMS)):
         raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
-    if not isinstance(config["roles"], dict):
-        raise UsageError(path, "'roles' that is no table", "[roles] with a role for each group")
-    if bad := sorted({str(r) for r in config["roles"].values()} - set(get_args(Role))):
-        raise UsageError(path, f"role {bad[0]!r}", f"one of {', '.join(get_args(Role))}")
     file = path.parent / str(config.get("public_key", config.get("jwks")))
     return Proxy(
         header=str(config["header"]),
@@ -128,7 +115,7 @@ def read_proxy(path: Path) -> Proxy:
         audience=str(config["audience"]),
         user_claim=str(config.get("user_claim", "sub")),
         roles_claim=str(config.get("roles_claim", "roles")),
-        roles=config["roles"],
+        roles=check_roles(path, config["roles"]),
         files=(path, file),
     )
 

@@ -28,6 +28,8 @@ from braincase.web.security.api_token import Token, make_token, split_token
 
 #: Of the file; the first one had no number, and was the users alone.
 FORMAT = 2
+#: What the names of people begin with whom an OpenID provider signs in: no user is taken for one.
+EXTERNAL = "oidc:"
 LEAST_PASSWORD = 12
 #: Of 0 to 4 as zxcvbn estimates: 3 takes more than 10^8 guesses. Letters that it looks at.
 LEAST_SCORE, MOST_SCORED = 3, 72
@@ -87,6 +89,8 @@ def add_user(path: Path, name: str, password: str, role: str, force: bool = Fals
     """
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise UsageError("NAME", repr(name), "a name of printable letters")
+    if name.startswith(EXTERNAL):
+        raise UsageError("NAME", repr(name), f"a name without {EXTERNAL}: of an OpenID provider")
     checked_role = _check_role(role)
     with _changing(path):
         users = read_users(path) if path.exists() else {}

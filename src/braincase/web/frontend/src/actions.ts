@@ -11,6 +11,7 @@ import { type NamedFile, parcelOf } from "./lib/folder";
 import * as state from "./state";
 
 let running: AbortController | null = null;
+const PROVIDER_LOGOUT = "braincase.provider-logout";
 /** Searches of this session that are listed. */
 const MOST_SEARCHES = 20;
 
@@ -92,8 +93,16 @@ export async function logIn(user: string, password: string): Promise<void> {
 }
 
 export async function logOut(): Promise<void> {
-  await service.logOut().catch(tell);
+  const ended = await service.logOut().catch(tell);
+  if (ended?.provider_logout) sessionStorage.setItem(PROVIDER_LOGOUT, ended.provider_logout);
   location.reload();
+}
+
+/** Where one signs out at the OpenID provider too, after having signed out here; told once. */
+export function providerLogout(): string | null {
+  const address = sessionStorage.getItem(PROVIDER_LOGOUT);
+  sessionStorage.removeItem(PROVIDER_LOGOUT);
+  return address;
 }
 
 async function openSearch(id: string): Promise<void> {

@@ -5,6 +5,8 @@ import type { components } from "./types";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["MeBody"];
+export type SignIn = Schemas["SignInBody"];
+export type Logout = Schemas["LogoutBody"];
 export type Session = Schemas["SessionBody"];
 export type Token = Schemas["TokenBody"];
 export type NewToken = Schemas["NewTokenBody"];

@@ -1,8 +1,8 @@
 /** The HTTP client: one function a request; every failure becomes a `ServiceError` with a line to show. */
 
 import type {
-  Answer, AtlasRegion, CasePage, Change, Changes, EmbeddingMap, Failure, GalleryInfo, Job, Me, NewCase,
-  NewToken, SearchRequest, Session, StoredCase, StudyCases, StudyRequest, Token, Viewer,
+  Answer, AtlasRegion, CasePage, Change, Changes, EmbeddingMap, Failure, GalleryInfo, Job, Logout, Me,
+  NewCase, NewToken, SearchRequest, Session, SignIn, StoredCase, StudyCases, StudyRequest, Token, Viewer,
 } from "./bodies";
 
 const ROOT = "api/v1";
@@ -65,7 +65,12 @@ export async function readMe(): Promise<Me> {
 
 export const logIn = (user: string, password: string): Promise<unknown> =>
   send("POST", path("login"), { user, password });
-export const logOut = (): Promise<unknown> => send("POST", path("logout"));
+export const logOut = (): Promise<Logout> => send("POST", path("logout"));
+/** How one may sign in. */
+export const readSignIn = (): Promise<SignIn> => ask(path("login"));
+/** Where a link leads to sign in at the OpenID provider, and to come back to what the address names. */
+export const providerSignIn = (): string =>
+  `${path("oidc", "login")}?${new URLSearchParams({ then: `/${location.search}${location.hash}` })}`;
 
 export async function changePassword(old: string, fresh: string): Promise<void> {
   csrf = (await send<Me>("POST", path("password"), { old, new: fresh })).csrf;

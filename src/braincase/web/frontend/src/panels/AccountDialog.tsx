@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { lineOf } from "../actions";
-import type { Session, Token } from "../api/bodies";
+import type { Me, Session, Token } from "../api/bodies";
 import * as service from "../api/client";
 import { language, t } from "../i18n";
 import { Dialog } from "./Dialog";
@@ -100,25 +100,26 @@ function Tokens({ tokens, onChanged }: { tokens: readonly Token[]; onChanged: ()
   );
 }
 
-export function AccountDialog({ user, onClose }: { user: string; onClose: () => void }) {
+export function AccountDialog({ user, onClose }: { user: Me; onClose: () => void }) {
   const sessions = useSignal<Session[]>([]);
   const tokens = useSignal<Token[]>([]);
   const fault = useSignal("");
   const read = async (): Promise<void> => {
     try {
-      [sessions.value, tokens.value] = await Promise.all([service.readSessions(), service.readTokens()]);
+      sessions.value = await service.readSessions();
+      if (user.password) tokens.value = await service.readTokens();
     } catch (error) {
       fault.value = lineOf(error);
     }
   };
   useEffect(() => void read(), []);
   return (
-    <Dialog title={t("account", { user })} className="account-dialog" onClose={onClose}>
+    <Dialog title={t("account", { user: user.shown })} className="account-dialog" onClose={onClose}>
       <div class="account-body">
         {fault.value && <p class="fault" role="alert">{fault.value}</p>}
-        <PasswordForm onChanged={() => void read()} />
+        {user.password && <PasswordForm onChanged={() => void read()} />}
         <Sessions sessions={sessions.value} />
-        <Tokens tokens={tokens.value} onChanged={() => void read()} />
+        {user.password && <Tokens tokens={tokens.value} onChanged={() => void read()} />}
       </div>
     </Dialog>
   );

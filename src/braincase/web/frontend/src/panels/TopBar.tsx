@@ -42,11 +42,11 @@ export function TopBar() {
       </button>
       {user?.login && (
         <span class="user">
-          <button type="button" class="quiet" id="account" onClick={() => (account.value = true)}>{user.user}</button>
+          <button type="button" class="quiet" id="account" onClick={() => (account.value = true)}>{user.shown}</button>
           <button type="button" class="quiet" onClick={() => void logOut()}>{t("logOut")}</button>
         </span>
       )}
-      {account.value && user && <AccountDialog user={user.user} onClose={() => (account.value = false)} />}
+      {account.value && user && <AccountDialog user={user} onClose={() => (account.value = false)} />}
       {help.value && <HelpDialog onClose={() => (help.value = false)} />}
     </header>
   );
