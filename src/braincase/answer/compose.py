@@ -23,6 +23,7 @@ from braincase.answer.answer_json import (
 )
 from braincase.answer.controls import Scores, axes_distances, control_notes, z_scores
 from braincase.answer.follow_up import follow_ups
+from braincase.answer.notebook import html_of_result
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, Weights, checked_weights
@@ -165,6 +166,17 @@ class Answer:
     without_regions: str | None = None
     volumes: tuple[VolumeForAge, ...] = ()
     volume_norms: VolumeNorms | None = None
+
+    def __repr__(self) -> str:
+        """Name it in one line."""
+        return repr(self.result).replace("SearchResult", "Answer", 1)
+
+    def _repr_html_(self) -> str:
+        """Return it for notebooks: hits with pictures, and what to know of them."""
+        lines = [*(self.neighbours.lines() if self.neighbours else ()), *self.notes]
+        if self.typicality:
+            lines.insert(0, self.typicality.line())
+        return html_of_result(self.result, lines)
 
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; docs/search-reference.md explains them."""
