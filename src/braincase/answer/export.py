@@ -62,7 +62,7 @@ def write_explanations(search: FinishedSearch, answer: Answer, folder: Path) -> 
     folder
         Gets the files named above; ``answer.json`` comes last and makes it whole.
     """
-    usual = usual_of(search.gallery, search.result.gallery_version)
+    usual = usual_of(search.gallery, search.result.gallery_version, search.controls)
     export = _Export(search, answer, usual, search.volume())
     notes = _notes(export)
     if export.volume is not None:
