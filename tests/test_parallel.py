@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from threadpoolctl import threadpool_info
 
@@ -98,6 +100,34 @@ def test_a_worker_killed_while_the_next_is_started_costs_nothing(tmp_path, when)
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert run.stdout == "[0, 2, 4, 8]\n"
+
+
+#: Two workers that are busy for a while; says who they are.
+BUSY = """
+import time
+from multiprocessing import active_children
+from threading import Timer
+from braincase.parallel import run_all
+
+if __name__ == "__main__":
+    Timer(1.0, lambda: print(*(child.pid for child in active_children()), flush=True)).start()
+    list(run_all(time.sleep, [600.0, 600.0], "", 2))
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    (tmp_path / "driver.py").write_text(BUSY)
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "driver.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        workers = [psutil.Process(int(pid)) for pid in run.stdout.readline().split()]
+        time.sleep(2.0)  # until they work
+        run.kill()
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    for worker in alive:
+        worker.kill()
+    assert not alive
 
 
 def threads(item: int) -> int:

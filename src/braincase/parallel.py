@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -146,5 +147,14 @@ def _try(function: Callable[[Item], Result], item: Item) -> Done[Item, Result]:
 
 
 def _quiet_worker() -> None:
-    """Leave Ctrl-C to the parent, which cancels what has not begun."""
+    """Leave Ctrl-C to the parent, which cancels what has not begun; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end: a worker would work on beside the next run, or wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
