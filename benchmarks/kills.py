@@ -4,7 +4,8 @@
 cases of a gallery, backs it up and relocates it, indexes a cohort, writes prepared images, lines of
 an audit log, API tokens and states, and says before and after each operation what it does. It is
 killed at a random moment, and everything it has acknowledged is compared with what is on the disk;
-then the next process goes on in the same folders.
+then the next process goes on in the same folders. Whole commands and the service:
+`kills_commands.py`.
 """
 
 from __future__ import annotations
@@ -204,6 +205,7 @@ def main() -> None:
                     cases[name] = value if event["what"] == "put" else None
             counts.update(str(event["what"]) for event in done)
             counts["in flight"] += is_open
+            print(f"{number + 1:4d} {said[-1] if said else 'at start'}", file=sys.stderr)
             bad += faults(place, cases, images, said[-1] if is_open else {})
             bad += other_faults(place, done)
             if lines:

@@ -520,6 +520,12 @@ def test_grey_scale_zoom_and_place_are_one_for_both_views(
         expect(page.locator(".pane-query canvas")).not_to_have_attribute("data-grey", start[0])
         page.select_option("#layout", label="Axial")
         wait_for(lambda: wider(bar.bounding_box(), length, 1.5))
+        page.select_option("#layout", label="Slices")
+        sides = page.locator(".pane-query .mosaic-side")
+        expect(sides).to_have_text(["R", "L"])  # radiological: the right is on the viewer's left
+        wait_for(lambda: wider(length, bar.bounding_box(), 1.1))  # twelve slices are smaller
+        page.get_by_role("button", name="Neurological").click()
+        expect(sides).to_have_text(["L", "R"])
         page.click("#help")
         expect(page.locator(".help-dialog")).to_contain_text("Ctrl and wheel")
 

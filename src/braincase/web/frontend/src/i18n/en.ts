@@ -176,6 +176,7 @@ export const en = {
   cross: "Cross",
   layout: "Layout",
   threePlanes: "Three planes",
+  mosaic: "Slices",
   greyScale: "Grey scale",
   greyScaleHint: "Grey scale of both views; or drag with the right button",
   scaleFull: "Full grey scale",

@@ -176,6 +176,7 @@ export const ja: Words = {
   cross: "十字線",
   layout: "配置",
   threePlanes: "3 断面",
+  mosaic: "一覧",
   greyScale: "階調",
   greyScaleHint: "両方の階調。右ボタンのドラッグでも変えられます",
   scaleFull: "全階調",

@@ -103,6 +103,7 @@ const LAYOUTS: readonly { value: Layout; text: Key }[] = [
   { value: "axial", text: "planeAxial" },
   { value: "coronal", text: "planeCoronal" },
   { value: "sagittal", text: "planeSagittal" },
+  { value: "mosaic", text: "mosaic" },
 ];
 
 function Layouts() {

@@ -144,6 +144,12 @@ function kindOf(viewMm: number | null): string {
   return state.asScanned.value ? t("noView", { mm }) : t("showsStandard", { mm });
 }
 
+/** Left and right of the slices side by side, on which NiiVue writes no letters. */
+function Sides() {
+  const letters = state.radiological.value ? ["R", "L"] : ["L", "R"];
+  return letters.map((letter, place) => <span key={letter} class={`mosaic-side mosaic-side-${place}`}>{letter}</span>);
+}
+
 function Pane({ side, title, name, line, canvas }: PaneProps) {
   const fault = useSignal("");
   const busy = useSignal(false);
@@ -168,6 +174,7 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onPointerDownCapture={takeFocus}
         />
         {anatomy && <ScaleBar side={side} />}
+        {anatomy && state.layout.value === "mosaic" && hasWebgl.value && <Sides />}
         {!hasWebgl.value && anatomy && ready && <Slices volume={anatomy} viewMm={viewMm} />}
         {anatomy && ready && <span class="pane-kind" data-view={viewMm ?? ""}>{kindOf(viewMm)}</span>}
         {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}

@@ -30,8 +30,10 @@ const BLACK = [0, 0, 0, 1];
 export const CROSS_MM = 0.8;
 const CROSS = [0.486, 0.78, 0.91, 0.75];
 
-/** How the planes stand in a view: three alike, or one of them large over the other two. */
-export type Layout = "three" | "axial" | "coronal" | "sagittal";
+/** How the planes stand in a view: three alike, one of them large over the other two, or slices side by side. */
+export type Layout = "three" | "axial" | "coronal" | "sagittal" | "mosaic";
+/** Axial slices every 11 mm through the brain, from the skull base up (MNI z, mm). */
+const MOSAIC = "A -50 -39 -28 ; A -17 -6 5 ; A 16 27 38 ; A 49 60 71";
 /** Grey levels shown black and white. */
 export type GreyScale = readonly [black: number, white: number];
 const PLANE = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
@@ -97,7 +99,8 @@ export function setRuler({ nv }: View, measuring: boolean): void {
 }
 
 export function setLayout({ nv }: View, layout: Layout): void {
-  if (layout === "three") {
+  nv.setSliceMosaicString(layout === "mosaic" ? MOSAIC : "");
+  if (layout === "three" || layout === "mosaic") {
     nv.clearCustomLayout();
     return;
   }
