@@ -1,13 +1,14 @@
-"""MkDocs hooks: files of the root become pages, and the command line documents itself.
+"""MkDocs hooks: files of the root and the notebook become pages, the command line tells itself.
 
 `README.md`, `CONTRIBUTING.md` and the like stand in the root, where GitHub shows them; here they
-become pages, with their links led to the site. The marker in `cli.md` is replaced by the help of
-every command.
+become pages, with their links led to the site. The notebook becomes a page with its cells. The
+marker in `cli.md` is replaced by the help of every command.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +32,24 @@ ROOT_PAGES = {
     "CITATION.cff": "CITATION.cff",
 }
 COMMANDS = "<!-- commands -->"
+NOTEBOOK = "notebook.ipynb"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the root."""
+    """Add the pages of the root, and that of the notebook."""
     for name, page in ROOT_PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=links_to_the_site(text)))
+    cells = json.loads((ROOT / "docs" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+    page = NOTEBOOK.replace(".ipynb", ".md")
+    files.append(File.generated(config, page, content="\n\n".join(map(cell_text, cells))))
     return files
+
+
+def cell_text(cell: dict[str, Any]) -> str:
+    """Return a notebook's cell as Markdown."""
+    text = "".join(cell["source"])
+    return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
 
 
 def links_to_the_site(text: str) -> str:

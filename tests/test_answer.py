@@ -12,7 +12,7 @@ import pytest
 from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import IMAGE_ENDING, write_image
-from braincase.errors import TooFewPeopleError, UsageError
+from braincase.errors import FilterError, TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.population.neighbour_labels import calibrate
@@ -21,7 +21,8 @@ from braincase.population.typicality import nearest_distances
 from braincase.population.usual import FEWEST_PEOPLE, usual_of
 from braincase.report.wording import sections_of
 from braincase.search.nearest import search
-from braincase.search.pipeline import FinishedSearch
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import FinishedSearch, search_by_case
 from cells import MODEL, cell_means
 from cells import gallery_of as indexed_gallery
 from gallery_cases import some_cases, some_codes
@@ -223,6 +224,30 @@ def test_normality_is_told_for_query_and_hits(gallery, patient):
         assert hit.alike.abnormality >= 0
     again = answer(search_for(gallery, patient, k=5), normality=True)
     assert again.to_json() == answered.to_json()
+
+
+def test_the_controls_are_those_whom_the_user_names(gallery, patient):
+    healthy = [c for c in gallery.one_scan_each(99) if c.labels["diagnosis"] == "CN"]
+    youngest = f"age < {sorted(case.labels['age'] for case in healthy)[26]:.9f}"
+    options = SearchOptions(k=3, controls=f"diagnosis = 'CN' and {youngest}")
+    chosen = answer(search_by_case(gallery, patient, options), normality=True)
+    assert chosen.normality.controls == 26
+    assert f"The controls are those who pass: {options.controls}." in chosen.notes
+    usual = answer(search_by_case(gallery, patient, SearchOptions(k=3)), normality=True)
+    assert usual.normality.controls == 32
+    assert usual.hits[0].alike != chosen.hits[0].alike
+    assert not any("controls are those" in note for note in usual.notes)
+    axes = disease_axes_of(gallery, controls=options.controls)
+    assert (axes.controls, axes.kinds) == (26, ("AD",))
+    ranked = search_by_case(gallery, patient, replace(options, similar_by="abnormality"))
+    assert "from 26 controls" in ranked.result.notes[-1]
+    few = answer(
+        search_by_case(gallery, patient, SearchOptions(controls="age < 1")), normality=True
+    )
+    assert any("0 controls with age" in note for note in few.notes)
+    for wrong, said in (("cdr = 0", "no column 'cdr'"), ("age =", "")):
+        with pytest.raises(FilterError, match=f"^controls: .*{said}"):
+            search_by_case(gallery, patient, SearchOptions(controls=wrong))
 
 
 def test_of_an_age_without_controls_an_answer_says_not_known_here(gallery, patient):

@@ -211,7 +211,7 @@ class TestNames:
         assert not scans
         listed = "\n".join(census.lines())
         assert "series 3 '頭部３Ｄその１', series 4 '頭部３Ｄその２'" in listed
-        assert "choose one by its number (--series N)" in listed
+        assert "choose one by its number (--series N, `series`)" in listed
         with pytest.raises(UsageError) as caught:
             read_query(tmp_path, grid_of_resolution(4), {})
         assert str(caught.value).count("series 4 '頭部３Ｄその２'") == 1

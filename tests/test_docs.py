@@ -210,7 +210,7 @@ def test_the_site_shows_every_command_and_the_files_of_the_root(site: Path) -> N
     text = (site / "cli.html").read_text("utf-8")
     assert "braincase gallery sync" in text
     assert "--similar-by" in text
-    for page in ("index", "ja", "contributing", "security", "changelog"):
+    for page in ("index", "ja", "contributing", "security", "changelog", "notebook"):
         assert (site / f"{page}.html").is_file(), page
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +57,47 @@ def test_a_process_that_was_killed_by_chance_costs_nothing(tmp_path):
     assert (tmp_path / "killed").exists()
     assert sorted(one.item for one in done) == list(range(5))
     assert not any(one.error for one in done)
+
+
+#: The first worker is killed while the second is being started: the broken pool ends no other.
+KILLS_AT_START = """
+import os, signal, sys, time
+from multiprocessing.context import SpawnProcess
+from braincase.parallel import run_all
+from test_parallel import double
+
+starting, started = SpawnProcess.start, []
+
+
+def kill_first(when):
+    if len(started) == 1 and when == sys.argv[1] and started[0].is_alive():
+        os.kill(started[0].pid, signal.SIGKILL)
+        started[0].join()
+        time.sleep(1.0)  # until the pool has seen it
+
+
+def start(process):
+    kill_first("before")
+    starting(process)
+    kill_first("after")
+    started.append(process)
+
+
+if __name__ == "__main__":
+    SpawnProcess.start = start
+    print(sorted(done.result for done in run_all(double, [0, 1, 2, 4], "", 2)))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_killed_while_the_next_is_started_costs_nothing(tmp_path, when):
+    (tmp_path / "driver.py").write_text(KILLS_AT_START)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "driver.py", when],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert run.stdout == "[0, 2, 4, 8]\n"
 
 
 def threads(item: int) -> int:

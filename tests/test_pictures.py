@@ -5,12 +5,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braincase.answer.figure import (
+    ExplainedPair,
+    explanation_figure,
+    largest_difference,
+    sentence_of,
+)
+from braincase.answer.shares import Explanation
 from braincase.cohort.derivatives import write_image
 from braincase.errors import GalleryError
 from braincase.gallery import NewCase, Query, create_gallery
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.images.volume import write_volume
+from braincase.population.volume_norms import VolumeForAge
 from braincase.population.volumes import stored_volume
 from braincase.report.case_picture import hit_picture, query_picture
 from braincase.report.search_figure import draw_search
@@ -153,3 +161,41 @@ def test_the_html_is_one_file_with_escaped_text(shown, tmp_path):
     assert "Scans of this person" in page
     assert "Radiological convention" in page
     assert page.count("<b>R</b><b>L</b>") == 2 * 5
+
+
+def explained_pair(volumes=((), ())) -> ExplainedPair:
+    """A pair that differs most in one cube, 40 mm right, 20 mm behind, 12 mm up, and at the rim."""
+    grid = HALF_GRID
+    brain = np.full(grid.shape, 100, np.uint8)
+    difference = -3.0 * (marked(grid, 40, -20, 12) > 0).astype(np.float32)
+    difference[0, 0, 0] = 9.0  # no part of the brain
+    regions = {"right-hippocampus": 3.0, "brain-stem": 1.0}
+    explanation = Explanation(5.0, 4.0, np.zeros(CELLS), regions)
+    likeness = [("brain-stem", 0.2), ("right-medial-temporal", 2.5)]
+    names = ("sub-a", "sub-b")
+    return ExplainedPair(brain, brain, difference, grid, explanation, likeness, volumes, names)
+
+
+def test_the_figure_of_a_hit_says_what_differs_by_how_much_and_where() -> None:
+    one = [VolumeForAge("hippocampus", 3.0, 4.0), VolumeForAge("ventricles", 40.0, 90.0)]
+    other = [VolumeForAge("hippocampus", 4.0, 50.0), VolumeForAge("ventricles", 20.0, 10.0)]
+    pair = explained_pair((one, other))
+    assert sentence_of(pair) == (
+        "Most alike: brain stem (0.20 × the usual difference of two people); "
+        "differ most: right medial temporal (2.5 ×)."
+    )
+    (x, y, z), _ = largest_difference(pair.difference, pair.grid)
+    assert np.abs(np.array([x - 40, y + 20, z - 12])).max() <= 10  # in that cube, not at the rim
+    figure = explanation_figure(pair)
+    bars, volumes = figure.axes[:2]
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(np.log2([0.2, 2.5]))
+    texts = [text.get_text().strip() for text in bars.texts]
+    assert {"25%", "75%", "0.20 ×", "2.5 ×"} <= set(texts)
+    query, hit = (dots.get_offsets()[:, 0].tolist() for dots in volumes.collections[-2:])
+    assert (query, hit) == ([4.0, 90.0], [50.0, 10.0])
+
+
+def test_volumes_of_people_of_unknown_age_are_compared_with_each_other() -> None:
+    one, other = ([VolumeForAge("hippocampus", ml)] for ml in (3.0, 4.0))
+    bars = explanation_figure(explained_pair((one, other))).axes[1].patches
+    assert [bar.get_width() for bar in bars] == pytest.approx([-25.0])

@@ -1,11 +1,14 @@
 """Raw scans into a gallery: prepared by the model's recipe, resumable, no scan stops it."""
 
+from contextlib import closing
 from dataclasses import replace
 
+import nibabel
+import numpy as np
 import pytest
 
 from braincase.cohort.derivatives import is_cohort
-from braincase.errors import CohortError
+from braincase.errors import CohortError, ParameterError, ScanError
 from braincase.gallery import open_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.images.volume import write_volume
@@ -13,6 +16,7 @@ from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_volume import recipe_of
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
+from braincase.workflows.searchable_gallery import SearchableGallery
 from gallery_cases import MODEL
 from test_indexing import Counting, cell_means
 
@@ -59,6 +63,24 @@ def test_good_scans_are_in_the_gallery_and_the_others_are_listed_with_their_reas
     assert gallery.thumbnail("sub-a")
     gallery.close()
     assert notes == (f"the standard volumes are in {cohort_beside(url)}",)
+
+
+def test_an_image_in_memory_is_what_its_file_is(indexed, table, tmp_path):
+    image = nibabel.load(table.parent / "a.nii.gz")
+    with SearchableGallery(open_gallery(indexed[0], MODEL), ENCODER) as gallery:
+        found = gallery.ask(image, k=1)
+        assert found.result.own_subject == "a"
+        assert found.result.same_subject[0].distance == 0
+        volumes = nibabel.Nifti1Image(np.zeros((4, 4, 4, 2)), np.eye(4))
+        with pytest.raises(ScanError, match=r"^scan: .*volumes"):
+            gallery.search(volumes)
+        with pytest.raises(ParameterError, match=r"^scan: a value of type int"):
+            gallery.search(3)
+    again = tmp_path / "g"
+    source = ScanSource(image, str(cohort_beside(again)), subject="x")
+    assert index_scans(str(again), source, ENCODER, workers=1)[0].added == 1
+    with closing(open_gallery(again)) as one, closing(open_gallery(indexed[0])) as other:
+        assert one.get("sub-x").image_hash == other.get("sub-a").image_hash
 
 
 def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):

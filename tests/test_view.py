@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
+import io
+import re
 import shutil
 import sqlite3
 import stat
@@ -13,6 +16,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.derivatives import list_files
@@ -168,6 +172,30 @@ def test_a_packed_view_is_read_again_and_any_other_file_is_refused():
             decode_view(bad, path, COARSE)
 
 
+def report_as_scanned(client, query):
+    """The report shows both as scanned, and the key images that the reader chose at their place."""
+    told = client.post(f"{API}/searches", json={"case": query, "k": 1}).json()
+    hit = told["hits"][0]["scan_id"]
+    url = f"{API}/searches/{told['search']}/report.html"
+    plain = client.get(url).text
+    assert plain.count("(as scanned)") == 2 + len(told["same_subject"])
+    assert "Key images" not in plain
+    keys = {"key": [f"{hit}@30,-20,-14", f"{hit}@-26.0,-20.0,12.0"]}
+    page = client.get(url, params=keys).text
+    assert "MNI x 30, y -20, z -14 mm" in page
+    pictures = re.findall(r"base64,([^\"]+)", page)
+    sagittal = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
+    assert (sagittal > 0).mean() > 0.2
+    assert (sagittal == 255).mean() < 0.05  # grey and no silhouette
+    # The query's and the hit's planes: at the first place, at the usual one, and in the cards.
+    assert pictures[3:6] != pictures[9:12]
+    assert pictures[0:3] == pictures[9:12]
+    assert pictures[6:9] != pictures[12:15] == pictures[15:18]
+    for bad, status in ((f"{hit}@1,2", 400), (f"{hit}@1,2,3;x", 400), ("sub-none@1,2,3", 404)):
+        assert client.get(url, params={"key": bad}).status_code == status
+    assert client.get(url, params={"key": [keys["key"][0]] * 13}).status_code == 400
+
+
 def test_a_gallery_keeps_the_view_and_the_service_sends_it(people, tmp_path):
     cohort = tmp_path / "cohort"
     shutil.copytree(people.folder, cohort)
@@ -184,6 +212,7 @@ def test_a_gallery_keeps_the_view_and_the_service_sends_it(people, tmp_path):
         sent = client.get(f"{API}/cases/{first}/view.nii.gz")
         assert sent.content == find_view(image_of(people, 0)).path.read_bytes()
         assert client.get(f"{API}/cases/{first}/view/slices/axial/60.png").status_code == 200
+        report_as_scanned(client, first)
     # Without the view the case is another state; the code stays.
     for path in cohort.glob(f"sub-{case.subject}/**/*desc-view*"):
         path.unlink()

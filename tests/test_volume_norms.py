@@ -20,7 +20,8 @@ from braincase.population.volume_norms import (
 )
 from braincase.report.wording import sections_of
 from braincase.search.nearest import search
-from braincase.search.pipeline import FinishedSearch
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import FinishedSearch, search_by_case
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import LONG, READ_OUT, READ_OUT_WEIGHT
 from braincase.volumetry.readout import read_out
@@ -105,6 +106,18 @@ def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percen
         assert len(volumes) == len(MEASURES)
         assert all(v.percentile is None and not v.unusual and v.ml > 0 for v in volumes)
     assert volumes_for_age(np.zeros(150), case.labels, norms) == ()
+
+
+def test_percentiles_are_among_the_controls_that_are_named(
+    gallery: Gallery, norms: VolumeNorms
+) -> None:
+    chosen = volume_norms_of(gallery, controls="age >= 70")
+    assert chosen is not None
+    assert chosen.ages[0] >= 70 > norms.ages[0]
+    options = SearchOptions(k=2, controls="age > 200")
+    few = answer(search_by_case(gallery, gallery.cases()[0].scan_id, options))
+    assert "No percentiles: fewer than 20 controls with age and sex." in few.notes
+    assert few.volume_norms is None
 
 
 def test_a_gallery_of_few_controls_or_of_other_codes_has_no_norms(tmp_path: Path) -> None:

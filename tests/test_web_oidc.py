@@ -535,7 +535,9 @@ def test_on_the_page_a_button_leads_to_the_provider_and_back(
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with (
         sync_api.sync_playwright() as playing,
-        playing.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-3d-apis"]) as browser,
+        playing.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-3d-apis"]
+        ) as browser,
     ):
         page = browser.new_page(locale="en-GB")
         page.goto(f"{real[0].base_url}/")

@@ -567,6 +567,14 @@ def test_query_and_hit_are_shown_as_scanned_or_as_they_are_compared(
             wait_for_hits(page)
             text = "as scanned, 2 mm" if name in seen else "scan not kept: standard volume, 4 mm"
             expect(kind["beside"]).to_contain_text(text)
+        page.locator(".pane-beside canvas").press("ArrowUp")
+        page.keyboard.press("i")
+        expect(page.locator(".key-image")).to_have_text(re.compile(r"sub-.*-26, -20, -12"))
+        report = page.request.get(f"{address}/{page.get_attribute('#report', 'href')}")
+        assert "MNI x -26, y -20, z -12 mm" in report.text()
+        page.locator(".key-image .icon").click()
+        page.locator(".pane-beside canvas").press("ArrowDown")
+        assert "key=" not in str(page.get_attribute("#report", "href"))
         with page.expect_response(re.compile(r"/agreement\.nii\.gz")) as told:
             page.get_by_role("button", name="Agreement", exact=True).click()
         assert told.value.ok

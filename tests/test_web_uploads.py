@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import tracemalloc
 import zipfile
@@ -268,6 +269,15 @@ def nested() -> bytes:
     return held.getvalue()
 
 
+def tar_inside() -> bytes:
+    held, tar = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as inner:
+        inner.addfile(tarfile.TarInfo("IM1.dcm"))
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("inner", tar.getvalue())
+    return held.getvalue()
+
+
 def encrypted() -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
@@ -286,14 +296,17 @@ def encrypted() -> bytes:
         (zip_bomb(), "a.zip", "a zip that promises 1 files and"),
         (zip_bomb(lie=True), "a.zip", "damaged zip"),
         (nested(), "a.zip", "a zip inside the zip"),
+        (tar_inside(), "a.zip", "a tar inside the zip"),
         (encrypted(), "a.zip", "an encrypted zip"),
         (b"PK\3\4" + bytes(500), "a.zip", "damaged zip"),
         (b"hello" * 100, "a.nii.gz", "no .nii.gz image"),
         (b"hello" * 100, "a.dcm", "bytes of another kind"),
         (gzip.compress(b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
     ],
-    ids=["terabytes", "gzip", "zip", "lie", "nested", "encrypted", "cut", "text", "dcm", "gz"],
-)
+    ids=[
+        "terabytes", "gzip", "zip", "lie", "nested", "tar", "encrypted", "cut", "text", "dcm", "gz",
+    ],
+)  # fmt: skip
 def test_hostile_and_broken_files_are_refused_in_little_memory(
     client: httpx.Client, content: bytes, name: str, says: str
 ) -> None:

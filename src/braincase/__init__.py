@@ -38,6 +38,7 @@ _HOME = {
     "BraincaseError": "errors",
     "Cohort": "cohort.cohort",
     "Hit": "gallery",
+    "Hits": "workflows.hits",
     "Model": "models.model",
     "ModelSettings": "models.settings",
     "NewCase": "gallery",

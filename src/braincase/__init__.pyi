@@ -30,6 +30,7 @@ from braincase.sources.find import find_scans as find_scans
 from braincase.version import __version__ as __version__
 from braincase.workflows.experiment import evaluate_and_report as evaluate_and_report
 from braincase.workflows.experiment import model_fitter as model_fitter
+from braincase.workflows.hits import Hits as Hits
 from braincase.workflows.index_cohort import index_cohort as index_cohort
 from braincase.workflows.index_scans import ScanSource as ScanSource
 from braincase.workflows.index_scans import index_scans as index_scans

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, overload
 
 from braincase.errors import BraincaseError, UsageError
 from braincase.json_values import parse_json
@@ -19,6 +19,31 @@ from braincase.json_values import parse_json
 LEFT_OVER_S = 3600.0
 #: The folders in which this process has looked for them.
 _looked_into: set[Path] = set()
+
+
+class PathField:
+    """Field of a record that takes text or a path, and gives a path (a descriptor).
+
+    Type checkers then allow both where the record is made, and see a `pathlib.Path` in it.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, record: None, owner: type) -> PathField: ...
+
+    @overload
+    def __get__(self, record: object, owner: type) -> Path: ...
+
+    def __get__(self, record: object, owner: type) -> Path | PathField:
+        if record is None:  # a dataclass asks for a default: there is none
+            raise AttributeError(self._name)
+        path: Path = vars(record)[self._name]
+        return path
+
+    def __set__(self, record: object, path: str | Path) -> None:
+        vars(record)[self._name] = Path(path)
 
 
 @contextmanager

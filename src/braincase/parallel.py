@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -102,18 +102,28 @@ def _in_pool(
     function: Callable[[Item], Result], waiting: dict[int, Item], workers: int
 ) -> Iterator[Done[Item, Result]]:
     """Yield results, and take from `waiting` what is done."""
+    others = set(active_children())
     inherited = {name: os.environ.get(name) for name in THREAD_LIMITS}
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the workers when they start
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
         try:
             numbers = {pool.submit(_try, function, item): n for n, item in waiting.items()}
-        except ValueError as error:  # a worker was killed while the next was being started
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system has no process left
+            # A worker was killed while the next was being started: the pool's pipes are closed.
             raise BrokenProcessPool(str(error)) from error
         for future in as_completed(numbers):
             done = future.result()
             del waiting[numbers[future]]
             yield done
+    except BrokenProcessPool:
+        # A broken pool ends its workers, but not one that was being started just then; it would
+        # wait for that one for ever.
+        for child in set(active_children()) - others:
+            child.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in inherited.items():

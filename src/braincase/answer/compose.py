@@ -8,7 +8,7 @@ far that holds, and whether the gallery has any similar case at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -21,13 +21,15 @@ from braincase.answer.answer_json import (
     rounded,
     volumes_json,
 )
+from braincase.answer.controls import Scores, axes_distances, control_notes, z_scores
 from braincase.answer.follow_up import follow_ups
+from braincase.answer.notebook import html_of_result
 from braincase.answer.shares import PARTS, explain, likeness
-from braincase.errors import ParameterError, TooFewPeopleError
-from braincase.gallery import Code, Gallery, Hit, SearchResult, StoredCase, Weights, checked_weights
+from braincase.errors import ParameterError
+from braincase.gallery import Code, Gallery, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
-from braincase.labels import Value, knows_age_and_sex
-from braincase.population.controls import ControlModel, RegionZScores, control_model_of
+from braincase.labels import Value
+from braincase.population.controls import RegionZScores
 from braincase.population.neighbour_labels import (
     Calibration,
     NeighbourLabels,
@@ -35,7 +37,7 @@ from braincase.population.neighbour_labels import (
     neighbour_labels,
 )
 from braincase.population.pairs import closer_than, learned_pairs
-from braincase.population.similarity import AxesDistances, disease_axes_of
+from braincase.population.similarity import AxesDistances
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
 from braincase.population.volume_norms import (
@@ -165,6 +167,17 @@ class Answer:
     volumes: tuple[VolumeForAge, ...] = ()
     volume_norms: VolumeNorms | None = None
 
+    def __repr__(self) -> str:
+        """Name it in one line."""
+        return repr(self.result).replace("SearchResult", "Answer", 1)
+
+    def _repr_html_(self) -> str:
+        """Return it for notebooks: hits with pictures, and what to know of them."""
+        lines = [*(self.neighbours.lines() if self.neighbours else ()), *self.notes]
+        if self.typicality:
+            lines.insert(0, self.typicality.line())
+        return html_of_result(self.result, lines)
+
     def to_json(self) -> dict[str, Json]:
         """Return plain JSON values; docs/search-reference.md explains them."""
         return {
@@ -221,11 +234,11 @@ def answer(
     # What was learned of nearest codes says nothing of neighbours by another similarity.
     if column and search.similar_by == "code":
         calibration = learned_calibration(gallery, result, column, weights, learned_at=learned_at)
-    norms = volume_norms_of(gallery, result.gallery_version, learned_at=learned_at)
+    norms = volume_norms_of(gallery, result.gallery_version, search.controls, learned_at=learned_at)
     own_code = query.code if query.own_code is None else query.own_code
-    scores = _Scores()
+    scores = Scores()
     if normality:
-        scores = _scores(search, learned_at)
+        scores = z_scores(search, learned_at)
     return Answer(
         result=result,
         hits=tuple(_answered_hits(search, weights, column, score, scores.hits, norms, learned_at)),
@@ -235,7 +248,7 @@ def answer(
         calibration=calibration,
         typicality=_typicality(search, weights, learned_at),
         normality=scores.query,
-        notes=(*search.notes, *scores.notes),
+        notes=(*search.notes, *control_notes(search, norms), *scores.notes),
         without_regions=without_cells(info) or None,
         volumes=() if info.encoder else volumes_for_age(own_code, query.labels, norms),
         volume_norms=norms,
@@ -278,49 +291,6 @@ def _typicality(
     return typicality(distance, distances)
 
 
-def _axes_distances(
-    search: FinishedSearch, cases: Sequence[StoredCase], learned_at: int | None
-) -> dict[str, AxesDistances]:
-    if not knows_age_and_sex(search.query.labels):
-        return {}
-    try:
-        axes = disease_axes_of(search.gallery, search.result.gallery_version, learned_at=learned_at)
-    except TooFewPeopleError:
-        return {}
-    return axes.between(np.asarray(search.query.code), search.query.labels, cases)
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Z-scores of the query and of the hits by scan_id, and what stood in the way."""
-
-    query: RegionZScores | None = None
-    hits: Mapping[str, RegionZScores] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def _scores(search: FinishedSearch, learned_at: int | None) -> _Scores:
-    gallery, version = search.gallery, search.result.gallery_version
-    try:
-        controls = control_model_of(gallery, version, learned_at=learned_at)
-    except TooFewPeopleError as error:
-        return _Scores(notes=(f"What is normal is not known: {error.found}.",))
-    cases = gallery.find([hit.scan_id for hit in search.result.hits], version)
-    of_hits = controls.of_cases(list(cases.values()))
-    of_query = _query_scores(search, controls)
-    if of_query is None:
-        note = "The query's distance from normal is not known: it takes its image, age and sex."
-        return _Scores(None, of_hits, (note,))
-    return _Scores(of_query, of_hits)
-
-
-def _query_scores(search: FinishedSearch, controls: ControlModel) -> RegionZScores | None:
-    volume = search.volume()
-    if volume is None or not knows_age_and_sex(search.query.labels):
-        return None
-    return controls.of_volume(volume, search.query.labels)
-
-
 def _answered_hits(
     search: FinishedSearch,
     weights: Weights | None,
@@ -335,7 +305,7 @@ def _answered_hits(
     cases = gallery.find([hit.scan_id for hit in result.hits], version)
     code = np.asarray(search.query.code, np.float32)
     usual = learned_usual(gallery, version, learned_at=learned_at)
-    distances = _axes_distances(search, list(cases.values()), learned_at)
+    distances = axes_distances(search, list(cases.values()), learned_at)
     by_cell = not without_cells(gallery.info(version))
     pairs = None
     if search.similar_by == "code":

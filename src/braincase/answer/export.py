@@ -9,7 +9,7 @@
     OUT/01_SCAN/agreement.nii.gz    the same as 1 (alike) to 0
     OUT/01_SCAN/seen.nii.gz         where the model saw the difference, if it is given
     OUT/01_SCAN/deviation.nii.gz    z of the hit
-    OUT/01_SCAN/why.png             all of it in three planes
+    OUT/01_SCAN/why.png             figure: how alike by part, volumes for age, where they differ
 
 All maps are NIfTI in MNI152 space on the gallery's grid.
 """
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer, AnsweredHit
-from braincase.answer.figure import draw_explanation
+from braincase.answer.figure import ExplainedPair, draw_explanation
 from braincase.answer.maps import agreement_map, difference_map, region_sums, write_map
 from braincase.answer.shares import Explanation, explain
 from braincase.files import write_json
@@ -62,7 +62,7 @@ def write_explanations(search: FinishedSearch, answer: Answer, folder: Path) -> 
     folder
         Gets the files named above; ``answer.json`` comes last and makes it whole.
     """
-    usual = usual_of(search.gallery, search.result.gallery_version)
+    usual = usual_of(search.gallery, search.result.gallery_version, search.controls)
     export = _Export(search, answer, usual, search.volume())
     notes = _notes(export)
     if export.volume is not None:
@@ -115,12 +115,13 @@ def _write_hit(export: _Export, hit: AnsweredHit, case: StoredCase, folder: Path
     if volume is None:
         return [f"{case.scan_id}: no maps, its image is not at hand"]
     _write_deviation(folder, export.usual, volume, case.labels)
-    _write_maps(export, case, volume, explanation, folder)
+    _write_maps(export, hit, case, volume, explanation, folder)
     return []
 
 
 def _write_maps(
     export: _Export,
+    hit: AnsweredHit,
     case: StoredCase,
     volume: NDArray[np.uint8],
     explanation: Explanation | None,
@@ -136,9 +137,12 @@ def _write_maps(
     write_map(folder / "agreement.nii.gz", agreement, usual.grid)
     if explanation is None:
         return
-    title = f"{export.search.query.scan_id or 'query'} and {case.scan_id}"
-    png = folder / "why.png"
-    draw_explanation(query, volume, difference, agreement, explanation, usual.grid, png, title)
+    names = (export.search.query.scan_id or "query", case.scan_id)
+    volumes = (export.answer.volumes, hit.volumes)
+    pair = ExplainedPair(
+        query, volume, difference, usual.grid, explanation, hit.likeness, volumes, names
+    )
+    draw_explanation(pair, folder / "why.png")
 
 
 def _seen(export: _Export, volume: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:

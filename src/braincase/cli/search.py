@@ -77,6 +77,10 @@ def search(
     normality: Annotated[
         bool, typer.Option("--normality", help="Compare query and hits with the controls.")
     ] = False,
+    controls: Annotated[
+        str | None,
+        typer.Option(help='Who is a control: a filter such as "cdr = 0"; default by diagnosis.'),
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option(help="Folder for maps, numbers and pictures of each hit.")
     ] = None,
@@ -101,6 +105,7 @@ def search(
                 "older": older, "similar_by": similar_by != "code", "why": why, "sex": sex,
                 "normality": normality, "columns": columns, "explain": explain, "age": age,
                 "save_hits": save_hits, "picture": picture, "html": html, "series": series,
+                "controls": controls,
             }
         )  # fmt: skip
         _search_by_change(
@@ -114,6 +119,7 @@ def search(
     options = _options(
         k=k, where=where, subject=subject, as_of=as_of, region=region, mask=region_mask, plus=plus,
         minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
+        controls=controls,
     )  # fmt: skip
     # A case is there with its code.
     needed = (model or starter_of(gallery)) if Path(scan).exists() else None
@@ -198,6 +204,7 @@ def _options(
     similar_by: str,
     known: dict[str, Value],
     series: int | None,
+    controls: str | None,
 ) -> SearchOptions:
     """Return the library's options; lists are given with commas."""
     from braincase.search.options import SearchOptions
@@ -215,6 +222,7 @@ def _options(
         similar_by=similar_by,
         known=known,
         series=series,
+        controls=controls,
     )
 
 

@@ -100,6 +100,10 @@ class Cohort:
         """Return the number of scans."""
         return len(self.table)
 
+    def __repr__(self) -> str:
+        """Name it in one line, without table and volumes."""
+        return f"Cohort({self.folder}, {len(self)} scans, {self.grid.resolution_mm} mm)"
+
     def column(self, name: str) -> pd.Series[Any]:
         """Return one column of the table.
 

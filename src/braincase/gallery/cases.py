@@ -47,7 +47,7 @@ class NewCase:
     code: ArrayLike
     session: str | None = None
     labels: Mapping[str, Value] = field(default_factory=dict)
-    cohort: Path | None = None
+    cohort: str | Path | None = None
     image: str | None = None
     image_hash: str | None = None
     thumbnail: bytes | None = None

@@ -73,6 +73,11 @@ class Hit:
     score: float
     labels: Mapping[str, Value]
 
+    def __repr__(self) -> str:
+        """Name it in one line, with the usual labels."""
+        shown = [value_text(self.labels[n]) for n in USUAL_COLUMNS if n in self.labels]
+        return ", ".join([f"Hit({self.rank}, {self.scan_id}, {self.distance:.3f}", *shown]) + ")"
+
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""
         return to_json_object(self)
@@ -117,6 +122,12 @@ class SearchResult:
     query_labels: Mapping[str, Value] = field(default_factory=dict)
     exact: bool = True
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name it in one line."""
+        query = self.query_id or "a code"
+        place = f"{self.gallery}, version {self.gallery_version}"
+        return f"SearchResult({len(self.hits)} of {self.n_searched} cases like {query} in {place})"
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""

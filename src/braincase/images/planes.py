@@ -20,16 +20,18 @@ from braincase.images.geometry import Grid
 Voxel = TypeVar("Voxel", bound=np.generic)
 Plane = NDArray[np.uint8]
 Planes = tuple[Plane, Plane, Plane]
+#: A point in MNI152 space: x to the right, y to the front, z up, mm.
+Place = tuple[float, float, float]
 
 #: Where the sagittal, coronal and axial plane pass: MNI x, y and z in mm.
-PLANES_MM = (-26.0, -20.0, 12.0)
+PLANES_MM: Place = (-26.0, -20.0, 12.0)
 #: JPEG quality of a thumbnail: about 6 kB, no visible blocks.
 QUALITY = 88
 _STRIP_MM = (192, 160, 160)  # width of the three pictures; the field of view never changes
 
 
 def planes_of(
-    volume: NDArray[Voxel], grid: Grid, at_mm: tuple[float, float, float] = PLANES_MM
+    volume: NDArray[Voxel], grid: Grid, at_mm: Place = PLANES_MM
 ) -> tuple[NDArray[Voxel], NDArray[Voxel], NDArray[Voxel]]:
     """Cut three display pictures out of a standard volume.
 
@@ -90,4 +92,5 @@ def planes_of_thumbnail(picture: bytes) -> Planes:
 
 #: Letters at the left and right edge of the sagittal, coronal and axial picture.
 EDGES = (("A", "P"), ("R", "L"), ("R", "L"))
-CONVENTION = "Radiological convention: R is the subject's right. Planes at MNI x -26, y -20, z 12."
+CONVENTION = "Radiological convention: R is the subject's right."
+PLANES_TEXT = "Planes at MNI x -26, y -20, z 12."

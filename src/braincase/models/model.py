@@ -68,6 +68,10 @@ class Model:
         """Where the network's parameters are, and so where it computes."""
         return next(self.network.parameters()).device
 
+    def __repr__(self) -> str:
+        """Name it in one line, without its network."""
+        return f"Model({self.settings.name}, {self.grid.resolution_mm} mm, {self.fingerprint[:8]})"
+
     def _identity(self) -> dict[str, Json]:
         settings = to_json_object(self.settings)
         if not self.settings.local:
@@ -90,7 +94,7 @@ class Model:
         }
 
 
-def save_model(folder: Path, model: Model, card: str, force: bool = False) -> None:
+def save_model(folder: str | Path, model: Model, card: str, force: bool = False) -> None:
     """Write a model folder; ``model.json`` comes last and makes it whole.
 
     Parameters
@@ -109,6 +113,7 @@ def save_model(folder: Path, model: Model, card: str, force: bool = False) -> No
     UsageError
         If the folder is in use and `force` is false.
     """
+    folder = Path(folder)
     refuse_overwrite(folder / ABOUT, force)
     write_tensors(folder / WEIGHTS, model.network.state_dict())
     write_text(folder / CARD, card)

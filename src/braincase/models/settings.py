@@ -99,7 +99,7 @@ PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
 )
 
 
-def load_settings(name_or_path: str) -> ModelSettings:
+def load_settings(name_or_path: str | Path) -> ModelSettings:
     """Return a preset by name, or read settings from a TOML file.
 
     Parameters
@@ -112,8 +112,8 @@ def load_settings(name_or_path: str) -> ModelSettings:
     UsageError
         If there is neither, or the file has an unknown key or an impossible value.
     """
-    if name_or_path in PRESETS:
-        return PRESETS[name_or_path]
+    if str(name_or_path) in PRESETS:
+        return PRESETS[str(name_or_path)]
     path = Path(name_or_path)
     if not path.is_file():
         presets = ", ".join(PRESETS)

@@ -98,7 +98,7 @@ def train_model(
     rows: Rows,
     settings: ModelSettings,
     label: str = "diagnosis",
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     precision: Precision | None = None,
     device: str = "auto",
 ) -> Model:
@@ -126,6 +126,7 @@ def train_model(
     TrainingError
         If there is only one class, too few scans for one batch, or a loss that is not finite.
     """
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     precision = precision or best_precision(device)
     fabric = _fabric(precision, device)
     scans = training_set(cohort, rows, label, fabric.device)

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from braincase.images.planes import EDGES
 from braincase.pacs.dicom_objects import Source, describe, new_object
 from braincase.purpose import PURPOSE
-from braincase.report.case_picture import CasePicture, white_level
+from braincase.report.case_picture import CasePicture
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Side of a picture: whole on a monitor of 1280 x 1024.
@@ -103,8 +103,7 @@ def _draw(cases: Sequence[CasePicture], plane: int, warning: str) -> NDArray[np.
                 pen, text.replace("·", ",").encode("ascii", "replace").decode(), font, wide - 10
             )
             pen.text((left + 6, top + LINE * row), line, 230, font)
-        white = white_level(case.planes)
-        shown = np.clip(case.planes[plane] * (255.0 / white), 0, 255).astype(np.uint8)
+        shown = np.clip(case.planes[plane] * (255.0 / case.white), 0, 255).astype(np.uint8)
         box = (wide - 8, high - 2 * LINE - 8)
         scale = min(box[0] / shown.shape[1], box[1] / shown.shape[0])
         size = (round(shown.shape[1] * scale), round(shown.shape[0] * scale))

@@ -6,15 +6,16 @@ The model is fitted once to the controls of a version and cached beside the gall
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import TooFewPeopleError, UsageError
+from braincase.errors import FilterError, TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, StoredCase
 from braincase.gallery.columns import columns_of_labels
-from braincase.gallery.filter import parse_where, select
+from braincase.gallery.filter import columns_of, parse_where, select
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import Json
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex
@@ -163,11 +164,46 @@ def controls_of(gallery: Gallery, version: int, controls: str) -> list[StoredCas
         for case in gallery.one_scan_each(MOST_PEOPLE, as_of=version)
         if knows_age_and_sex(case.labels)
     ]
+    return [people[i] for i in np.flatnonzero(are_controls(people, controls))]
+
+
+def are_controls(people: Sequence[StoredCase], controls: str) -> NDArray[np.bool_]:
+    """Return which of these cases are controls, shape (people,).
+
+    Raises
+    ------
+    FilterError
+        If `controls` cannot be understood, or names a column that is not there.
+    """
     columns = columns_of_labels([case.labels for case in people])
-    chosen: NDArray[np.bool_] = np.zeros(0, bool)
-    if (people and "diagnosis" in columns) or controls != USUAL_CONTROLS:
-        chosen = select(parse_where(controls), columns)
-    return [people[i] for i in np.flatnonzero(chosen)]
+    if controls == USUAL_CONTROLS and "diagnosis" not in columns:
+        return np.zeros(len(people), bool)
+    with _about_controls():
+        return select(parse_where(controls), columns)
+
+
+def check_controls(controls: str, columns: Sequence[str]) -> None:
+    """Refuse a filter of controls that cannot be understood, or names a column that is not there.
+
+    Raises
+    ------
+    FilterError
+        Then.
+    """
+    with _about_controls():
+        missing = columns_of(parse_where(controls)) - {*columns}
+    if missing and controls != USUAL_CONTROLS:
+        found = f"no column '{min(missing)}'"
+        raise FilterError("controls", found, f"one of {', '.join(columns)}")
+
+
+@contextmanager
+def _about_controls() -> Iterator[None]:
+    """Name the parameter that holds the filter, if it cannot be used."""
+    try:
+        yield
+    except FilterError as error:
+        raise FilterError("controls", error.found, error.expected, error.advice) from None
 
 
 def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normative:

@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import MissingLabelsError, TooFewPeopleError
 from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
+from braincase.json_values import Json
 from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
 from braincase.population.cache import cached
-from braincase.population.controls import terms_of_labels
+from braincase.population.controls import USUAL_CONTROLS, are_controls, terms_of_labels
 from braincase.population.covariance import shrunken
 from braincase.population.normative import FEWEST_CONTROLS, N_TERMS
 
@@ -133,6 +134,7 @@ def disease_axes_of(
     gallery: Gallery,
     as_of: int | None = None,
     column: str = "diagnosis",
+    controls: str = USUAL_CONTROLS,
     *,
     learned_at: int | None = None,
 ) -> DiseaseAxes:
@@ -145,7 +147,9 @@ def disease_axes_of(
     as_of
         The version; None for the newest.
     column
-        The label that tells controls (`CONTROL_NAMES`) from patients.
+        The label that tells kinds of patients and, by `CONTROL_NAMES`, controls.
+    controls
+        Who is a control instead, in the language of `braincase.gallery.filter`.
     learned_at
         As in `braincase.population.cache`.
 
@@ -157,9 +161,12 @@ def disease_axes_of(
     version = gallery.info(as_of).version
 
     def learn() -> _AxesJson | _MissingJson:
-        return _learned(gallery.one_scan_each(MOST_PEOPLE, as_of=version), column)
+        return _learned(gallery.one_scan_each(MOST_PEOPLE, as_of=version), column, controls)
 
-    lesson = cached(gallery, version, "split", {"column": column}, learn, learned_at)
+    depends_on: dict[str, Json] = {"column": column}
+    if controls != USUAL_CONTROLS:
+        depends_on["controls"] = controls
+    lesson = cached(gallery, version, "split", depends_on, learn, learned_at)
     if "missing" in lesson:
         expected = f"{FEWEST_CONTROLS} controls and {FEWEST_PATIENTS} patients of one kind"
         raise TooFewPeopleError(gallery.info(version).url, lesson["missing"], expected)
@@ -173,10 +180,14 @@ def disease_axes_of(
     )
 
 
-def _learned(people: Sequence[StoredCase], column: str) -> _AxesJson | _MissingJson:
+def _learned(people: Sequence[StoredCase], column: str, controls: str) -> _AxesJson | _MissingJson:
     usable = [case for case in people if knows_age_and_sex(case.labels)]
     labels = np.array([value_text(case.labels.get(column)) for case in usable], dtype=np.str_)
-    normal = np.isin(labels, CONTROL_NAMES)
+    normal = named = np.isin(labels, CONTROL_NAMES)
+    if controls != USUAL_CONTROLS:
+        # Who is called a control and is none by the filter is no kind of patient either.
+        normal = are_controls(usable, controls)
+        labels = np.where(normal | named, "", labels)
     patients, counts = np.unique(labels[~normal], return_counts=True)
     kinds = [str(kind) for kind in patients[(counts >= FEWEST_PATIENTS) & (patients != "")]]
     if normal.sum() < FEWEST_CONTROLS or not kinds:
@@ -238,7 +249,13 @@ def _out_of_fold_spread(
     return float(np.sqrt(np.concatenate([part.mean(axis=1) for part in squares]).mean()))
 
 
-def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str) -> SearchResult:
+def rank_by_axes(
+    gallery: Gallery,
+    query: Query,
+    result: SearchResult,
+    kind: str,
+    controls: str = USUAL_CONTROLS,
+) -> SearchResult:
     """Rank all cases that a search went through by normal anatomy or by abnormality.
 
     Parameters
@@ -247,6 +264,8 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
         The search by code.
     kind
         ``normal`` or ``abnormality``.
+    controls
+        As in `disease_axes_of`.
 
     Raises
     ------
@@ -258,7 +277,7 @@ def rank_by_axes(gallery: Gallery, query: Query, result: SearchResult, kind: str
     if not knows_age_and_sex(query.labels):
         advice = "Tell them with `age` and `sex`."
         raise MissingLabelsError("similar_by", "age or sex of the query unknown", "both", advice)
-    axes = disease_axes_of(gallery, result.gallery_version)
+    axes = disease_axes_of(gallery, result.gallery_version, controls=controls)
     code = np.asarray(query.code, np.float32)
     everyone = gallery.nearest(
         code,

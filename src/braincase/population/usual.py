@@ -13,7 +13,7 @@ from braincase.errors import TooFewPeopleError
 from braincase.gallery import Gallery
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.population.cache import Arrays, cached, cached_arrays
-from braincase.population.controls import ControlModel, control_model_of
+from braincase.population.controls import USUAL_CONTROLS, ControlModel, control_model_of
 from braincase.population.spread import VoxelSpread, usual_spread
 from braincase.population.volumes import stored_volume
 from braincase.progress import progress_if_slow
@@ -65,18 +65,24 @@ class Usual:
     controls: ControlModel | None
 
 
-def usual_of(gallery: Gallery, as_of: int | None = None, *, learned_at: int | None = None) -> Usual:
+def usual_of(
+    gallery: Gallery,
+    as_of: int | None = None,
+    controls: str = USUAL_CONTROLS,
+    *,
+    learned_at: int | None = None,
+) -> Usual:
     """Return what a gallery's images usually look like, learned once for each version.
 
     The spread is that of the controls about what is normal for their age and sex; with too few
-    controls it is that of all people, and with too few images None. `learned_at` is that of
-    `braincase.population.cache`.
+    controls it is that of all people, and with too few images None. `controls` is that of
+    `braincase.population.controls.control_model_of`, `learned_at` of `braincase.population.cache`.
     """
     info = gallery.info(as_of)
     grid = grid_of_resolution(info.resolution_mm)
     with contextlib.suppress(TooFewPeopleError):
-        controls = control_model_of(gallery, info.version, learned_at=learned_at)
-        return Usual(grid, controls.spread(), controls)
+        model = control_model_of(gallery, info.version, controls, learned_at=learned_at)
+        return Usual(grid, model.spread(), model)
     return Usual(grid, _spread_of_all(gallery, info.version, grid, learned_at), None)
 
 

@@ -20,6 +20,7 @@ from braincase.cohort.cohort import PreparedScan, finish_cohort, has_case, updat
 from braincase.cohort.derivatives import claim_folder, image_path, mask_path, sidecar_path
 from braincase.cohort.view import ViewChoice, has_view, remove_views
 from braincase.errors import CohortError, LostProcessError, ParameterError, ScanError, UsageError
+from braincase.files import PathField
 from braincase.images.face import shows_face
 from braincase.images.geometry import STANDARD_GRID, Grid
 from braincase.images.volume import write_volume
@@ -43,8 +44,7 @@ from braincase.sources.census import Census, counted, take_census
 from braincase.sources.read import read_scan
 from braincase.sources.scan import Scan
 
-PAGE = "quality.html"
-GRADES = ("pass", "look", "fail")
+PAGE, GRADES = "quality.html", ("pass", "look", "fail")
 Dropped = tuple[tuple[str, str], ...]
 
 
@@ -80,7 +80,7 @@ class Plan:
         Whether that holds for scans done before too: they are prepared again, or lose theirs.
     """
 
-    folder: Path
+    folder: PathField = PathField()  # noqa: RUF009  # a descriptor
     grid: Grid = STANDARD_GRID
     intensity: str = "white-matter"
     extraction: str = "watershed"

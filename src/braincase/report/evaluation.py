@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from braincase.errors import ParameterError
 from braincase.evaluate.confound import ConfoundResult
 from braincase.evaluate.honest import HonestResult
 from braincase.evaluate.paper import PaperResult
@@ -54,7 +55,10 @@ class ReportPicture:
 
 
 def write_report(
-    folder: Path, results: Sequence[Result], title: str = "", pictures: Sequence[ReportPicture] = ()
+    folder: str | Path,
+    results: Sequence[Result],
+    title: str = "",
+    pictures: Sequence[ReportPicture] = (),
 ) -> Path:
     """Write ``report.html``, ``results.json``, ``scores.csv`` and, if any, ``queries.csv``.
 
@@ -73,6 +77,9 @@ def write_report(
     -------
     Path of ``report.html``.
     """
+    if not results:
+        raise ParameterError("results", "none", "one of each protocol at most")
+    folder = Path(folder)
     material = results[0].material
     sections = [_section(result) for result in results]
     sections += [_picture_section(picture) for picture in pictures]

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from braincase.files import atomic_write
-from braincase.images.planes import CONVENTION, EDGES
-from braincase.report.case_picture import NO_PLANES, CasePicture, white_level
+from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT
+from braincase.report.case_picture import CasePicture
 
 
 class _TextStyle(TypedDict, total=False):
@@ -25,7 +25,8 @@ class _TextStyle(TypedDict, total=False):
 
 #: Inches: one case with its two lines of text, the title of a group, the line at the foot.
 _CASE_WIDTH, _CASE_HEIGHT, _TITLE, _FOOT = 4.8, 2.12, 0.35, 0.25
-_INCH_PER_MM = 4.55 / sum(plane.shape[1] for plane in NO_PLANES) / 2
+#: Of the three planes of a case together, in inches.
+_PLANES_WIDTH = 4.55
 _LETTER: _TextStyle = {"fontsize": 6.5, "color": "yellow", "va": "center"}
 
 
@@ -58,7 +59,7 @@ def draw_search(
         for place, case in enumerate(cases):
             _draw_case(figure, case, _CASE_WIDTH * (place % 2), head - _CASE_HEIGHT * (place // 2))
         top -= _group_height(title, cases)
-    _write(figure, 0.1, 0.06, CONVENTION, fontsize=7, color="0.35")
+    _write(figure, 0.1, 0.06, f"{CONVENTION} {PLANES_TEXT}", fontsize=7, color="0.35")
     with atomic_write(path) as aside:
         figure.savefig(aside, format="png")
     return path
@@ -78,13 +79,13 @@ def _draw_case(figure: Figure, case: CasePicture, left: float, top: float) -> No
     _write(figure, left + 0.1, top - 0.14, case.heading, fontsize=8, fontweight="bold")
     _write(figure, left + 0.1, top - 0.28, case.details + note, fontsize=7.5, color="0.25")
     width, height = figure.get_size_inches()
-    white, edge = white_level(case.planes), left + 0.1
-    for plane, (first, last), wide_mm in zip(case.planes, EDGES, (192, 160, 160), strict=True):
-        wide = wide_mm * _INCH_PER_MM
+    edge, columns = left + 0.1, sum(plane.shape[1] for plane in case.planes)
+    for plane, (first, last) in zip(case.planes, EDGES, strict=True):
+        wide = _PLANES_WIDTH * plane.shape[1] / columns
         tall = wide * plane.shape[0] / plane.shape[1]
         box = (edge / width, (top - 0.36 - tall) / height, wide / width, tall / height)
         axes = figure.add_axes(box, facecolor="black", xticks=[], yticks=[])
-        axes.imshow(plane, cmap="gray", vmin=0, vmax=white, interpolation="bilinear")
+        axes.imshow(plane, cmap="gray", vmin=0, vmax=case.white, interpolation="bilinear")
         for x, letter, side in ((0.02, first, "left"), (0.98, last, "right")):
             axes.text(x, 0.5, letter, transform=axes.transAxes, **_LETTER, ha=side)
         edge += wide + 0.02

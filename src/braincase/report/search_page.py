@@ -9,20 +9,34 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from braincase.cohort.view import ViewVolume
 from braincase.files import write_text
 from braincase.gallery import SearchResult
-from braincase.images.planes import CONVENTION, EDGES, Plane
+from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT, Place, Plane
 from braincase.purpose import PURPOSE
-from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query, white_level
+from braincase.report.case_picture import AS_SCANNED, CasePicture, hit_picture, picture_of_query
 from braincase.report.search_figure import draw_search
 from braincase.report.search_words import Language, heading_of, words_of
 from braincase.search.pipeline import FinishedSearch
+
+
+@dataclass(frozen=True)
+class KeyImage:
+    """A key image that a reader chose: a hit or own scan, and the place that the planes cross."""
+
+    scan_id: str
+    place: Place
+
+
+#: Of a key image: its place in words, the query and the case there.
+KeyPictures = tuple[str, CasePicture, CasePicture]
 
 
 def write_search_html(
@@ -35,12 +49,13 @@ def write_search_html(
     warning: str = "",
     about: Sequence[tuple[str, str]] = (),
     language: Language = "en",
+    keys: Sequence[KeyPictures] = (),
 ) -> Path:
     """Write query, hits and earlier scans as one self-contained HTML file and return its path.
 
     `sections` are what the answer says, headings with lines, notes included; without them the
     result's notes stand there. `warning` stands first, after `about`: date, reader and settings by
-    name. Headings are in the page's `language`, lines in English.
+    name. Headings are in the page's `language`, lines in English. `keys` stand before the hits.
     """
     words = words_of(language)
     listed = sections or ([("Notes", result.notes)] if result.notes else [])
@@ -51,13 +66,14 @@ def write_search_html(
         query=_card(query),
         hits=[_card(case) for case in hits],
         earlier=[_card(case) for case in earlier],
+        keys=[(where, _card(one), _card(other)) for where, one, other in keys],
         result=result,
         sections=[(heading_of(heading, language), lines) for heading, lines in listed],
         warning=warning,
         about=about,
         language=language,
         t=lambda text: words.get(text, text),
-        convention=CONVENTION,
+        convention=f"{CONVENTION} {PLANES_TEXT}",
         purpose=PURPOSE,
     )
     write_text(path, page)
@@ -65,23 +81,28 @@ def write_search_html(
 
 
 def _card(case: CasePicture) -> dict[str, object]:
-    white = white_level(case.planes)
     names = ("sagittal", "coronal", "axial")
     return {
         "heading": case.heading,
         "details": case.details,
         "note": case.note,
         "planes": [
-            {"name": name, "data": _png(plane, white), "left": left, "right": right}
+            {
+                "name": name,
+                "data": _png(plane, case.white),
+                "left": left,
+                "right": right,
+                "width": plane.shape[1],
+            }
             for name, plane, (left, right) in zip(names, case.planes, EDGES, strict=True)
         ],
     }
 
 
 def _png(plane: Plane, white: float) -> str:
-    """Return a plane as base64 PNG, two screen pixels a millimetre."""
+    """Return a plane as base64 PNG, about one screen pixel a millimetre."""
     scaled = np.clip(plane * (255.0 / white), 0, 255).astype(np.uint8)
-    enlarge = 192 // max(plane.shape)
+    enlarge = max(1, 256 // max(plane.shape))
     picture = Image.fromarray(np.ascontiguousarray(scaled))
     picture = picture.resize(
         (plane.shape[1] * enlarge, plane.shape[0] * enlarge), Image.Resampling.BICUBIC
@@ -99,8 +120,13 @@ def draw(
     warning: str = "",
     about: Sequence[tuple[str, str]] = (),
     language: Language = "en",
+    keys: Sequence[KeyImage] = (),
+    view: ViewVolume | None = None,
 ) -> None:
     """Draw query and hits in three planes, as a PNG file, an HTML file, or both.
+
+    They are shown as scanned where the query has a view volume, else as the standard volumes that
+    are compared.
 
     Parameters
     ----------
@@ -112,16 +138,36 @@ def draw(
         From `braincase.report.wording`; the HTML page shows them instead of the bare notes.
     about, language
         Of the HTML page, as in `write_search_html`.
+    keys
+        Key images, which the HTML page shows larger and first.
+    view
+        The query's view volume, where its scan does not hold it.
     """
     if not (png or html):
         return
-    result = search.result
-    query = picture_of_query(search)
+    result, version = search.result, search.result.gallery_version
+    query = picture_of_query(search, as_scanned=True, view=view)
+    scanned = query.note == AS_SCANNED
     hits, earlier = (
-        [hit_picture(search.gallery, hit, result.gallery_version) for hit in group]
+        [hit_picture(search.gallery, hit, version, as_scanned=scanned) for hit in group]
         for group in (result.hits, result.same_subject)
     )
     if png:
         draw_search(query, hits, earlier, png)
     if html:
-        write_search_html(query, hits, earlier, result, html, sections, warning, about, language)
+        pictures = [_key_pictures(search, key, view) for key in keys]
+        write_search_html(
+            query, hits, earlier, result, html, sections, warning, about, language, pictures
+        )
+
+
+def _key_pictures(search: FinishedSearch, key: KeyImage, view: ViewVolume | None) -> KeyPictures:
+    """Draw the query and one of its cases at a place that the reader chose."""
+    result = search.result
+    query = picture_of_query(search, key.place, as_scanned=True, view=view)
+    (hit,) = (h for h in (*result.hits, *result.same_subject) if h.scan_id == key.scan_id)
+    case = hit_picture(
+        search.gallery, hit, result.gallery_version, key.place,
+        as_scanned=query.note == AS_SCANNED,
+    )  # fmt: skip
+    return "MNI x {:.0f}, y {:.0f}, z {:.0f} mm".format(*key.place), query, case

@@ -28,6 +28,7 @@ _JAPANESE = {
     "Marked as alike": "似ていると評価",
     "Marked as unlike": "似ていないと評価",
     "Scans of this person": "本人の画像",
+    "Key images": "キー画像",
     "What became of them": "その後の経過",
     "Brightness beyond normal for age and sex": "年齢・性別の正常範囲を外れた明るさ",
     "Volumes for age and sex": "年齢・性別に対する容積",

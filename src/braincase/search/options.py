@@ -43,6 +43,9 @@ class SearchOptions:
         What is known of the query's person beyond the scan: age, sex, ...
     series
         Number of the DICOM series.
+    controls
+        Filter that says which cases are the controls that query and hits are compared with; None
+        for those whose `diagnosis` says so (`braincase.labels.CONTROL_NAMES`).
     """
 
     k: int | None = None
@@ -57,6 +60,7 @@ class SearchOptions:
     similar_by: str = "code"
     known: Mapping[str, Value] = field(default_factory=dict)
     series: int | None = None
+    controls: str | None = None
 
     def __post_init__(self) -> None:
         """Take one name, or names with commas, where a tuple is expected."""

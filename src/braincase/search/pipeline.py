@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from braincase.errors import ParameterError, ScanError, UnknownCaseError
 from braincase.gallery import Code, Gallery, Query, SearchResult, StoredCase, checked_code
 from braincase.images.geometry import grid_of_resolution
+from braincase.population.controls import USUAL_CONTROLS, check_controls
 from braincase.population.similarity import SIMILARITIES, rank_by_axes
 from braincase.population.volumes import stored_volume
 from braincase.search.cells import weights_of
@@ -46,6 +47,8 @@ class FinishedSearch:
         The encoder that embedded the scan, where one did.
     regions
         The regions that the search was restricted to.
+    controls
+        Filter that says who is a control.
     """
 
     gallery: Gallery
@@ -56,6 +59,7 @@ class FinishedSearch:
     moves: tuple[str, ...] = ()
     encoder: Encoder | None = None
     regions: tuple[str, ...] = ()
+    controls: str = USUAL_CONTROLS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -186,6 +190,8 @@ def _search(
     if options.similar_by not in SIMILARITIES:
         raise ParameterError("similar_by", options.similar_by, " or ".join(SIMILARITIES))
     info = gallery.info(options.as_of)
+    controls = USUAL_CONTROLS if options.controls is None else options.controls
+    check_controls(controls, info.columns)
     weights, name = weights_of(info, tuple(options.regions), options.mask)
     if weights is not None and options.similar_by != "code":
         raise ParameterError("similar_by", "regions or a mask as well", "one of the two")
@@ -203,10 +209,12 @@ def _search(
     )
     regions = tuple(name.partition(":")[0] for name in options.regions)
     found = search(gallery, query)
-    finished = FinishedSearch(gallery, query, found, scan, moves=moves, regions=regions)
+    finished = FinishedSearch(
+        gallery, query, found, scan, moves=moves, regions=regions, controls=controls
+    )
     if options.similar_by == "code":
         return finished
-    ranked = rank_by_axes(gallery, query, finished.result, options.similar_by)
+    ranked = rank_by_axes(gallery, query, finished.result, options.similar_by, controls)
     return replace(finished, result=ranked, similar_by=options.similar_by)
 
 

@@ -52,13 +52,13 @@ def read_query(
     Parameters
     ----------
     path
-        An image, a DICOM folder or zip, or a prepared image of a cohort.
+        An image, a DICOM folder, zip or tar, or a prepared image of a cohort.
     grid, recipe
         What the model was trained on.
     tell
         Called with the name of each step of `STEPS` as it begins.
     series
-        Number of the DICOM series, where a folder or zip holds several.
+        Number of the DICOM series, where a folder or archive holds several.
     native
         Whether the scan is wanted on its own voxels too, whole or as the bare brain.
     view

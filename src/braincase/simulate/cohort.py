@@ -34,7 +34,7 @@ SIMULATION_VERSION = 2
 
 
 def simulate_cohort(
-    folder: Path,
+    folder: str | Path,
     size: str,
     seed: int = 0,
     resolution_mm: int | None = None,
@@ -69,7 +69,8 @@ def simulate_cohort(
     chosen = size_of(size)
     grid = grid_of_resolution(resolution_mm or chosen.resolution_mm)
     visits = draw_visits(chosen, seed, confounding)
-    return write_visits(folder, grid, visits, recipe_of(size, seed, confounding), workers, view)
+    recipe = recipe_of(size, seed, confounding)
+    return write_visits(Path(folder), grid, visits, recipe, workers, view)
 
 
 def recipe_of(size: str, seed: int, confounding: float) -> Recipe:

@@ -1,4 +1,4 @@
-"""Read DICOM studies: choose the T1w series of a folder, a zip or a whole mixed study.
+"""Read DICOM studies: choose the T1w series of a folder, an archive or a whole mixed study.
 
 Each study's series are classified by rules (`dicom_series.classify`); the best 3-D T1w is taken and
 every other series is listed with the reason against it. Where nothing says T1w, a study's only
@@ -29,7 +29,7 @@ from braincase.sources.dicom_files import (
     MAX_SCAN_FILES,
     DicomHeader,
     Files,
-    is_zip,
+    archive_kind,
     open_files,
     pixel_hash,
     read_headers,
@@ -44,6 +44,8 @@ from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
 
 SESSION_LENGTH = 8
+#: How the names of archives end.
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 
 
 def read_dicom(
@@ -52,12 +54,12 @@ def read_dicom(
     series: int | None = None,
     key: bytes | None = None,
 ) -> tuple[list[Scan], Census]:
-    """Return one T1w scan a study from a DICOM folder, zip or file, and the census.
+    """Return one T1w scan a study from a DICOM folder, zip, tar or file, and the census.
 
     Parameters
     ----------
     path
-        The folder (with all folders in it), the zip, or one multi-frame file.
+        The folder (with all folders in it), the zip or tar, or one multi-frame file.
     subject
         Whom to call the person; a keyed hash of the patient's number if None.
     series
@@ -68,13 +70,15 @@ def read_dicom(
     Raises
     ------
     ScanError
-        If nothing there is DICOM, or a zip cannot be used.
+        If nothing there is DICOM, or an archive cannot be used.
     UsageError
         If one subject is named for several patients.
     """
     studies, dropped, content = _list_studies(path)
     if not studies and not dropped:
-        raise ScanError(path, "no DICOM file", "a folder or zip of DICOM", _other_content(path))
+        raise ScanError(
+            path, "no DICOM file", "a folder, zip or tar of DICOM", _other_content(path)
+        )
     if subject and len({patient for _, patient, _ in studies}) > 1:
         raise UsageError(path, "several patients", f"one, to call {subject}", "Name one folder.")
     secret = key or local_key()
@@ -136,12 +140,12 @@ def _counted(notes: Sequence[str]) -> list[str]:
 
 
 def _other_content(path: Path) -> str:
-    """Say what to do with a zip or folder of zips that holds no DICOM."""
+    """Say what to do with an archive, or a folder of some, that holds no DICOM."""
     for place in [path, *(sorted(path.iterdir()) if path.is_dir() else [])]:
-        if is_zip(place):
+        if archive_kind(place):
             with open_files(place) as files:
                 inside = [
-                    n for n in files.names if suffix_of(Path(n)) or n.lower().endswith(".zip")
+                    n for n in files.names if suffix_of(Path(n)) or n.lower().endswith(ARCHIVES)
                 ]
             if inside:
                 return f"{place.name} holds {inside[0]}: unpack it and name the folder."
@@ -168,7 +172,7 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
     Parameters
     ----------
     path
-        The folder, zip or file that holds it, alone or among others.
+        The folder, archive or file that holds it, alone or among others.
     mark
         `Series.mark` of the one to read; the best T1w if None.
     files_of
@@ -190,18 +194,18 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
 def _list_studies(
     path: Path,
 ) -> tuple[dict[tuple[Path, str, str], list[Series]], Dropped, _Content]:
-    """Return the series of each place (the folder, each zip in it), patient and study."""
-    zips = sorted(p for p in path.rglob("*") if is_zip(p)) if path.is_dir() else []
+    """Return the series of each place (the folder, each archive in it), patient and study."""
+    archives = sorted(p for p in path.rglob("*") if archive_kind(p)) if path.is_dir() else []
     studies: dict[tuple[Path, str, str], list[Series]] = defaultdict(list)
     dropped: Dropped = []
     content = _Content()
-    for place in [path, *zips]:
+    for place in [path, *archives]:
         try:
             with open_files(place) as files:
                 listed, damaged, found = _list_series(files)
                 content += found
         except ScanError as error:
-            if not zips:
+            if not archives:
                 raise
             dropped.append((str(place), str(error)))
             continue
@@ -224,7 +228,7 @@ def _list_series(files: Files) -> tuple[list[Series], Dropped, _Content]:
     listed, mixed = _of_one_patient(group_series(single))
     copies = len(dicom) - len(damaged) - len(single)
     others = Counter(
-        kind_of(n) for n in files.names if n not in dicom and not _is_inner_zip(files, n)
+        kind_of(n) for n in files.names if n not in dicom and not _is_inner_archive(files, n)
     )
     dropped = [(f"{files.path}: {name}", why) for name, why in [*damaged, *mixed]]
     if copies:
@@ -232,11 +236,10 @@ def _list_series(files: Files) -> tuple[list[Series], Dropped, _Content]:
     return listed, dropped, _Content(len(dicom), copies, others)
 
 
-def _is_inner_zip(files: Files, name: str) -> bool:
-    """Say whether a file of a folder is a zip, which is looked into by itself."""
-    return files.archive is None and is_zip(
-        files.path / name if files.path.is_dir() else files.path
-    )
+def _is_inner_archive(files: Files, name: str) -> bool:
+    """Say whether a file of a folder is an archive, which is looked into by itself."""
+    place = files.path / name if files.path.is_dir() else files.path
+    return not files.is_archive and archive_kind(place) is not None
 
 
 def _doubled_files(files: Files, series: Series) -> list[str]:

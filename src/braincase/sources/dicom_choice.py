@@ -119,7 +119,7 @@ def is_raw_uni(series: Series) -> bool:
 def _which(unsure: Sequence[Series]) -> str:
     """Say between which series one has to be chosen, and how."""
     names = ", ".join(series.name for series in unsure)
-    return f"not sure which is the T1w of {names}: choose one by its number (--series N)"
+    return f"not sure which is the T1w of {names}: choose one by its number (--series N, `series`)"
 
 
 def _first_contrast(study: Sequence[Series]) -> float | None:

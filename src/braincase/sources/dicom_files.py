@@ -1,7 +1,8 @@
-"""DICOM headers (never pixels) of the files in a folder, a zip or a single file.
+"""DICOM headers (never pixels) of the files in a folder, a zip, a tar or a single file.
 
 A zip is never unpacked by its own names: chosen members are copied to names of ours, so none can
-land elsewhere, and no more is read of one than it declares, within fixed bounds.
+land elsewhere, and no more is read of one than it declares, within fixed bounds. A tar, which can
+only be read from its beginning, is unpacked into a private folder, within the same bounds.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, Literal, Protocol, TypeAlias, cast
 
 import pydicom
 from pydicom.filereader import _read_file_meta_info, read_preamble
@@ -26,8 +27,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from braincase.errors import ScanError
 from braincase.sources.listing import no_files
+from braincase.sources.scratch import scratch_folder
+from braincase.sources.tar_files import LOOKED_AT, TarBounds, is_tar, unpack_tar
 
-#: All a zip may hold; a study of one patient is far smaller.
+#: All a zip or a tar may hold; a study of one patient is far smaller.
 MAX_ZIP_BYTES = 16 << 30
 MAX_ZIP_FILES = 200_000
 #: A folder that is named as one scan, such as in a row of a table, holds a study and no disk.
@@ -96,26 +99,36 @@ Headers: TypeAlias = dict[str, DicomHeader]
 
 @dataclass(frozen=True)
 class Files:
-    """The files in a folder or a zip, by name.
+    """The files in a folder, a zip or a tar, by name.
 
     Parameters
     ----------
     path
-        The folder, the zip or the single file.
+        The folder, the archive or the single file.
     names
         The files in it, sorted.
     archive
         The open zip, or None.
+    unpacked
+        Where the members of a tar lie, or None.
     """
 
     path: Path
     names: tuple[str, ...]
     archive: zipfile.ZipFile | None
+    unpacked: Mapping[str, Path] | None = None
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether they are members of a zip or a tar."""
+        return self.archive is not None or self.unpacked is not None
 
     def open(self, name: str) -> BinaryIO:
         """Open one file for reading."""
         if self.archive is not None:
             return cast(BinaryIO, self.archive.open(name))
+        if self.unpacked is not None:
+            return self.unpacked[name].open("rb")
         return (self.path / name).open("rb") if self.path.is_dir() else self.path.open("rb")
 
     def copy(self, name: str, target: Path) -> None:
@@ -132,9 +145,12 @@ class Files:
             raise OSError(error.errno, error.strerror, str(target)) from error
 
 
-def is_zip(path: Path) -> bool:
-    """Say whether a file is a zip by its first bytes."""
-    return path.is_file() and _first_bytes(path, 4) == ZIP_MAGIC
+def archive_kind(path: Path) -> Literal["zip", "tar"] | None:
+    """Return which archive a file is (a tar may be gzipped) by its first bytes; None if none."""
+    start = _first_bytes(path, LOOKED_AT) if path.is_file() else b""
+    if start.startswith(ZIP_MAGIC):
+        return "zip"
+    return "tar" if is_tar(start) else None
 
 
 def is_dicom(path: Path) -> bool:
@@ -144,12 +160,12 @@ def is_dicom(path: Path) -> bool:
 
 @contextmanager
 def open_files(path: Path, names: Sequence[str] = (), most: int | None = None) -> Iterator[Files]:
-    """Open a folder (with all folders in it), a zip or one file.
+    """Open a folder (with all folders in it), a zip, a tar or one file.
 
     Parameters
     ----------
     path
-        The folder, zip or file.
+        The folder, archive or file.
     names
         The files wanted of a folder, where they are known: it is then not listed again.
     most
@@ -158,7 +174,7 @@ def open_files(path: Path, names: Sequence[str] = (), most: int | None = None) -
     Raises
     ------
     ScanError
-        If a folder holds as many, or a zip is damaged, encrypted or promises too much.
+        If a folder holds as many, or an archive is damaged, encrypted or holds too much.
     """
     if path.is_dir():
         listed = tuple(names) or tuple(sorted(islice(names_under(path), most)))
@@ -166,8 +182,13 @@ def open_files(path: Path, names: Sequence[str] = (), most: int | None = None) -
             found = f"a folder of {most:,} files or more"
             raise ScanError(path, found, "one study", "Name the folder of the scan itself.")
         yield Files(path, listed, None)
-    elif not is_zip(path):
+    elif (kind := archive_kind(path)) is None:
         yield Files(path, (path.name,), None)
+    elif kind == "tar":
+        bounds = TarBounds(MAX_ZIP_FILES, MAX_ZIP_BYTES, MAX_ZIP_RATIO, BURSTING_BYTES)
+        with scratch_folder("tar") as folder:
+            members = unpack_tar(path, folder, bounds)
+            yield Files(path, tuple(sorted(members)), None, members)
     else:
         try:
             with zipfile.ZipFile(path) as archive:
@@ -232,7 +253,7 @@ def _header(files: Files, name: str, tags: Sequence[str]) -> DicomHeader | None:
         start = file.read(132)
         if not _looks_like_dicom(start, name):
             return None
-        rest = io.BytesIO(start + file.read(MAX_HEADER_BYTES)) if files.archive else file
+        rest = io.BytesIO(start + file.read(MAX_HEADER_BYTES)) if files.is_archive else file
         rest.seek(0)
         header: DicomHeader = pydicom.dcmread(
             inflated(rest), stop_before_pixels=True, force=True, specific_tags=[*tags]

@@ -17,7 +17,7 @@ from braincase.sources.adni import is_adni, read_adni
 from braincase.sources.bids import is_bids, read_bids
 from braincase.sources.census import Census
 from braincase.sources.dicom import read_dicom
-from braincase.sources.dicom_files import is_dicom, is_zip
+from braincase.sources.dicom_files import archive_kind, is_dicom
 from braincase.sources.identifying import without_identifying
 from braincase.sources.image_folder import read_image_file, read_image_folder
 from braincase.sources.listing import is_cohort, is_hidden, list_source
@@ -60,8 +60,8 @@ def find_scans(
     Parameters
     ----------
     path
-        An image file; a table; a DICOM folder, zip or multi-frame file; a BIDS data set; an ADNI or
-        OASIS download; or a folder of images.
+        An image file; a table; a DICOM folder, zip, tar or multi-frame file; a BIDS data set; an
+        ADNI or OASIS download; or a folder of images.
     source
         The kind, or ``auto`` to recognise it.
     label_column
@@ -186,11 +186,11 @@ def recognise(path: Path) -> str:
         return _recognise_folder(path)
     if path.suffix.lower() in (*TABLE_SUFFIXES, *OTHER_SUFFIXES):
         return "table"
-    if is_zip(path) or is_dicom(path):
+    if archive_kind(path) or is_dicom(path):
         return "dicom"
     if suffix_of(path):
         return "image"
-    expected = "an image, a CSV or TSV table, a DICOM file or zip, or a folder"
+    expected = "an image, a CSV or TSV table, a DICOM file, zip or tar, or a folder"
     raise UsageError(path, "a file of another kind", expected)
 
 
@@ -204,10 +204,10 @@ def _recognise_folder(folder: Path) -> str:
     first = sorted(files, key=lambda path: path.suffix.lower() not in ("", ".dcm", ".ima"))
     if any(is_dicom(file) for file in first[:LOOKED_AT]):
         return "dicom"
-    # A zip beside images is somebody's supplement; alone it is a study.
+    # An archive beside images is somebody's supplement; alone it is a study.
     if any(suffix_of(file) for file in files):
         return "images"
-    if any(is_zip(file) for file in files):
+    if any(archive_kind(file) for file in files):
         return "dicom"
     expected = "images, DICOM files, or a BIDS, ADNI or OASIS data set"
     raise UsageError(folder, "a folder with none of them", expected, "Check the path.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.errors import ModelError, ParameterError
 from braincase.evaluate import (
     Fit,
@@ -38,10 +38,10 @@ PROTOCOLS = ("paper", "honest", "confound")
 
 
 def evaluate_and_report(
-    cohort: Cohort,
-    folder: Path,
+    cohort: Cohort | str | Path,
+    folder: str | Path,
     protocols: Sequence[str] = ("paper",),
-    models: Sequence[str | ModelSettings] = tuple(PRESETS),
+    models: Sequence[str | Path | ModelSettings] = tuple(PRESETS),
     label: str = "diagnosis",
     classes: Sequence[str] = (),
     n_folds: int = 5,
@@ -57,7 +57,7 @@ def evaluate_and_report(
     Parameters
     ----------
     cohort
-        Prepared scans, as `braincase.open_cohort` gives them.
+        Prepared scans, as `braincase.open_cohort` gives them, or their folder.
     folder
         Where the report and, in ``models/``, the models go.
     protocols
@@ -91,7 +91,9 @@ def evaluate_and_report(
     LeakError
         If a person stands on both sides of a fold.
     """
+    folder = Path(folder)
     refuse_overwrite(folder / "report.html", force)
+    cohort = cohort if isinstance(cohort, Cohort) else open_cohort(cohort)
     study = open_study(cohort, label, classes, n_folds, run_folds, seed)
     fit, names = model_fitter(models, label, folder / "models", seed)
     results = run_protocols(study, fit, names, protocols, unseen)
@@ -99,7 +101,7 @@ def evaluate_and_report(
 
 
 def model_fitter(
-    settings: Sequence[str | ModelSettings], label: str, folder: Path, seed: int = 0
+    settings: Sequence[str | Path | ModelSettings], label: str, folder: str | Path, seed: int = 0
 ) -> tuple[Fit, list[str]]:
     """Return the function that trains a model on the rows of a fold, and the models' names.
 
@@ -122,14 +124,14 @@ def model_fitter(
     UsageError
         If there are no such settings, or two of one name.
     """
-    loaded = [load_settings(s) if isinstance(s, str) else s for s in settings]
+    loaded = [s if isinstance(s, ModelSettings) else load_settings(s) for s in settings]
     by_name = {chosen.name: chosen for chosen in loaded}
     if len(by_name) != len(settings):
         raise ParameterError("models", "two settings of the same name", "different names")
 
     def fit(cohort: Cohort, rows: Rows, name: str, fold: int) -> Fitted:
         chosen = replace(by_name[name], seed=by_name[name].seed + seed)
-        place = folder / f"{name}-fold{fold}"
+        place = Path(folder, f"{name}-fold{fold}")
         model = _trained_before(place, cohort, rows, chosen, label)
         if model is None:
             model = train_model(cohort, np.asarray(rows), chosen, label, place / "checkpoint")

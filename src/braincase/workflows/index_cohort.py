@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.answer.compose import answer
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.cohort.view import find_view
 from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
@@ -79,7 +79,7 @@ class Indexed:
 
 def index_cohort(
     url: str | Path,
-    cohort: Cohort,
+    cohort: Cohort | str | Path,
     encoder: str | Path | Model | Encoder,
     batch: int = BATCH,
     rows: NDArray[np.int64] | None = None,
@@ -98,7 +98,7 @@ def index_cohort(
     url
         The gallery.
     cohort
-        As `braincase.cohort.cohort.open_cohort` gives it.
+        As `braincase.open_cohort` gives it, or its folder.
     encoder
         The model, its folder, an encoder file, or what `braincase.encoder_of` or
         `braincase.open_encoder` gives.
@@ -121,6 +121,7 @@ def index_cohort(
         If the gallery holds another model's codes, or codes of another resolution.
     """
     encoder = encoder_from(encoder)
+    cohort = cohort if isinstance(cohort, Cohort) else open_cohort(cohort)
     _refuse_other_scans(cohort, encoder, raw)
     labels = [_labels_of(cohort, row) for row in range(len(cohort.table))]
     check_there(keep_columns, labels)

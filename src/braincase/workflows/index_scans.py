@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from braincase.cohort.cohort import open_cohort
 from braincase.cohort.derivatives import Recipe
 from braincase.cohort.view import ViewChoice
 from braincase.errors import CohortError
+from braincase.files import PathField
 from braincase.gallery.url import record_folder
 from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json
@@ -17,20 +19,26 @@ from braincase.preprocess.prepare_cohort import Plan, prepare_cohort, sort_out
 from braincase.sources.census import Census
 from braincase.sources.find import find_scans
 from braincase.sources.identifying import is_about_identity
+from braincase.sources.image_in_memory import SpatialImage, path_of
 from braincase.sources.rows import label_name
 from braincase.workflows.index_cohort import Indexed, index_cohort
+from braincase.workflows.searchable_gallery import encoder_from
+
+if TYPE_CHECKING:
+    from braincase.models.model import Model
 
 
 @dataclass(frozen=True)
 class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
-    `kind`, `label`, `subject`, `series` and `keep_columns` are those of
+    `path` may be one image in memory (nibabel) of the person `subject`, which is prepared at each
+    call. `kind`, `label`, `subject`, `series` and `keep_columns` are those of
     `braincase.sources.find.find_scans`; `view` and `views_of_all` those of `Plan`.
     """
 
-    path: Path
-    cohort: Path
+    path: str | Path | SpatialImage
+    cohort: PathField = PathField()  # noqa: RUF009  # a descriptor
     kind: str = "auto"
     label: str | None = None
     subject: str | None = None
@@ -60,7 +68,10 @@ def plan_for(grid: Grid, recipe: Recipe, folder: Path, census: Census) -> Plan:
 
 
 def index_scans(
-    url: str | Path, source: ScanSource, encoder: Encoder, workers: int = 0
+    url: str | Path,
+    source: ScanSource,
+    encoder: str | Path | Model | Encoder,
+    workers: int = 0,
 ) -> tuple[Indexed, tuple[str, ...]]:
     """Prepare raw scans by a model's recipe and put them into a gallery.
 
@@ -74,7 +85,8 @@ def index_scans(
     source
         The scans.
     encoder
-        The model's.
+        The model, its folder, an encoder file, or what `braincase.encoder_of` or
+        `braincase.open_encoder` gives.
     workers
         Number of processes that prepare; 0 means one a core.
 
@@ -88,8 +100,16 @@ def index_scans(
     CohortError
         If no scan is usable, or the cohort's folder holds scans of another recipe.
     """
+    with path_of(source.path) as path:
+        return _index_found(url, path, source, encoder_from(encoder), workers)
+
+
+def _index_found(
+    url: str | Path, path: Path, source: ScanSource, encoder: Encoder, workers: int
+) -> tuple[Indexed, tuple[str, ...]]:
+    """Index the scans below a path."""
     scans, census = find_scans(
-        source.path,
+        path,
         source.kind,
         source.label,
         source.subject,
@@ -98,7 +118,7 @@ def index_scans(
     )
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])
-        raise CohortError(source.path, "no T1-weighted scan", "at least one", reasons)
+        raise CohortError(path, "no T1-weighted scan", "at least one", reasons)
     plan = plan_for(encoder.grid, encoder.recipe, source.cohort, census)
     plan = replace(plan, view=source.view, views_of_all=source.views_of_all)
     summary = prepare_cohort(scans, plan, workers=workers)

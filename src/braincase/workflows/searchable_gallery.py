@@ -10,6 +10,7 @@ import os
 from contextlib import closing
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.answer.compose import Answer, answer
-from braincase.errors import ParameterError, UnknownCaseError, UsageError
-from braincase.gallery import Gallery, Hit
+from braincase.answer.notebook import picture_html
+from braincase.errors import GalleryError, ParameterError, UnknownCaseError, UsageError
+from braincase.gallery import Gallery
 from braincase.gallery import open_gallery as open_engine
 from braincase.models.encoder import Encoder
 from braincase.search.courses import ChangeResult, search_by_change
@@ -31,16 +33,22 @@ from braincase.search.pipeline import (
     search_by_volume,
 )
 from braincase.search.query_scan import QueryScan
+from braincase.sources.image_in_memory import SpatialImage, path_of
 from braincase.workflows.case_names import case_named
+from braincase.workflows.hits import Hits
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from braincase.models.model import Model
 
-#: What names a query: a path to a scan, the scan_id of a case, a standard volume (uint8, 3-D), or a
-#: code (1-D).
-ScanLike = str | Path | NDArray[np.uint8] | NDArray[np.floating]
+#: What names a query: a path to a scan, the scan_id of a case, an image in memory (nibabel), a
+#: standard volume (uint8, 3-D), or a code (1-D).
+ScanLike = str | Path | SpatialImage | NDArray[np.uint8] | NDArray[np.floating]
+
+
+#: People of whom a notebook shows a picture.
+SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +94,7 @@ class SearchableGallery:
         where: str | None = None,
         *,
         options: SearchOptions | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for the k most similar cases of other people, nearest first.
 
         Parameters
@@ -107,7 +115,8 @@ class SearchableGallery:
         GalleryError
             If the gallery is empty.
         """
-        return list(self.finished_search(scan, _options(k, where, options)).result.hits)
+        finished = self.finished_search(scan, _options(k, where, options))
+        return Hits(finished.result.hits, finished)
 
     def cases(self, where: str = "", as_of: int | None = None) -> DataFrame:
         """Return the cases that pass a filter as a table (pandas): who, and every label."""
@@ -134,8 +143,24 @@ class SearchableGallery:
         return True
 
     def __repr__(self) -> str:
-        info = self.gallery.info()
+        try:
+            info = self.gallery.info()
+        except GalleryError as error:  # closed, or damaged
+            return f"SearchableGallery({self.gallery.folder}, {error.found})"
         return f"SearchableGallery({info.url}, {info.cases} cases, model {info.fingerprint[:8]})"
+
+    def _repr_html_(self) -> str:
+        """Return it for notebooks: what it holds, with pictures of a few people."""
+        try:
+            info, people = self.gallery.info(), self.gallery.one_scan_each(SHOWN)
+        except GalleryError:
+            return f"<p>{escape(repr(self))}</p>"
+        pictures = [picture_html(self.gallery.thumbnail(case.scan_id)) for case in people]
+        return (
+            f"<p><b>{escape(info.url)}</b>: {info.cases:,} scans of {info.people:,} people, version"
+            f" {info.version}, model {info.fingerprint[:8]}; labels"
+            f" {escape(', '.join(info.columns))}</p><p>{' '.join(pictures)}</p>"
+        )
 
     def ask(
         self,
@@ -236,19 +261,17 @@ class SearchableGallery:
                 raise UsageError("scan", found, f"uint8 of shape {encoder.grid.shape}, or a code")
             volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
             return search_by_volume(self.gallery, encoder, volume, options)
-        if not Path(scan).exists():
+        if isinstance(scan, str | Path) and not Path(scan).exists():
             return search_by_case(self.gallery, self._case_of(scan, options), options)
         # Imported here: a search with a case reads no scan, and answers at once.
         from braincase.search.read_query import native_form, read_query
 
         encoder = self._encoder()
-        query_scan = read_query(
-            Path(scan),
-            encoder.grid,
-            encoder.recipe,
-            series=options.series,
-            native=native_form(encoder),
-        )
+        native = native_form(encoder)
+        with path_of(scan) as path:
+            query_scan = read_query(
+                path, encoder.grid, encoder.recipe, series=options.series, native=native
+            )
         return search_by_volume(self.gallery, encoder, query_scan, options)
 
     def _case_of(self, scan: str | Path, options: SearchOptions) -> str:

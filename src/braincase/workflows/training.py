@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from braincase.cohort.cohort import Cohort
+from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.errors import UsageError
 from braincase.files import refuse_overwrite
@@ -20,9 +20,9 @@ USUAL_LABEL = "diagnosis"
 
 
 def train_and_save(
-    cohort: Cohort,
+    cohort: Cohort | str | Path,
     folder: str | Path,
-    settings: str | ModelSettings = "braincase",
+    settings: str | Path | ModelSettings = "braincase",
     label: str | None = None,
     classes: Sequence[str] = (),
     force: bool = False,
@@ -36,7 +36,7 @@ def train_and_save(
     Parameters
     ----------
     cohort
-        Prepared scans, as `braincase.open_cohort` gives them.
+        Prepared scans, as `braincase.open_cohort` gives them, or their folder.
     folder
         Where the model goes: weights, ``model.json``, a model card, and ``checkpoint/``.
     settings
@@ -61,7 +61,8 @@ def train_and_save(
     """
     folder = Path(folder)
     refuse_overwrite(folder / ABOUT, force)
-    chosen = load_settings(settings) if isinstance(settings, str) else settings
+    cohort = cohort if isinstance(cohort, Cohort) else open_cohort(cohort)
+    chosen = settings if isinstance(settings, ModelSettings) else load_settings(settings)
     column = _label_column(cohort, chosen, label, classes)
     rows = rows_of_classes(cohort, column, classes)
     checkpoint = folder / "checkpoint"

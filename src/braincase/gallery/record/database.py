@@ -165,6 +165,8 @@ def _gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
         return GalleryError(folder, "the disk is full", "free space", "Nothing half was written.")
     if "readonly" in text:
         return GalleryError(folder, "the gallery cannot be written", "a folder you may write to")
+    if "closed database" in text:
+        return GalleryError(folder, "closed", "an open gallery", "Open it again.")
     if isinstance(error, sqlite3.DatabaseError):
         advice = "Restore it from a copy, or index the cohort anew."
         return GalleryError(folder / FILE_NAME, f"damaged ({text})", "a whole gallery", advice)

@@ -251,7 +251,7 @@ def readmit_cases(connection: sqlite3.Connection, folder: Path, scan_ids: Sequen
             raise UnknownCaseError("scan_id", found, f"an erased scan of {folder}")
 
 
-def _cohort_number(connection: sqlite3.Connection, cohort: Path | None) -> int | None:
+def _cohort_number(connection: sqlite3.Connection, cohort: str | Path | None) -> int | None:
     if cohort is None:
         return None
     folder = str(Path(cohort).absolute())

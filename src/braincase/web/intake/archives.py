@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from braincase.errors import ScanError
 from braincase.images.gzip_streams import open_plain, read_on
 from braincase.images.header import read_header, suffix_of
-from braincase.sources.dicom_files import ZIP_MAGIC, is_dicom
+from braincase.sources.dicom_files import ZIP_MAGIC, archive_kind, is_dicom
 from braincase.sources.image_folder import reason_against
 from braincase.sources.image_names import stem_of
 from braincase.web.intake.zip_directory import count_entries
@@ -115,7 +115,11 @@ def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Pat
                 stem = member.filename.lower().removesuffix(suffix)
                 paired = suffix.startswith((".hdr", ".img"))
                 place = stems.setdefault(stem, number) if paired else number
-                left -= _copy(archive, member, folder / f"{place:06d}{suffix}", left, most_bytes)
+                target = folder / f"{place:06d}{suffix}"
+                left -= _copy(archive, member, target, left, most_bytes)
+                # Whoever reads the folder would unpack a tar in it, beyond what is allowed here.
+                if archive_kind(target):
+                    raise ScanError("scan", "a tar inside the zip", "one study", "Unpack it first.")
     except DAMAGED as error:
         found = f"a damaged zip ({type(error).__name__})"
         raise ScanError("scan", found, "", "Export or pack it again.") from None

@@ -1,4 +1,4 @@
-"""Search endpoints: a query, its permalink, its report and its table.
+"""Search endpoints: a query, its permalink and its table.
 
 A search with a stored case is named by itself: its identity is the request, written small, with the
 version of the gallery in it, so that a link to it works for ever. A search with an upload or a code
@@ -13,8 +13,6 @@ import binascii
 import json
 import secrets
 import zlib
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated
 
 import numpy as np
@@ -24,9 +22,6 @@ from pydantic import ValidationError
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
 from braincase.labels import Value
-from braincase.report.search_page import draw
-from braincase.report.search_words import Language
-from braincase.report.wording import sections_of, warning_of
 from braincase.search.courses import search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
@@ -42,7 +37,6 @@ from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import TRUTH
 from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
-from braincase.web.security.headers import REPORT_CSP
 from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
@@ -228,51 +222,6 @@ def _read_link(name: str) -> schema.SearchRequest:
         raise not_found(
             "such search (one with an uploaded scan is forgotten after a while)"
         ) from None
-
-
-def report(
-    search: str,
-    service: CurrentService,
-    principal: Reader,
-    lang: Annotated[Language, Query(description="Of headings and settings.")] = "en",
-) -> Response:
-    """Send query and hits as one HTML file to keep or to print."""
-    answered = find(search, service, principal)
-    result = replace(answered.finished.result, gallery=service.name)
-    finished = replace(answered.finished, result=result)
-    path = service.folder / f"report-{secrets.token_hex(8)}.html"
-    try:
-        sections = sections_of(answered.answer, why=True)
-        if answered.body.model_simulated:
-            sections.insert(0, ("The model", (SIMULATED,)))
-        about = _about(answered.request, principal)
-        draw(finished, None, path, sections, warning_of(answered.answer), about, lang)
-        page = path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
-    service.note(principal, "report", version=result.gallery_version)
-    headers = {
-        "Content-Security-Policy": REPORT_CSP,
-        "Content-Disposition": 'inline; filename="similar-cases.html"',
-    }
-    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
-
-
-def _about(request: schema.SearchRequest, principal: Principal) -> list[tuple[str, str]]:
-    """Return who asked for a report and when, and the settings of its search that are not usual."""
-    regions = ", ".join(f"{region.name} ({region.weight:g})" for region in request.regions)
-    settings = {
-        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Reader": principal.shown,
-        "Cases to find": str(request.k),
-        "Filter": request.where,
-        "Regions": regions,
-        "Ranked by": "" if request.similar_by == "code" else request.similar_by,
-        "Years older": f"{request.older:+g}" if request.older else "",
-        "Marked as alike": ", ".join(request.plus),
-        "Marked as unlike": ", ".join(request.minus),
-    }
-    return [(name, value) for name, value in settings.items() if value]
 
 
 def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Response:

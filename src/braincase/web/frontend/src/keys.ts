@@ -2,6 +2,7 @@
 
 import { mark, runSearch, step } from "./actions";
 import * as state from "./state";
+import { keepKeyImage } from "./viewer/KeyImages";
 import { toggleFullScreen } from "./viewer/OverlayTools";
 import { OVERLAYS } from "./viewer/overlays";
 
@@ -20,6 +21,7 @@ const LETTERS: Record<string, () => void> = {
     const next = (OVERLAYS.indexOf(state.overlay.value) + 1) % OVERLAYS.length;
     state.overlay.value = OVERLAYS[next] ?? "none";
   },
+  i: () => keepKeyImage(),
   v: () => (state.asScanned.value = !state.asScanned.value),
   r: () => (state.radiological.value = !state.radiological.value),
   f: () => toggleFullScreen(document.querySelector<HTMLElement>(".viewers")),

@@ -71,6 +71,20 @@ export const answer = signal<Answer | null>(null);
 export const searching = signal(false);
 /** This session's searches, the last first. */
 export const searches = signal<readonly PastSearch[]>([]);
+/** A place in a case that the reader keeps for the report, MNI mm. */
+export interface KeyImage {
+  search: string;
+  scan_id: string;
+  place: readonly [number, number, number];
+}
+
+export const keyImages = signal<readonly KeyImage[]>([]);
+/** A key image as the report's address names it. */
+export const keyText = ({ scan_id, place }: KeyImage): string => `${scan_id}@${place.join(",")}`;
+/** Key images of the search that is shown. */
+export const shownKeyImages = computed(() =>
+  keyImages.value.filter((image) => image.search === answer.value?.search),
+);
 /** The case shown beside the query: a hit, an own scan, or one chosen in the map. */
 export const beside = signal<Case | null>(null);
 

@@ -145,8 +145,8 @@ export const urls = {
       `${name === "view" ? "view/" : ""}slices/${plane}/${index}.png`),
   map: (search: string, scan: string, kind: string): string =>
     path("searches", search, "maps", scan, `${kind}.nii.gz`),
-  report: (search: string, language: string): string =>
-    `${path("searches", search, "report.html")}?${new URLSearchParams({ lang: language })}`,
+  report: (search: string, language: string, keys: readonly string[]): string =>
+    `${path("searches", search, "report.html")}?${new URLSearchParams([["lang", language], ...keys.map((key) => ["key", key])])}`,
   table: (search: string): string => path("searches", search, "cases.tsv"),
   template: (): string => path("regions", "template.nii.gz"),
   atlas: (): string => path("regions", "atlas.nii.gz"),

@@ -699,7 +699,7 @@ export interface paths {
         };
         /**
          * Report
-         * @description Send query and hits as one HTML file to keep or to print.
+         * @description Send query and hits, as scanned where they can be, as one HTML file to keep or to print.
          */
         get: operations["report"];
         put?: never;
@@ -5122,6 +5122,8 @@ export interface operations {
             query?: {
                 /** @description Of headings and settings. */
                 lang?: "en" | "ja";
+                /** @description Key images: a hit and MNI mm, as sub-1@-26,-20,12. */
+                key?: string[];
             };
             header?: never;
             path: {

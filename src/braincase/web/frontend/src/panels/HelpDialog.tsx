@@ -6,7 +6,7 @@ import { letterKeys } from "../state";
 import { Dialog } from "./Dialog";
 
 const KEYS: readonly [string, Key][] = [
-  ["J  K", "keyNext"], ["+  −", "keyPlus"], ["O", "keyOverlay"], ["V", "keyPicture"], ["R", "keyConvention"],
+  ["J  K", "keyNext"], ["+  −", "keyPlus"], ["O", "keyOverlay"], ["V", "keyPicture"], ["I", "keyKeep"], ["R", "keyConvention"],
   ["F", "keyFull"], ["S", "keySearch"],
 ];
 

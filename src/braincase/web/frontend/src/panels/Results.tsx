@@ -29,7 +29,7 @@ function Exports() {
   if (!answer) return null;
   return (
     <div class="exports">
-      <a class="button quiet" id="report" href={urls.report(answer.search, language.value)} target="_blank" rel="noopener">
+      <a class="button quiet" id="report" href={urls.report(answer.search, language.value, state.shownKeyImages.value.map(state.keyText))} target="_blank" rel="noopener">
         {t("report")}
       </a>
       <a class="button quiet" id="table" href={urls.table(answer.search)} download>{t("table")}</a>

@@ -7,6 +7,7 @@ import { t } from "../i18n";
 import type { Key } from "../i18n/en";
 import * as state from "../state";
 import { ends, gradient, MAP_NAMES, OVERLAYS, SCALES } from "./overlays";
+import { keepKeyImage } from "./KeyImages";
 import type { GreyScale, Layout } from "./pair";
 import { greyScale, loaded } from "./place";
 
@@ -144,6 +145,7 @@ function GreyScales() {
 }
 
 const ICONS = {
+  key: "M2 5.500h3l1.200-2h3.600l1.200 2h3v7.500h-12zM8 6.700a2.300 2.300 0 1 1 0 4.600a2.300 2.300 0 0 1 0-4.600",
   ruler: "M1.500 11.500l10-10 3 3-10 10zM4.500 8.500l1.500 1.500M7 6l2 2M9.500 3.500l1.500 1.500",
   cross: "M8 1.500v4.500M8 10v4.500M1.500 8h4.500M10 8h4.500",
   reset: "M3.200 6.200a5.200 5.200 0 1 1-.3 3.200M3.200 2.600v3.600h3.600",
@@ -151,11 +153,13 @@ const ICONS = {
 } as const;
 
 /** A tool as a picture; its name is its label and its tip. */
-function Tool(props: { name: keyof typeof ICONS; text: string; pressed?: boolean; onClick: () => void }) {
+function Tool(props: {
+  name: keyof typeof ICONS; text: string; pressed?: boolean; disabled?: boolean; onClick: () => void;
+}) {
   return (
     <button
       type="button" class="quiet icon" id={`tool-${props.name}`} title={props.text}
-      aria-label={props.text} aria-pressed={props.pressed} onClick={props.onClick}
+      aria-label={props.text} aria-pressed={props.pressed} disabled={props.disabled ?? false} onClick={props.onClick}
     >
       <svg viewBox="0 0 16 16" aria-hidden="true"><path d={ICONS[props.name]} /></svg>
     </button>
@@ -194,6 +198,7 @@ export function OverlayTools(props: { onReset: () => void; area: RefObject<HTMLE
         <Maps />
         <GreyScales />
         <span class="spacer" />
+        <Tool name="key" text={t("keepKeyImage")} onClick={keepKeyImage} disabled={!state.shownHit.value} />
         <Tool
           name="ruler" text={t("ruler")} pressed={state.ruler.value}
           onClick={() => (state.ruler.value = !state.ruler.value)}

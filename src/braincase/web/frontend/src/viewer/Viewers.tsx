@@ -9,6 +9,7 @@ import { t } from "../i18n";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
 import { listenToGestures } from "./gestures";
+import { KeyImages } from "./KeyImages";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, View } from "./pair";
 import { CORNER, cross, EDGES, extent, FIRST_PLACE, greyScale, hasWebgl, loaded, moveCross } from "./place";
@@ -219,6 +220,7 @@ export function Viewers() {
       </div>
       <Readout />
       <SliceSliders />
+      <KeyImages />
     </section>
   );
 }
