@@ -284,7 +284,7 @@ class TestMetrics:
     def test_a_token_that_protects_nothing_is_refused_at_the_start(
         self, web_gallery: Path, users: Path, token: Path, tmp_path: Path
     ) -> None:
-        with pytest.raises(UsageError, match="without --users or --proxy"):
+        with pytest.raises(UsageError, match="without --users, --oidc or --proxy"):
             settings_for(web_gallery, tmp_path / "a", metrics_token=token)
         settings = settings_for(web_gallery, tmp_path / "a", users=users, metrics_token=token)
         token.chmod(0o644)

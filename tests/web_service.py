@@ -46,7 +46,7 @@ def settings_for(
     gallery: Path, audit: Path, model: Path | None = None, **options: Any
 ) -> ServiceSettings:
     """Settings without rate limits, unless they are given."""
-    free = {"requests": "", "searches": "", "uploads": "", "logins": ""}
+    free = {"requests": "", "searches": "", "uploads": "", "logins": "", "sign_ins": ""}
     limits = Limits(**{**free, **options.pop("limits", {})})
     if model is not None:
         options["fingerprint"] = fingerprint_of(model)

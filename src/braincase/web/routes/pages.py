@@ -124,7 +124,7 @@ def _around(service: Service, principal: Principal, at: str) -> dict[str, object
         "built": (service.settings.static / "index.html").is_file(),
         "can_upload": service.queue is not None,
         "without_regions": without_cells(service.gallery.info(version)),
-        "user": principal.name,
+        "user": principal.shown,
     }
 
 

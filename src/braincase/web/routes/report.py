@@ -93,7 +93,7 @@ def _about(request: schema.SearchRequest, principal: Principal) -> list[tuple[st
     regions = ", ".join(f"{region.name} ({region.weight:g})" for region in request.regions)
     settings = {
         "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Reader": principal.name,
+        "Reader": principal.shown,
         "Cases to find": str(request.k),
         "Filter": request.where,
         "Regions": regions,

@@ -30,7 +30,7 @@ def me_body(service: Service, principal: Principal) -> schema.MeBody:
         user=principal.name,
         role=principal.role,
         csrf=service.gate.csrf(principal),
-        shown=principal.external.shown if principal.external else principal.name,
+        shown=principal.shown,
         login=service.settings.signs_in,
         password=service.settings.users is not None and principal.external is None,
         opens_viewer=bool(service.settings.viewer) and may_link(service, principal),

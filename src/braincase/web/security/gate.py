@@ -71,6 +71,11 @@ class Principal:
         return {"token": self.token} if self.token else {}
 
     @property
+    def shown(self) -> str:
+        """The name that a reader knows them by."""
+        return self.external.shown if self.external else self.name
+
+    @property
     def owner(self) -> str | None:
         """Whose uploads they may use: their own, or as administrator everybody's."""
         return None if self.role == "admin" else self.name

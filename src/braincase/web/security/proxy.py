@@ -106,6 +106,7 @@ def token_proxy(path: Path, config: Mapping[str, Any]) -> Proxy:
         raise UsageError(path, f"algorithms {algorithms!r}", "a list such as ['RS256']")
     if bad := sorted(set(algorithms) - set(ALGORITHMS)):
         raise UsageError(path, f"algorithm {bad[0]!r}", f"one of {', '.join(ALGORITHMS)}")
+    roles = check_roles(path, config["roles"])
     file = path.parent / str(config.get("public_key", config.get("jwks")))
     return Proxy(
         header=str(config["header"]),
@@ -115,7 +116,7 @@ def token_proxy(path: Path, config: Mapping[str, Any]) -> Proxy:
         audience=str(config["audience"]),
         user_claim=str(config.get("user_claim", "sub")),
         roles_claim=str(config.get("roles_claim", "roles")),
-        roles=check_roles(path, config["roles"]),
+        roles=roles,
         files=(path, file),
     )
 

@@ -246,12 +246,7 @@ def _changing(path: Path) -> Iterator[None]:
 
 
 def _user_of(name: str, entry: Mapping[str, Any]) -> User:
-    tokens = {
-        str(key): Token(
-            str(key), str(t["sha256"]), str(t["made"]), str(t["note"]), str(t.get("until", ""))
-        )
-        for key, t in entry.get("tokens", {}).items()
-    }
+    tokens = {str(key): _token_of(str(key), t) for key, t in entry.get("tokens", {}).items()}
     return User(name, entry["role"], str(entry["password"]), tokens)
 
 
