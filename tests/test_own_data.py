@@ -19,6 +19,7 @@ from braincase.models.embed import encoder_of
 from braincase.models.model import load_model
 from braincase.models.settings import ModelSettings
 from braincase.progress import _duration, _plain
+from braincase.sources.find import find_scans
 from braincase.web.run import server_config
 from braincase.web.service_settings import ServiceSettings
 from braincase.workflows.index_cohort import index_cohort
@@ -64,6 +65,8 @@ def test_a_small_gallery_is_searched_without_k_and_an_explicit_k_may_fail(
         ("sub-000_ses1", "Did you mean sub-000_ses-1"),
         ("conftset.py", "Did you mean conftest.py?"),
         ("nowhere/x.nii.gz", "check the path"),
+        ("dtaa/nothing_alike.nii.gz", "check the path"),
+        ("../tets/conftset.py", "Did you mean ../tests/conftest.py?"),
     ],
 )
 def test_a_name_is_understood_or_the_nearest_one_is_told(
@@ -77,6 +80,40 @@ def test_a_name_is_understood_or_the_nearest_one_is_told(
     code, _, err = run(capsys, "search", typed, "--gallery", gallery, "--json")
     assert code == (2 if said else 0), err
     assert said in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("census", "datta"), ("find", "datta"), ("train", "datta", "--out", "m"),
+        ("gallery", "info", "datta"), ("serve", "datta"), ("prepare", "datta", "out"),
+        ("index", "datta", "--gallery", "g"), ("evaluate", "datta", "--out", "r"),
+        ("index", "data", "--gallery", "g", "--model", "datta"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_tells_the_path_that_was_perhaps_meant(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "find":
+        with pytest.raises(UsageError, match=r"Did you mean data\?$"):
+            find_scans("datta")
+        return
+    code, _, err = run(capsys, *words)
+    assert code in (1, 2)
+    assert err.splitlines()[-1].endswith("Did you mean data?"), err
+
+
+def test_the_help_of_a_group_tells_all_of_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("gallery", "pacs", "user", "audit", "encoder", "bench"):
+        code, out, _ = run(capsys, group, "-h")
+        assert code == 0
+        assert "..." not in out.partition("Commands:")[2]
 
 
 def test_cases_are_listed_and_removed_by_the_name_that_is_shown(

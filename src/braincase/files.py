@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, overload
 
@@ -19,6 +20,23 @@ from braincase.json_values import parse_json
 LEFT_OVER_S = 3600.0
 #: The folders in which this process has looked for them.
 _looked_into: set[Path] = set()
+
+
+def did_you_mean(path: str | Path, otherwise: str = "Check the path.") -> str:
+    """Return the advice for a path that is not there: the one most like it, or something else."""
+    there, parts = Path(Path(path).anchor), Path(path).parts
+    for part in parts[1:] if there.anchor else parts:
+        name = part
+        if not os.path.lexists(there / part):
+            try:
+                near = get_close_matches(part, os.listdir(there), 1, cutoff=0.6)
+            except OSError:
+                near = []
+            if not near:
+                return otherwise
+            name = near[0]
+        there /= name
+    return f"Did you mean {there}?"
 
 
 class PathField:

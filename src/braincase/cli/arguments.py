@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from braincase.cohort.view import ViewChoice
@@ -44,6 +45,16 @@ FACES = (
     "note: view volumes show whole heads, and a face can be rendered from one; --view-brain-only"
     " makes them without, --view none makes none"
 )
+
+
+class WholeHelp(TyperGroup):
+    """A group whose help shows what each of its commands does, not cut off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands."""
+        with formatter.section("Commands"):
+            rows = [(name, one.get_short_help_str(300)) for name, one in self.commands.items()]
+            formatter.write_dl(rows)
 
 
 def comma_list(text: str) -> list[str]:

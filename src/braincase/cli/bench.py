@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from braincase.cli.arguments import Seed, Workers, comma_list
+from braincase.cli.arguments import Seed, WholeHelp, Workers, comma_list
 
 if TYPE_CHECKING:
     from braincase.models.settings import ModelSettings
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 RUN = "run"
 
 
-class BenchGroup(TyperGroup):
+class BenchGroup(WholeHelp):
     """Commands of which one need not be named: ``bench FOLDER`` is ``bench run FOLDER``."""
 
     def parse_args(self, ctx: object, args: list[str]) -> list[str]:
         """Put the usual command before arguments that name none."""
-        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        named = bool(args) and (args[0] in self.commands or args[0] in ("-h", "--help"))
         words = args if named else [RUN, *args]
         return super().parse_args(ctx, words)  # type: ignore[arg-type]  # typer's own click
 

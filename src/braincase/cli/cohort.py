@@ -20,6 +20,7 @@ from braincase.cli.arguments import (
     print_json,
 )
 from braincase.errors import CohortError, UsageError
+from braincase.files import did_you_mean
 from braincase.labels import value_text
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def census(
     from braincase.sources.listing import is_cohort
 
     if not place.exists():
-        raise CohortError(place, "no such folder", "a cohort or a source", "Check the path.")
+        found = "no such folder or file"
+        raise CohortError(place, found, "a cohort or a source", did_you_mean(place))
     if is_cohort(place) and not why:
         _show_census(place, as_json)
         return

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import AsJson, Force, print_json
+from braincase.cli.arguments import AsJson, Force, WholeHelp, print_json
 from braincase.json_values import Json
 
 if TYPE_CHECKING:
     from braincase.models.encoder_check import CheckedEncoder
 
-encoder_app = typer.Typer(help="Encoders of one's own.", no_args_is_help=True)
+encoder_app = typer.Typer(cls=WholeHelp, help="Encoders of one's own.", no_args_is_help=True)
 
 
 def add_commands(app: typer.Typer) -> None:

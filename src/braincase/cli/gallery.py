@@ -16,6 +16,7 @@ from braincase.cli.arguments import (
     GalleryOption,
     View,
     ViewBrainOnly,
+    WholeHelp,
     Workers,
     chosen_view,
     comma_list,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from braincase.gallery import Change, Gallery, StoredCase
     from braincase.workflows.index_cohort import Indexed
 
-gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
+gallery_app = typer.Typer(cls=WholeHelp, help="Look after a gallery.", no_args_is_help=True)
 Url = Annotated[str, typer.Argument(help="Folder, or milvus://HOST:PORT/COLLECTION?record=FOLDER.")]
 
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braincase.cli.arguments import AsJson, print_json
+from braincase.cli.arguments import AsJson, WholeHelp, print_json
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
     from braincase.pacs.settings import PacsSettings
 
 pacs_app = typer.Typer(
-    help="Beside a PACS: studies come in, similar cases go back.", no_args_is_help=True
+    cls=WholeHelp,
+    help="Beside a PACS: studies come in, similar cases go back.",
+    no_args_is_help=True,
 )
 Config = Annotated[Path, typer.Option("--config", help="Configuration (TOML; docs/pacs.md).")]
 

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from braincase.cli.arguments import ViewBrainOnly, comma_list
+from braincase.cli.arguments import ViewBrainOnly, WholeHelp, comma_list
 from braincase.errors import UsageError
 
 if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
     from braincase.web.schema import Role
 
-user_app = typer.Typer(help="Who may use a service that others can reach.", no_args_is_help=True)
-token_app = typer.Typer(help="API tokens with which programs come in.", no_args_is_help=True)
-audit_app = typer.Typer(help="The audit log of a service.", no_args_is_help=True)
+user_app = typer.Typer(
+    cls=WholeHelp, help="Who may use a service that others can reach.", no_args_is_help=True
+)
+token_app = typer.Typer(
+    cls=WholeHelp, help="API tokens with which programs come in.", no_args_is_help=True
+)
+audit_app = typer.Typer(cls=WholeHelp, help="The audit log of a service.", no_args_is_help=True)
 Users = Annotated[Path, typer.Option("--users", help="The file of users.")]
 
 

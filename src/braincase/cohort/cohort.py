@@ -42,7 +42,7 @@ from braincase.cohort.packing import (
 from braincase.cohort.shards import PackedVolumes
 from braincase.cohort.view import ViewVolume, remove_views, write_view
 from braincase.errors import CohortError, ScanError, UsageError
-from braincase.files import read_json, write_json
+from braincase.files import did_you_mean, read_json, write_json
 from braincase.images.geometry import Grid
 from braincase.json_values import canonical_json, to_json, to_json_object
 from braincase.sources.census import Census, census_from_json, take_census
@@ -278,7 +278,7 @@ def prepared_scans(folder: Path) -> list[Scan]:
 
 def _packed(folder: Path) -> Packed:
     if not folder.is_dir():
-        raise CohortError(folder, "no such folder", "a cohort", "Check the path.")
+        raise CohortError(folder, "no such folder", "a cohort", did_you_mean(folder))
     check_format(folder)
     files = list_files(folder)
     if not files:

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
-from braincase.files import check_regular
+from braincase.files import check_regular, did_you_mean
 from braincase.json_values import JsonObject, parse_json
 
 ABOUT = "model.json"
@@ -82,6 +82,8 @@ def read_about(folder: Path) -> ModelJson:
         raise ModelError(folder, f"model format {about['format']}", "1", "Update braincase.")
     except FileNotFoundError as error:
         advice = "Train one with `braincase train`."
+        if not folder.exists():
+            advice = did_you_mean(folder, advice)
         raise ModelError(folder, "no model.json", "a model folder", advice) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(folder / ABOUT, f"cannot be read ({error})", "JSON") from error

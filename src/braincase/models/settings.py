@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from braincase.errors import UsageError
+from braincase.files import did_you_mean
 
 Architecture = Literal["paper", "braincase"]
 Exemplars = Literal["random", "mean"]
@@ -117,7 +119,9 @@ def load_settings(name_or_path: str | Path) -> ModelSettings:
     path = Path(name_or_path)
     if not path.is_file():
         presets = ", ".join(PRESETS)
-        raise UsageError(name_or_path, "no such settings", f"{presets}, or a TOML file")
+        near = get_close_matches(str(name_or_path), PRESETS, 1)
+        advice = f"Did you mean {near[0]}?" if near else did_you_mean(path, "")
+        raise UsageError(name_or_path, "no such settings", f"{presets}, or a TOML file", advice)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a year 0, nested too deep

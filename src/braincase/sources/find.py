@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from braincase.errors import ParameterError, UsageError
-from braincase.files import check_regular
+from braincase.files import check_regular, did_you_mean
 from braincase.images.header import suffix_of
 from braincase.json_values import parse_json
 from braincase.sources.account import with_files
@@ -89,7 +89,7 @@ def find_scans(
     """
     path = Path(path)
     if not path.exists():
-        raise UsageError(path, "no such file or folder", "", "Check the path.")
+        raise UsageError(path, "no such file or folder", "", did_you_mean(path))
     if source not in get_args(Source):
         raise ParameterError("source", repr(source), f"one of {', '.join(get_args(Source))}")
     kind = recognise(path) if source == "auto" else source

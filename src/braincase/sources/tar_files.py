@@ -25,7 +25,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_HEADER_BYTES, MAX_NAME = 1 << 20, 4096
 COPY_BYTES = 1 << 20
 #: Types of members: files; what has no bytes; names for the next member; what no DICOM export has.
-_REGULAR, _WITHOUT_BYTES, _PAX, _LONG_NAME, _SPARSE = b"\007", b"123456V", b"xX", b"L", b"SM"
+_REGULAR, _WITHOUT_BYTES, _PAX, _LONG_NAME, _SPARSE = b"07\x00", b"123456V", b"xX", b"L", b"SM"
 DAMAGED = "Copy it again, or unpack it and name the folder."
 
 

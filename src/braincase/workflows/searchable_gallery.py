@@ -6,10 +6,8 @@ everything it returns is a frozen record.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from braincase.answer.compose import Answer, answer
 from braincase.answer.notebook import picture_html
 from braincase.errors import GalleryError, ParameterError, UnknownCaseError, UsageError
+from braincase.files import did_you_mean
 from braincase.gallery import Gallery
 from braincase.gallery import open_gallery as open_engine
 from braincase.models.encoder import Encoder
@@ -155,11 +154,12 @@ class SearchableGallery:
             info, people = self.gallery.info(), self.gallery.one_scan_each(SHOWN)
         except GalleryError:
             return f"<p>{escape(repr(self))}</p>"
+        labels = [name for name in info.columns if name not in ("subject", "session")]
         pictures = [picture_html(self.gallery.thumbnail(case.scan_id)) for case in people]
         return (
             f"<p><b>{escape(info.url)}</b>: {info.cases:,} scans of {info.people:,} people, version"
             f" {info.version}, model {info.fingerprint[:8]}; labels"
-            f" {escape(', '.join(info.columns))}</p><p>{' '.join(pictures)}</p>"
+            f" {escape(', '.join(labels))}</p><p>{' '.join(pictures)}</p>"
         )
 
     def ask(
@@ -279,9 +279,8 @@ class SearchableGallery:
         try:
             return case_named(self.gallery, str(scan), options.as_of)
         except UnknownCaseError as error:
-            if not (near := _paths_like(Path(scan))):
-                raise
-            advice = f"Did you mean {near}?"
+            is_word = Path(scan).parent == Path() and not Path(scan).suffix
+            advice = error.advice if is_word else did_you_mean(scan, error.advice)
             raise UnknownCaseError(error.where, error.found, error.expected, advice) from None
 
     def _encoder(self) -> Encoder:
@@ -323,14 +322,6 @@ def _years_between(earlier: FinishedSearch, later: FinishedSearch) -> float:
         expected = "the time between the scans, for their ages are not known"
         raise ParameterError("years", "none given", expected)
     return float(after) - float(before)
-
-
-def _paths_like(path: Path) -> str:
-    """Return the file beside a missing one whose name is most like it; nothing if none is."""
-    if (path.parent == Path() and not path.suffix) or not path.parent.is_dir():
-        return ""
-    near = get_close_matches(path.name, os.listdir(path.parent), 1, cutoff=0.6)
-    return str(path.parent / near[0]) if near else ""
 
 
 def open_gallery(

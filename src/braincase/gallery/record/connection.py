@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from braincase.errors import GalleryError
+from braincase.files import did_you_mean
 from braincase.gallery.record.database import (
     FILE_NAME,
     FORMAT,
@@ -65,6 +66,7 @@ def connect(folder: Path) -> Opened:
     except OSError as error:
         raise GalleryError(folder, f"cannot be read ({error.strerror})", "a folder") from None
     if not there:
+        advice = advice if folder.exists() else did_you_mean(folder, advice)
         raise GalleryError(folder, "no gallery here", f"a folder with {FILE_NAME}", advice)
     with gallery_errors(folder):
         opened = _open(folder)
