@@ -2,10 +2,11 @@
 
 ``python benchmarks/kills_commands.py [KILLS] [SEED]``. Simulated people. `simulate`, `prepare`,
 `train` and `index` are killed at random moments, each time either with all their processes or the
-first process alone, and run again in the same folder until they come to their end: every file must
-then be, byte for byte, that of a run that nobody killed. The service is killed while scans are
-uploaded, searched with and put into its gallery: what it acknowledged is in the gallery of the next
-one, and nothing of an upload stays in the temporary folder. One line a kill; a table at the end.
+first process alone, and run again in the same folder until they come to their end: every image,
+table and weight must then be, byte for byte, that of a run that nobody killed. The service is
+killed while scans are uploaded, searched with and put into its gallery: what it acknowledged is in
+the gallery of the next one, and nothing of an upload stays in the temporary folder. One line a
+kill; a table at the end.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ from braincase.workflows.gallery_upkeep import verify_gallery
 KILLS, SEED = 100, 0
 HEADS, EPOCHS = 3, 6
 BRAINCASE = (sys.executable, "-m", "braincase")
-#: Locks are empty, and what a packed copy or a state is called may tell when it was made.
-UNLIKE = (".lock", "gallery.sqlite3", "gallery.sqlite3-wal", "gallery.sqlite3-shm")
+#: Locks are empty, times of training and packing differ, a gallery has a name of its own: its cases
+#: are compared, and it is verified.
+UNLIKE = (
+    *(".lock", "packed.json", "card.md", "model.json", "state.json"),
+    *("gallery.sqlite3", "gallery.sqlite3-wal", "gallery.sqlite3-shm"),
+)
 API = "/api/v1"
 
 
@@ -95,7 +100,11 @@ def kill(process: subprocess.Popen[str], with_children: bool) -> list[str]:
 
 def contents(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file below a folder, by its name there."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in UNLIKE]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in UNLIKE and path.parent.name != "learned"
+    ]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files

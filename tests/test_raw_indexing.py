@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from braincase.cohort.derivatives import is_cohort
+from braincase.cohort.view import ViewChoice
 from braincase.errors import CohortError, ParameterError, ScanError
 from braincase.gallery import open_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.images.volume import write_volume
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_volume import recipe_of
+from braincase.report.case_picture import picture_of_query
+from braincase.report.search_page import draw
+from braincase.search.options import SearchOptions
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans
 from braincase.workflows.searchable_gallery import SearchableGallery
@@ -81,6 +85,18 @@ def test_an_image_in_memory_is_what_its_file_is(indexed, table, tmp_path):
     assert index_scans(str(again), source, ENCODER, workers=1)[0].added == 1
     with closing(open_gallery(again)) as one, closing(open_gallery(indexed[0])) as other:
         assert one.get("sub-x").image_hash == other.get("sub-a").image_hash
+
+
+def test_pictures_show_a_raw_scan_as_it_was_scanned(indexed, table, tmp_path):
+    with SearchableGallery(open_gallery(indexed[0], MODEL), ENCODER) as gallery:
+        options = SearchOptions(k=1)
+        plain = gallery.finished_search(table.parent / "a.nii.gz", options)
+        seen = gallery.finished_search(table.parent / "a.nii.gz", options, ViewChoice(2))
+        assert picture_of_query(plain, as_scanned=True).note == ""
+        assert picture_of_query(seen, as_scanned=True).note == "as scanned"
+        draw(seen, None, tmp_path / "hits.html")
+    page = (tmp_path / "hits.html").read_text()
+    assert page.count("(as scanned)") == 1  # the cases of this gallery have no view volumes
 
 
 def test_a_second_run_prepares_and_embeds_nothing_again(indexed, table):

@@ -21,6 +21,7 @@ from braincase.errors import UsageError
 
 if TYPE_CHECKING:
     from braincase.answer.compose import Answer
+    from braincase.cohort.view import ViewChoice
     from braincase.labels import Value
     from braincase.search.options import SearchOptions
     from braincase.search.pipeline import FinishedSearch
@@ -124,7 +125,7 @@ def search(
     # A case is there with its code.
     needed = (model or starter_of(gallery)) if Path(scan).exists() else None
     with open_gallery(gallery, needed) as opened:
-        finished = opened.finished_search(scan, options)
+        finished = opened.finished_search(scan, options, drawn_view(picture, html))
         composed = answer(finished, label, normality=normality or bool(explain))
         missing = _write_files(finished, composed, explain, save_hits, picture, html)
     if as_json:
@@ -159,6 +160,15 @@ def _search_by_change(
         print_json(result.to_json())
     else:
         print_change(result, label)
+
+
+def drawn_view(picture: Path | None, html: Path | None) -> ViewChoice | None:
+    """Return the view volume that pictures of a search show of a scan."""
+    if not (picture or html):
+        return None
+    from braincase.cohort.view import ViewChoice
+
+    return ViewChoice(1)
 
 
 def _write_files(

@@ -162,6 +162,19 @@ def find_view(image: Path) -> WrittenView | None:
     return None
 
 
+def read_view(image: Path) -> ViewVolume | None:
+    """Read the view volume of a standard volume; None where it has none that can be read."""
+    written = find_view(image)
+    if written is None:
+        return None
+    grid, brain_only = VIEW_GRIDS[written.choice.resolution_mm], written.choice.brain_only
+    try:
+        voxels = decode_view(written.path.read_bytes(), written.path, grid)
+    except (OSError, ScanError):
+        return None
+    return ViewVolume(voxels, grid, brain_only, brain_only)
+
+
 def has_view(image: Path, choice: ViewChoice) -> bool:
     """Return whether a standard volume has the view that is wanted."""
     written = find_view(image)

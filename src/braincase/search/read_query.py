@@ -13,7 +13,7 @@ from braincase.cohort.derivatives import (
     resolution_of,
     sidecar_path,
 )
-from braincase.cohort.view import ViewChoice
+from braincase.cohort.view import ViewChoice, read_view
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json
@@ -62,7 +62,7 @@ def read_query(
     native
         Whether the scan is wanted on its own voxels too, whole or as the bare brain.
     view
-        Which view volume of a raw scan is wanted too.
+        Which view volume of a raw scan is wanted too; of a prepared one it is the one it has.
 
     Raises
     ------
@@ -78,18 +78,21 @@ def read_query(
         found = "a prepared image"
         raise ScanError(path, found, "the scan it was made from, which this encoder takes")
     if is_prepared:
-        return _read_prepared(path, grid, recipe)
+        return _read_prepared(path, grid, recipe, view)
     return _read_raw(path, grid, recipe, tell, series, native, view)
 
 
-def _read_prepared(path: Path, grid: Grid, recipe: JsonObject) -> QueryScan:
+def _read_prepared(
+    path: Path, grid: Grid, recipe: JsonObject, view: ViewChoice | None
+) -> QueryScan:
     if resolution_of(path.name) != grid.resolution_mm:
         found = f"prepared at {resolution_of(path.name)} mm"
         raise ScanError(path, found, f"{grid.resolution_mm} mm, the model's grid")
     sidecar = read_sidecar(sidecar_path(path))
     notes = _recipe_notes(sidecar.recipe, recipe)
     scan = sidecar.scan
-    return QueryScan(read_image(path, grid), scan.scan_id, scan.subject, scan.labels, notes)
+    volume, seen = read_image(path, grid), read_view(path) if view else None
+    return QueryScan(volume, scan.scan_id, scan.subject, scan.labels, notes, view=seen)
 
 
 def _read_raw(

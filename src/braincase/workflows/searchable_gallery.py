@@ -39,6 +39,7 @@ from braincase.workflows.hits import Hits
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from braincase.cohort.view import ViewChoice
     from braincase.models.model import Model
 
 #: What names a query: a path to a scan, the scan_id of a case, an image in memory (nibabel), a
@@ -248,9 +249,15 @@ class SearchableGallery:
         )
 
     def finished_search(
-        self, scan: ScanLike, options: SearchOptions | None = None
+        self,
+        scan: ScanLike,
+        options: SearchOptions | None = None,
+        view: ViewChoice | None = None,
     ) -> FinishedSearch:
-        """Search, and return what `search` and `ask` are made of; it is used while this is open."""
+        """Search, and return what `search` and `ask` are made of; it is used while this is open.
+
+        `view` is the view volume of the scan that is wanted besides, to draw it as scanned.
+        """
         options = options or SearchOptions()
         if isinstance(scan, np.ndarray) and scan.ndim == 1:
             return search_by_code(self.gallery, scan, options)
@@ -270,8 +277,9 @@ class SearchableGallery:
         native = native_form(encoder)
         with path_of(scan) as path:
             query_scan = read_query(
-                path, encoder.grid, encoder.recipe, series=options.series, native=native
-            )
+                path, encoder.grid, encoder.recipe,
+                series=options.series, native=native, view=view,
+            )  # fmt: skip
         return search_by_volume(self.gallery, encoder, query_scan, options)
 
     def _case_of(self, scan: str | Path, options: SearchOptions) -> str:
