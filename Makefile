@@ -20,7 +20,9 @@ test: $(READY) page provider
 	$(BIN)/ruff check src tests benchmarks release docs/*.py
 	$(BIN)/ruff format --check src tests benchmarks release docs/*.py
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+# Two workers more than cores: half of the time a worker waits, for a service, a browser or a child.
+	OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile \
+		--numprocesses $$($(BIN)/python -c 'import os; print(2 + os.cpu_count())')
 
 lint: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks release docs/*.py

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,10 +33,22 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
+@contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Yield a folder that all workers of this run share; one of them at a time fills it."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield place
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """A simulated cohort of 26 people, 34 scans, at 4 mm; do not write into its folder."""
-    return tiny_cohort(tmp_path_factory.mktemp("tiny") / "cohort")
+    with made_once(tmp_path_factory, "tiny") as place:
+        return tiny_cohort(place / "cohort")
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +70,8 @@ def milvus(milvus_server: Server) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """A simulated cohort of 56 people, enough to learn what is normal; do not write into it."""
-    return clinic_cohort(tmp_path_factory.mktemp("clinic") / "cohort")
+    with made_once(tmp_path_factory, "clinic") as place:
+        return clinic_cohort(place / "cohort")
 
 
 @pytest.fixture(scope="session")
