@@ -86,7 +86,8 @@ def started(words: list[str], place: Path) -> subprocess.Popen[str]:
 
 def kill(process: subprocess.Popen[str], with_children: bool) -> list[str]:
     """Kill a program; return who of its children outlives it by more than ten seconds."""
-    with suppress(psutil.NoSuchProcess):
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it has ended by itself
         children = psutil.Process(process.pid).children(recursive=True)
     with suppress(ProcessLookupError):
         (os.killpg if with_children else os.kill)(process.pid, signal.SIGKILL)
