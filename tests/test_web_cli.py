@@ -73,6 +73,10 @@ def test_what_cannot_be_served_is_told_in_one_line(web_gallery: Path, tmp_path: 
     model = run("serve", web_gallery, "--model", tmp_path)
     assert model.returncode == 1
     assert "no model.json" in model.stderr
+    provider = run("serve", web_gallery, "--oidc", tmp_path / "none.toml")
+    assert provider.returncode == 2
+    assert "none.toml: cannot be read" in provider.stderr
+    assert provider.stderr.count("\n") == 1
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match="Choose another with --port"):

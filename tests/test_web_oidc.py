@@ -357,6 +357,7 @@ class TestHostileProvider:
             ({"nonce": ""}, usual),
             ({"iss": "https://evil.example"}, usual),
             ({"aud": "elsewhere"}, usual),
+            ({"aud": "elsewhere", "azp": "braincase"}, usual),
             ({"aud": ["braincase", "elsewhere"], "azp": "elsewhere"}, usual),
             ({"exp": int(time.time()) - 120}, usual),
             ({"exp": None}, usual),
@@ -408,6 +409,7 @@ class TestHostileProvider:
                 {"userinfo_endpoint": "http://127.0.0.1@evil.example/"},
                 {"authorization_endpoint": "javascript:alert(1)"},
                 {"token_endpoint": 7},
+                {"token_endpoint": provider.issuer.replace("//", "//user@") + "/token"},
             ):
                 provider.metadata = {**good, **change}
                 assert client.get(f"{API}/oidc/login").status_code == 403, change
@@ -523,6 +525,7 @@ def test_the_secret_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-3d-apis"]
 AXE = WEB / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -535,9 +538,7 @@ def test_on_the_page_a_button_leads_to_the_provider_and_back(
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with (
         sync_api.sync_playwright() as playing,
-        playing.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-3d-apis"]
-        ) as browser,
+        playing.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
     ):
         page = browser.new_page(locale="en-GB")
         page.goto(f"{real[0].base_url}/")
