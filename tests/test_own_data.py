@@ -109,6 +109,20 @@ def test_every_command_tells_the_path_that_was_perhaps_meant(
     assert err.splitlines()[-1].endswith("Did you mean data?"), err
 
 
+def test_what_is_missing_is_named_and_the_environment_may_give_it(
+    gallery: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words, said in (
+        (("gallery", "list"), "Missing argument 'url'"),
+        (("search", "x"), "Missing option '--gallery' (env var: 'BRAINCASE_GALLERY')"),
+    ):
+        code, _, err = run(capsys, *words)
+        assert (code, said in err) == (2, True), err
+    monkeypatch.setenv("BRAINCASE_GALLERY", str(gallery))
+    for command in ("info", "list", "versions", "verify"):
+        assert run(capsys, "gallery", command)[0] == 0
+
+
 def test_the_help_of_a_group_tells_all_of_each_command(capsys: pytest.CaptureFixture[str]) -> None:
     for group in ("gallery", "pacs", "user", "audit", "encoder", "bench"):
         code, out, _ = run(capsys, group, "-h")

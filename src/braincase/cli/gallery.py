@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from braincase.workflows.index_cohort import Indexed
 
 gallery_app = typer.Typer(cls=WholeHelp, help="Look after a gallery.", no_args_is_help=True)
-Url = Annotated[str, typer.Argument(help="Folder, or milvus://HOST:PORT/COLLECTION?record=FOLDER.")]
+PLACE = "Folder, or milvus://HOST:PORT/COLLECTION?record=FOLDER."
+Url = Annotated[str, typer.Argument(help=PLACE)]
+#: Where it is the only argument, the environment may give it.
+OnlyUrl = Annotated[str, typer.Argument(help=PLACE, envvar="BRAINCASE_GALLERY")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -131,7 +134,7 @@ def _show_indexed(source: Path, indexed: Indexed, notes: tuple[str, ...], as_jso
 
 @gallery_app.command()
 def info(
-    url: Url,
+    url: OnlyUrl,
     as_of: Annotated[int | None, typer.Option(help="As it was at an earlier version.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +158,7 @@ def info(
 
 @gallery_app.command("list")
 def list_cases(
-    url: Url,
+    url: OnlyUrl,
     where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
     columns: Annotated[str, typer.Option(help="Labels to show, with commas; default all.")] = "",
     as_of: Annotated[int | None, typer.Option(help="As it was at an earlier version.")] = None,
@@ -184,7 +187,7 @@ def list_cases(
 
 
 @gallery_app.command()
-def versions(url: Url, as_json: AsJson = False) -> None:
+def versions(url: OnlyUrl, as_json: AsJson = False) -> None:
     """List a gallery's versions, oldest first."""
     from braincase.gallery import open_gallery
 
@@ -292,7 +295,7 @@ def _confirm(question: str) -> None:
 
 
 @gallery_app.command()
-def sync(url: Url, as_json: AsJson = False) -> None:
+def sync(url: OnlyUrl, as_json: AsJson = False) -> None:
     """Make a Milvus collection what its record says; a missing one is made."""
     from braincase.gallery import sync_gallery
 
@@ -305,7 +308,7 @@ def sync(url: Url, as_json: AsJson = False) -> None:
 
 @gallery_app.command()
 def verify(
-    url: Url,
+    url: OnlyUrl,
     images: Annotated[bool, typer.Option(help="Read every image and compare its hash.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -345,7 +348,7 @@ def backup(
 
 @gallery_app.command()
 def relocate(
-    url: Url,
+    url: OnlyUrl,
     before: Annotated[
         Path | None, typer.Option("--from", help="A cohort's folder of before, or one above it.")
     ] = None,

@@ -108,7 +108,8 @@ def main() -> None:
     except Exception as error:  # click's own usage errors know how to show themselves
         if not hasattr(error, "exit_code"):
             raise
-        _stop(str(error), int(error.exit_code))
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        _stop(said, int(error.exit_code))
 
 
 def _line_of(error: BraincaseError) -> str:

@@ -53,7 +53,9 @@ def load_for_service(model: str | Path, fingerprint: str | None = None) -> Encod
 
 
 def serve(
-    gallery: Annotated[str, typer.Argument(help="Folder of the gallery.")],
+    gallery: Annotated[
+        str, typer.Argument(help="Folder of the gallery.", envvar="BRAINCASE_GALLERY")
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", help="Its model or encoder file; the starter model is found."),
