@@ -696,6 +696,11 @@ def test_own_scans_stand_apart_and_the_map_leads_to_other_cases(
         expect(own.first).to_be_visible()
         person = name.split("_")[0]
         assert all(scan.split("_")[0] != person for scan in hits(page))
+        owned = own.evaluate_all("cards => cards.map(card => card.dataset.scan)")
+        assert name not in owned  # it is the query
+        assert {scan.split("_")[0] for scan in owned} == {person}
+        own.first.locator(".card-picture").click()
+        expect(page.locator(".pane-beside .pane-title")).to_have_text("Own scan")
         page.click("#tab-neighbours")
         expect(page.locator(".shares tbody tr").first).to_be_visible()
         page.click("#tab-map")

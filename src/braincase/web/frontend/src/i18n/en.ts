@@ -254,6 +254,7 @@ export const en = {
   leftSide: "L",
   rightSide: "R",
   bothSides: "L+R",
+  ownScan: "Own scan",
   ownScans: "This person's own scans",
   ownScansTold: "Set apart, never among the hits.",
   ownScansFound: "Recognised by the image: same person as {subject}. Set apart, never among the hits.",

@@ -254,6 +254,7 @@ export const ja: Words = {
   leftSide: "左",
   rightSide: "右",
   bothSides: "両側",
+  ownScan: "本人の画像",
   ownScans: "本人のほかの画像",
   ownScansTold: "類似症例には含めず、別に示します。",
   ownScansFound: "画像から本人と判定しました（{subject}）。類似症例には含めません。",

@@ -180,6 +180,8 @@ export function Cases() {
   if (state.gallery.value?.cases === 0) return <EmptyGallery />;
   if (!answer) return <p class="hint empty">{t("noQueryHint")}</p>;
   const marked = answer.hits.filter((hit) => answer.request.plus.includes(hit.scan_id));
+  // A stored case that is the query stands there already.
+  const own = answer.same_subject.filter((hit) => hit.scan_id !== answer.request.case);
   const explanation = answer.subject_detected
     ? t("ownScansFound", { subject: answer.own_subject ?? "" })
     : t("ownScansTold");
@@ -205,12 +207,12 @@ export function Cases() {
           </ul>
         </section>
       )}
-      {answer.same_subject.length > 0 && (
+      {own.length > 0 && (
         <section class="own" aria-labelledby="own-title">
           <h3 id="own-title">{t("ownScans")}</h3>
           <p class="hint">{explanation}</p>
           <ul class="cards">
-            {answer.same_subject.map((hit) => <Card key={hit.scan_id} hit={hit} own />)}
+            {own.map((hit) => <Card key={hit.scan_id} hit={hit} own />)}
           </ul>
         </section>
       )}

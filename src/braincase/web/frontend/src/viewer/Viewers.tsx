@@ -199,6 +199,7 @@ export function Viewers() {
   useTools();
   const shownCase = state.beside.value;
   const answer = state.answer.value;
+  const isOwn = answer?.same_subject.some((own) => own.scan_id === shownCase?.scan_id) ?? false;
   const rank = answer ? unmarked(answer).findIndex((hit) => hit.scan_id === shownCase?.scan_id) + 1 : 0;
   return (
     <section class="viewers" aria-label={t("viewers")} ref={area}>
@@ -221,7 +222,7 @@ export function Viewers() {
         />
         <Pane
           side="beside" canvas={beside}
-          title={rank ? `${t("hit")} ${rank}` : t("hit")}
+          title={isOwn ? t("ownScan") : rank ? `${t("hit")} ${rank}` : t("hit")}
           name={shownCase?.scan_id ?? ""} line={labelLine(shownCase?.labels ?? {})}
         />
       </div>
