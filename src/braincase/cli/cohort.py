@@ -105,8 +105,8 @@ def census(
     from braincase.sources.listing import is_cohort
 
     if not place.exists():
-        expected = "a cohort or a source"
-        raise CohortError(place, "no such folder or file", expected, did_you_mean(place))
+        expected, advice = "a cohort or a source", did_you_mean(place)
+        raise CohortError(place, "no such folder or file", expected, advice)
     if is_cohort(place) and not why:
         _show_census(place, as_json)
         return
