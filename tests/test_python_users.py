@@ -247,7 +247,8 @@ def test_notebooks_show_pictures_and_nothing_is_taken_for_html(
     assert shown._repr_html_().count("data:image") == 4
     figure = shown.plot()
     assert isinstance(figure, Figure)
-    assert len(figure.axes) == 1
+    # Three planes of the query, of three hits, and of its person's own scans.
+    assert len(figure.axes) == 3 * (1 + 3 + len(search.result.same_subject))
 
 
 def test_records_are_told_in_a_line(tiny: Cohort, web_model: Path, folder: str) -> None:

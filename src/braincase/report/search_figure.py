@@ -30,10 +30,10 @@ _PLANES_WIDTH = 4.55
 _LETTER: _TextStyle = {"fontsize": 6.5, "color": "yellow", "va": "center"}
 
 
-def draw_search(
-    query: CasePicture, hits: Sequence[CasePicture], earlier: Sequence[CasePicture], path: Path
-) -> Path:
-    """Draw query, hits and earlier scans into one PNG and return its path.
+def search_figure(
+    query: CasePicture, hits: Sequence[CasePicture], earlier: Sequence[CasePicture]
+) -> Figure:
+    """Draw query, hits and earlier scans into one figure.
 
     Parameters
     ----------
@@ -43,8 +43,6 @@ def draw_search(
         In the order of their ranks, two in a row.
     earlier
         Earlier scans of the query's person, below the hits.
-    path
-        The PNG file.
     """
     groups = [("", [query]), ("Similar cases", hits), ("Earlier scans of this person", earlier)]
     shown = [(title, cases) for title, cases in groups if cases]
@@ -60,8 +58,15 @@ def draw_search(
             _draw_case(figure, case, _CASE_WIDTH * (place % 2), head - _CASE_HEIGHT * (place // 2))
         top -= _group_height(title, cases)
     _write(figure, 0.1, 0.06, f"{CONVENTION} {PLANES_TEXT}", fontsize=7, color="0.35")
+    return figure
+
+
+def draw_search(
+    query: CasePicture, hits: Sequence[CasePicture], earlier: Sequence[CasePicture], path: Path
+) -> Path:
+    """Draw `search_figure` into a PNG file and return its path."""
     with atomic_write(path) as aside:
-        figure.savefig(aside, format="png")
+        search_figure(query, hits, earlier).savefig(aside, format="png")
     return path
 
 

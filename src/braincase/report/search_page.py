@@ -145,20 +145,32 @@ def draw(
     """
     if not (png or html):
         return
-    result, version = search.result, search.result.gallery_version
+    pictures = pictures_of(search, view)
+    if png:
+        draw_search(*pictures, png)
+    if html:
+        key_pictures = [_key_pictures(search, key, view) for key in keys]
+        write_search_html(
+            *pictures, search.result, html, sections, warning, about, language, key_pictures
+        )
+
+
+def pictures_of(
+    search: FinishedSearch, view: ViewVolume | None = None
+) -> tuple[CasePicture, list[CasePicture], list[CasePicture]]:
+    """Return the pictures of query, hits and own scans, as scanned where the query can be."""
+    result = search.result
     query = picture_of_query(search, as_scanned=True, view=view)
-    scanned = query.note == AS_SCANNED
     hits, earlier = (
-        [hit_picture(search.gallery, hit, version, as_scanned=scanned) for hit in group]
+        [
+            hit_picture(
+                search.gallery, hit, result.gallery_version, as_scanned=query.note == AS_SCANNED
+            )
+            for hit in group
+        ]
         for group in (result.hits, result.same_subject)
     )
-    if png:
-        draw_search(query, hits, earlier, png)
-    if html:
-        pictures = [_key_pictures(search, key, view) for key in keys]
-        write_search_html(
-            query, hits, earlier, result, html, sections, warning, about, language, pictures
-        )
+    return query, hits, earlier
 
 
 def _key_pictures(search: FinishedSearch, key: KeyImage, view: ViewVolume | None) -> KeyPictures:

@@ -50,25 +50,12 @@ class Hits(list[Hit]):
 
     def plot(self) -> Figure:
         """Draw the query and its hits, each in three planes, and return the figure (Matplotlib)."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.image import imread
-
-        from braincase.report.search_page import draw
-        from braincase.sources.scratch import scratch_folder
+        from braincase.report.search_figure import search_figure
+        from braincase.report.search_page import pictures_of
 
         path = self._search.result.gallery  # it may have been closed
-        with scratch_folder("plot") as folder, closing(open_gallery(path)) as gallery:
-            png = folder / "search.png"
-            draw(replace(self._search, gallery=gallery), png, None)
-            picture = imread(png)
-        height, width = picture.shape[:2]
-        figure = Figure(figsize=(width / 110, height / 110), dpi=110)
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(picture, interpolation="none", aspect="auto")
-        axes.set_axis_off()
-        return figure
+        with closing(open_gallery(path)) as gallery:
+            return search_figure(*pictures_of(replace(self._search, gallery=gallery)))
 
     def __repr__(self) -> str:
         header, rows = self._search.result.rows()
