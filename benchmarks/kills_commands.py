@@ -171,9 +171,7 @@ class Commands:
         if code is None:
             return "in flight", outlived
         self.round[command.name] += 1
-        if code:
-            return "ended", [f"{command.name} after a kill: {self.messages()}"]
-        return "ended", outlived + self.differences(command, out)
+        return "ended", outlived + self.faults(command, out, code)
 
     def folder(self, command: Command) -> Path:
         """Return where a command writes now: always of one name, which is in some of its files."""
@@ -185,9 +183,15 @@ class Commands:
         """Let a killed command come to its end; return the faults."""
         out = self.folder(command)
         self.round[command.name] += 1
-        if started(self.words(command, out), self.place).wait():
-            return [f"{command.name} after a kill: {self.messages()}"]
-        return self.differences(command, out)
+        return self.faults(command, out, started(self.words(command, out), self.place).wait())
+
+    def faults(self, command: Command, out: Path, code: int) -> list[str]:
+        """Return what is wrong with a command that came to its end, and with its folder."""
+        # Killed between its last file and its end: it says that all is there.
+        was_done = command.name == "train" and "exists already" in self.messages()
+        failed = code != 0 and not was_done
+        told = [f"{command.name} after a kill: {self.messages()}"] if failed else []
+        return told + self.differences(command, out)
 
     def messages(self) -> str:
         """Return the end of what the last command said."""

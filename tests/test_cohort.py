@@ -24,6 +24,7 @@ from braincase.cohort.cohort import (
 )
 from braincase.cohort.derivatives import image_path, sidecar_path
 from braincase.cohort.packing import packing_lock
+from braincase.cohort.sidecar import read_sidecar
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid
 from braincase.sources.census import take_census
@@ -221,6 +222,21 @@ def test_labels_that_the_source_corrected_reach_the_table(folder):
     table = open_cohort(folder).table.set_index("scan_id")
     assert table.diagnosis["sub-002_ses-M00"] == "AD"
     assert has_case(folder, HALF_GRID, SCANS[2], RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("told", "size"),
+    [("1412.6", 1413.0), ("1e400", None), ("null", None), ('"large"', None), ("[1]", None)],
+)
+def test_the_measured_size_of_a_brain_is_a_label_where_it_is_a_number(folder, told, size):
+    path = sidecar_path(image_path(folder, HALF_GRID, SCANS[0]))
+    about = {**json.loads(path.read_text()), "Quality": {"Measures": {"brain_ml": "TOLD"}}}
+    path.write_text(json.dumps(about).replace('"TOLD"', told))
+    assert read_sidecar(path).scan.labels.get("brain_ml") == size
+    # A column of that name in the source's own table is the user's.
+    about["Labels"]["brain_ml"] = 1000
+    path.write_text(json.dumps(about).replace('"TOLD"', told))
+    assert read_sidecar(path).scan.labels["brain_ml"] == 1000
 
 
 # Packing again

@@ -87,6 +87,18 @@ def test_an_image_in_memory_is_what_its_file_is(indexed, table, tmp_path):
         assert one.get("sub-x").image_hash == other.get("sub-a").image_hash
 
 
+def test_the_size_of_the_brain_is_kept_told_and_filtered_by(indexed, table):
+    with SearchableGallery(open_gallery(indexed[0], MODEL), ENCODER) as gallery:
+        sizes = {c.subject: c.labels["brain_ml"] for c in gallery.gallery.cases()}
+        assert all(900 < size < 2200 for size in sizes.values())
+        assert sizes["a"] != sizes["b"]
+        between = sum(sizes.values()) / 2
+        larger = max(sizes, key=sizes.get)
+        assert [c.subject for c in gallery.gallery.cases(f"brain_ml > {between}")] == [larger]
+        found = gallery.finished_search(table.parent / "a.nii.gz", SearchOptions(k=1))
+        assert found.query.labels["brain_ml"] == sizes["a"]
+
+
 def test_pictures_show_a_raw_scan_as_it_was_scanned(indexed, table, tmp_path):
     with SearchableGallery(open_gallery(indexed[0], MODEL), ENCODER) as gallery:
         options = SearchOptions(k=1)

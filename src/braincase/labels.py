@@ -9,6 +9,9 @@ from collections.abc import Mapping
 Value = str | float | int | None
 #: Columns of a cohort's own table: a label of one of these names would overwrite who a scan is.
 RESERVED_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
+#: Volume of the brain in the scan's own space, ml, as `prepare` measures it: the affine to MNI
+#: space brings all brains to one size.
+BRAIN_ML = "brain_ml"
 #: Labels that tables and pictures show first.
 USUAL_COLUMNS = ("diagnosis", "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.

@@ -22,10 +22,8 @@ from braincase.cohort.derivatives import (
     check_format,
     image_path,
     list_files,
-    read_sidecar,
     sidecar_path,
     write_image,
-    write_sidecar,
 )
 from braincase.cohort.packing import (
     IDENTITY_COLUMNS,
@@ -40,6 +38,7 @@ from braincase.cohort.packing import (
     packing_place,
 )
 from braincase.cohort.shards import PackedVolumes
+from braincase.cohort.sidecar import read_sidecar, write_sidecar
 from braincase.cohort.view import ViewVolume, remove_views, write_view
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import did_you_mean, read_json, write_json

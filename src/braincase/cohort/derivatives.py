@@ -20,7 +20,6 @@ import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 from braincase.errors import CohortError, ScanError, UsageError
 from braincase.files import atomic_write, read_json, read_regular, write_json, write_text
 from braincase.images.geometry import Grid
-from braincase.json_values import JsonObject, canonical_json, to_json
+from braincase.json_values import JsonObject
 from braincase.labels import Value, safe_cell
 from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
@@ -65,22 +64,6 @@ MOST_PADDING = 4096
 FileStat = tuple[str, int, int]
 #: NIfTI's code for 'aligned to the MNI152 template'.
 MNI152_CODE = 4
-
-
-@dataclass(frozen=True)
-class Sidecar:
-    """What a sidecar says about its scan.
-
-    Parameters
-    ----------
-    scan
-        The scan; its path is the prepared image.
-    recipe
-        The preprocessing recipe as canonical JSON text, to compare by ``==``.
-    """
-
-    scan: Scan
-    recipe: str
 
 
 def image_path(folder: Path, grid: Grid, scan: Scan) -> Path:
@@ -206,41 +189,6 @@ def unpacked(
     if len(content) > most:
         raise ScanError(path, "more bytes than the image has", f"{most} bytes")
     return content, header
-
-
-def write_sidecar(image: Path, scan: Scan, grid: Grid, more: Mapping[str, object]) -> None:
-    """Write the sidecar of `image`: who, when, all labels, and `more` from preprocessing."""
-    content = {
-        "Subject": scan.subject,
-        "Session": scan.session,
-        "Labels": dict(scan.labels),
-        **({"Evidence": list(scan.evidence)} if scan.evidence else {}),
-        "SkullStripped": True,
-        "Resolution": f"{grid.resolution_mm} mm isotropic",
-        **more,
-    }
-    write_json(sidecar_path(image), to_json(content))
-
-
-def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar.
-
-    Raises
-    ------
-    ScanError
-        If it is missing, unreadable or has no subject.
-    """
-    content = read_json(path, ScanError, "Prepare this scan again.")
-    subject, session, labels = (content.get(key) for key in ("Subject", "Session", "Labels"))
-    if not isinstance(subject, str) or not subject or not isinstance(labels, dict):
-        raise ScanError(path, "no Subject or no Labels", "a sidecar that braincase wrote")
-    if nested := [name for name, value in labels.items() if isinstance(value, list | dict)]:
-        raise ScanError(path, f"a label {nested[0]!r} of several values", "one value")
-    image = path.with_name(path.name.removesuffix(".json") + ".nii.gz")
-    evidence = content.get("Evidence")
-    lines = tuple(map(str, evidence)) if isinstance(evidence, list) else ()
-    scan = Scan(image, subject, session or None, labels, lines)
-    return Sidecar(scan, canonical_json(content.get("Recipe", {})))
 
 
 def list_files(folder: Path) -> list[FileStat]:

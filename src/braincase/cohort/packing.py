@@ -28,16 +28,15 @@ from numpy.typing import NDArray
 from braincase.cohort.derivatives import (
     FileStat,
     Recipe,
-    Sidecar,
     image_of,
     read_image,
-    read_sidecar,
     resolution_of,
     scan_id_of,
     sidecar_path,
     write_dataset,
 )
 from braincase.cohort.shards import PackedVolumes, open_shards, write_shards
+from braincase.cohort.sidecar import Sidecar, read_sidecar
 from braincase.errors import CohortError, ScanError
 from braincase.files import (
     check_regular,
@@ -55,7 +54,7 @@ from braincase.progress import progress
 #: Columns of the table that say which scan it is; all others are labels.
 IDENTITY_COLUMNS = RESERVED_COLUMNS
 #: Raise when `packed/` changes its meaning: older ones are then packed again.
-PACKED_VERSION = 1
+PACKED_VERSION = 2
 #: Environment variable that says where caches go, as on other systems of Linux.
 CACHE = "XDG_CACHE_HOME"
 

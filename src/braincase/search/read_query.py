@@ -9,14 +9,15 @@ from typing import Literal
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     read_image,
-    read_sidecar,
     resolution_of,
     sidecar_path,
 )
+from braincase.cohort.sidecar import read_sidecar
 from braincase.cohort.view import ViewChoice, read_view
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import Grid
 from braincase.json_values import JsonObject, canonical_json
+from braincase.labels import BRAIN_ML
 from braincase.models.encoder import Encoder
 from braincase.search.query_scan import QueryScan
 
@@ -134,7 +135,7 @@ def _read_raw(
     if native == "brain":
         own = native_brain(volume, prepared.mask, grid, prepared.native_to_mni)
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
-    labels = scans[0].labels
+    labels = {BRAIN_ML: float(round(prepared.measured.brain_ml)), **scans[0].labels}
     return QueryScan(prepared.volume, path.name, None, labels, notes, own, prepared.view)
 
 

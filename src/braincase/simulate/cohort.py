@@ -13,9 +13,9 @@ from braincase.cohort.derivatives import (
     image_of,
     image_path,
     list_files,
-    read_sidecar,
     sidecar_path,
 )
+from braincase.cohort.sidecar import read_sidecar
 from braincase.cohort.view import ViewChoice, has_view
 from braincase.errors import CohortError
 from braincase.images.geometry import Grid, grid_of_resolution

@@ -23,10 +23,10 @@ from braincase.errors import BraincaseError
 from braincase.gallery.record.record import MOST_DIMENSIONS
 from braincase.images.geometry import VIEW_GRIDS, Grid
 from braincase.json_values import Json, JsonObject, to_json_object
-from braincase.labels import Value
+from braincase.labels import BRAIN_ML, Value
 
 #: Labels of a DICOM scan that are passed on; nothing that names a person or an examination.
-SHOWN_LABELS = ("age", "sex", "scanner", "field_strength", "t1w")
+SHOWN_LABELS = ("age", "sex", BRAIN_ML, "scanner", "field_strength", "t1w")
 #: Share of the whole work that is done when a step begins.
 PROGRESS = {"unpacking": 0.0, "reading": 0.05, "looking": 0.2, "preparing": 0.3, "judging": 0.8}
 #: Letters of a text, notes of a scan, and bytes of the JSON of a message.
