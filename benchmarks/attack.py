@@ -45,8 +45,10 @@ from braincase.sources.read import read_scan
 from braincase.web.intake.archives import opened
 from braincase.web.security.audit import AuditLog
 from braincase.web.security.audit_chain import verify_chain
-from braincase.web.security.proxy import read_proxy
+from braincase.web.security.oidc_settings import read_oidc
+from braincase.web.security.proxy_kinds import read_proxy
 from braincase.web.security.users import add_token, add_user, read_users
+from braincase.web.service_settings import ServiceSettings
 
 CASES, HANG_S, MEMORY, TOO_MUCH = 50, 30, 4 << 30, 1 << 30
 FINE, FOREIGN = 0, 3
@@ -167,6 +169,10 @@ def make_service(folder: Path) -> None:
         'header = "X-T"\njwks = "keys.json"\nalgorithms = ["RS256"]\nissuer = "i"\n'
         'audience = "b"\nuser_claim = "sub"\nroles_claim = "groups"\n[roles]\na = "reader"\n'
     )
+    (folder / "oidc.toml").write_text(
+        'issuer = "https://id.example"\nclient_id = "braincase"\n'
+        'redirect_uri = "http://127.0.0.1:8765/api/v1/oidc/callback"\n[roles]\na = "reader"\n'
+    )
     log = AuditLog(folder / "audit.jsonl")
     for number in range(5):
         log.write("ada", "search", where=f"age > {number}")
@@ -222,9 +228,11 @@ def read_each(*readers: Callable[[], object]) -> int:
 
 
 def read_service(folder: Path) -> int:
+    service = ServiceSettings(str(folder / "g"))
     return read_each(
         lambda: read_users(folder / "users.json"),
-        lambda: read_proxy(folder / "proxy.toml"),
+        lambda: read_proxy(folder / "proxy.toml", service),
+        lambda: read_oidc(folder / "oidc.toml", service),
         lambda: verify_chain(folder / "audit.jsonl"),
         lambda: AuditLog(folder / "audit.jsonl").write("ada", "search"),
     )

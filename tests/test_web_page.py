@@ -42,6 +42,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 #: A machine of two cores may be busy with everything else that is tested.
 PATIENCE_MS = 240_000
+#: What the page shows after a request: with a browser in each worker that takes its time.
+expect.set_options(timeout=30_000)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 pytestmark = [

@@ -121,7 +121,7 @@ def index_cohort(
         If the gallery holds another model's codes, or codes of another resolution.
     """
     encoder = encoder_from(encoder)
-    cohort = cohort if isinstance(cohort, Cohort) else open_cohort(cohort)
+    cohort = open_cohort(cohort) if isinstance(cohort, str | Path) else cohort
     _refuse_other_scans(cohort, encoder, raw)
     labels = [_labels_of(cohort, row) for row in range(len(cohort.table))]
     check_there(keep_columns, labels)

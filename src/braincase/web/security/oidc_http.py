@@ -6,7 +6,6 @@ in time, are not compressed, and lead to its own addresses only (server-side req
 
 from __future__ import annotations
 
-import json
 import ssl
 import time
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
-from braincase.json_values import Json
+from braincase.json_values import Json, parse_json
 from braincase.web.security.oidc_settings import OidcSettings, is_safe, origin_of
 
 #: Bytes of one answer; a key set of a large provider has 20 kB.
@@ -93,8 +92,8 @@ class ProviderHttp:
         if answer.status_code != 200:
             raise BadAnswerError(f"{url}: HTTP {answer.status_code}")
         try:
-            found = json.loads(answer.content)
-        except (ValueError, RecursionError):
+            found = parse_json(answer.content)
+        except ValueError:
             raise BadAnswerError(f"{url}: no JSON") from None
         if not isinstance(found, dict):
             raise BadAnswerError(f"{url}: no JSON object")
