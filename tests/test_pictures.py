@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -193,6 +194,14 @@ def test_the_figure_of_a_hit_says_what_differs_by_how_much_and_where() -> None:
     assert {"25%", "75%", "0.20 ×", "2.5 ×"} <= set(texts)
     query, hit = (dots.get_offsets()[:, 0].tolist() for dots in volumes.collections[-2:])
     assert (query, hit) == ([4.0, 90.0], [50.0, 10.0])
+
+
+def test_in_a_small_gallery_the_figure_says_that_likeness_is_not_known() -> None:
+    pair = replace(explained_pair(), likeness=())
+    assert sentence_of(pair).startswith("The largest share of the difference, 75%, lies in: right")
+    bars, query = explanation_figure(pair).axes[:2]
+    assert "How alike: not known" in [text.get_text() for text in bars.texts]
+    assert query.images  # a code without volumes: the pictures follow
 
 
 def test_volumes_of_people_of_unknown_age_are_compared_with_each_other() -> None:

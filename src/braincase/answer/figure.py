@@ -122,10 +122,12 @@ def _draw_likeness(axis: Axes, pair: ExplainedPair) -> None:
     for row, (name, ratio) in enumerate(parts):
         members = [regions.names[index] for index in regions.members(name)]
         share = sum(pair.explanation.by_region.get(member, 0.0) for member in members) / whole
-        told = _times(ratio) if np.isfinite(ratio) else ""
-        axis.text(1.04, row, f"{told:>7}", transform=_beside(axis), fontsize=_SMALL, va="center")
+        times = _times(ratio) if np.isfinite(ratio) else ""
+        axis.text(1.04, row, f"{times:>7}", transform=_beside(axis), fontsize=_SMALL, va="center")
         axis.text(1.36, row, f"{share:4.0%}", transform=_beside(axis), fontsize=_SMALL, va="center")
-    _heading(axis, "How alike", "blue: more alike than two\npeople usually are; orange: less")
+    note = "blue: more alike than two\npeople usually are; orange: less"
+    told = ("How alike", note) if pair.likeness else ("How alike: not known", "too small a gallery")
+    _heading(axis, *told)
     axis.text(1.3, -0.75, "share of the\ndifference", transform=_beside(axis), fontsize=6.5)
     axis.set_xlabel("squared difference of the codes\n/ that of two people", fontsize=_SMALL)
 
