@@ -46,6 +46,8 @@ UNLIKE = (
     *(".lock", "packed.json", "card.md", "model.json", "state.json"),
     *("gallery.sqlite3", "gallery.sqlite3-wal", "gallery.sqlite3-shm"),
 )
+#: What a killed process had not finished; it is removed some time after, and counted at the end.
+UNFINISHED = ".writing-"
 API = "/api/v1"
 
 
@@ -104,7 +106,10 @@ def contents(folder: Path) -> dict[str, str]:
     files = [
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in UNLIKE and path.parent.name != "learned"
+        if path.is_file()
+        and path.name not in UNLIKE
+        and path.parent.name != "learned"
+        and not path.name.startswith(UNFINISHED)
     ]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -331,7 +336,7 @@ def main() -> None:
         for command in COMMANDS:
             bad += commands.finish(command)
         bad += service.left_behind()
-        left = [path.name for path in place.rglob(".writing-*") if "tmp" not in path.parts]
+        left = [path.name for path in place.rglob(f"{UNFINISHED}*") if "tmp" not in path.parts]
     print(json.dumps({"kills": kills, "seed": seed, **counts, "faults": bad[:20]}))
     print(f"{kills} kills: {len(bad)} faults; {len(left)} unfinished files left aside")
 
