@@ -21,7 +21,7 @@ test: $(READY) page provider
 	$(BIN)/ruff format --check src tests benchmarks release docs/*.py
 	$(BIN)/mypy
 # Two workers more than cores: half of the time a worker waits, for a service, a browser or a child.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile \
 		--numprocesses $$($(BIN)/python -c 'import os; print(2 + os.cpu_count())')
 
 lint: $(READY)

@@ -15,20 +15,7 @@ from milvus_server import Server, running_server, why_not
 from simulated import clinic_cohort, tiny_cohort
 from web_service import fill, untrained_model
 
-#: The files that take longest, the longest first: begun last, one of them would end alone.
-LONG = (
-    *("test_web_page", "test_pacs", "test_prepare", "test_pipeline", "test_cli", "test_tutorial"),
-    *("test_web_confinement", "test_web_uploads", "test_quality", "test_calibration"),
-    *("test_simulate_raw", "test_train", "test_left_right", "test_cli_search", "test_demo"),
-    *("test_gallery_milvus", "test_notebook", "test_campaign"),
-)
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
-    order = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")
