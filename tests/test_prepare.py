@@ -153,17 +153,16 @@ def test_a_scan_that_proves_unusable_gives_way_to_the_next_of_its_visit(scans, t
 
 
 def test_killed_and_started_again_gives_the_same_cohort(whole, scans, tmp_path):
-
     plan = in_place_of(whole[0], tmp_path)
     argument = pickle.dumps((scans, plan)).hex()
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     process = subprocess.Popen([sys.executable, script, argument], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(plan.folder.glob("qc/*.json")):
+    while process.poll() is None and not list(plan.folder.glob("qc/sub-*.json")):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = len(list(plan.folder.glob("qc/*.json")))
+    done = len(list(plan.folder.glob("qc/sub-*.json")))
     assert 1 <= done < len(scans), "killed too late to show anything"
     summary = prepare_cohort(scans, plan, workers=1)
     assert summary.done_before >= 1
