@@ -236,6 +236,22 @@ def read_json(path: Path, error: type[BraincaseError], advice: str = "") -> dict
     return content
 
 
+def read_toml(path: Path, expected: str) -> dict[str, Any]:
+    """Read a configuration file (TOML).
+
+    Raises
+    ------
+    UsageError
+        If it is missing, no regular file, or no TOML; `expected` says what was.
+    """
+    import tomllib  # most commands read none
+
+    try:
+        return tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # a year 0, nested too deep
+        raise UsageError(path, f"cannot be read ({error})", expected) from None
+
+
 def refuse_overwrite(path: Path, force: bool) -> None:
     """Stop before existing work is overwritten.
 

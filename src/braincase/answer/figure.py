@@ -24,7 +24,7 @@ from braincase.answer.shares import Explanation
 from braincase.files import atomic_write
 from braincase.images.atlas import label_volume, load_regions
 from braincase.images.geometry import Grid
-from braincase.images.planes import EDGES, planes_of
+from braincase.images.planes import EDGES, Place, planes_of
 from braincase.population.volume_norms import USUAL, VolumeForAge
 
 #: Differences are coloured up to this many usual spreads.
@@ -33,6 +33,8 @@ ALIKE, UNLIKE, QUERY, HIT = "#0072B2", "#D55E00", "#000000", "#CC79A7"
 #: The axis of likeness ends at these ratios.
 _RATIOS = (1 / 16, 16.0)
 _SMALL = 7.5
+#: The MNI axes that run across and up the sagittal, coronal and axial picture.
+_ACROSS_UP = ((1, 2), (0, 2), (0, 1))
 _CONVENTION = "Radiological convention:\nR is the subject's right."
 
 
@@ -205,9 +207,7 @@ def _draw_maps(figure: Figure, pair: ExplainedPair) -> None:
     figure.text(0.85, 0.085, _CONVENTION, fontsize=6.5, color="0.35")
 
 
-def largest_difference(
-    difference: NDArray[np.float32], grid: Grid
-) -> tuple[tuple[float, float, float], str]:
+def largest_difference(difference: NDArray[np.float32], grid: Grid) -> tuple[Place, str]:
     """Return the MNI place (x, y, z in mm) of a map's largest absolute value, and its region.
 
     Only named regions count: at the rim of the brain the mask differs, not the person.
@@ -223,7 +223,7 @@ def _extent(grid: Grid, column: int) -> tuple[float, float, float, float]:
     """Return left, right, bottom and top of a plane in MNI mm, as `planes_of` cuts it."""
     first = grid.affine[:3, 3] - grid.resolution_mm / 2
     last = first + np.array(grid.shape) * grid.resolution_mm
-    across, up = ((1, 2), (0, 2), (0, 1))[column]
+    across, up = _ACROSS_UP[column]
     # Front, or the subject's right, is on the left.
     return float(last[across]), float(first[across]), float(first[up]), float(last[up])
 
@@ -238,9 +238,9 @@ def _colour(
     )
 
 
-def _write_sides(axis: Axes, column: int, place: tuple[float, float, float]) -> None:
+def _write_sides(axis: Axes, column: int, place: Place) -> None:
     """Mark the sides of a plane, and the place of the largest difference by a cross."""
-    across, up = ((1, 2), (0, 2), (0, 1))[column]
+    across, up = _ACROSS_UP[column]
     axis.axvline(place[across], color="gold", linewidth=0.4)
     axis.axhline(place[up], color="gold", linewidth=0.4)
     axis.set(xticks=[], yticks=[])

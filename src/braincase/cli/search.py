@@ -125,7 +125,7 @@ def search(
     # A case is there with its code.
     needed = (model or starter_of(gallery)) if Path(scan).exists() else None
     with open_gallery(gallery, needed) as opened:
-        finished = opened.finished_search(scan, options, drawn_view(picture, html))
+        finished = opened.finished_search(scan, options, _drawn_view(picture, html))
         composed = answer(finished, label, normality=normality or bool(explain))
         missing = _write_files(finished, composed, explain, save_hits, picture, html)
     if as_json:
@@ -162,7 +162,7 @@ def _search_by_change(
         print_change(result, label)
 
 
-def drawn_view(picture: Path | None, html: Path | None) -> ViewChoice | None:
+def _drawn_view(picture: Path | None, html: Path | None) -> ViewChoice | None:
     """Return the view volume that pictures of a search show of a scan."""
     if not (picture or html):
         return None

@@ -72,7 +72,7 @@ def serve(
         Path | None, typer.Option(help="How people sign in at an OpenID provider (TOML).")
     ] = None,
     proxy: Annotated[
-        Path | None, typer.Option(help="How a reverse proxy's signed token is checked (TOML).")
+        Path | None, typer.Option(help="How a reverse proxy that signs people in is known (TOML).")
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS key (PEM).")] = None,

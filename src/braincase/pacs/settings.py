@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from braincase.errors import UsageError
+from braincase.files import read_toml
 
 MIB = 1 << 20
 #: What a peer may do.
@@ -219,10 +219,7 @@ def read_settings(path: Path) -> PacsSettings:
     UsageError
         If it cannot be read, or a key is unknown, missing, of another type or does not fit others.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/pacs.md)") from None
+    content = read_toml(path, "a TOML file (docs/pacs.md)")
     known = {"node", "archive", "peer", "tls", "limits", "results", "pull"}
     if unknown := sorted(set(content) - known):
         raise UsageError(path, f"unknown section [{unknown[0]}]", f"of {', '.join(sorted(known))}")

@@ -104,7 +104,7 @@ class ServiceSettings:
     oidc
         File that tells how people are signed in at an OpenID provider, or None.
     proxy
-        File that tells how a reverse proxy's signed token is checked, or None.
+        File that tells how a reverse proxy that signs people in is known, or None.
     certificate, key
         PEM files for TLS.
     tls_elsewhere

@@ -89,7 +89,7 @@ def _search_unseen(folder: Path, model_folder: Path, study: Study, picture: Path
     index_cohort(folder / "gallery", cohort, encoder_of(model), rows=rows)
     with open_gallery(folder / "gallery", model) as gallery:
         query = _typical_query(cohort, fold.test)
-        search = gallery.finished_search(query, SearchOptions(HITS))
+        search = gallery.finished_search(query, SearchOptions(HITS), VIEW)
         draw(search, picture, folder / "search.html")
     return search.result
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from braincase.errors import UsageError
-from braincase.files import check_regular
+from braincase.files import check_regular, read_toml
 from braincase.web.schema import Role
 from braincase.web.security.group_roles import check_keys, check_roles
 from braincase.web.service_settings import ServiceSettings, is_loopback
@@ -101,10 +100,7 @@ def read_oidc(path: Path, service: ServiceSettings) -> OidcSettings:
     UsageError
         If it is missing, or a key of it is unknown, missing or unusable.
     """
-    try:
-        config = tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(path, f"cannot be read ({error})", "TOML (docs/deploy.md)") from None
+    config = read_toml(path, "TOML (docs/deploy.md)")
     check_keys(path, config, _KEYS, _NEEDED)
     texts = {key: _text(path, config, key) for key in _KEYS - {"roles"} - _LISTS if key in config}
     lists = {key: _texts(path, config, key) for key in _LISTS}

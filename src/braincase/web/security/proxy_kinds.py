@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TypeAlias
 
-from braincase.errors import UsageError
-from braincase.files import check_regular
+from braincase.files import read_toml
 from braincase.web.security.proxy import Proxy, token_proxy
 from braincase.web.security.proxy_secret import SecretProxy, read_secret_proxy
 from braincase.web.service_settings import ServiceSettings
@@ -23,10 +21,7 @@ def read_proxy(path: Path, service: ServiceSettings) -> AnyProxy:
     UsageError
         If it is missing, or a key of it is unknown, missing or unusable.
     """
-    try:
-        config = tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(path, f"cannot be read ({error})", "a TOML file (docs/web.md)") from None
+    config = read_toml(path, "a TOML file (docs/web.md)")
     if "secret_file" in config:
         return read_secret_proxy(path, config, service)
     return token_proxy(path, config)
