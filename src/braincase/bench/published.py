@@ -52,10 +52,12 @@ PUBLISHED: Mapping[tuple[str, int], Checksums] = MappingProxyType(
         ("bench", 1001): Checksums(
             "17c4db0662059bdb7e3650411fe5e85c21a4b5bcbcfef62ccbf92a777085ebbd",
             "29a0f26a609630d8d6cd04786451aac1c12981eb95945ae657829f1820105b60",
+            "cfae1b23ee2de0d43b9ddb73fc476e32c46807844db449b1523f6fcf1de94a42",
         ),
         ("bench", 1002): Checksums(
             "1313ca25d70b3b9372577f9bd0f7126e2090477a4359e9be0a5665e3ef7e9457",
             "7eab85bf48b4eb51e36a429ddac5596a668fed804f7638fef20e07bf61f9ebe5",
+            "dac7a34e6e5e3f9f40f7beee4b54b67a136fc306efe00d1c3a98ee374754ee0e",
         ),
         ("bench", 1003): Checksums(
             "0a1580ba54d983d91024b4f23c569c8998bb2d592bdb896a55927f2c036a0dd2",

@@ -97,7 +97,7 @@ class ModelSettings:
 PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
     {
         "plain": ModelSettings("plain", alpha=0.0),
-        "ddcml": ModelSettings("ddcml", alpha=0.5, exemplars="random", draws=8),
+        "ddcml": ModelSettings("ddcml", alpha=0.4, exemplars="random", draws=8),
         "braincase": ModelSettings("braincase", alpha=0.5, local=True),
     }
 )
