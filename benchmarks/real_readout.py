@@ -38,6 +38,7 @@ from braincase.images.tissue import image_shares, tissue_intensities
 from braincase.images.volume import read_volume
 from braincase.models.encoder_check import open_encoder
 from braincase.models.starter import STARTER
+from braincase.population.volume_norms import MEASURES
 from braincase.preprocess.prepare_volume import prepare_volume
 from braincase.simulate.atrophy import load_effects_table
 from braincase.simulate.truth import read_truth, volume_column
@@ -107,6 +108,8 @@ def main(folder: Path) -> None:
     ixi = people_of([image for image, _ in images[:six]], reader)
     truth = np.log([dlmuse(h, size) for h, (_, size) in zip(labelled, images[:six], strict=False)])
     tell_truth(People(ixi.ways, truth))
+    print("\nThe volumes that every answer tells, the same six: error without bias / Pearson\n")
+    tell_told(ixi.ways, truth)
     print("\nDifference from FreeSurfer's aseg of one head of AOMIC, %, real\n")
     tell_one(labelled[six], images[six][1], people_of([images[six][0]], reader))
     print("\nSimulated query people, true volumes\n")
@@ -244,6 +247,22 @@ def pooled(ours: Volumes, true: Volumes) -> str:
     left = percent(without_bias(ours - true))
     r, rho = np.corrcoef(a, b)[0, 1], spearmanr(a, b).statistic
     return f"{percent(ours - true):.1f} / {left:.1f} / {r:.2f} / {rho:.2f}"
+
+
+def tell_told(ways: Mapping[str, Volumes], truth: Volumes) -> None:
+    """Print how well the volumes of an answer (`population.volume_norms`) are read."""
+    print("| volume | guess | read-out | registration |\n|---|---|---|---|")
+    for name, regions in MEASURES.items():
+        members = [NAMES.index(region) for region in regions]
+        true, *ours = (
+            np.log(np.exp(logs[:, members]).sum(axis=1))
+            for logs in (truth, ways["read-out"], ways["registration"])
+        )
+        cells = [
+            f"{percent(without_bias(x - true)):.1f} / {np.corrcoef(x, true)[0, 1]:.2f}"
+            for x in ours
+        ]
+        print(f"| {name} | {percent(without_bias(true)):.1f} | {' | '.join(cells)} |")
 
 
 def tell_why(
