@@ -40,7 +40,7 @@ WORK = Path("build/gpu")
 CONTESTANTS = (
     ModelSettings("plain", "paper", 27, 0.0, batch_size=32, learning_rate=1e-3),
     ModelSettings("ddcml", "paper", 27, 1.0, "random", batch_size=32, learning_rate=1e-3),
-    ModelSettings("braincase", batch_size=32, alpha=0.002, learning_rate=2e-3, local=True),
+    ModelSettings("braincase", batch_size=32, alpha=0.5, learning_rate=2e-3, local=True),
 )
 #: Part of the time left that the five folds at 4 mm and the folds at 2 mm may take.
 SHARE_4MM, SHARE_2MM = 0.6, 0.8

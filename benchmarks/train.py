@@ -34,7 +34,8 @@ from braincase.models.losses import (
 )
 from braincase.models.network import Autoencoder, CellwiseLinear, build_network
 from braincase.models.settings import ModelSettings, load_settings
-from braincase.models.train import best_precision, train_model
+from braincase.models.train import best_precision, show_training_scans, train_model
+from braincase.models.training_set import training_set
 from braincase.simulate.cohort import recipe_of, write_visits
 from braincase.simulate.people import SIZES, draw_visits
 
@@ -57,6 +58,8 @@ class NaiveScans(Dataset):  # type: ignore[type-arg]
 def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device) -> Autoencoder:
     """The same network in PyTorch's default layout, each cell's neighbours gathered by copies."""
     network = build_network(settings, cohort.grid)
+    rows = np.arange(len(cohort))
+    show_training_scans(network, training_set(cohort, rows, "diagnosis", torch.device("cpu")))
     for parameter in network.parameters():
         parameter.data = torch.empty(parameter.shape).copy_(parameter.data)
     for layer in network.modules():

@@ -137,8 +137,9 @@ def test_classes_that_are_not_in_the_batch_do_not_silence_the_loss() -> None:
 
 def test_reconstruction_terms() -> None:
     x, y = torch.zeros(2, 1, 2, 2, 2), torch.full((2, 1, 2, 2, 2), 0.5)
-    assert reconstruction_loss(x, y, "mse").item() == pytest.approx(0.25)
-    assert reconstruction_loss(x, y, "rmse").item() == pytest.approx(0.5)
+    assert reconstruction_loss(x, y, "mse", 1.0).item() == pytest.approx(0.25)
+    assert reconstruction_loss(x, y, "rmse", 1.0).item() == pytest.approx(0.5)
+    assert reconstruction_loss(x, y, "relative", 0.5).item() == pytest.approx(0.5)
 
 
 def test_several_draws_average_the_losses_and_not_the_distances() -> None:

@@ -10,18 +10,20 @@ from torch import nn
 from braincase.errors import ScanError
 from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
 from braincase.models.embed import embedder, reconstruct
+from braincase.models.layers import CellwiseLinear
 from braincase.models.model import Model
-from braincase.models.network import BraincaseCAE, CellwiseLinear, PaperCAE, build_network
+from braincase.models.network import BraincaseCAE, PaperCAE, build_network
 from braincase.models.settings import ModelSettings
 
 SMALL = {
     "paper": ModelSettings("p", "paper", channels=3),
-    "braincase": ModelSettings("b", channels=2),
+    "braincase": ModelSettings("b", "braincase", channels=2),
+    "principal": ModelSettings("q", channels=2),
 }
 
 
 @pytest.mark.parametrize("grid", [HALF_GRID, STANDARD_GRID])
-@pytest.mark.parametrize("architecture", ["paper", "braincase"])
+@pytest.mark.parametrize("architecture", SMALL)
 def test_a_volume_becomes_150_numbers_and_a_volume_again(architecture: str, grid: Grid) -> None:
     network = build_network(SMALL[architecture], grid).eval()
     codes, volumes = network(torch.zeros(2, 1, *grid.shape))
@@ -67,7 +69,7 @@ def test_a_cell_sees_only_its_surroundings() -> None:
     assert difference[3:].max() < 1e-6
 
 
-@pytest.mark.parametrize("architecture", ["paper", "braincase"])
+@pytest.mark.parametrize("architecture", SMALL)
 def test_a_batch_equals_one_by_one(architecture: str) -> None:
     network = build_network(SMALL[architecture], HALF_GRID)
     model = Model(network, SMALL[architecture], HALF_GRID, {}, {})

@@ -34,7 +34,7 @@ def field_in_voxels(architecture, halvings):
 @pytest.mark.parametrize("architecture", ["paper", "braincase"])
 @pytest.mark.parametrize("grid", [STANDARD_GRID, HALF_GRID], ids=["2 mm", "4 mm"])
 def test_the_documented_receptive_field_is_that_of_the_gradient(architecture, grid):
-    settings = ModelSettings("untrained", architecture=architecture, channels=2)
+    settings = ModelSettings("untrained", architecture, channels=2)
     model = Model(build_network(settings, grid), settings, grid, {}, {})
     volumes = np.random.default_rng(0).integers(0, 255, (2, *grid.shape)).astype(np.uint8)
     halvings = {2: 4, 4: 3}[grid.resolution_mm]

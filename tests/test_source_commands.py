@@ -10,7 +10,7 @@ import pytest
 from braincase.cli.main import app
 from braincase.cohort.cohort import Cohort, class_names
 from braincase.errors import UsageError
-from braincase.models.train import rows_of_classes
+from braincase.models.training_set import rows_of_classes
 from source_files import bids, text
 
 

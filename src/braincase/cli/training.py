@@ -82,6 +82,9 @@ def evaluate(
     run_folds: Annotated[int, typer.Option(help="Folds to hold out in turn; 0: all.")] = 0,
     label: Label = "diagnosis",
     classes: Classes = "",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the scans, of all models.")
+    ] = None,
     unseen: Annotated[
         Path | None, typer.Option(help="Second cohort whose people also ask (honest).")
     ] = None,
@@ -92,15 +95,19 @@ def evaluate(
     """Evaluate models by cross-validation and write a report."""
     from braincase.cohort.cohort import open_cohort
     from braincase.files import refuse_overwrite
+    from braincase.models.settings import load_settings
     from braincase.report.evaluation import first_line
     from braincase.workflows.experiment import evaluate_and_report
 
     refuse_overwrite(out / "report.html", force)
+    chosen = [load_settings(name) for name in comma_list(models)]
+    if epochs is not None:
+        chosen = [replace(settings, epochs=epochs) for settings in chosen]
     results, page = evaluate_and_report(
         open_cohort(cohort),
         out,
         comma_list(protocol),
-        comma_list(models),
+        chosen,
         label,
         comma_list(classes),
         folds,

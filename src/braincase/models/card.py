@@ -5,6 +5,9 @@ from __future__ import annotations
 from braincase.models.model import Model
 from braincase.purpose import PURPOSE
 
+#: How the reconstruction terms are written in the loss.
+_TERMS = {"mse": "MSE", "rmse": "RMSE", "relative": "MSE / variance"}
+
 
 def write_card(model: Model) -> str:
     """Return the model card of a trained model as Markdown.
@@ -29,7 +32,7 @@ def write_card(model: Model) -> str:
 - **Trained on**: {counts} {data} of {training["people"]} people, label column
   `{training["label"]}`.
 - **Preprocessing recipe**: `{dict(model.recipe)}`
-- **Loss**: E = {settings.reconstruction.upper()} + {settings.alpha:g} L, {settings.exemplars}
+- **Loss**: E = {_TERMS[settings.reconstruction]} + {settings.alpha:g} L, {settings.exemplars}
   exemplars; last epoch: reconstruction {losses["reconstruction"]:.5f}, L {losses["metric"]:.4f}.
 - **Settings**: `{settings}`
 - **Training**: {training["seconds"]} s on {training["device"]} x {training["world_size"]},

@@ -13,8 +13,9 @@ from torch import Tensor
 from braincase.errors import ScanError
 from braincase.models.attribution import integrated_gradients
 from braincase.models.encoder import Embed, Encoder
+from braincase.models.layers import CODE_SIZE
 from braincase.models.model import Model
-from braincase.models.network import CODE_SIZE, to_unit
+from braincase.models.network import to_unit
 from braincase.volumetry.code_layout import LONG
 from braincase.volumetry.readout import read_out
 

@@ -150,15 +150,22 @@ def comparable(distances: Tensor, exists: Tensor, labels: Tensor) -> tuple[Tenso
     return distances.masked_fill(~exists, torch.inf)[:, usable], labels[usable]
 
 
-def reconstruction_loss(reconstruction: Tensor, target: Tensor, term: str) -> Tensor:
-    """Return the mean squared error, or its root (DI-PSS), of intensities in [0, 1].
+def reconstruction_loss(
+    reconstruction: Tensor, target: Tensor, term: str, variance: float
+) -> Tensor:
+    """Return the mean squared error (MSE) of intensities in [0, 1], its root, or a share.
 
     Parameters
     ----------
     reconstruction, target
         Volumes of equal shape.
     term
-        ``"mse"`` (Onga 2019, equation 1) or ``"rmse"`` (DI-PSS, arXiv 2108.06518).
+        ``"mse"`` (Onga 2019, equation 1), ``"rmse"`` (DI-PSS, arXiv 2108.06518), or ``"relative"``:
+        the MSE divided by `variance`, which is 1 for the mean brain.
+    variance
+        The MSE of the mean brain over the training scans.
     """
     mse = F.mse_loss(reconstruction.float(), target.float())
+    if term == "relative":
+        return mse / variance
     return mse.sqrt() if term == "rmse" else mse

@@ -1,4 +1,4 @@
-"""The two convolutional autoencoders (CAE); their code is a 5 x 6 x 5 map of MNI space.
+"""The convolutional autoencoders (CAE); their code is a 5 x 6 x 5 map of MNI space.
 
 ``encode`` takes volumes (b, 1, *grid.shape) in [0, 1] and gives codes (b, 150): one number for each
 32 mm cell, C order. ``decode`` takes the codes and gives volumes.
@@ -7,29 +7,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from itertools import pairwise, product
-from math import log2, prod
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braincase.images.geometry import CELL_MM, CELLS, Grid
+from braincase.images.geometry import CELLS, Grid
+from braincase.models.layers import (
+    CODE_SIZE,
+    CellwiseLinear,
+    ResidualSum,
+    halvings,
+    relu_conv,
+    strided_decoder,
+    strided_encoder,
+)
+from braincase.models.principal import PrincipalAxes
 from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 
-CODE_SIZE = prod(CELLS)
 #: The difference from the mean image is small; this brings it to about unit spread.
 DIFFERENCE_GAIN = 4.0
 #: Voxels along the edge of a patch of the linear basis: a 32 mm cell at 4 mm.
 PATCH = 8
-#: Spread of the stored weights of `CellwiseLinear` before training.
-FIRST_WEIGHTS = 0.05
-#: Codes begin with squared distances of about 1, where the softmax of the metric loss is neither
-#: flat nor saturated.
-CODE_GAIN = 0.05
-#: `CellwiseLinear` is one matrix up to this many pairs of channels: beyond, its zeros cost more.
-MATRIX_CHANNELS = 128
 
 
 class Autoencoder(nn.Module, ABC):
@@ -59,11 +60,6 @@ class Autoencoder(nn.Module, ABC):
         return codes, self.decode(codes)
 
 
-def halvings(grid: Grid) -> int:
-    """Return how often `grid` is halved until a voxel is one code cell: 4 at 2 mm, 3 at 4 mm."""
-    return round(log2(CELL_MM / grid.resolution_mm))
-
-
 class PaperCAE(Autoencoder):
     """The 3D convolutional autoencoder of Onga et al. 2019, as we read the paper.
 
@@ -83,18 +79,18 @@ class PaperCAE(Autoencoder):
 
     def __init__(self, grid: Grid, channels: int) -> None:
         super().__init__()
-        plain = [_relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
+        plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
         residual = [ResidualSum(channels), ResidualSum(channels)]
-        down = [_relu_conv(1, channels), *plain, *residual]
+        down = [relu_conv(1, channels), *plain, *residual]
         self.encoder = nn.Sequential(
             *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in down],
             nn.Conv3d(channels, 1, 3, padding=1),
         )
-        plain = [_relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
+        plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
         residual = [ResidualSum(channels), ResidualSum(channels)]
         up = [*residual, *plain, nn.Conv3d(channels, 1, 3, padding=1)]
         self.decoder = nn.Sequential(
-            _relu_conv(1, channels),
+            relu_conv(1, channels),
             *[nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), s) for s in up],
             nn.Sigmoid(),
         )
@@ -107,22 +103,6 @@ class PaperCAE(Autoencoder):
         """Turn codes (b, 150) into volumes (b, 1, *shape) in (0, 1)."""
         volumes: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
         return volumes
-
-
-class ResidualSum(nn.Module):
-    """ReLU(x + convolution(x))."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv3d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (b, channels, x, y, z)."""
-        return F.relu(x + self.convolution(x))
-
-
-def _relu_conv(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.ReLU())
 
 
 class BraincaseCAE(Autoencoder):
@@ -140,20 +120,9 @@ class BraincaseCAE(Autoencoder):
     def __init__(self, grid: Grid, channels: int) -> None:
         super().__init__()
         self.shape = grid.shape
-        widths = [channels * 2**i for i in range(halvings(grid))]
         self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
-        self.encoder = nn.Sequential(
-            *[_down(i, o) for i, o in zip([1, *widths], widths, strict=False)],
-            CellwiseLinear(widths[-1], 1, CODE_GAIN),
-        )
-        narrowing = widths[::-1]
-        self.decoder = nn.Sequential(
-            CellwiseLinear(1, widths[-1], 1 / CODE_GAIN),
-            nn.BatchNorm3d(widths[-1]),
-            nn.LeakyReLU(0.1),
-            *[_up(i, o) for i, o in pairwise(narrowing)],
-            nn.ConvTranspose3d(channels, 1, 2, stride=2),
-        )
+        self.encoder = strided_encoder(grid, channels)
+        self.decoder = strided_decoder(grid, channels)
         self.basis = CellwiseLinear(1, PATCH**3, 1.0)
 
     def encode(self, volumes: Tensor) -> Tensor:
@@ -176,91 +145,55 @@ class BraincaseCAE(Autoencoder):
         return F.interpolate(laid, self.shape, mode="trilinear")
 
 
-class CellwiseLinear(nn.Module):
-    """A linear map of each cell's 3 x 3 x 3 neighbourhood, with weights of its own in each cell.
+class PrincipalCAE(Autoencoder):
+    """A strided 3D-CAE around principal component analysis (PCA) of the training volumes.
 
-    The weights are stored at one size and multiplied by `gain` in use, so that a step of Adam moves
-    them by the same share whatever size the output must have. Between few channels it is computed
-    as one matrix with zeros between cells that are not neighbours: more products, but in one go,
-    and none of the 27 shifted copies (measured: a quarter of a training step).
+    The code is the sum of where a scan lies along the axes, mixed by a learned matrix, and of what
+    the convolutions of `BraincaseCAE` add. The decoder adds up likewise: the mean brain, the axes
+    times the code, mixed again, and what convolutions draw. Before any training it rebuilds what
+    150 principal components do. See docs/decisions/0072-principal-axes.md.
     """
 
-    neighbours: Tensor
+    mean: Tensor
 
-    def __init__(self, inputs: int, outputs: int, gain: float) -> None:
+    def __init__(self, grid: Grid, channels: int) -> None:
         super().__init__()
-        self.gain = gain
-        self.weight = nn.Parameter(FIRST_WEIGHTS * torch.randn(CODE_SIZE, 27 * inputs, outputs))
-        self.bias = nn.Parameter(torch.zeros(CODE_SIZE, 1, outputs))
-        self.register_buffer("neighbours", _neighbours(), persistent=False)
-        self.is_small = inputs * outputs <= MATRIX_CHANNELS
+        self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
+        self.encoder = strided_encoder(grid, channels)
+        self.decoder = strided_decoder(grid, channels)
+        for parameter in self.decoder[-1].parameters():
+            nn.init.zeros_(parameter)  # draws nothing at first: the axes alone rebuild
+        self.axes = PrincipalAxes(grid)
+        self.mix = nn.Parameter(torch.eye(CODE_SIZE))
+        self.unmix = nn.Parameter(torch.eye(CODE_SIZE))
 
-    def forward(self, cells: Tensor) -> Tensor:
-        """Turn (b, inputs, 5, 6, 5) into (b, outputs, 5, 6, 5)."""
-        return self._in_one_matrix(cells) if self.is_small else self._cell_by_cell(cells)
+    def fit_axes(self, batches: Iterable[Tensor]) -> None:
+        """Take the axes from training volumes (b, 1, *shape) in [0, 1]; `mean` is set before."""
+        self.axes.fit((DIFFERENCE_GAIN * (batch - self.mean) for batch in batches), self.mean)
 
-    def _in_one_matrix(self, cells: Tensor) -> Tensor:
-        inputs, outputs = cells.shape[1], self.weight.shape[2]
-        blocks = self.gain * self.weight.view(27 * CODE_SIZE, inputs * outputs)
-        blocks = torch.cat([blocks, blocks.new_zeros(1, inputs * outputs)])
-        by_pair = F.embedding(self.neighbours, blocks, padding_idx=len(blocks) - 1)
-        by_pair = by_pair.view(CODE_SIZE, CODE_SIZE, inputs, outputs)
-        matrix = by_pair.permute(0, 2, 1, 3).reshape(CODE_SIZE * inputs, CODE_SIZE * outputs)
-        values = cells.permute(0, 2, 3, 4, 1).reshape(len(cells), -1)
-        out = torch.addmm(self.bias.view(1, -1).to(values.dtype), values, matrix.to(values.dtype))
-        return out.view(-1, *CELLS, outputs).permute(0, 4, 1, 2, 3)
+    def encode(self, volumes: Tensor) -> Tensor:
+        """Turn volumes (b, 1, *shape) into codes (b, 150)."""
+        differences = DIFFERENCE_GAIN * (volumes - self.mean)
+        convolved = torch.flatten(self.encoder(differences), 1)
+        return self.axes.encode(differences) @ self.mix + convolved
 
-    def _cell_by_cell(self, cells: Tensor) -> Tensor:
-        nx, ny, nz = CELLS
-        padded = F.pad(cells, (1,) * 6)
-        around = torch.cat(
-            [
-                padded[:, :, i : i + nx, j : j + ny, k : k + nz]
-                for i, j, k in product(range(3), repeat=3)
-            ],
-            dim=1,
-        )
-        by_cell = around.flatten(2).permute(2, 0, 1)
-        weight = self.gain * self.weight
-        out = torch.baddbmm(self.bias.to(by_cell.dtype), by_cell, weight.to(by_cell.dtype))
-        return out.permute(1, 2, 0).reshape(len(cells), -1, nx, ny, nz)
-
-
-def _neighbours() -> Tensor:
-    """Number the weights between each pair of cells, (150 from, 150 to); 150 * 27 means none."""
-    numbers = torch.full((CODE_SIZE, CODE_SIZE), 27 * CODE_SIZE)
-    places = torch.cartesian_prod(*[torch.arange(n) for n in CELLS])
-    steps = places[:, None] - places[None, :] + 1  # of 'from' as seen from 'to': 0, 1, 2
-    near = ((steps >= 0) & (steps <= 2)).all(2)
-    which = (steps * torch.tensor([9, 3, 1])).sum(2)
-    to = torch.arange(CODE_SIZE).expand(CODE_SIZE, -1)
-    numbers[near] = (27 * to + which)[near]
-    return numbers
-
-
-def _down(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm3d(outputs),
-        nn.LeakyReLU(0.1, inplace=True),
-    )
-
-
-def _up(inputs: int, outputs: int) -> nn.Sequential:
-    # 2 x 2 x 2 and not 4 x 4 x 4: on a CPU the latter took half of all training time.
-    return nn.Sequential(
-        nn.ConvTranspose3d(inputs, outputs, 2, stride=2, bias=False),
-        nn.BatchNorm3d(outputs),
-        nn.LeakyReLU(0.1, inplace=True),
-    )
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turn codes (b, 150) into volumes (b, 1, *shape)."""
+        drawn: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
+        difference = drawn + self.axes.decode(codes @ self.unmix)
+        return self.mean + difference / DIFFERENCE_GAIN
 
 
 def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
     """Build the untrained network of these settings for this grid, weights drawn from its seed."""
-    architecture = PaperCAE if settings.architecture == "paper" else BraincaseCAE
+    build: Mapping[str, Callable[[Grid, int], Autoencoder]] = {
+        "paper": PaperCAE,
+        "braincase": BraincaseCAE,
+        "principal": PrincipalCAE,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network: Autoencoder = architecture(grid, settings.channels)
+        network: Autoencoder = build[settings.architecture](grid, settings.channels)
     if settings.local:
         network.search_code = SearchCode()
     for parameter in network.parameters():

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from braincase.errors import UsageError
 from braincase.files import did_you_mean
 
-Architecture = Literal["paper", "braincase"]
+Architecture = Literal["paper", "braincase", "principal"]
 Exemplars = Literal["random", "mean"]
-Reconstruction = Literal["mse", "rmse"]
+Reconstruction = Literal["mse", "rmse", "relative"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class ModelSettings:
     name
         What reports call it.
     architecture
-        ``paper`` (Onga 2019) or ``braincase`` (docs/decisions/0001-local-code.md).
+        ``paper`` (Onga 2019), ``braincase`` (docs/decisions/0001-local-code.md), or ``principal``,
+        which has principal components beside it (docs/decisions/0072-principal-axes.md).
     channels
-        Kernels of every stage (paper), or of the first one, doubled at each stage (braincase).
+        Kernels of every stage (paper), or of the first one, doubled at each stage.
     alpha
         Weight of the metric loss; 0 trains a plain CAE.
     exemplars
@@ -37,7 +38,8 @@ class ModelSettings:
     draws
         How often each anchor draws random exemplars in a step; the paper's loss has 1.
     reconstruction
-        ``mse`` (Onga 2019) or ``rmse`` (DI-PSS).
+        ``mse`` (Onga 2019), ``rmse`` (DI-PSS), or ``relative``: the MSE as a share of the variance
+        about the mean brain, so that alpha has no unit.
     epochs, batch_size
         Passes over the training scans; scans of one step on one device.
     learning_rate, weight_decay
@@ -52,12 +54,12 @@ class ModelSettings:
     """
 
     name: str
-    architecture: Architecture = "braincase"
+    architecture: Architecture = "principal"
     channels: int = 16
     alpha: float = 1.0
     exemplars: Exemplars = "mean"
     draws: int = 1
-    reconstruction: Reconstruction = "mse"
+    reconstruction: Reconstruction = "relative"
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 2e-3
@@ -69,9 +71,9 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Refuse impossible values, naming the option."""
         choices = {
-            "architecture": ("paper", "braincase"),
+            "architecture": ("paper", "braincase", "principal"),
             "exemplars": ("random", "mean"),
-            "reconstruction": ("mse", "rmse"),
+            "reconstruction": ("mse", "rmse", "relative"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -95,8 +97,8 @@ class ModelSettings:
 PRESETS: Mapping[str, ModelSettings] = MappingProxyType(
     {
         "plain": ModelSettings("plain", alpha=0.0),
-        "ddcml": ModelSettings("ddcml", exemplars="random", draws=8),
-        "braincase": ModelSettings("braincase", alpha=0.002, local=True),
+        "ddcml": ModelSettings("ddcml", alpha=0.5, exemplars="random", draws=8),
+        "braincase": ModelSettings("braincase", alpha=0.5, local=True),
     }
 )
 

@@ -11,22 +11,19 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import psutil
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from braincase.cohort.cohort import Cohort, class_names
-from braincase.errors import ParameterError, TrainingError, UsageError
+from braincase.cohort.cohort import Cohort
+from braincase.errors import ParameterError, TrainingError
 from braincase.json_values import canonical_json
 from braincase.models.augment import augment
 from braincase.models.embed import encode
@@ -41,46 +38,19 @@ from braincase.models.losses import (
 )
 from braincase.models.model import Model
 from braincase.models.model_json import PeopleJson, TrainingJson, images_digest
-from braincase.models.network import BraincaseCAE, build_network, to_unit
+from braincase.models.network import Autoencoder, BraincaseCAE, PrincipalCAE, build_network, to_unit
+from braincase.models.principal import MOST_SCANS
 from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
 from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
+from braincase.models.training_set import NO_LABEL, Rows, TrainingSet, training_set
 from braincase.progress import progress
 from braincase.volumetry.readout import read_out
 
-Rows = NDArray[np.int64]
 #: Number formats of Lightning Fabric in which networks are trained here.
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 #: Gradients longer than this are shortened to it.
 GRADIENT_NORM = 5.0
-#: The class of every scan where a model is trained without a label.
-NO_LABEL = "unlabelled"
-#: Volumes stay resident in memory while they take less than this share of what is free.
-RESIDENT_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """The training scans as the loop needs them.
-
-    Parameters
-    ----------
-    read
-        Gives uint8 volumes (b, *shape) on the device for a tensor of positions.
-    labels, subjects
-        Class and person number of each position, on the device.
-    classes
-        Names of the classes in order of their numbers.
-    """
-
-    read: Callable[[Tensor], Tensor]
-    labels: Tensor
-    subjects: Tensor
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Return the number of scans."""
-        return len(self.labels)
 
 
 def best_precision(device: str = "auto") -> Precision:
@@ -132,8 +102,7 @@ def train_model(
     scans = training_set(cohort, rows, label, fabric.device)
     _check_trainable(scans, settings, rows)
     network = build_network(settings, cohort.grid)
-    if isinstance(network, BraincaseCAE):
-        network.mean.copy_(_mean_volume(scans))
+    show_training_scans(network, scans)
     optimizer = torch.optim.AdamW(
         network.parameters(),
         settings.learning_rate,
@@ -166,6 +135,16 @@ def train_model(
     if network.search_code is not None:
         _fit_search_code(network.search_code, model, cohort, rows, scans)
     return model
+
+
+def show_training_scans(network: Autoencoder, scans: TrainingSet) -> None:
+    """Give a network what it knows of the training scans before its first step."""
+    if isinstance(network, BraincaseCAE | PrincipalCAE):
+        network.mean.copy_(scans.mean)
+    if isinstance(network, PrincipalCAE):
+        some = torch.linspace(0, len(scans) - 1, min(len(scans), MOST_SCANS)).long()
+        parts = torch.split(some.to(scans.labels.device), 64)
+        network.fit_axes(to_unit(scans.read(part).cpu()) for part in parts)
 
 
 def _fit_search_code(
@@ -205,60 +184,6 @@ def _fabric(precision: Precision, device: str) -> Fabric:
 def is_main_process() -> bool:
     """Return whether this is rank 0: of the processes that train together, the one that writes."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def rows_of_classes(cohort: Cohort, label: str, classes: Sequence[str]) -> Rows:
-    """Return the rows whose label is one of `classes`, or any at all where none are named.
-
-    Without a label (empty) these are all rows.
-
-    Raises
-    ------
-    UsageError
-        If there is no such column, or a class has no scan.
-    """
-    if not label:
-        return np.arange(len(cohort), dtype=np.int64)
-    names = class_names(cohort.column(label))
-    for name in classes:
-        if not (names == name).any():
-            values = ", ".join(sorted(set(names.dropna())))
-            raise UsageError(cohort.folder, f"no scan with {label} {name!r}", f"some of {values}")
-    if classes:
-        return np.flatnonzero(names.isin(list(classes))).astype(np.int64)
-    return np.flatnonzero(names.notna()).astype(np.int64)
-
-
-def training_set(cohort: Cohort, rows: Rows, label: str, device: torch.device) -> TrainingSet:
-    """Load the training scans: labels and, where they fit, 8-bit volumes on the device."""
-    names = np.full(len(rows), NO_LABEL, dtype=object)
-    if label:
-        names = class_names(cohort.column(label)).iloc[rows].astype(str).to_numpy()
-    classes, labels = np.unique(names, return_inverse=True)
-    _, subjects = np.unique(cohort.table["subject"].iloc[rows].astype(str), return_inverse=True)
-    return TrainingSet(
-        _reader(cohort, rows, device),
-        torch.from_numpy(labels).to(device),
-        torch.from_numpy(subjects).to(device),
-        tuple(str(c) for c in classes),
-    )
-
-
-def _reader(cohort: Cohort, rows: Rows, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Return a function that gives volumes by position: from device memory, or from the disk."""
-    needed = len(rows) * cohort.grid.size
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    if needed < RESIDENT_SHARE * (free or psutil.virtual_memory().available):
-        resident = torch.from_numpy(cohort.volumes[rows]).to(device)
-        return lambda positions: resident[positions]
-    return lambda positions: torch.from_numpy(cohort.volumes[rows[positions.cpu()]]).to(device)
-
-
-def _mean_volume(scans: TrainingSet, batch: int = 64) -> Tensor:
-    """Return the mean of the training volumes in [0, 1], shape (1, 1, *shape)."""
-    positions = torch.arange(len(scans), device=scans.labels.device)
-    sums = [scans.read(p).sum(0, dtype=torch.float64) for p in torch.split(positions, batch)]
-    return (torch.stack(sums).sum(0) / (255 * len(scans))).float()[None, None].cpu()
 
 
 def _check_trainable(scans: TrainingSet, settings: ModelSettings, rows: Rows) -> None:
@@ -318,7 +243,7 @@ def _batch_losses(
     if settings.augment:
         volumes = augment(volumes, generator)
     codes, reconstruction = network(volumes)
-    rebuilt = reconstruction_loss(reconstruction, volumes, settings.reconstruction)
+    rebuilt = reconstruction_loss(reconstruction, volumes, settings.reconstruction, scans.variance)
     if settings.alpha == 0:
         return rebuilt, torch.zeros_like(rebuilt), rebuilt
     labels, subjects = scans.labels[positions], scans.subjects[positions]

@@ -12,7 +12,7 @@ from braincase.images.geometry import Grid
 from braincase.models.embed import embedder
 from braincase.models.encoder import Embed
 from braincase.models.model import Model
-from braincase.models.network import BraincaseCAE, build_network
+from braincase.models.network import BraincaseCAE, PrincipalCAE, build_network
 from braincase.models.settings import ModelSettings
 
 
@@ -30,6 +30,6 @@ def untrained_embedder(settings: ModelSettings, grid: Grid, mean: NDArray[np.flo
     """
     settings = replace(settings, local=False)
     network = build_network(settings, grid)
-    if isinstance(network, BraincaseCAE):
+    if isinstance(network, BraincaseCAE | PrincipalCAE):
         network.mean.copy_(torch.from_numpy(mean).view(1, 1, *grid.shape))
     return embedder(Model(network.eval(), settings, grid, {}, {}))  # type: ignore[typeddict-item]

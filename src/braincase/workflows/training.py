@@ -13,7 +13,8 @@ from braincase.models.card import write_card
 from braincase.models.model import Model, save_model
 from braincase.models.model_json import ABOUT
 from braincase.models.settings import ModelSettings, load_settings
-from braincase.models.train import is_main_process, rows_of_classes, train_model
+from braincase.models.train import is_main_process, train_model
+from braincase.models.training_set import rows_of_classes
 
 #: The label where none is named.
 USUAL_LABEL = "diagnosis"

@@ -1,0 +1,150 @@
+"""Layers: residual sums, cell-wise linear maps, the strided encoder and decoder.
+
+Tensors are (b, channels, x, y, z); at the size of the code x, y, z are the 5 x 6 x 5 cells.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+from math import log2, prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from braincase.images.geometry import CELL_MM, CELLS, Grid
+
+CODE_SIZE = prod(CELLS)
+#: Spread of the stored weights of `CellwiseLinear` before training.
+FIRST_WEIGHTS = 0.05
+#: Codes begin with squared distances of about 1, where the softmax of the metric loss is neither
+#: flat nor saturated.
+CODE_GAIN = 0.05
+#: `CellwiseLinear` is one matrix up to this many pairs of channels: beyond, its zeros cost more.
+MATRIX_CHANNELS = 128
+
+
+def halvings(grid: Grid) -> int:
+    """Return how often `grid` is halved until a voxel is one code cell: 4 at 2 mm, 3 at 4 mm."""
+    return round(log2(CELL_MM / grid.resolution_mm))
+
+
+def strided_encoder(grid: Grid, channels: int) -> nn.Sequential:
+    """Return strided convolutions and a cell-wise read-out: volumes become (b, 1, 5, 6, 5)."""
+    widths = _widths(grid, channels)
+    return nn.Sequential(
+        *[_down(i, o) for i, o in zip([1, *widths], widths, strict=False)],
+        CellwiseLinear(widths[-1], 1, CODE_GAIN),
+    )
+
+
+def strided_decoder(grid: Grid, channels: int) -> nn.Sequential:
+    """Return the mirror image of `strided_encoder`, with transposed convolutions."""
+    narrowing = _widths(grid, channels)[::-1]
+    return nn.Sequential(
+        CellwiseLinear(1, narrowing[0], 1 / CODE_GAIN),
+        nn.BatchNorm3d(narrowing[0]),
+        nn.LeakyReLU(0.1),
+        *[_up(i, o) for i, o in pairwise(narrowing)],
+        nn.ConvTranspose3d(channels, 1, 2, stride=2),
+    )
+
+
+def _widths(grid: Grid, channels: int) -> list[int]:
+    return [channels * 2**i for i in range(halvings(grid))]
+
+
+class ResidualSum(nn.Module):
+    """ReLU(x + convolution(x))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (b, channels, x, y, z)."""
+        return F.relu(x + self.convolution(x))
+
+
+def relu_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a convolution of 3 x 3 x 3 and ReLU."""
+    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.ReLU())
+
+
+class CellwiseLinear(nn.Module):
+    """A linear map of each cell's 3 x 3 x 3 neighbourhood, with weights of its own in each cell.
+
+    The weights are stored at one size and multiplied by `gain` in use, so that a step of Adam moves
+    them by the same share whatever size the output must have. Between few channels it is computed
+    as one matrix with zeros between cells that are not neighbours: more products, but in one go,
+    and none of the 27 shifted copies (measured: a quarter of a training step).
+    """
+
+    neighbours: Tensor
+
+    def __init__(self, inputs: int, outputs: int, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+        self.weight = nn.Parameter(FIRST_WEIGHTS * torch.randn(CODE_SIZE, 27 * inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(CODE_SIZE, 1, outputs))
+        self.register_buffer("neighbours", _neighbours(), persistent=False)
+        self.is_small = inputs * outputs <= MATRIX_CHANNELS
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Turn (b, inputs, 5, 6, 5) into (b, outputs, 5, 6, 5)."""
+        return self._in_one_matrix(cells) if self.is_small else self._cell_by_cell(cells)
+
+    def _in_one_matrix(self, cells: Tensor) -> Tensor:
+        inputs, outputs = cells.shape[1], self.weight.shape[2]
+        blocks = self.gain * self.weight.view(27 * CODE_SIZE, inputs * outputs)
+        blocks = torch.cat([blocks, blocks.new_zeros(1, inputs * outputs)])
+        by_pair = F.embedding(self.neighbours, blocks, padding_idx=len(blocks) - 1)
+        by_pair = by_pair.view(CODE_SIZE, CODE_SIZE, inputs, outputs)
+        matrix = by_pair.permute(0, 2, 1, 3).reshape(CODE_SIZE * inputs, CODE_SIZE * outputs)
+        values = cells.permute(0, 2, 3, 4, 1).reshape(len(cells), -1)
+        out = torch.addmm(self.bias.view(1, -1).to(values.dtype), values, matrix.to(values.dtype))
+        return out.view(-1, *CELLS, outputs).permute(0, 4, 1, 2, 3)
+
+    def _cell_by_cell(self, cells: Tensor) -> Tensor:
+        nx, ny, nz = CELLS
+        padded = F.pad(cells, (1,) * 6)
+        around = torch.cat(
+            [
+                padded[:, :, i : i + nx, j : j + ny, k : k + nz]
+                for i, j, k in product(range(3), repeat=3)
+            ],
+            dim=1,
+        )
+        by_cell = around.flatten(2).permute(2, 0, 1)
+        weight = self.gain * self.weight
+        out = torch.baddbmm(self.bias.to(by_cell.dtype), by_cell, weight.to(by_cell.dtype))
+        return out.permute(1, 2, 0).reshape(len(cells), -1, nx, ny, nz)
+
+
+def _neighbours() -> Tensor:
+    """Number the weights between each pair of cells, (150 from, 150 to); 150 * 27 means none."""
+    numbers = torch.full((CODE_SIZE, CODE_SIZE), 27 * CODE_SIZE)
+    places = torch.cartesian_prod(*[torch.arange(n) for n in CELLS])
+    steps = places[:, None] - places[None, :] + 1  # of 'from' as seen from 'to': 0, 1, 2
+    near = ((steps >= 0) & (steps <= 2)).all(2)
+    which = (steps * torch.tensor([9, 3, 1])).sum(2)
+    to = torch.arange(CODE_SIZE).expand(CODE_SIZE, -1)
+    numbers[near] = (27 * to + which)[near]
+    return numbers
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+def _up(inputs: int, outputs: int) -> nn.Sequential:
+    # 2 x 2 x 2 and not 4 x 4 x 4: on a CPU the latter took half of all training time.
+    return nn.Sequential(
+        nn.ConvTranspose3d(inputs, outputs, 2, stride=2, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
