@@ -114,7 +114,7 @@ def fine_level(images: TemplateImages) -> Level:
 
 
 def with_stem(brain: Mask) -> Mask:
-    """Return the brain with its stem going on below the template's lower edge: no surface is there."""
+    """Return the brain with its stem going on below the template's lower edge."""
     bottom = int(np.argmax(brain.any(axis=(0, 1))))
     longer = brain.copy()
     longer[:, :, :bottom] = brain[:, :, bottom : bottom + 1]
@@ -144,7 +144,8 @@ def _weights(brain: Mask, depths: Image, which: NDArray[np.int32]) -> dict[str, 
         surroundings[brain] = 1
         return surroundings
 
-    rim = (0.6 * np.exp(-0.5 * (depths / 4) ** 2) * (depths < 9))[which] * described
+    by_depth = 0.6 * np.exp(-0.5 * (depths / 4) ** 2) * (depths < 9)
+    rim = np.asarray(by_depth[which] * described, np.float32)
     rim[brain] = 1
     weight = brain.astype(np.float32)
     return {"head": around(0.6), "scalp": around(0.15), "rim": rim, "brain": weight}

@@ -1,17 +1,18 @@
 """Template images at 2 mm as they ship (``template.npz``): brightness, tissues, distance.
 
-What the registration needs of ICBM152 takes a second to compute of nilearn's files, and a search with
-one scan would wait for it. So the package carries it, bit for bit what
-`braincase.preprocess.space.template_source` computes. Brightness and tissues are sums of grey values
-with whole weights, which pack well, and the last bits in which single precision differs from them.
+What the registration needs of ICBM152 takes a second to compute of nilearn's files, and a search
+with one scan would wait for it. So the package carries it, bit for bit what
+`braincase.preprocess.space.template_source` computes. Brightness and tissues are sums of grey
+values with whole weights, which pack well, and the last bits in which single precision differs
+from them.
 
-Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
-McGill University. Permission to use, copy, modify, and distribute this software and its documentation
-for any purpose and without fee is hereby granted, provided that the above copyright notice appear in
-all copies. The authors and McGill University make no representations about the suitability of this
-software for any purpose. It is provided "as is" without express or implied warranty. The authors are
-not responsible for any data loss, equipment damage, property loss, or injury to subjects or patients
-resulting from the use or misuse of this software package.
+Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological
+Institute, McGill University. Permission to use, copy, modify, and distribute this software and
+its documentation for any purpose and without fee is hereby granted, provided that the above
+copyright notice appear in all copies. The authors and McGill University make no representations
+about the suitability of this software for any purpose. It is provided "as is" without express or
+implied warranty. The authors are not responsible for any data loss, equipment damage, property
+loss, or injury to subjects or patients resulting from the use or misuse of this software package.
 """
 
 from __future__ import annotations
@@ -66,8 +67,11 @@ def read_images() -> TemplateImages:
         last_bits = stored["last_bits"]
     bits = _both(half["sums"].astype(np.float32) / SUM).view(np.int32) + last_bits
     squared = half["bends"].cumsum(axis=0, dtype=np.uint16).cumsum(axis=0, dtype=np.uint16)
+    t1, grey, white = bits.view(np.float32)
     return TemplateImages(
-        *bits.view(np.float32),
+        t1,
+        grey,
+        white,
         share=_both(half["share"] / np.float32(PARTS)),
         brain=_both(half["brain"].astype(bool)),
         squared=_both(squared),

@@ -1,4 +1,4 @@
-"""Template images at 2 mm computed of nilearn's ICBM152 files: what ``template.npz`` must give again.
+"""Template images at 2 mm computed of nilearn's ICBM152 files: what ``template.npz`` holds.
 
 Used by a test and by ``benchmarks/template.py``, which writes the file; a second of work.
 """
@@ -27,8 +27,8 @@ def compute_images() -> TemplateImages:
     t1, grey, white = (_read(kind).astype(np.float32) / np.float32(255) for kind in KINDS)
     share = _to_head_grid(t1 > 0)
     brain = np.asarray(ndimage.binary_fill_holes(share > 0.5))
-    images = (_to_head_grid(image) for image in (t1, grey, white))
-    return TemplateImages(*images, share, brain, _squared_distance(with_stem(brain)))
+    t1, grey, white = (_to_head_grid(image) for image in (t1, grey, white))
+    return TemplateImages(t1, grey, white, share, brain, _squared_distance(with_stem(brain)))
 
 
 def write_template(path: Path) -> None:
@@ -62,5 +62,5 @@ def _to_head_grid(data: NDArray[np.generic]) -> Image:
 
 def _squared_distance(brain: Mask) -> NDArray[np.uint16]:
     """Return the squared distance to the nearest voxel on the other side of the surface, voxels."""
-    apart = (ndimage.distance_transform_edt(side) ** 2 for side in (brain, ~brain))
-    return np.rint(sum(apart)).astype(np.uint16)
+    inside, outside = (ndimage.distance_transform_edt(side) for side in (brain, ~brain))
+    return np.asarray(np.rint(inside**2 + outside**2), np.uint16)
