@@ -1,4 +1,4 @@
-"""Compare heads prepared at 4 mm with the means of the same heads prepared at 2 mm, and their codes.
+"""Compare heads prepared at 4 mm with means of the same heads prepared at 2 mm, and their codes.
 
 OMP_NUM_THREADS=1 python benchmarks/finer_query.py MODEL HEAD...
 """
