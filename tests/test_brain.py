@@ -63,13 +63,13 @@ def test_the_unit_of_brightness_does_not_matter(head):
 def test_a_smooth_bias_is_found(head):
     level = load_template()[2]
     x, _, z = level.points_mm / 80
-    found = np.log(smooth_bias(head, level))[level.depth_mm < -6]
+    found = np.log(smooth_bias(head))[level.depth_mm < -6]
     assert np.std(found - (0.25 * x - 0.2 * z)[level.depth_mm < -6]) < 0.05
 
 
 def test_tissues_are_told_apart_by_brightness(head):
     level = load_template()[2]
-    tissue = tissue_brightness(head / smooth_bias(head, level), level)
+    tissue = tissue_brightness(head / smooth_bias(head), level)
     assert tissue.fluid < 0.75 * tissue.white
     assert 0.7 * tissue.white < tissue.grey < 0.95 * tissue.white
 

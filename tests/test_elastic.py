@@ -6,7 +6,13 @@ from numpy.testing import assert_allclose
 from scipy import ndimage
 
 from braincase.images.geometry import STANDARD_GRID
-from braincase.preprocess.registration.elastic import affine_part, depth_by, displacement
+from braincase.preprocess.registration.elastic import (
+    affine_part,
+    depth_by,
+    displacement,
+    doubled,
+    interpolate,
+)
 from braincase.preprocess.space.template import load_template
 
 SEEN = np.ones(STANDARD_GRID.shape, bool)
@@ -80,3 +86,14 @@ def test_the_affine_comes_back_from_the_picture_of_a_brain():
     found = affine_part(displacement(bent(level.brain, bend), "brain", SEEN))
     box = np.array([72.0, -90, 77])
     assert np.linalg.norm(found[:, :3] @ to_template @ box + found[:, 3] - box) < 1.5
+
+
+def test_interpolation_gives_the_numbers_of_scipy() -> None:
+    rng = np.random.default_rng(4)
+    image = rng.normal(size=(12, 14, 10)).astype(np.float32)
+    voxels = np.indices(image.shape, np.float32) + rng.normal(0, 2, (3, *image.shape))
+    voxels = voxels.astype(np.float32)
+    wanted = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", prefilter=False)
+    np.testing.assert_array_equal(interpolate(image, voxels), wanted)
+    twice = ndimage.zoom(image, 2, order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_array_equal(doubled(image), twice)

@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from braincase.gallery import NewCase, create_gallery
 from braincase.images.atlas import ATLAS, _atlas_folder, read_atlas
+from braincase.images.volume import write_volume
+from braincase.models.encoder_check import open_encoder
 from braincase.population.logistic import fit_logistic
 from gallery_cases import filled_gallery
+from test_encoder_file import write_encoder
 
 #: What takes longer to import than a search takes.
 HEAVY = {
@@ -32,14 +37,14 @@ finally:
 """
 
 
-def imported_by(*words: object) -> set[str]:
+def imported_by(*words: object, code: int = 0) -> set[str]:
     """The packages that a command has imported when it ends."""
     asked = json.dumps([str(word) for word in words])
     done = subprocess.run(
         [sys.executable, "-c", RUN, asked], capture_output=True, text=True, env=os.environ
     )
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    assert done.returncode == code, done.stderr
+    return set(json.loads(next(x for x in done.stderr.splitlines() if x.startswith("["))))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,22 @@ def test_a_search_with_a_stored_case_imports_nothing_heavy(gallery: Path) -> Non
     assert any((gallery / "learned").glob("calibration-*"))
     for command in ("info", "versions"):
         assert not imported_by("gallery", command, gallery) & HEAVY
+
+
+def test_a_raw_head_imports_only_what_prepares_it(tmp_path: Path) -> None:
+    """Here one that is refused once all is imported; the encoder file needs no torch."""
+    encoder = open_encoder(write_encoder(tmp_path / "e"))
+    with closing(create_gallery(tmp_path / "g", encoder.fingerprint, 4, 12)) as made:
+        made.add([NewCase("sub-1", "1", np.ones(12, "f4"))], encoder.fingerprint)
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[20:40, 20:40, 20:40] = 1
+    write_volume(tmp_path / "labels.nii.gz", labels, np.diag([3.0, 3, 3, 1]))
+    found = imported_by(
+        "search", tmp_path / "labels.nii.gz", "--gallery", tmp_path / "g",
+        "--model", tmp_path / "e" / "own.py", code=1,
+    )  # fmt: skip
+    assert found & HEAVY == {"nibabel", "scipy"}
+    assert "requests" not in found
 
 
 def test_the_calibration_is_that_of_scikit_learn() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
 from braincase.images.geometry import STANDARD_GRID
 from braincase.preprocess.space.template import CENTRE_MM, load_template
+from braincase.preprocess.space.template_images import read_images
+from braincase.preprocess.space.template_source import compute_images
 
 
 def test_the_finest_level_is_the_standard_grid():
@@ -57,3 +59,14 @@ def test_the_cut_brain_stem_is_no_surface():
     # The stem is 11 mm thick here, a little less above. A surface below would make all of it -1.
     assert found.min() < -3
     assert (found >= 1 - across[lowest] - 0.01).all()
+
+
+def test_the_images_that_ship_are_those_computed_of_the_template() -> None:
+    """To the last bit here; another machine's matrix products may round otherwise."""
+    shipped, computed = read_images(), compute_images()
+    for name in ("share", "brain", "squared"):
+        assert_array_equal(getattr(shipped, name), getattr(computed, name))
+    for name in ("t1", "grey", "white"):
+        found, wanted = getattr(shipped, name), getattr(computed, name)
+        assert found.dtype == wanted.dtype
+        assert_allclose(found, wanted, rtol=3e-7, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -122,8 +123,10 @@ def search(
         minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
         controls=controls,
     )  # fmt: skip
-    # A case is there with its code.
-    needed = (model or starter_of(gallery)) if Path(scan).exists() else None
+    needed = None  # a case is there with its code
+    if Path(scan).exists():
+        _import_nibabel()
+        needed = model or starter_of(gallery)
     with open_gallery(gallery, needed) as opened:
         finished = opened.finished_search(scan, options, _drawn_view(picture, html))
         composed = answer(finished, label, normality=normality or bool(explain))
@@ -133,6 +136,21 @@ def search(
     else:
         print_answer(composed, why or bool(explain), comma_list(columns))
         _print_written(missing, outputs)
+
+
+def _import_nibabel() -> None:
+    """Import nibabel without pydicom, which it takes along for the headers inside of headers.
+
+    Nothing here reads those, and pydicom (with requests and more) takes five times as long as
+    nibabel. A scan that is DICOM imports it when it is read.
+    """
+    if "nibabel" in sys.modules or "pydicom" in sys.modules:
+        return
+    sys.modules["pydicom"] = None  # type: ignore[assignment]
+    try:
+        import nibabel  # noqa: F401
+    finally:
+        del sys.modules["pydicom"]
 
 
 def _search_by_change(

@@ -76,7 +76,7 @@ def tissue_brightness(scan: Image, level: Level) -> TissueBrightness:
     return TissueBrightness(*(float(m) for m in means))
 
 
-def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
+def brain_mask(scan: Image, seen: Mask | None = None, flat: Image | None = None) -> Mask:
     """Extract the brain of a whole head on the standard grid.
 
     Parameters
@@ -85,9 +85,11 @@ def brain_mask(scan: Image, seen: Mask | None = None) -> Mask:
         The head in MNI space, shape (80, 96, 80), any brightness.
     seen
         The scan's field of view there; beyond it the mask is the bent template's.
+    flat
+        The scan without coil sensitivity, where that was computed.
     """
     level = load_template()[2]
-    scan = scan / smooth_bias(scan, level)
+    scan = scan / smooth_bias(scan) if flat is None else flat
     tissue = tissue_brightness(scan, level)
     if tissue.white <= 0:
         return np.zeros(scan.shape, bool)
@@ -117,12 +119,15 @@ def is_skull_stripped(scan: Image, seen: Mask | None = None) -> bool:
     return bool((scalp > SCALP_SIGNAL * white).mean() < SCALP_SHARE)
 
 
-def stripped_mask(scan: Image, seen: Mask | None = None) -> Mask:
-    """Extract the brain of a skull-stripped scan: what was left, without scraps of the neck."""
+def stripped_mask(scan: Image, seen: Mask | None = None, flat: Image | None = None) -> Mask:
+    """Extract the brain of a skull-stripped scan: what was left, without scraps of the neck.
+
+    Parameters as in `brain_mask`.
+    """
     level = load_template()[2]
     white = white_in_view(scan, level.white > 0.85)
     left = ndimage.binary_closing(scan > EMPTY * white, FACES, iterations=2)
-    left = ndimage.binary_fill_holes(left) & brain_mask(scan, seen)
+    left = ndimage.binary_fill_holes(left) & brain_mask(scan, seen, flat)
     return _smooth_whole(left)
 
 

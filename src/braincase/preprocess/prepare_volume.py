@@ -28,6 +28,7 @@ from braincase.preprocess.registration.affine import (
     register,
     warp,
 )
+from braincase.preprocess.registration.coil import smooth_bias
 from braincase.preprocess.space import standard
 from braincase.preprocess.space.field_of_view import covered, seen_on_grid
 from braincase.preprocess.space.sampling import Array, Image, Mask, to_numpy
@@ -226,8 +227,9 @@ def _prepare(
         _Scan(volume, image, is_skull_stripped(scan, view), extract_natively(volume, extraction))
         for volume, image, scan, view in zip(volumes, images, rough, seen, strict=True)
     ]
-    masks = [s.mask(*on_grid) for s, *on_grid in zip(scans, rough, placed, seen, strict=True)]
-    second = refine(rough, masks, seen)
+    flat = [scan / smooth_bias(scan) for scan in rough]
+    on_grid = zip(scans, rough, placed, seen, flat, strict=True)
+    second = refine(flat, [scan.mask(*there) for scan, *there in on_grid], seen)
     return [_finish(s, row, first, second, grid, recipe, view) for row, s in enumerate(scans)]
 
 
@@ -240,13 +242,13 @@ class _Scan:
     stripped: bool
     native_mask: Mask | None
 
-    def mask(self, on_grid: Image, to_voxel: Affine, seen: Mask) -> Mask:
+    def mask(self, on_grid: Image, to_voxel: Affine, seen: Mask, flat: Image | None = None) -> Mask:
         """Return the brain on the standard grid, of a scan that is there already."""
         if self.native_mask is not None:
             native = self.native_mask.astype(np.float32)
             return np.asarray(standard.to_standard(native, self.volume.zooms_mm, to_voxel) > 0.5)
         extract = stripped_mask if self.stripped else brain_mask
-        return extract(on_grid, seen)
+        return extract(on_grid, seen, flat)
 
     def view(
         self, to_voxel: Affine, on_grid: Image, mask: Mask, choice: ViewChoice | None

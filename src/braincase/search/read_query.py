@@ -6,17 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     read_image,
     resolution_of,
     sidecar_path,
 )
-from braincase.cohort.sidecar import read_sidecar
+from braincase.cohort.sidecar import Sidecar, read_sidecar
 from braincase.cohort.view import ViewChoice, read_view
 from braincase.errors import OtherImageError, ScanError, UsageError
-from braincase.images.geometry import Grid
-from braincase.json_values import JsonObject, canonical_json
+from braincase.images.geometry import GRIDS, Grid, mean_of_blocks
+from braincase.json_values import JsonObject, canonical_json, parse_json
 from braincase.labels import BRAIN_ML
 from braincase.models.encoder import Encoder
 from braincase.search.query_scan import QueryScan
@@ -86,13 +88,18 @@ def read_query(
 def _read_prepared(
     path: Path, grid: Grid, recipe: JsonObject, view: ViewChoice | None
 ) -> QueryScan:
-    if resolution_of(path.name) != grid.resolution_mm:
-        found = f"prepared at {resolution_of(path.name)} mm"
-        raise ScanError(path, found, f"{grid.resolution_mm} mm, the model's grid")
-    sidecar = read_sidecar(sidecar_path(path))
+    sidecar, mm = read_sidecar(sidecar_path(path)), resolution_of(path.name)
+    own = GRIDS.get(mm)
+    is_finer = own is not None and mm < grid.resolution_mm
+    # Of another recipe, or coarser, no mean gives what preparing for the model would.
+    if own is None or (own != grid and not (is_finer and _is_same_but_grid(sidecar, recipe))):
+        raise ScanError(path, f"prepared at {mm} mm", f"{grid.resolution_mm} mm, the model's grid")
+    volume, seen = read_image(path, own), read_view(path) if view else None
     notes = _recipe_notes(sidecar.recipe, recipe)
+    if is_finer:
+        volume = np.rint(mean_of_blocks(volume, grid.resolution_mm // mm)).astype(np.uint8)
+        notes = (f"Prepared at {mm} mm: brought to the model's {grid.resolution_mm} mm by means.",)
     scan = sidecar.scan
-    volume, seen = read_image(path, grid), read_view(path) if view else None
     return QueryScan(volume, scan.scan_id, scan.subject, scan.labels, notes, view=seen)
 
 
@@ -137,6 +144,15 @@ def _read_raw(
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
     labels = {BRAIN_ML: float(round(prepared.measured.brain_ml)), **scans[0].labels}
     return QueryScan(prepared.volume, path.name, None, labels, notes, own, prepared.view)
+
+
+def _is_same_but_grid(sidecar: Sidecar, recipe: JsonObject) -> bool:
+    """Return whether a prepared scan's recipe is a model's but for the voxel size."""
+    own, wanted = (
+        {name: value for name, value in dict(made).items() if name != "resolution_mm"}
+        for made in (parse_json(sidecar.recipe), recipe)
+    )
+    return canonical_json(own) == canonical_json(wanted)
 
 
 def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:

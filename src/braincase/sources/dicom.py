@@ -37,7 +37,6 @@ from braincase.sources.dicom_files import (
 )
 from braincase.sources.dicom_identity import age_of, contradictions, owner_of
 from braincase.sources.dicom_series import Series, classify, group_series
-from braincase.sources.dicom_volume import UnusualSeriesError, decode_series
 from braincase.sources.listing import kind_of, kinds, list_source
 from braincase.sources.pseudonym import local_key, pseudonym
 from braincase.sources.rows import clean
@@ -183,6 +182,8 @@ def read_series(path: Path, mark: str | None = None, files_of: Sequence[str] = (
     ScanError
         If it is not there, is no regular volume, or cannot be converted.
     """
+    from braincase.sources.dicom_volume import UnusualSeriesError, decode_series  # and pydicom
+
     with open_files(path, files_of, None if files_of else MAX_SCAN_FILES) as files:
         names = files_of or _names_of(files, mark)
         try:

@@ -21,10 +21,6 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeAlias, cast
 
-import pydicom
-from pydicom.filereader import _read_file_meta_info, read_preamble
-from pydicom.uid import DeflatedExplicitVRLittleEndian
-
 from braincase.errors import ScanError
 from braincase.sources.listing import no_files
 from braincase.sources.scratch import scratch_folder
@@ -236,6 +232,8 @@ def without_copies(headers: Headers) -> Headers:
 
 def pixel_hash(files: Files, name: str) -> str:
     """Return a hash of a file's pixels as they are stored, or of its name where it has none."""
+    import pydicom  # here and below: a search with a NIfTI file does without
+
     with files.open(name) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = io.BytesIO(file.read(MAX_HEADER_BYTES))
@@ -249,6 +247,8 @@ def pixel_hash(files: Files, name: str) -> str:
 
 
 def _header(files: Files, name: str, tags: Sequence[str]) -> DicomHeader | None:
+    import pydicom
+
     with files.open(name) as file:
         start = file.read(132)
         if not _looks_like_dicom(start, name):
@@ -273,6 +273,9 @@ def inflated(file: BinaryIO, most: int = 0) -> BinaryIO:
     most
         The most bytes to read and to inflate; `MAX_HEADER_BYTES` if 0.
     """
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
     read_preamble(file, force=True)
     syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
     if syntax != DeflatedExplicitVRLittleEndian:

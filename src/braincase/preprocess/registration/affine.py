@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from braincase.images.geometry import STANDARD_GRID
 from braincase.preprocess.registration import coarse
-from braincase.preprocess.registration.coil import smooth_bias
 from braincase.preprocess.registration.elastic import affine_part, displacement
 from braincase.preprocess.registration.gauss_newton import (
     Fit,
@@ -171,7 +170,7 @@ def warp(stack: Stack, transforms: Array) -> Array:
 
 
 def refine(
-    scans: Image,
+    scans: Sequence[Image],
     masks: Sequence[Mask],
     seen: Sequence[Mask],
 ) -> Registration:
@@ -180,7 +179,7 @@ def refine(
     Parameters
     ----------
     scans
-        Heads on the standard grid, shape (heads, *STANDARD_GRID.shape).
+        Heads on the standard grid, each of shape `STANDARD_GRID.shape`, without coil sensitivity.
     masks
         Their brains.
     seen
@@ -220,10 +219,9 @@ def _affine_when_bent(brain: Image, seen: Mask) -> NDArray[np.float64]:
     return affine_part(displacement(brain, "brain", seen), seen)
 
 
-def _brain_alone(scan: Image, mask: Mask) -> Image:
-    """Return the bias-free brain with white matter at 0.8 and nothing around it."""
+def _brain_alone(flat: Image, mask: Mask) -> Image:
+    """Return the brain of a bias-free scan with white matter at 0.8 and nothing around it."""
     level = load_template()[2]
-    flat = scan / smooth_bias(scan, level)
     white = flat[(level.white > 0.85) & mask]
     limit = 1.25 * float(np.median(white)) if white.size else 1.0
     return np.where(mask, flat / limit, 0).clip(0, 1).astype(np.float32)

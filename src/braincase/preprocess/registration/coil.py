@@ -6,24 +6,33 @@ field from the prepared volume.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from braincase.preprocess.registration.gauss_newton import polynomials
 from braincase.preprocess.space.sampling import Image
-from braincase.preprocess.space.template import SURE_MM, Level
+from braincase.preprocess.space.template import SURE_MM, load_template
 
 #: Fewer voxels of a tissue than this say nothing about the bias field.
 FEW = 50
 
 
-def smooth_bias(scan: Image, level: Level, iterations: int = 3) -> Image:
-    """Estimate coil sensitivity as the exponential of a cubic polynomial, shape of the grid.
+@lru_cache(maxsize=1)
+def _basis() -> NDArray[np.float32]:
+    """Return the polynomials at all voxels of the standard grid, shape (20, voxels)."""
+    return polynomials(load_template()[2].points_mm, 3).reshape(20, -1)
+
+
+def smooth_bias(scan: Image, iterations: int = 3) -> Image:
+    """Estimate coil sensitivity on the standard grid: the exponential of a cubic polynomial.
 
     White matter (and, less, grey matter) where the template has it should be equally bright; voxels
     that are far from their tissue's usual brightness have no say.
     """
+    basis, level = _basis(), load_template()[2]
     rows = np.flatnonzero((level.depth_mm < SURE_MM) & (scan > 0))[::3]
-    basis = polynomials(level.points_mm, 3).reshape(20, -1)
     terms, brightness = basis[:, rows], np.log(scan.ravel()[rows] + 1e-6)
     white, grey = level.white.ravel()[rows], level.grey.ravel()[rows]
     if min((white > 0.7).sum(), (grey > 0.8).sum()) < FEW:

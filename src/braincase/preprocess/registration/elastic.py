@@ -14,6 +14,7 @@ doi:10.1016/j.media.2007.06.004: the similarity.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,8 @@ CUBE = 5
 STEPS, FIRST_STEP, SHORTER, SMOOTH = 12, 0.5, 0.88, 2.5
 #: Contrast (variance, white matter 1) below which correlation means nothing.
 FLAT = 1e-3
+#: Points that are interpolated together.
+PIECE = 16_384
 #: What lies further from the brain than this is not looked at; below the face's upper edge, less.
 REACH_MM, REACH_FACE_MM = 12.0, 3.0
 
@@ -81,10 +84,12 @@ def displacement(scan: Image, part: Part, seen: Mask) -> Image:
     away = np.zeros_like(own)
     if not counts.any():
         return away
-    mean, spread = _mean(image), _variance(image)
+    mean = _mean(image)
+    spread = _variance(image, mean)
     for step in range(STEPS):
-        there = _at(wanted, own + away)
-        pull = _pull(image - mean, spread, there, _mean(image * there) - mean * _mean(there))
+        there = interpolate(wanted, own + away)
+        usual = _mean(there)
+        pull = _pull(image - mean, spread, there, usual, _mean(image * there) - mean * usual)
         push = np.stack(
             [
                 ndimage.gaussian_filter(slope * pull * counts, SMOOTH, truncate=2.5)
@@ -97,10 +102,10 @@ def displacement(scan: Image, part: Part, seen: Mask) -> Image:
     return away * np.float32(STEP_MM)
 
 
-def _pull(image: Image, spread: Image, there: Image, covariance: Image) -> Image:
+def _pull(image: Image, spread: Image, there: Image, usual: Image, covariance: Image) -> Image:
     """Return the gradient of the squared local correlation by the template's brightness there."""
-    varies = _variance(there)
-    centred = there - _mean(there)
+    varies = _variance(there, usual)
+    centred = there - usual
     return np.asarray(
         2 * covariance / (spread * varies) * (image - covariance / varies * centred), np.float32
     )
@@ -111,8 +116,8 @@ def depth_by(displaced: Image) -> Image:
     depth = load_template()[2].depth_mm
     voxels = np.indices(depth.shape, np.float32)
     for axis, along in enumerate(displaced):
-        voxels[axis] += ndimage.zoom(along, 2, order=1, mode="nearest", grid_mode=True) / 2
-    return _at(depth, voxels)
+        voxels[axis] += doubled(along) / 2
+    return interpolate(depth, voxels)
 
 
 def affine_part(displaced: Image, seen: Mask | None = None) -> NDArray[np.float64]:
@@ -143,11 +148,58 @@ def _mean(image: Image) -> Image:
     return np.asarray(ndimage.uniform_filter(image, CUBE), np.float32)
 
 
-def _variance(image: Image) -> Image:
-    return np.asarray(np.maximum(_mean(image * image) - _mean(image) ** 2, 0) + FLAT, np.float32)
+def _variance(image: Image, mean: Image) -> Image:
+    return np.asarray(np.maximum(_mean(image * image) - mean**2, 0) + FLAT, np.float32)
 
 
-def _at(image: Image, voxels: Image) -> Image:
-    """Interpolate linearly; outside, the edge goes on."""
-    values = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", prefilter=False)
-    return np.asarray(values, np.float32)
+def doubled(image: Image) -> Image:
+    """Interpolate linearly to voxels of half the edge; beyond the outermost centres, they go on.
+
+    The numbers are those of `scipy.ndimage.zoom` by 2, which takes twelve times as long.
+    """
+    fine = image.astype(np.float64)
+    for axis in range(3):
+        far = 0.25 * fine
+        near = 0.75 * fine
+        shape = list(fine.shape)
+        shape[axis] *= 2
+        fine = np.empty(shape)
+        along, near, far = (np.moveaxis(a, axis, 0) for a in (fine, near, far))
+        along[0], along[-1] = near[0] + far[0], near[-1] + far[-1]
+        np.add(near[1:], far[:-1], out=along[2::2])
+        np.add(near[:-1], far[1:], out=along[1:-1:2])
+    return fine.astype(np.float32)
+
+
+def interpolate(image: Image, voxels: Image) -> Image:
+    """Interpolate linearly at voxels of shape (3, ...); outside, the edge goes on.
+
+    The numbers are those of `scipy.ndimage.map_coordinates`, in half the time: piece by piece, so
+    that one stays in the processor's cache.
+    """
+    places = voxels.reshape(3, -1)
+    taken = np.empty(places.shape[1], np.float32)
+    for start in range(0, taken.size, PIECE):
+        piece = slice(start, start + PIECE)
+        taken[piece] = _interpolated(image, places[:, piece])
+    return taken.reshape(voxels.shape[1:])
+
+
+def _interpolated(image: Image, voxels: Image) -> NDArray[np.float64]:
+    """Return the sums of eight neighbours, each times its weight, in double precision."""
+    base, weights = np.zeros(voxels.shape[1], np.int64), []
+    for n, along in zip(image.shape, voxels, strict=True):
+        place = np.clip(along, 0, n - 1)
+        low = np.minimum(np.floor(place), n - 2)
+        part = (place - low).astype(np.float64)
+        weights.append((1 - part, part))
+        base = base * n + low.astype(np.int64)
+    flat, (_, ny, nz) = image.ravel(), image.shape
+    total = np.zeros(voxels.shape[1])
+    for i, j, k in product((0, 1), repeat=3):
+        corner = flat.take(base + ((i * ny + j) * nz + k)).astype(np.float64)
+        corner *= weights[0][i]
+        corner *= weights[1][j]
+        corner *= weights[2][k]
+        total += corner
+    return total

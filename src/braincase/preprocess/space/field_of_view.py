@@ -42,7 +42,7 @@ def seen_on_grid(
     to_voxel: Affine, shape: Shape3, grid: Grid = STANDARD_GRID, margin: float = 0.0
 ) -> Mask:
     """Return which voxels of a grid lie in a scan's field of view; `margin` as in `in_view`."""
-    points = grid.points_mm()
+    points = grid.points_mm().astype(np.float64)
     return in_view(
         (np.tensordot(row[:3], points, 1) + row[3] for row in to_voxel[:3]), shape, margin
     )

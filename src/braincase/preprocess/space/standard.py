@@ -111,9 +111,9 @@ def _blur(image: Array, axis: int, variance: float) -> Array:
     low, mid, high = ([slice(None)] * 3 for _ in range(3))
     low[axis], mid[axis], high[axis] = slice(0, -2), slice(1, -1), slice(2, None)
     for _ in range(passes):
-        middle = (image[tuple(low)] + image[tuple(high)]) * side + image[tuple(mid)] * (
-            1 - 2 * side
-        )
+        middle = image[tuple(low)] + image[tuple(high)]
+        middle *= side
+        middle += image[tuple(mid)] * (1 - 2 * side)
         image = xp.concat([image[tuple(first)], middle, image[tuple(last)]], axis=axis)
     return image
 

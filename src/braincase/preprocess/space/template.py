@@ -15,19 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from braincase.images.geometry import STANDARD_GRID
 from braincase.preprocess.space.sampling import Image, Mask, apply_along
+from braincase.preprocess.space.template_images import TemplateImages, read_images
 
-#: World coordinates of the template's first voxel, MNI mm; its voxels are 1 mm.
-TEMPLATE_CORNER_MM = (-98.0, -134.0, -72.0)
 #: The middle of the standard field of view, MNI mm; transforms are estimated around this point.
 CENTRE_MM = (0.0, -18.0, 9.0)
 #: The field that holds the whole upper head, around the same centre, mm.
@@ -89,96 +84,71 @@ class Level:
 def load_template() -> Mapping[int, Level]:
     """Return the template at 8, 4 and 2 mm; the finest on the standard grid only.
 
-    Takes about a second, once a process.
+    Takes a few tenths of a second, once a process.
     """
-    fine = _fine_level()
+    fine = fine_level(read_images())
     coarse = _reduce(fine)
     return {2: _crop(fine), 4: coarse, 8: _reduce(coarse)}
 
 
 def template_brain() -> Image:
     """Return the template's brain alone on the standard grid, 0 to 1; quicker than all levels."""
-    whole, shape = _to_head_grid(_read("t1")), STANDARD_GRID.shape
-    corner = [(n - m) // 2 for n, m in zip(whole.shape, shape, strict=True)]
-    a, b, c = (slice(start, start + m) for start, m in zip(corner, shape, strict=True))
-    return np.ascontiguousarray(whole[a, b, c])
+    return _standard(read_images().t1)
 
 
-def _fine_level() -> Level:
-    """Build the 2 mm level over the whole head field."""
-    raw = {name: _read(name) for name in ("t1", "gm", "wm")}
-    t1, grey, white, share = (_to_head_grid(image) for image in (*raw.values(), raw["t1"] > 0))
-    mask = ndimage.binary_fill_holes(share > 0.5)
-    points = _points(2.0)
-    depth = _signed_distance(mask)
-    surroundings = np.interp(np.maximum(depth, 0), PROFILE_MM, PROFILE) * (1 - share)
-    head = np.where(mask & (share < 0.5), t1, t1 + surroundings).astype(np.float32)
-    return Level(2.0, points, head, t1, grey, white, depth, _weights(mask, depth, points))
+def fine_level(images: TemplateImages) -> Level:
+    """Build the 2 mm level over the whole head field of the template's images there."""
+    brain, inside = images.brain, with_stem(images.brain)
+    # What depends on the distance alone is computed once for each distance that there is.
+    distances = np.sqrt(4.0 * np.arange(int(images.squared.max()) + 1))
+    # They run from voxel centre to voxel centre; the surface lies half way.
+    depths = np.concatenate([distances - 1, 1 - distances]).astype(np.float32)
+    which = images.squared + inside * np.int32(len(distances))
+    surroundings = np.interp(np.maximum(depths, 0), PROFILE_MM, PROFILE)[which]
+    surroundings *= 1 - images.share
+    surroundings[brain & (images.share < 0.5)] = 0
+    head = np.asarray(images.t1 + surroundings, np.float32)
+    weights = _weights(brain, depths, which)
+    grey, white = images.grey, images.white
+    return Level(2.0, _points(2.0), head, images.t1, grey, white, depths[which], weights)
 
 
-def _read(name: str) -> Image:
-    """Read one of nilearn's template images, 1 mm voxels, 0 to 1 (importing nilearn takes 3 s)."""
-    package = find_spec("nilearn")
-    assert package is not None, "nilearn is a dependency"
-    assert package.submodule_search_locations
-    folder = Path(package.submodule_search_locations[0]) / "datasets" / "data"
-    image = nib.load(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz")
-    assert np.array_equal(image.affine[:3, 3], TEMPLATE_CORNER_MM), "another template than expected"
-    return np.asarray(image.dataobj, dtype=np.float32) / np.float32(255)
+def with_stem(brain: Mask) -> Mask:
+    """Return the brain with its stem going on below the template's lower edge."""
+    bottom = int(np.argmax(brain.any(axis=(0, 1))))
+    longer = brain.copy()
+    longer[:, :, :bottom] = brain[:, :, bottom : bottom + 1]
+    return longer
 
 
-def _to_head_grid(data: NDArray[np.generic]) -> Image:
-    """Bring an image on the template's own 1 mm voxels to 2 mm voxels over the head field."""
-    image: Image = data.astype(np.float32)
-    for axis in range(3):
-        source = TEMPLATE_CORNER_MM[axis] + np.arange(image.shape[axis])
-        n = HEAD_FIELD_MM[axis] // 2
-        target = CENTRE_MM[axis] + (np.arange(n) - (n - 1) / 2) * 2.0
-        weights = np.clip(1 - np.abs(target[:, None] - source) / 2, 0, None) / 2
-        image = apply_along(weights.astype(np.float32), image, axis)
-    return image
+def _axes(step_mm: float) -> list[Image]:
+    """Return the voxel centres of the head field along each axis, mm from its middle."""
+    counts = (round(extent / step_mm) for extent in HEAD_FIELD_MM)
+    return [((np.arange(n) - (n - 1) / 2) * step_mm).astype(np.float32) for n in counts]
 
 
 def _points(step_mm: float) -> Image:
     """Return the voxel centres of the head field relative to its middle, shape (3, *shape)."""
-    axes = [
-        (np.arange(n) - (n - 1) / 2) * step_mm
-        for n in (round(extent / step_mm) for extent in HEAD_FIELD_MM)
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+    return np.stack(np.meshgrid(*_axes(step_mm), indexing="ij"))
 
 
-def _signed_distance(mask: Mask) -> Image:
-    """Return the signed distance to the brain's surface, mm, negative inside.
-
-    The brain stem goes on below the template's lower edge, so the cut is no surface.
-    """
-    bottom = int(np.argmax(mask.any(axis=(0, 1))))
-    mask = mask.copy()
-    mask[:, :, :bottom] = mask[:, :, bottom : bottom + 1]
-    outside = ndimage.distance_transform_edt(~mask, sampling=2.0)
-    inside = ndimage.distance_transform_edt(mask, sampling=2.0)
-    # Distances run from voxel centre to voxel centre; the surface lies half way.
-    return np.asarray(np.where(mask, 1 - inside, outside - 1), np.float32)
-
-
-def _weights(mask: Mask, depth: Image, points: Image) -> dict[str, Image]:
-    """Return the weights by name, see `Level`."""
-    height = points[2] + CENTRE_MM[2]
+def _weights(brain: Mask, depths: Image, which: NDArray[np.int32]) -> dict[str, Image]:
+    """Return the weights by name, see `Level`; `depths[which]` is the depth."""
+    height = _axes(2.0)[2] + CENTRE_MM[2]
     above_face = 1 / (1 + np.exp(-(height - FACE_HEIGHT_MM) / 3))
-    described = (height > BOTTOM_MM) & (depth < HEAD_REACH_MM)
+    described = (height > BOTTOM_MM) & (depths < HEAD_REACH_MM)[which]
+    near = (depths < 3)[which]
 
     def around(scalp: float) -> Image:
-        surroundings = np.where(depth < 3, 0.5, scalp * above_face) * described
-        return np.where(mask, 1, surroundings).astype(np.float32)
+        surroundings = np.where(near, np.float32(0.5), scalp * above_face) * described
+        surroundings[brain] = 1
+        return surroundings
 
-    rim = 0.6 * np.exp(-0.5 * (depth / 4) ** 2) * (depth < 9) * described
-    return {
-        "head": around(0.6),
-        "scalp": around(0.15),
-        "rim": np.where(mask, 1, rim).astype(np.float32),
-        "brain": mask.astype(np.float32),
-    }
+    by_depth = 0.6 * np.exp(-0.5 * (depths / 4) ** 2) * (depths < 9)
+    rim = np.asarray(by_depth[which] * described, np.float32)
+    rim[brain] = 1
+    weight = brain.astype(np.float32)
+    return {"head": around(0.6), "scalp": around(0.15), "rim": rim, "brain": weight}
 
 
 def _reduce(level: Level) -> Level:
@@ -214,10 +184,11 @@ def _halve(image: Image) -> Image:
 
 def _crop(level: Level) -> Level:
     """Cut the standard grid out of the head field."""
-    n, shape = level.head.shape, STANDARD_GRID.shape
+    return replace(_each_image(level, _standard), points_mm=_standard(level.points_mm))
+
+
+def _standard(image: Image) -> Image:
+    """Cut the standard grid out of an image of shape (..., x, y, z) at 2 mm."""
+    n, shape = image.shape[-3:], STANDARD_GRID.shape
     a, b, c = (slice((n[i] - shape[i]) // 2, (n[i] + shape[i]) // 2) for i in range(3))
-
-    def cut(image: Image) -> Image:
-        return np.ascontiguousarray(image[..., a, b, c])
-
-    return replace(_each_image(level, cut), points_mm=cut(level.points_mm))
+    return np.ascontiguousarray(image[..., a, b, c])

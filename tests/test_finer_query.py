@@ -1,0 +1,33 @@
+"""A query that was prepared at 2 mm, for a model of 4 mm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from braincase.cohort.derivatives import write_image
+from braincase.cohort.sidecar import write_sidecar
+from braincase.errors import ScanError
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID
+from braincase.models.check_head import head_as_scanned
+from braincase.preprocess.prepare_volume import prepare_volume, recipe_of
+from braincase.search.read_query import read_query
+from braincase.sources.scan import Scan
+
+NAME = "sub-1_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.nii.gz"
+
+
+def test_a_finer_query_is_brought_to_the_models_grid(tmp_path: Path) -> None:
+    head = head_as_scanned(strip=False)
+    fine, direct = (prepare_volume(head, grid) for grid in (STANDARD_GRID, HALF_GRID))
+    write_image(tmp_path / NAME, fine.volume, STANDARD_GRID)
+    scan = Scan(tmp_path / NAME, "1")
+    write_sidecar(tmp_path / NAME, scan, STANDARD_GRID, {"Recipe": fine.recipe})
+    query = read_query(tmp_path / NAME, HALF_GRID, recipe_of(HALF_GRID))
+    # Grey values are rounded once more.
+    assert np.abs(query.volume.astype(int) - direct.volume).max() <= 1
+    assert query.notes == ("Prepared at 2 mm: brought to the model's 4 mm by means.",)
+    with pytest.raises(ScanError, match="prepared at 2 mm"):
+        read_query(tmp_path / NAME, HALF_GRID, recipe_of(HALF_GRID, "gamma18"))
