@@ -13,6 +13,7 @@ from braincase.cohort.cohort import Cohort
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
 from braincase.population.volume_norms import (
     MEASURES,
+    SIMULATED_ONLY,
     VolumeNorms,
     volume_norms_of,
     volumes_for_age,
@@ -43,11 +44,12 @@ def gallery(
 ) -> Iterator[Gallery]:
     folder = tmp_path_factory.mktemp("norms") / "g"
     opened = create_gallery(folder, MODEL, resolution_mm=4, n_dimensions=LONG)
-    rows = clinic.table[["scan_id", "subject", "session", "diagnosis", "age", "sex"]]
+    labels = ("diagnosis", "age", "sex", "true_severity")
+    rows = clinic.table[["scan_id", "subject", "session", *labels]]
     cases = [
         NewCase(
             row["scan_id"], row["subject"], code, row["session"],
-            {name: row[name] for name in ("diagnosis", "age", "sex")},
+            {name: row[name] for name in labels},
         )
         for row, code in zip(rows.to_dict("records"), codes, strict=True)
     ]  # fmt: skip
@@ -83,7 +85,7 @@ def test_controls_have_all_percentiles_and_patients_small_hippocampi(
     rank = {
         diagnosis: np.array(
             [
-                [v.percentile for v in volumes_for_age(case.code, case.labels, norms)]
+                [v.percentile for v in volumes_for_age(case.code, case.labels, norms, True)]
                 for case in gallery.cases(f"diagnosis = '{diagnosis}'")
                 if norms.ages[0] <= float(case.labels["age"] or 0) <= norms.ages[1]
             ]
@@ -102,10 +104,10 @@ def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percen
 ) -> None:
     case = gallery.cases()[0]
     for labels in ({}, {"age": 12.0, "sex": "F"}, {"age": 70.0}):
-        volumes = volumes_for_age(case.code, labels, norms)
+        volumes = volumes_for_age(case.code, labels, norms, True)
         assert len(volumes) == len(MEASURES)
         assert all(v.percentile is None and not v.unusual and v.ml > 0 for v in volumes)
-    assert volumes_for_age(np.zeros(150), case.labels, norms) == ()
+    assert volumes_for_age(np.zeros(150), case.labels, norms, True) == ()
 
 
 def test_percentiles_are_among_the_controls_that_are_named(
@@ -164,3 +166,14 @@ def test_that_there_are_too_few_controls_is_learned_once(tmp_path: Path) -> None
     assert volume_norms_of(gallery) is None
     assert [path.stat().st_ino for path in gallery.cache_folder.iterdir()] == [before]
     gallery.close()
+
+
+def test_of_real_people_volumes_are_not_told_that_real_heads_do_not_give(
+    gallery: Gallery, norms: VolumeNorms
+) -> None:
+    assert gallery.info().simulated
+    case = gallery.cases("diagnosis = 'AD'")[0]
+    simulated = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, simulated=True)}
+    real = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, simulated=False)}
+    assert set(simulated) - set(real) == SIMULATED_ONLY
+    assert all(volume == simulated[name] for name, volume in real.items())

@@ -250,7 +250,9 @@ def answer(
         normality=scores.query,
         notes=(*search.notes, *control_notes(search, norms), *scores.notes),
         without_regions=without_cells(info) or None,
-        volumes=() if info.encoder else volumes_for_age(own_code, query.labels, norms),
+        volumes=()
+        if info.encoder
+        else volumes_for_age(own_code, query.labels, norms, info.simulated),
         volume_norms=norms,
     )
 
@@ -306,7 +308,8 @@ def _answered_hits(
     code = np.asarray(search.query.code, np.float32)
     usual = learned_usual(gallery, version, learned_at=learned_at)
     distances = axes_distances(search, list(cases.values()), learned_at)
-    by_cell = not without_cells(gallery.info(version))
+    info = gallery.info(version)
+    by_cell = not without_cells(info)
     pairs = None
     if search.similar_by == "code":
         pairs = learned_pairs(gallery, version, weights, learned_at=learned_at)
@@ -321,7 +324,9 @@ def _answered_hits(
             scores.get(hit.scan_id),
             None if pairs is None else closer_than(hit.distance, pairs),
             _likeness(code, cases[hit.scan_id].code, usual, None, parts) if parts else (),
-            volumes_for_age(cases[hit.scan_id].code, hit.labels, norms) if by_cell else (),
+            volumes_for_age(cases[hit.scan_id].code, hit.labels, norms, info.simulated)
+            if by_cell
+            else (),
         )
         for hit in result.hits
     ]

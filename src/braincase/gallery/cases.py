@@ -106,6 +106,10 @@ class Version:
     what: str
 
 
+#: A column that simulated people have and real ones cannot have.
+TRUTH = "true_severity"
+
+
 @dataclass(frozen=True)
 class GalleryInfo:
     """What a gallery holds at one version; `notes` says what cannot be read or is erased.
@@ -125,6 +129,11 @@ class GalleryInfo:
     changed: str
     notes: tuple[str, ...] = ()
     encoder: str = ""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its people are simulated, as far as their labels tell."""
+        return TRUTH in self.columns
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""

@@ -7,7 +7,7 @@ linear regression of log volumes on age and sex, as of `braincase.population.nor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
@@ -81,6 +81,17 @@ MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "brain-stem": ("brain-stem",),
     }
 )
+#: Those that the weights, taught by simulated people, read of real heads no better than who guesses
+#: the mean (`benchmarks/real_readout.py`): they are told of simulated people alone.
+SIMULATED_ONLY = frozenset(
+    {
+        "cerebral-white-matter",
+        "left-inf-lat-vent",
+        "right-inf-lat-vent",
+        "3rd-ventricle",
+        "cerebellum",
+    }
+)
 #: Below and above these percentiles a volume is called unusual: one control in ten is.
 USUAL = (5.0, 95.0)
 
@@ -136,8 +147,13 @@ def volumes_ml(code: ArrayLike) -> NDArray[np.float64] | None:
     return np.array([sum(volumes[name] for name in parts) / 1000 for parts in MEASURES.values()])
 
 
+def told_volumes(names: Iterable[str], simulated: bool) -> list[str]:
+    """Return those of `MEASURES` that may be told of simulated or of real people."""
+    return [name for name in names if simulated or name not in SIMULATED_ONLY]
+
+
 def volumes_for_age(
-    code: ArrayLike, labels: Mapping[str, Value], norms: VolumeNorms | None
+    code: ArrayLike, labels: Mapping[str, Value], norms: VolumeNorms | None, simulated: bool
 ) -> tuple[VolumeForAge, ...]:
     """Return the volumes that a code holds, with percentiles where norms are known.
 
@@ -149,13 +165,16 @@ def volumes_for_age(
         Of the person: age and sex, if they are known.
     norms
         From `volume_norms_of`; None where the gallery has too few controls.
+    simulated
+        Whether the people are: of real ones some volumes are not told (`SIMULATED_ONLY`).
     """
     volumes = volumes_ml(code)
     if volumes is None:
         return ()
     percentiles = norms.percentiles(volumes, labels) if norms else None
     each = [None] * len(volumes) if percentiles is None else percentiles.tolist()
-    return tuple(map(VolumeForAge, MEASURES, volumes.tolist(), each))
+    told = dict(zip(MEASURES, map(VolumeForAge, MEASURES, volumes.tolist(), each), strict=True))
+    return tuple(told[name] for name in told_volumes(MEASURES, simulated))
 
 
 def volume_norms_of(

@@ -19,7 +19,7 @@ from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Code, Gallery, StoredCase
 from braincase.json_values import Json, to_json_object
 from braincase.labels import Value
-from braincase.population.volume_norms import MEASURES, volumes_ml
+from braincase.population.volume_norms import MEASURES, told_volumes, volumes_ml
 from braincase.search.options import USUAL_K
 from braincase.volumetry.code_layout import LONG, NETWORK, VOLUMES
 
@@ -177,9 +177,9 @@ def search_by_change(
     n_people = len(nearest)
     k = min(USUAL_K, n_people) if k is None else k
     return ChangeResult(
-        tuple(_hit(rank, *pair) for rank, pair in enumerate(nearest[:k], start=1)),
+        tuple(_hit(i, *pair, info.simulated) for i, pair in enumerate(nearest[:k], start=1)),
         round(years, 2),
-        volume_rates(prior, current, years),
+        volume_rates(prior, current, years, info.simulated),
         subject,
         len(courses),
         n_people,
@@ -259,13 +259,17 @@ def _inverse(values: ArrayLike) -> Floats:
     return np.divide(1, array, out=np.zeros_like(array), where=array > 0)
 
 
-def volume_rates(prior: Code, current: Code, years: float) -> dict[str, float]:
-    """Return how named volumes changed, in percent a year; empty where codes hold none."""
+def volume_rates(prior: Code, current: Code, years: float, simulated: bool) -> dict[str, float]:
+    """Return how named volumes changed, in percent a year; empty where codes hold none.
+
+    Of people who are not simulated some are left out (`population.volume_norms.SIMULATED_ONLY`).
+    """
     before, after = volumes_ml(prior), volumes_ml(current)
     if before is None or after is None:
         return {}
     rates = 100 * ((after / before) ** (1 / years) - 1)
-    return dict(zip(MEASURES, np.round(rates, 2).tolist(), strict=True))
+    by_name = dict(zip(MEASURES, np.round(rates, 2).tolist(), strict=True))
+    return {name: by_name[name] for name in told_volumes(MEASURES, simulated)}
 
 
 def _rates(courses: Sequence[Course]) -> Floats:
@@ -281,7 +285,7 @@ def _nearest_of_each(courses: Sequence[Course], apart: Floats) -> list[tuple[Cou
     return list(nearest.values())
 
 
-def _hit(rank: int, course: Course, distance: float) -> CourseHit:
+def _hit(rank: int, course: Course, distance: float, simulated: bool) -> CourseHit:
     prior, current = course.prior, course.current
     return CourseHit(
         rank,
@@ -292,7 +296,7 @@ def _hit(rank: int, course: Course, distance: float) -> CourseHit:
         distance,
         prior.labels,
         current.labels,
-        volume_rates(prior.code, current.code, course.years),
+        volume_rates(prior.code, current.code, course.years, simulated),
     )
 
 

@@ -32,7 +32,6 @@ from braincase.web.security.gate import Curator, Reader
 from braincase.web.service import CurrentService, Service, region_names
 
 #: The column that only simulated people have.
-TRUTH = "true_severity"
 AsOf = Annotated[
     int | None, Query(ge=0, le=2**53, description="An earlier version; cases may have left since.")
 ]
@@ -59,7 +58,7 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
         regions=[] if reason else region_names(),
         encoder=info.encoder,
         without_regions=reason or None,
-        simulated=True if TRUTH in names else None,
+        simulated=info.simulated or None,
         model_simulated=service.settings.model_simulated,
     )
 

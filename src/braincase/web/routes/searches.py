@@ -34,7 +34,6 @@ from braincase.search.query_scan import QueryScan
 from braincase.web import answer_schema, schema
 from braincase.web.catalogue import tsv
 from braincase.web.problems import Problem, not_found
-from braincase.web.routes.cases import TRUTH
 from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Principal, Reader
 from braincase.web.service import CurrentService, Service
@@ -137,7 +136,7 @@ def _carry_out(
         learned_at=service.known_since(finished.result.gallery_version),
     )
     name = name or _name_of(request, finished.result)
-    real = TRUTH not in service.gallery.info(finished.result.gallery_version).columns
+    real = not service.gallery.info(finished.result.gallery_version).simulated
     content = {
         **answered.to_json(),
         "search": name,
