@@ -42,7 +42,7 @@ def test_ten_key_regions_shrink_on_the_images_as_in_patients() -> None:
     twins = [replace(v, age=75.0, scanner="A", severity=s) for v in plain for s in (0.0, 1.0)]
     items = list(enumerate(twins))
     volumes = np.empty((len(items), len(NAMES)))
-    for done in run_all(measured, items, "twins", 2):
+    for done in run_all(measured, items, "twins", 1):
         assert done.result is not None
         volumes[done.result[0]] = done.result[1]
     healthy, ill = np.log(volumes[::2]), np.log(volumes[1::2])

@@ -26,7 +26,7 @@ from braincase.simulate.head import Scanning, simulate_head
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.sources.scan import Scan
 from braincase.volumetry.regions import NAMES
-from command_line import run
+from command_line import code_of, run
 
 QUICK = 'name = "quick"\nchannels = 4\nepochs = 2\nbatch_size = 8\n'
 ROOT = Path(__file__).parents[1]
@@ -50,16 +50,15 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tiny: Cohort, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    command = [sys.executable, "-m", "braincase", "train", tiny.folder, "--out", folder]
-    subprocess.run([*command, "--settings", quick, "--classes", "CN,AD"], check=True)
+    words = ("train", tiny.folder, "--out", folder, "--settings", quick, "--classes", "CN,AD")
+    assert code_of(*words) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def gallery(tiny: Cohort, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery") / "g"
-    command = [sys.executable, "-m", "braincase", "index", tiny.folder]
-    subprocess.run([*command, "--gallery", folder, "--model", model], check=True)
+    assert code_of("index", tiny.folder, "--gallery", folder, "--model", model) == 0
     return folder
 
 
@@ -176,12 +175,20 @@ def test_an_evaluation_writes_a_report_and_goes_on_where_it_was(
     assert "training" not in err  # the saved models serve
 
 
-def test_simulate_and_census_tell_who_is_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_simulate_goes_on_where_it_was_and_census_tells_who_is_there(
+    tiny: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(capsys, "simulate", tmp_path / "c", "--size", "tiny", "--workers", 2)
+    shutil.copytree(tiny.folder, tmp_path / "c", ignore=shutil.ignore_patterns("packed"))
+    for subject in tiny.table["subject"].unique()[:3]:
+        shutil.rmtree(tmp_path / "c" / f"sub-{subject}")
+    code, out, _ = run(capsys, "simulate", tmp_path / "c", "--size", "tiny", "--workers", 1)
     assert code == 0
     assert "26 people, 34 scans" in out
+    made = [
+        (folder / tiny.table["image"].iloc[0]).read_bytes()
+        for folder in (tmp_path / "c", tiny.folder)
+    ]
+    assert made[0] == made[1]
     code, out, _ = run(capsys, "census", tmp_path / "c", "--json")
     assert json.loads(out)["labels"] == {"AD": 16, "CN": 16, "EMCI": 2}
 

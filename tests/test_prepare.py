@@ -199,26 +199,31 @@ def test_two_shards_make_what_one_run_makes_and_the_last_finishes(whole, scans, 
     assert digest(plan.folder) == digest(whole[0].folder)
 
 
+def copy_of(plan: Plan, tmp_path: Path) -> Plan:
+    """A cohort that may be changed, prepared already."""
+    own = in_place_of(plan, tmp_path)
+    shutil.copytree(plan.folder, own.folder)
+    return own
+
+
 def test_new_labels_are_taken_over_without_preparing_again(whole, scans, tmp_path):
-    plan = in_place_of(whole[0], tmp_path)
-    one = [scans[0]]
-    prepare_cohort(one, plan, workers=1)
-    relabelled = [replace(scans[0], labels={"diagnosis": "AD", "age": 71})]
+    plan = copy_of(whole[0], tmp_path)
+    relabelled = [replace(scans[0], labels={"diagnosis": "AD", "age": 71}), *scans[1:3]]
     summary = prepare_cohort(relabelled, plan, workers=1)
-    assert summary.done_before == 1
+    assert summary.done_before == 3
     table = open_cohort(plan.folder).table
     assert table.loc[0, ["diagnosis", "age"]].tolist() == ["AD", 71]
     assert read_scan_result(plan.folder, scans[0]).scan.labels["age"] == 71
 
 
 def test_a_scan_that_turned_bad_leaves_the_cohort(whole, scans, tmp_path):
-    plan = in_place_of(whole[0], tmp_path)
-    source = tmp_path / "a.nii.gz"
-    source.write_bytes(scans[0].path.read_bytes())
-    here = [replace(scans[0], path=source), scans[1]]
-    prepare_cohort(here, plan, workers=1)
-    source.write_bytes(scans[2].path.read_bytes())  # the CT
-    assert prepare_cohort(here, plan, workers=1).grades == {"pass": 1, "fail": 1}
+    plan = copy_of(whole[0], tmp_path)
+    source = shutil.copy2(scans[0].path, tmp_path / "a.nii.gz")
+    shutil.copyfile(scans[2].path, scans[0].path)  # the CT
+    try:
+        assert prepare_cohort(scans[:2], plan, workers=1).grades == {"pass": 1, "fail": 1}
+    finally:
+        shutil.copy2(source, scans[0].path)  # with its time: to the others it is as it was
     assert list(open_cohort(plan.folder).table["subject"]) == ["b"]
     assert not list((plan.folder / "sub-a").rglob("*.nii.gz"))
 

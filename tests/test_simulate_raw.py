@@ -24,7 +24,7 @@ from braincase.sources.read import read_scan
 def raw(tmp_path_factory):
     """Two heads; do not write there."""
     folder = tmp_path_factory.mktemp("raw") / "heads"
-    simulate_raw(folder, 2, seed=3, workers=2)
+    simulate_raw(folder, 2, seed=3, workers=1)
     return folder
 
 

@@ -83,6 +83,14 @@ def test_a_raw_head_imports_only_what_prepares_it(tmp_path: Path) -> None:
     assert "requests" not in found
 
 
+def test_a_service_and_a_simulation_start_without_scikit_learn_and_nilearn() -> None:
+    """Each takes two seconds of every process that imports it."""
+    program = "import sys, braincase.web.catalogue, braincase.simulate.view; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not {"sklearn", "nilearn"} & set(done.stdout.split())
+
+
 def test_the_calibration_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     for n_classes in (2, 3, 5):

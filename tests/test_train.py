@@ -35,7 +35,7 @@ def test_training_lowers_both_terms_of_the_loss(tiny: Cohort, exemplars: str) ->
     rows = rows_of(tiny, "CN", "AD")
     settings = replace(QUICK, exemplars=exemplars, augment=False)
     short = train_model(tiny, rows, replace(settings, epochs=1)).training["losses"]
-    long = train_model(tiny, rows, replace(settings, epochs=12)).training["losses"]
+    long = train_model(tiny, rows, replace(settings, epochs=6)).training["losses"]
     assert long["reconstruction"] < short["reconstruction"]
     assert long["metric"] < short["metric"]
 
@@ -49,15 +49,16 @@ def test_three_classes_can_be_trained(tiny: Cohort) -> None:
 
 def test_equal_seeds_train_equal_models(tiny: Cohort) -> None:
     rows = rows_of(tiny, "CN", "AD")
-    a, b = (train_model(tiny, rows, QUICK) for _ in range(2))
+    settings = replace(QUICK, epochs=1)
+    a, b = (train_model(tiny, rows, settings) for _ in range(2))
     assert a.fingerprint == b.fingerprint
-    assert train_model(tiny, rows, replace(QUICK, seed=1)).fingerprint != a.fingerprint
+    assert train_model(tiny, rows, replace(settings, seed=1)).fingerprint != a.fingerprint
 
 
 def test_a_run_killed_in_the_middle_ends_with_the_same_weights(
     tiny: Cohort, tmp_path: Path
 ) -> None:
-    settings = replace(QUICK, epochs=8)
+    settings = replace(QUICK, epochs=6)
     script = (
         "import numpy as np, sys\nfrom pathlib import Path\n"
         "from braincase.cohort.cohort import open_cohort\n"
@@ -72,7 +73,7 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_weights(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = json.loads((tmp_path / "state.json").read_text())["epochs_done"]
-    assert 2 <= done < 8
+    assert 2 <= done < 6
     rows = rows_of(tiny, "CN", "AD")
     resumed = train_model(tiny, rows, settings, checkpoint=tmp_path)
     whole = train_model(tiny, rows, settings)
@@ -109,9 +110,10 @@ def wait_for_epoch(folder: Path, epochs: int, process: subprocess.Popen[bytes]) 
 
 def test_a_checkpoint_of_other_settings_is_not_continued(tiny: Cohort, tmp_path: Path) -> None:
     rows = rows_of(tiny, "CN", "AD")
-    train_model(tiny, rows, replace(QUICK, epochs=1, seed=5), checkpoint=tmp_path)
-    resumed = train_model(tiny, rows, QUICK, checkpoint=tmp_path)
-    assert resumed.fingerprint == train_model(tiny, rows, QUICK).fingerprint
+    settings = replace(QUICK, epochs=1)
+    train_model(tiny, rows, replace(settings, seed=5), checkpoint=tmp_path)
+    resumed = train_model(tiny, rows, settings, checkpoint=tmp_path)
+    assert resumed.fingerprint == train_model(tiny, rows, settings).fingerprint
 
 
 def test_training_stops_at_the_first_loss_that_is_not_finite(tiny: Cohort) -> None:

@@ -14,7 +14,8 @@ import tarfile
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -291,28 +292,28 @@ def encrypted() -> bytes:
 @pytest.mark.parametrize(
     ("content", "name", "says"),
     [
-        (terabytes(), "a.nii", "a header that promises"),
-        (gzip_bomb(), "a.nii.gz", "unpacks to more than 80 MiB"),
-        (zip_bomb(), "a.zip", "a zip that promises 1 files and"),
-        (zip_bomb(lie=True), "a.zip", "damaged zip"),
-        (nested(), "a.zip", "a zip inside the zip"),
-        (tar_inside(), "a.zip", "a tar inside the zip"),
-        (encrypted(), "a.zip", "an encrypted zip"),
-        (b"PK\3\4" + bytes(500), "a.zip", "damaged zip"),
-        (b"hello" * 100, "a.nii.gz", "no .nii.gz image"),
-        (b"hello" * 100, "a.dcm", "bytes of another kind"),
-        (gzip.compress(b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
+        (terabytes, "a.nii", "a header that promises"),
+        (gzip_bomb, "a.nii.gz", "unpacks to more than 80 MiB"),
+        (zip_bomb, "a.zip", "a zip that promises 1 files and"),
+        (partial(zip_bomb, lie=True), "a.zip", "damaged zip"),
+        (nested, "a.zip", "a zip inside the zip"),
+        (tar_inside, "a.zip", "a tar inside the zip"),
+        (encrypted, "a.zip", "an encrypted zip"),
+        (partial(bytes, b"PK\3\4" + bytes(500)), "a.zip", "damaged zip"),
+        (partial(bytes, b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
+        (partial(bytes, b"hello" * 100), "a.dcm", "bytes of another kind"),
+        (partial(gzip.compress, b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
     ],
     ids=[
         "terabytes", "gzip", "zip", "lie", "nested", "tar", "encrypted", "cut", "text", "dcm", "gz",
     ],
 )  # fmt: skip
 def test_hostile_and_broken_files_are_refused_in_little_memory(
-    client: httpx.Client, content: bytes, name: str, says: str
+    client: httpx.Client, content: Callable[[], bytes], name: str, says: str
 ) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
     worker = service.queue._worker._process if service.queue._worker else None
-    told = uploaded(client, content, name)
+    told = uploaded(client, content(), name)
     assert told["state"] == "failed"
     assert says in told["message"], told["message"]
     assert "/tmp" not in told["message"]

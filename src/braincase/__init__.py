@@ -6,7 +6,7 @@ The whole job from Python: prepare or simulate, train, index, search, evaluate.
 >>> from pathlib import Path
 >>> import braincase
 >>> work = Path(tempfile.mkdtemp())
->>> cohort = braincase.simulate_cohort(work / "cohort", "tiny")
+>>> cohort = braincase.simulate_cohort(work / "cohort", "tiny", workers=1)
 >>> settings = braincase.ModelSettings("quick", channels=2, epochs=1, batch_size=8)
 >>> model = braincase.train_and_save(cohort, work / "model", settings, classes=["CN", "AD"])
 >>> indexed = braincase.index_cohort(work / "gallery", cohort, braincase.encoder_of(model))

@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
-import nibabel
-import nilearn.datasets
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from braincase.images.geometry import STANDARD_GRID
+from braincase.images.icbm152 import read_icbm152
 
 Array = NDArray[np.float32]
 
@@ -85,19 +83,26 @@ class HeadAnatomy:
 @cache
 def load_template() -> Template:
     """Load the template brain at 1 mm (Fonov et al. 2011; ships with nilearn)."""
-    folder = Path(nilearn.datasets.__file__).parent / "data"
-    name = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
-    t1, gm, wm = (nibabel.load(folder / name.format(kind)) for kind in ("t1", "gm", "wm"))
-    brain = ndimage.binary_fill_holes(np.asarray(t1.dataobj) > 0)
+    (t1, affine), (gm, _), (wm, _) = (read_icbm152(kind) for kind in ("t1", "gm", "wm"))
+    inner = _box(t1 > 0)
+    brain = np.zeros(t1.shape, bool)
+    brain[inner] = ndimage.binary_fill_holes(t1[inner] > 0)
     outside = ndimage.distance_transform_edt(~brain)
-    inside = ndimage.distance_transform_edt(brain)
+    inside = np.zeros(t1.shape)
+    inside[inner] = ndimage.distance_transform_edt(brain[inner])
     return Template(
-        gm=np.asarray(gm.dataobj, np.float32) / np.float32(255),
-        wm=np.asarray(wm.dataobj, np.float32) / np.float32(255),
+        gm=gm,
+        wm=wm,
         brain=brain.astype(np.float32),
         distance=(np.maximum(outside - 0.5, 0) - np.maximum(inside - 0.5, 0)).astype(np.float32),
-        corner_mm=np.asarray(t1.affine[:3, 3], np.float64),
+        corner_mm=affine[:3, 3],
     )
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest box with a margin of one voxel that holds a mask."""
+    (found,) = ndimage.find_objects(mask.astype(np.uint8))
+    return tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in found)
 
 
 def invent_person(rng: np.random.Generator) -> HeadAnatomy:

@@ -69,7 +69,7 @@ def draw_stroke(rng: np.random.Generator) -> Map:
     """Draw one old infarct: measured size, a place where strokes of that size lie, rough edge."""
     millilitres = _size_ml(lesion_numbers("stroke"), rng.normal())
     size = int(np.searchsorted(STROKE_CLASSES_ML, millilitres))
-    centre = _draw_place(rng, lesion_maps()[f"stroke_centre_{size}"])
+    centre = _draw_place(rng, f"stroke_centre_{size}")
     radius = (3 * 1000 * millilitres / (4 * np.pi)) ** (1 / 3)
     usual = _candidates(f"stroke_share_{size}")
     away = ((usual.points_mm - centre) ** 2).sum(axis=1) / (2 * radius**2)
@@ -81,12 +81,12 @@ def draw_stroke(rng: np.random.Generator) -> Map:
 
 def draw_ms(rng: np.random.Generator, severity: float) -> Map:
     """Draw the lesions of one person with MS: ellipsoids of measured sizes, up to a load."""
-    numbers, place = lesion_numbers("ms"), lesion_maps()["ms"]
+    numbers = lesion_numbers("ms")
     load = severity * _at_level(rng.uniform(), numbers.load_levels, numbers.load_ml)
     filled, drawn = np.zeros(LESION_GRID.shape, np.float32), 0
     while load > 0 and drawn < MOST_MS_LESIONS:
         millilitres = min(_size_ml(numbers, rng.normal()), load)
-        centre = _draw_place(rng, place)
+        centre = _draw_place(rng, "ms")
         load -= _fill_ball(filled, centre, millilitres, rng.uniform(0.7, 1.4, 3))
         drawn += 1
     return filled
@@ -172,11 +172,17 @@ def _at_level(level: float, levels: Sequence[float], millilitres: Sequence[float
     return float(np.exp(np.interp(level, levels, np.log(millilitres))))
 
 
-def _draw_place(rng: np.random.Generator, density: Map) -> NDArray[np.float64]:
-    """Draw a point (MNI mm) from a map of the 4 mm grid."""
-    cumulated = np.cumsum(density.ravel(), dtype=np.float64)
+@cache
+def _cumulated(name: str) -> NDArray[np.float64]:
+    """Return the running sum of a map of places: a person with MS draws hundreds of them."""
+    return np.cumsum(lesion_maps()[name].ravel(), dtype=np.float64)
+
+
+def _draw_place(rng: np.random.Generator, name: str) -> NDArray[np.float64]:
+    """Draw a point (MNI mm) from one of the measured maps of places."""
+    cumulated = _cumulated(name)
     index = int(np.searchsorted(cumulated, rng.uniform(0, cumulated[-1])))
-    voxel = np.array(np.unravel_index(min(index, density.size - 1), density.shape))
+    voxel = np.array(np.unravel_index(min(index, FIELD_GRID.size - 1), FIELD_GRID.shape))
     inside = rng.uniform(-0.5, 0.5, 3)
     return FIELD_GRID.affine[:3, 3] + FIELD_GRID.resolution_mm * (voxel + inside)
 

@@ -65,7 +65,9 @@ def load_priors() -> RegionPriors:
     ParameterError
         If the package with the atlas is not installed.
     """
-    priors = np.stack([_prior(name) for name in NAMES])
+    # Right is the mirror image of left.
+    left = {name: _prior(name) for name in NAMES if not name.startswith("right-")}
+    priors = np.stack([left[n] if n in left else left[mirrored_name(n)][::-1] for n in NAMES])
     covered = np.clip(priors.sum(axis=0), 0, 1)
     names = (*NAMES, SULCI)
     priors = np.concatenate([priors, (1 - covered)[None]]) + np.float32(NOWHERE_NEAR)
@@ -75,9 +77,7 @@ def load_priors() -> RegionPriors:
 
 
 def _prior(region: str) -> Map:
-    """Return a region's smoothed labels; right is the mirror image of left."""
-    if region.startswith("right-"):
-        return _prior(mirrored_name(region))[::-1]
+    """Return the smoothed labels of a region on the left or across the midline."""
     if region in VENTRICLES_ML:
         painted = ventricles()[list(VENTRICLES_ML).index(region)]
         return _smoothed(painted, REACH_PAINTED_MM)

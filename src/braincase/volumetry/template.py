@@ -13,11 +13,11 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter, zoom
 
 from braincase.images.geometry import HALF_GRID, Affine, mean_of_blocks
+from braincase.images.icbm152 import read_icbm152
 from braincase.images.tissue import image_shares
 from braincase.volumetry.regions import FINE, label_shares, plain_name, symmetric_label
 
@@ -129,12 +129,7 @@ def onto_grid(data: Map, affine: Affine, resolution_mm: float) -> Map:
 @cache
 def _icbm152() -> tuple[tuple[Map, Affine], ...]:
     """Return T1, grey and white matter of the template at 1 mm, with their affines."""
-    images = (
-        load_mni152_template(resolution=1),
-        load_mni152_gm_template(resolution=1),
-        load_mni152_wm_template(resolution=1),
-    )
-    return tuple((i.get_fdata(dtype=np.float32), np.asarray(i.affine)) for i in images)
+    return read_icbm152("t1"), read_icbm152("gm"), read_icbm152("wm")
 
 
 def at_resolution(field: Map, edge_mm: float, wanted_mm: float) -> Map:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from braincase.cohort.view import grid_of_view
 from braincase.gallery import Gallery, StoredCase
@@ -96,6 +95,8 @@ class Catalogue:
 
 def lay_out(codes: NDArray[np.floating]) -> Layout:
     """Return the first two principal components of codes, shape (n_cases, n_cells)."""
+    from sklearn.decomposition import PCA  # two seconds, which a service that starts has not
+
     n_cases, n_cells = codes.shape
     n_components = min(2, n_cells, n_cases - 1)
     axes, explained = np.zeros((2, n_cells)), np.zeros(2)

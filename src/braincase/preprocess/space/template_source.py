@@ -5,26 +5,25 @@ Used by a test and by ``benchmarks/template.py``, which writes the file; a secon
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from braincase.images.icbm152 import Kind, read_icbm152
 from braincase.preprocess.space.sampling import Image, Mask, apply_along
 from braincase.preprocess.space.template import CENTRE_MM, HEAD_FIELD_MM, with_stem
 from braincase.preprocess.space.template_images import PARTS, TemplateImages, write_images
 
 #: World coordinates of the template's first voxel, MNI mm; its voxels are 1 mm.
 TEMPLATE_CORNER_MM = (-98.0, -134.0, -72.0)
-KINDS = ("t1", "gm", "wm")
+KINDS: tuple[Kind, ...] = ("t1", "gm", "wm")
 
 
 def compute_images() -> TemplateImages:
     """Compute the template's images at 2 mm of nilearn's files."""
-    t1, grey, white = (_read(kind).astype(np.float32) / np.float32(255) for kind in KINDS)
+    t1, grey, white = map(_read, KINDS)
     share = _to_head_grid(t1 > 0)
     brain = np.asarray(ndimage.binary_fill_holes(share > 0.5))
     t1, grey, white = (_to_head_grid(image) for image in (t1, grey, white))
@@ -33,19 +32,16 @@ def compute_images() -> TemplateImages:
 
 def write_template(path: Path) -> None:
     """Write ``template.npz``."""
-    sums = np.stack([PARTS * _to_head_grid(_read(kind)) for kind in KINDS])  # exact: 14 bits
+    grey_values = (np.rint(255 * _read(kind)) for kind in KINDS)
+    sums = np.stack([PARTS * _to_head_grid(values) for values in grey_values])  # exact: 14 bits
     write_images(path, sums.astype(np.uint16), compute_images())
 
 
-def _read(kind: str) -> NDArray[np.uint8]:
-    """Read one of nilearn's template images, 1 mm voxels (importing nilearn takes 3 s)."""
-    package = find_spec("nilearn")
-    assert package is not None, "nilearn is a dependency"
-    assert package.submodule_search_locations
-    folder = Path(package.submodule_search_locations[0]) / "datasets" / "data"
-    image = nib.load(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz")
-    assert np.array_equal(image.affine[:3, 3], TEMPLATE_CORNER_MM), "another template than expected"
-    return np.asarray(image.dataobj, np.uint8)
+def _read(kind: Kind) -> Image:
+    """Read one of the template's images, 1 mm voxels, 0 to 1."""
+    image, affine = read_icbm152(kind)
+    assert np.array_equal(affine[:3, 3], TEMPLATE_CORNER_MM), "another template than expected"
+    return image
 
 
 def _to_head_grid(data: NDArray[np.generic]) -> Image:
