@@ -142,3 +142,14 @@ def test_what_is_no_tar_is_none() -> None:
     for start in (b"", b"\x1f\x8b", image, bytes(512), b"ustar" * 200):
         assert not is_tar(start)
     assert is_tar(gzip.compress(tar_of([member("a")])))
+
+
+def test_of_a_name_that_comes_twice_the_last_holds_and_no_other_is_written_over(
+    tmp_path: Path,
+) -> None:
+    path, folder = tmp_path / "a.tar", tmp_path / "folder"
+    folder.mkdir()
+    twice = [member("a", b"first"), member("b", b"b"), member("a", b"last"), member("c", b"c")]
+    path.write_bytes(tar_of(twice))
+    held = {name: place.read_bytes() for name, place in unpack_tar(path, folder, BOUNDS).items()}
+    assert held == {"a": b"last", "b": b"b", "c": b"c"}

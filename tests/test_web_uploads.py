@@ -229,9 +229,11 @@ def test_a_t2w_is_called_a_t2w(client: httpx.Client, shared_data: Path) -> None:
     assert "A T1-weighted MRI of a human head is needed." in told["message"]
 
 
-def test_a_real_dicom_zip_is_prepared(client: httpx.Client, shared_data: Path) -> None:
-    content = (shared_data / "dicom" / "trio_t1_mprage.zip").read_bytes()
-    told = uploaded(client, content, "trio.zip")
+def test_a_real_dicom_tar_is_prepared(client: httpx.Client, shared_data: Path) -> None:
+    members = {}
+    with zipfile.ZipFile(shared_data / "dicom" / "trio_t1_mprage.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    told = uploaded(client, tar_of(members), "trio.tar.gz")
     assert told["state"] == "done", told
     client.delete(f"{API}/jobs/{told['job']}")
 
@@ -270,6 +272,24 @@ def nested() -> bytes:
     return held.getvalue()
 
 
+def tar_of(members: dict[str, bytes]) -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz", compresslevel=1) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return held.getvalue()
+
+
+def tar_bomb() -> bytes:
+    return tar_of({"IM1.dcm": bytes(128) + b"DICM" + bytes(100 * MIB)})
+
+
+def zip_in_tar() -> bytes:
+    return tar_of({"../../IM1.dcm": zip_bomb(MIB)})
+
+
 def tar_inside() -> bytes:
     held, tar = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w:gz") as inner:
@@ -299,13 +319,16 @@ def encrypted() -> bytes:
         (nested, "a.zip", "a zip inside the zip"),
         (tar_inside, "a.zip", "a tar inside the zip"),
         (encrypted, "a.zip", "an encrypted zip"),
+        (tar_bomb, "a.tgz", "a tar that unpacks to more than 0.1 GB"),
+        (zip_in_tar, "a.tgz", "a zip inside the tar"),
         (partial(bytes, b"PK\3\4" + bytes(500)), "a.zip", "damaged zip"),
         (partial(bytes, b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
         (partial(bytes, b"hello" * 100), "a.dcm", "bytes of another kind"),
         (partial(gzip.compress, b"hello" * 100), "a.nii.gz", "no .nii.gz image"),
     ],
     ids=[
-        "terabytes", "gzip", "zip", "lie", "nested", "tar", "encrypted", "cut", "text", "dcm", "gz",
+        "terabytes", "gzip", "zip", "lie", "nested", "tar", "encrypted", "tar bomb",
+        "zip in tar", "cut", "text", "dcm", "gz",
     ],
 )  # fmt: skip
 def test_hostile_and_broken_files_are_refused_in_little_memory(

@@ -79,8 +79,8 @@ def unpack_tar(path: Path, folder: Path, bounds: TarBounds) -> dict[str, Path]:
                 if not is_file:
                     stream.copy(size, None)
                     continue
-                stream.count_file()
-                members[name] = folder / f"{len(members):06d}"
+                # By the count of files: a name may come twice, and then the last one holds.
+                members[name] = folder / f"{stream.count_file():06d}"
                 stream.copy(size, members[name])
             stream.drain()
     except (_DamagedError, EOFError, zlib.error) as error:
@@ -135,8 +135,8 @@ class _Stream:
         while chunk := read_on(self._file, COPY_BYTES):
             self._count(len(chunk))
 
-    def count_file(self) -> None:
-        """Count one more file.
+    def count_file(self) -> int:
+        """Count one more file and return its number.
 
         Raises
         ------
@@ -147,6 +147,7 @@ class _Stream:
         if self._files > self._bounds.files:
             found = f"a tar of more than {self._bounds.files:,} files"
             raise ScanError(self._path, found, "one study", "Unpack it and name the folder.")
+        return self._files
 
     def _count(self, size: int) -> None:
         self._bytes += size

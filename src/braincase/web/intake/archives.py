@@ -1,4 +1,4 @@
-"""Safe unpacking of uploads: file types, zip and gzip bombs, path traversal.
+"""Safe unpacking of uploads: file types, zip, tar and gzip bombs, path traversal.
 
 No name that comes with an upload is ever used on this disk: an archive's members get numbers for
 names, so that none can land elsewhere, and names of patients in them are gone. What an archive or a
@@ -11,6 +11,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from braincase.errors import ScanError
@@ -19,6 +20,7 @@ from braincase.images.header import read_header, suffix_of
 from braincase.sources.dicom_files import ZIP_MAGIC, archive_kind, is_dicom
 from braincase.sources.image_folder import reason_against
 from braincase.sources.image_names import stem_of
+from braincase.sources.tar_files import TarBounds, unpack_tar
 from braincase.web.intake.zip_directory import count_entries
 
 CHUNK = 1 << 20
@@ -28,7 +30,11 @@ OLD_DICOM = ("", ".dcm", ".ima", ".img")
 #: What `zipfile` raises for an archive that is damaged or packed in a way it does not know.
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error,
            lzma.LZMAError, EOFError, OSError, struct.error)  # fmt: skip
-EXPECTED = "a NIfTI or MGZ file, or a zip of one DICOM study"
+EXPECTED = "a NIfTI or MGZ file, or a zip or tar of one DICOM study"
+#: A tar may unpack to so many times its size; no scan shrinks more.
+MOST_TAR_RATIO = 200
+#: Suffixes of archives.
+ARCHIVES = (".zip", ".tar", ".tgz")
 
 
 def safe_suffix(name: str) -> str:
@@ -45,8 +51,10 @@ def safe_suffix(name: str) -> str:
             advice = "Put both files of the pair into one zip, or convert it to NIfTI."
             raise ScanError("scan", "half of an Analyze pair", EXPECTED, advice)
         return suffix
+    if plain.name.lower().endswith(".tar.gz"):
+        return ".tgz"
     suffix = plain.suffix.lower()
-    if suffix in (".zip", ".dcm", ".ima", ""):
+    if suffix in (*ARCHIVES, ".dcm", ".ima", ""):
         return suffix
     raise ScanError("scan", f"a file of the kind '{suffix[:12]}'", EXPECTED)
 
@@ -59,7 +67,7 @@ def opened(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
     path
         The upload.
     folder
-        An empty folder for a zip's members.
+        An empty folder for an archive's members.
     most_bytes, most_files
         What it may become.
 
@@ -75,7 +83,9 @@ def opened(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
     if not start:
         raise ScanError("scan", "an empty file", EXPECTED)
     if start == ZIP_MAGIC:
-        return _unpacked(path, folder, most_bytes, most_files)
+        return _unzipped(path, folder, most_bytes, most_files)
+    if archive_kind(path) == "tar":
+        return _untarred(path, folder, most_bytes, most_files)
     if suffix_of(path):
         read_header(path)  # what it promises is judged before anything is allocated
         if start.startswith(GZIP_MAGIC):
@@ -100,23 +110,18 @@ def _measure_gzip(path: Path, most_bytes: int) -> None:
         raise ScanError("scan", found, "", "Copy or export it again.") from None
 
 
-def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
+def _unzipped(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
     if count_entries(path, most_files) > most_files:
         found = f"a zip with more than {most_files:,} entries"
         expected = f"one study of at most {most_files:,} files, folders included"
         raise ScanError("scan", found, expected)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _without_derived(_checked(archive, most_bytes))
-            left, stems = most_bytes, dict[str, int]()
-            for number, member in enumerate(members):
-                suffix = _member_suffix(member.filename)
-                # The two halves of an Analyze pair keep one name.
-                stem = member.filename.lower().removesuffix(suffix)
-                paired = suffix.startswith((".hdr", ".img"))
-                place = stems.setdefault(stem, number) if paired else number
-                target = folder / f"{place:06d}{suffix}"
-                left -= _copy(archive, member, target, left, most_bytes)
+            members = _checked(archive, most_bytes)
+            left = most_bytes
+            for place, name in _own_names([member.filename for member in members]).items():
+                target = folder / name
+                left -= _copy(archive, members[place], target, left, most_bytes)
                 # Whoever reads the folder would unpack a tar in it, beyond what is allowed here.
                 if archive_kind(target):
                     raise ScanError("scan", "a tar inside the zip", "one study", "Unpack it first.")
@@ -124,6 +129,44 @@ def _unpacked(path: Path, folder: Path, most_bytes: int, most_files: int) -> Pat
         found = f"a damaged zip ({type(error).__name__})"
         raise ScanError("scan", found, "", "Export or pack it again.") from None
     return _only_image(folder, most_bytes)
+
+
+def _untarred(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
+    """Unpack a tar, within the bounds of a zip."""
+    bounds = TarBounds(most_files, most_bytes, MOST_TAR_RATIO, most_bytes)
+    try:
+        members = unpack_tar(path, folder, bounds)
+    except ScanError as error:  # it names the file by its place on this disk
+        raise ScanError("scan", error.found, error.expected, "Export or pack it again.") from None
+    shown = {n: p for n, p in members.items() if not _plain_name(n).startswith(".")}
+    if not shown:
+        raise ScanError("scan", "an empty tar", EXPECTED)
+    paths = list(shown.values())
+    names = {paths[place]: name for place, name in _own_names(list(shown)).items()}
+    for unpacked in sorted(folder.iterdir()):
+        if unpacked not in names:
+            unpacked.unlink()
+        elif kind := archive_kind(unpacked):
+            raise ScanError("scan", f"a {kind} inside the tar", "one study", "Unpack it first.")
+        else:
+            unpacked.rename(folder / f"file-{names[unpacked]}")
+    return _only_image(folder, most_bytes)
+
+
+def _own_names(names: Sequence[str]) -> dict[int, str]:
+    """Return, by their places, what the members to be read are called on this disk.
+
+    The two halves of an Analyze pair keep one name.
+    """
+    own, stems = dict[int, str](), dict[str, int]()
+    for place in _without_derived(names):
+        suffix = _member_suffix(names[place])
+        stem = names[place].lower().removesuffix(suffix)
+        number = place
+        if suffix.startswith((".hdr", ".img")):
+            number = stems.setdefault(stem, place)
+        own[place] = f"{number:06d}{suffix}"
+    return own
 
 
 def _checked(archive: zipfile.ZipFile, most_bytes: int) -> list[zipfile.ZipInfo]:
@@ -161,21 +204,21 @@ def _member_suffix(name: str) -> str:
     return "" if suffix[1:].isdigit() else ".other"
 
 
-def _without_derived(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """Leave out images that their names call masks, label maps or no T1w, as in a folder.
+def _without_derived(members: Sequence[str]) -> list[int]:
+    """Return the places of members but for images that their names call masks or no T1w.
 
     Once unpacked they have numbers for names, and nobody could tell. Where nothing else is there,
     they stay.
     """
-    paths = [Path(member.filename.replace("\\", "/")) for member in members]
+    paths = [Path(member.replace("\\", "/")) for member in members]
     names = {(path.parent, path.name) for path in paths}
     stems = {stem_of(path.name).lower() for path in paths}
     others = [
-        member
-        for member, path in zip(members, paths, strict=True)
+        place
+        for place, path in enumerate(paths)
         if not (suffix_of(path) and reason_against(path, names, stems))
     ]
-    return others if any(suffix_of(Path(member.filename)) for member in others) else members
+    return others if any(suffix_of(paths[place]) for place in others) else list(range(len(paths)))
 
 
 def _copy(

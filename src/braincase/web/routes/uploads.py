@@ -45,7 +45,7 @@ async def upload(
         int | None, Query(ge=0, lt=2**31, description="The DICOM series to take, by its number.")
     ] = None,
 ) -> schema.StartedBody:
-    """Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body."""
+    """Queue an uploaded scan: NIfTI, MGZ, or a zip or tar of one DICOM study, as the plain body."""
     queue = queue_of(service)
     limits = service.settings.limits
     service.gate.rates.spend(limits.uploads, "uploads", principal.name)

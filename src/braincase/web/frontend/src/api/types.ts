@@ -477,7 +477,7 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Queue an uploaded scan: NIfTI, MGZ, or a zip of one DICOM study, as the plain body.
+         * @description Queue an uploaded scan: NIfTI, MGZ, or a zip or tar of one DICOM study, as the plain body.
          */
         post: operations["upload"];
         delete?: never;

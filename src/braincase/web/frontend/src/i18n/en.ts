@@ -40,7 +40,7 @@ export const en = {
   upload: "Scan",
   storedCase: "Stored case",
   drop: "Drop a T1-weighted scan here",
-  dropKinds: "NIfTI, MGZ, a zip or a folder of DICOM",
+  dropKinds: "NIfTI, MGZ, a zip, tar or folder of DICOM",
   chooseFile: "Choose file",
   chooseFolder: "Choose folder",
   noUpload: "This service takes no uploads. Start from a stored case.",

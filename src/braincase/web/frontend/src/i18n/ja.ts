@@ -40,7 +40,7 @@ export const ja: Words = {
   upload: "画像",
   storedCase: "登録症例",
   drop: "T1 強調画像をここにドロップ",
-  dropKinds: "NIfTI、MGZ、DICOM の zip またはフォルダー",
+  dropKinds: "NIfTI、MGZ、DICOM の zip・tar またはフォルダー",
   chooseFile: "ファイルを選択",
   chooseFolder: "フォルダーを選択",
   noUpload: "このサービスでは画像を受け付けていません。登録症例から始めてください。",
