@@ -150,7 +150,7 @@ def first_case(page: Page) -> str:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw whole head of an invented person, as a scanner gives it."""
-    made = simulate_head(7)
+    made = simulate_head(7, scanning=Scanning(zooms_mm=(2, 2, 2)))
     path = tmp_path_factory.mktemp("head") / "head.nii.gz"
     Nifti1Image(made.data, made.affine).to_filename(path)
     return path
