@@ -9,7 +9,7 @@ from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.models.embed import reconstruct
 from braincase.models.model import Model, load_model, save_model
 from braincase.models.network import PrincipalCAE, build_network, to_unit
-from braincase.models.principal import home_turn, principal_axes
+from braincase.models.principal import PrincipalAxes, home_turn, principal_axes
 from braincase.models.settings import ModelSettings
 
 SETTINGS = ModelSettings("untrained", channels=2)
@@ -81,3 +81,10 @@ def test_a_saved_model_has_its_axes(tmp_path, clinic, fitted):
     again = load_model(tmp_path / "model")
     assert torch.equal(again.network.axes.axes, fitted.axes.axes)
     assert (tmp_path / "model" / "model.safetensors").stat().st_size < 14e6
+
+
+def test_axes_of_voxels_that_are_not_there_are_refused(fitted):
+    state = fitted.axes.state_dict()
+    for wrong in ({"voxels": state["voxels"] + 10**6}, {"axes": state["axes"][1:]}):
+        with pytest.raises(ValueError, match="not in the grid"):
+            PrincipalAxes(HALF_GRID).load_state_dict(state | wrong)

@@ -62,6 +62,7 @@ PUBLISHED: Mapping[tuple[str, int], Checksums] = MappingProxyType(
         ("bench", 1003): Checksums(
             "0a1580ba54d983d91024b4f23c569c8998bb2d592bdb896a55927f2c036a0dd2",
             "e4f78e5f8e604ac3a76f78201cbb31ce9774a9fd245405223018386198f2bc89",
+            "1f2c2984a771e7cdeefcc372ec224f99c3f8e1da88a93dbc8e089cbf4c4cf116",
         ),
     }
 )
