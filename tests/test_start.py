@@ -91,6 +91,16 @@ def test_a_service_and_a_simulation_start_without_scikit_learn_and_nilearn() -> 
     assert not {"sklearn", "nilearn"} & set(done.stdout.split())
 
 
+def test_threads_that_wait_for_others_sleep() -> None:
+    """They would spin for ever on a machine whose cores others use as well."""
+    program = "from braincase.cli.main import main\ntry: main()\nfinally: import torch"
+    command = [sys.executable, "-c", program, "--help"]
+    shown = {**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=shown)
+    assert done.returncode == 0, done.stderr
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr
+
+
 def test_the_calibration_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     for n_classes in (2, 3, 5):

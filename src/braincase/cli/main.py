@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 import tempfile
@@ -71,6 +72,9 @@ TERMINATED = 143
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code, never a traceback."""
+    # Threads that wait must sleep: on busy cores a training in which they spin took up to forty
+    # times as long (benchmarks/threads.py). OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
