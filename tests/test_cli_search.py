@@ -100,13 +100,13 @@ def test_something_that_is_like_no_case_is_warned_of(
     clinic: Cohort, model: Path, gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = clinic.folder / clinic.table["image"].iloc[0]
-    upside_down = tmp_path / image.name
+    like_t2 = tmp_path / image.name
     held = nibabel.load(image)
-    turned = np.asarray(held.dataobj)[:, :, ::-1]
-    nibabel.save(nibabel.Nifti1Image(turned, held.affine), upside_down)
+    data = np.asarray(held.dataobj)
+    nibabel.save(nibabel.Nifti1Image(np.where(data > 0, 255 - data, 0), held.affine), like_t2)
     sidecar = image.with_name(image.name.replace(".nii.gz", ".json"))
     shutil.copy(sidecar, tmp_path / sidecar.name)
-    words = ("search", upside_down, "--gallery", gallery, "--model", model, "--subject", "x")
+    words = ("search", like_t2, "--gallery", gallery, "--model", model, "--subject", "x")
     code, out, _ = run(capsys, *words)
     assert code == 0
     assert out.startswith("WARNING: No similar case in this gallery")
