@@ -169,11 +169,13 @@ def test_on_a_full_disk_nothing_that_was_acknowledged_is_lost(tmp_path: Path) ->
         with listening(place / "spool") as there:
             assoc = there.associate()
             answers = [assoc.send_c_store(path).get("Status") for path in paths]
+            assoc.release()
             assert set(answers) == {0x0000, 0xA700}  # stored, or to be sent again
             uids = {pydicom.dcmread(path).SOPInstanceUID for path in there.images()}
             for path, answer in zip(paths, answers, strict=True):
                 assert answer or pydicom.dcmread(path).SOPInstanceUID in uids
             subprocess.run(["mount", "-o", "remount,size=16m", str(place)], check=True)
+            assoc = there.associate()  # the first may have been idle for too long
             again = [assoc.send_c_store(path).get("Status") for path in paths]
             assoc.release()
             assert set(again) == {0x0000}
