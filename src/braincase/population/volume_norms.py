@@ -7,7 +7,7 @@ linear regression of log volumes on age and sex, as of `braincase.population.nor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
@@ -147,9 +147,9 @@ def volumes_ml(code: ArrayLike) -> NDArray[np.float64] | None:
     return np.array([sum(volumes[name] for name in parts) / 1000 for parts in MEASURES.values()])
 
 
-def told_volumes(names: Iterable[str], simulated: bool) -> list[str]:
+def told_volumes(simulated: bool) -> list[str]:
     """Return those of `MEASURES` that may be told of simulated or of real people."""
-    return [name for name in names if simulated or name not in SIMULATED_ONLY]
+    return [name for name in MEASURES if simulated or name not in SIMULATED_ONLY]
 
 
 def volumes_for_age(
@@ -174,7 +174,7 @@ def volumes_for_age(
     percentiles = norms.percentiles(volumes, labels) if norms else None
     each = [None] * len(volumes) if percentiles is None else percentiles.tolist()
     told = dict(zip(MEASURES, map(VolumeForAge, MEASURES, volumes.tolist(), each), strict=True))
-    return tuple(told[name] for name in told_volumes(MEASURES, simulated))
+    return tuple(told[name] for name in told_volumes(simulated))
 
 
 def volume_norms_of(

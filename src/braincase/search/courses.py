@@ -269,7 +269,7 @@ def volume_rates(prior: Code, current: Code, years: float, simulated: bool) -> d
         return {}
     rates = 100 * ((after / before) ** (1 / years) - 1)
     by_name = dict(zip(MEASURES, np.round(rates, 2).tolist(), strict=True))
-    return {name: by_name[name] for name in told_volumes(MEASURES, simulated)}
+    return {name: by_name[name] for name in told_volumes(simulated)}
 
 
 def _rates(courses: Sequence[Course]) -> Floats:
