@@ -12,6 +12,8 @@ RESERVED_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
 #: Volume of the brain in the scan's own space, ml, as `prepare` measures it: the affine to MNI
 #: space brings all brains to one size.
 BRAIN_ML = "brain_ml"
+#: A column that simulated people have and real ones cannot have.
+TRUE_SEVERITY = "true_severity"
 #: Labels that tables and pictures show first.
 USUAL_COLUMNS = ("diagnosis", "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.

@@ -28,7 +28,7 @@ from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
-from braincase.labels import Value
+from braincase.labels import TRUE_SEVERITY, Value
 from braincase.population.controls import RegionZScores
 from braincase.population.neighbour_labels import (
     Calibration,
@@ -55,7 +55,7 @@ TOP_REGIONS = 5
 #: The label that is shown when none is named, and the scores that are followed over time; the last
 #: is the truth of simulated people.
 USUAL_LABEL = "diagnosis"
-SCORES = ("mmse", "moca", "cdr", "true_severity")
+SCORES = ("mmse", "moca", "cdr", TRUE_SEVERITY)
 
 
 @dataclass(frozen=True)

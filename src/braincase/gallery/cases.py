@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import UsageError
 from braincase.json_values import Json, to_json_object
-from braincase.labels import Value
+from braincase.labels import TRUE_SEVERITY, Value
 
 Code = NDArray[np.float32]
 
@@ -106,10 +106,6 @@ class Version:
     what: str
 
 
-#: A column that simulated people have and real ones cannot have.
-TRUTH = "true_severity"
-
-
 @dataclass(frozen=True)
 class GalleryInfo:
     """What a gallery holds at one version; `notes` says what cannot be read or is erased.
@@ -133,7 +129,7 @@ class GalleryInfo:
     @property
     def simulated(self) -> bool:
         """Whether its people are simulated, as far as their labels tell."""
-        return TRUTH in self.columns
+        return TRUE_SEVERITY in self.columns
 
     def to_json(self) -> dict[str, Json]:
         """Serialise to a JSON object."""

@@ -17,6 +17,7 @@ from braincase.errors import CohortError, ScanError
 from braincase.files import atomic_write, read_json
 from braincase.images.geometry import Grid, apply_affine
 from braincase.json_values import Json
+from braincase.labels import TRUE_SEVERITY
 from braincase.simulate.imaging import Simulated
 from braincase.sources.scan import Scan
 from braincase.volumetry.regions import NAMES
@@ -42,7 +43,7 @@ def true_labels(simulated: Simulated, severity: float, grid: Grid) -> dict[str, 
     centre = largest_lesion_centre(simulated.lesion, grid)
     place = [None] * 3 if centre is None else [round(float(p), 1) for p in centre]
     return {
-        "true_severity": round(severity, 4),
+        TRUE_SEVERITY: round(severity, 4),
         "true_hippocampus_mm3": both_sides("hippocampus"),
         "true_ventricles_mm3": both_sides("lateral-ventricle"),
         "true_lesion_mm3": round(simulated.lesion_mm3, 1),

@@ -26,6 +26,7 @@ from braincase.sources.choose import Dropped, one_a_session
 from braincase.sources.dicom_choice import Choice, choose_t1w
 from braincase.sources.dicom_converter import convert_series
 from braincase.sources.dicom_files import (
+    ARCHIVES,
     MAX_SCAN_FILES,
     DicomHeader,
     Files,
@@ -43,8 +44,6 @@ from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
 
 SESSION_LENGTH = 8
-#: How the names of archives end.
-ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 
 
 def read_dicom(

@@ -26,6 +26,8 @@ from braincase.sources.listing import no_files
 from braincase.sources.scratch import scratch_folder
 from braincase.sources.tar_files import LOOKED_AT, TarBounds, is_tar, unpack_tar
 
+#: How the names of archives end.
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 #: All a zip or a tar may hold; a study of one patient is far smaller.
 MAX_ZIP_BYTES = 16 << 30
 MAX_ZIP_FILES = 200_000

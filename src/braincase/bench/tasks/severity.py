@@ -16,8 +16,7 @@ from braincase.evaluate.ranking import rank_by_distance
 from braincase.evaluate.resampling import Floats, Statistic, mean_of, spearman
 from braincase.evaluate.results import Rows
 from braincase.evaluate.scores import HITS
-
-TRUE_SEVERITY = "true_severity"
+from braincase.labels import TRUE_SEVERITY
 
 
 def ask_severity(setting: Setting) -> Asked | Skipped:

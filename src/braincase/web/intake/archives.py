@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 from braincase.errors import ScanError
 from braincase.images.gzip_streams import open_plain, read_on
 from braincase.images.header import read_header, suffix_of
-from braincase.sources.dicom_files import ZIP_MAGIC, archive_kind, is_dicom
+from braincase.sources.dicom_files import (
+    ARCHIVES,
+    BURSTING_BYTES,
+    MAX_ZIP_RATIO,
+    ZIP_MAGIC,
+    archive_kind,
+    is_dicom,
+)
 from braincase.sources.image_folder import reason_against
 from braincase.sources.image_names import stem_of
 from braincase.sources.tar_files import TarBounds, unpack_tar
@@ -31,10 +38,6 @@ OLD_DICOM = ("", ".dcm", ".ima", ".img")
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error,
            lzma.LZMAError, EOFError, OSError, struct.error)  # fmt: skip
 EXPECTED = "a NIfTI or MGZ file, or a zip or tar of one DICOM study"
-#: A tar may unpack to so many times its size; no scan shrinks more.
-MOST_TAR_RATIO = 200
-#: Suffixes of archives.
-ARCHIVES = (".zip", ".tar", ".tgz")
 
 
 def safe_suffix(name: str) -> str:
@@ -51,10 +54,11 @@ def safe_suffix(name: str) -> str:
             advice = "Put both files of the pair into one zip, or convert it to NIfTI."
             raise ScanError("scan", "half of an Analyze pair", EXPECTED, advice)
         return suffix
-    if plain.name.lower().endswith(".tar.gz"):
-        return ".tgz"
+    for archive in ARCHIVES:
+        if plain.name.lower().endswith(archive):
+            return archive
     suffix = plain.suffix.lower()
-    if suffix in (*ARCHIVES, ".dcm", ".ima", ""):
+    if suffix in (".dcm", ".ima", ""):
         return suffix
     raise ScanError("scan", f"a file of the kind '{suffix[:12]}'", EXPECTED)
 
@@ -132,8 +136,8 @@ def _unzipped(path: Path, folder: Path, most_bytes: int, most_files: int) -> Pat
 
 
 def _untarred(path: Path, folder: Path, most_bytes: int, most_files: int) -> Path:
-    """Unpack a tar, within the bounds of a zip."""
-    bounds = TarBounds(most_files, most_bytes, MOST_TAR_RATIO, most_bytes)
+    """Unpack a tar, within the bounds of an upload and of any tar."""
+    bounds = TarBounds(most_files, most_bytes, MAX_ZIP_RATIO, BURSTING_BYTES)
     try:
         members = unpack_tar(path, folder, bounds)
     except ScanError as error:  # it names the file by its place on this disk
