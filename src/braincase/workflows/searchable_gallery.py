@@ -247,6 +247,7 @@ class SearchableGallery:
             where=where,
             subject=next(iter(people), None),
             as_of=as_of,
+            labels=(earlier.query.labels, later.query.labels),
         )
 
     def finished_search(
