@@ -56,7 +56,7 @@ class QueryScan:
 
 
 def on_models_grid(scan: QueryScan, own: Grid, grid: Grid) -> QueryScan:
-    """Return a query scan that was prepared on a finer grid on the model's (downsampling).
+    """Downsample a query scan that was prepared on a finer grid to the model's grid.
 
     Parameters
     ----------
