@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID, mean_of_blocks
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, downsampled
 from braincase.images.volume import read_volume
 from braincase.models.encoder_check import open_encoder
 from braincase.preprocess.prepare_volume import prepare_volume
@@ -21,7 +21,7 @@ def main() -> None:
     for head in heads:
         scan = read_volume(head)
         fine, direct = (prepare_volume(scan, grid).volume for grid in (STANDARD_GRID, HALF_GRID))
-        means = np.rint(mean_of_blocks(fine, 2)).astype(np.uint8)
+        means = downsampled(fine, 2)
         apart = np.abs(means.astype(int) - direct)
         codes = encoder.embed(np.stack([means, direct]))
         print(

@@ -13,6 +13,7 @@ import pytest
 import braincase
 from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import Gallery, NewCase, create_gallery
+from braincase.population.volume_norms import MEASURES
 from braincase.search.courses import (
     FEWEST_COURSES,
     courses_of,
@@ -136,10 +137,10 @@ def test_volumes_are_told_in_percent_a_year() -> None:
     both = [REGIONS.index(f"{side}-lateral-ventricle") for side in ("left", "right")]
     slope = load_readout().log_slope[both]
     current[VOLUMES.start + np.array(both)] = READ_OUT_WEIGHT * np.log(1.21) / slope
-    rates = volume_rates(prior, current, 2.0, simulated=True)
+    rates = volume_rates(prior, current, 2.0, list(MEASURES))
     assert rates["lateral-ventricle"] == pytest.approx(10.0, abs=0.1)
     assert rates["left-hippocampus"] == 0
-    assert volume_rates(prior[:N], current[:N], 2.0, simulated=True) == {}
+    assert volume_rates(prior[:N], current[:N], 2.0, list(MEASURES)) == {}
 
 
 def test_all_pairs_of_scans_count_that_lie_a_like_time_apart(gallery: Gallery) -> None:

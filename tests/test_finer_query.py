@@ -29,5 +29,10 @@ def test_a_finer_query_is_brought_to_the_models_grid(tmp_path: Path) -> None:
     # Grey values are rounded once more.
     assert np.abs(query.volume.astype(int) - direct.volume).max() <= 1
     assert query.notes == ("Prepared at 2 mm: brought to the model's 4 mm by means.",)
-    with pytest.raises(ScanError, match="prepared at 2 mm"):
-        read_query(tmp_path / NAME, HALF_GRID, recipe_of(HALF_GRID, "gamma18"))
+    otherwise = read_query(tmp_path / NAME, HALF_GRID, recipe_of(HALF_GRID, "gamma18"))
+    assert "prepared otherwise" in otherwise.notes[1]
+    coarse = tmp_path / NAME.replace("res-2", "res-4")
+    write_image(coarse, direct.volume, HALF_GRID)
+    write_sidecar(coarse, scan, HALF_GRID, {"Recipe": direct.recipe})
+    with pytest.raises(ScanError, match="prepared at 4 mm; expected 2 mm, the model's grid, or"):
+        read_query(coarse, STANDARD_GRID, recipe_of())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,8 +24,8 @@ def model(embed=cell_means, fingerprint=MODEL):
     return Encoder(embed, HALF_GRID, {}, fingerprint)
 
 
-def some_cohort(folder, n=7, grid=HALF_GRID):
-    volumes = np.random.default_rng(0).integers(0, 255, (n, *grid.shape), dtype=np.uint8)
+def some_cohort(folder, n=7):
+    volumes = np.random.default_rng(0).integers(0, 255, (n, *HALF_GRID.shape), dtype=np.uint8)
     table = pd.DataFrame(
         {
             "scan_id": [f"sub-{i}" for i in range(n)],
@@ -36,7 +37,7 @@ def some_cohort(folder, n=7, grid=HALF_GRID):
             "age": [np.nan, 71.5] * (n // 2) + [80.0] * (n % 2),
         }
     )
-    return SimpleNamespace(folder=folder, grid=grid, table=table, volumes=volumes)
+    return SimpleNamespace(folder=folder, grid=HALF_GRID, table=table, volumes=volumes)
 
 
 class Counting:
@@ -130,6 +131,6 @@ def test_another_model_or_another_grid_is_refused(tmp_path):
     index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model())
     with pytest.raises(FingerprintError, match="two models"):
         index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), model(fingerprint="b" * 64))
-    large = some_cohort(tmp_path / "c", n=1, grid=STANDARD_GRID)
-    with pytest.raises(FingerprintError, match="scans at 2 mm; expected 4 mm"):
-        index_cohort(tmp_path / "g", large, model())
+    of_2_mm = replace(model(), grid=STANDARD_GRID)
+    with pytest.raises(FingerprintError, match="scans at 4 mm; expected 2 mm"):
+        index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), of_2_mm)

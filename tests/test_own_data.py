@@ -12,9 +12,8 @@ from fastapi import FastAPI
 
 from braincase.cli.main import app
 from braincase.cohort.cohort import Cohort
-from braincase.errors import FingerprintError, UsageError
+from braincase.errors import UsageError
 from braincase.gallery import create_gallery, open_gallery
-from braincase.images.geometry import STANDARD_GRID
 from braincase.models.embed import encoder_of
 from braincase.models.model import load_model
 from braincase.models.settings import ModelSettings
@@ -22,7 +21,6 @@ from braincase.progress import _duration, _plain
 from braincase.sources.find import find_scans
 from braincase.web.run import server_config
 from braincase.web.service_settings import ServiceSettings
-from braincase.workflows.index_cohort import index_cohort
 from braincase.workflows.training import train_and_save
 from gallery_cases import MODEL, filled_gallery, some_cases
 from test_cli import run
@@ -160,14 +158,6 @@ def test_a_plain_model_is_trained_without_labels_and_others_say_what_they_need(
         train_and_save(unlabelled, tmp_path / "n", replace(plain, alpha=1.0))
     with pytest.raises(UsageError, match="device: 'tpu'; expected one of auto, cpu"):
         train_and_save(unlabelled, tmp_path / "n", plain, device="tpu")
-
-
-def test_a_cohort_of_another_grid_names_the_command(
-    tiny: Cohort, web_model: Path, tmp_path: Path
-) -> None:
-    fine = replace(tiny, grid=STANDARD_GRID)
-    with pytest.raises(FingerprintError, match=r"scans at 2 mm; expected 4 mm.*prepare SCANS"):
-        index_cohort(tmp_path / "g", fine, encoder_of(load_model(web_model)))
 
 
 def test_in_a_pipe_progress_is_told_now_and_then_with_the_time_left(

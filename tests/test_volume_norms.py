@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import braincase
 from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
+from braincase.images.geometry import HALF_GRID
 from braincase.population.volume_norms import (
     MEASURES,
     SIMULATED_ONLY,
@@ -22,7 +24,13 @@ from braincase.population.volume_norms import (
 from braincase.report.wording import sections_of
 from braincase.search.nearest import search
 from braincase.search.options import SearchOptions
-from braincase.search.pipeline import FinishedSearch, search_by_case
+from braincase.search.pipeline import (
+    FinishedSearch,
+    search_by_case,
+    search_by_code,
+    search_by_embedding,
+)
+from braincase.search.query_scan import QueryScan
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import LONG, READ_OUT, READ_OUT_WEIGHT
 from braincase.volumetry.readout import read_out
@@ -104,7 +112,7 @@ def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percen
 ) -> None:
     case = gallery.cases()[0]
     for labels in ({}, {"age": 12.0, "sex": "F"}, {"age": 70.0}):
-        volumes = volumes_for_age(case.code, labels, norms, True)
+        volumes = volumes_for_age(case.code, {"true_severity": 0.0, **labels}, norms, True)
         assert len(volumes) == len(MEASURES)
         assert all(v.percentile is None and not v.unusual and v.ml > 0 for v in volumes)
     assert volumes_for_age(np.zeros(150), case.labels, norms, True) == ()
@@ -173,7 +181,38 @@ def test_of_real_people_volumes_are_not_told_that_real_heads_do_not_give(
 ) -> None:
     assert gallery.info().simulated
     case = gallery.cases("diagnosis = 'AD'")[0]
-    simulated = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, simulated=True)}
-    real = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, simulated=False)}
+    simulated = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, True)}
+    real = {v.name: v for v in volumes_for_age(case.code, case.labels, norms, False)}
     assert set(simulated) - set(real) == SIMULATED_ONLY
     assert all(volume == simulated[name] for name, volume in real.items())
+
+
+def test_a_real_head_in_a_gallery_of_simulated_people_is_not_told_them_either(
+    gallery: Gallery,
+) -> None:
+    """A raw head has no label that only simulated people have; the hits beside it have it."""
+    case = gallery.cases("diagnosis = 'AD'")[0]
+    volume = np.zeros(HALF_GRID.shape, np.uint8)
+    for labels in ({}, {"age": 70.0, "sex": "F", "diagnosis": "AD"}):
+        scan = QueryScan(volume, "head.nii.gz", None, labels)
+        found = search_by_embedding(gallery, case.code, MODEL, scan, SearchOptions(k=3))
+        answered = answer(found)
+        told = {volume.name for volume in answered.volumes}
+        assert told == set(MEASURES) - SIMULATED_ONLY
+        assert all(len(hit.volumes) == len(MEASURES) for hit in answered.hits)
+        lines = dict(sections_of(answered, why=True))["Volumes for age and sex"]
+        assert not any(line.startswith("cerebellum") for line in lines)
+    by_code = answer(search_by_code(gallery, case.code, SearchOptions(k=3)))
+    assert {volume.name for volume in by_code.volumes} == told
+
+
+def test_nor_is_their_change_between_two_scans_of_a_real_person(gallery: Gallery) -> None:
+    later = gallery.cases("diagnosis = 'AD' and session != 'M00'")[0]
+    prior = next(c for c in gallery.cases("session = 'M00'") if c.subject == later.subject)
+    years = float(later.labels["age"] or 0) - float(prior.labels["age"] or 0)
+    with braincase.open_gallery(gallery.folder) as opened:
+        simulated = opened.search_by_change(later.scan_id, prior.scan_id, k=2)
+        real = opened.search_by_change(later.code, prior.code, k=2, years=years)
+    assert set(simulated.volume_rates) == set(MEASURES)
+    assert set(real.volume_rates) == set(MEASURES) - SIMULATED_ONLY
+    assert all(set(hit.volume_rates) == set(MEASURES) for hit in real.hits)

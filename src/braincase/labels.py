@@ -46,6 +46,11 @@ def read_cell(text: str) -> str:
     return inner if inner != text and safe_cell(inner) == text else text
 
 
+def is_simulated(labels: Mapping[str, Value]) -> bool:
+    """Return whether a scan is known to be a simulated person's, by what no real one can have."""
+    return labels.get(TRUE_SEVERITY) is not None
+
+
 def knows_age_and_sex(labels: Mapping[str, Value]) -> bool:
     """Return whether age (a number) and sex (F or M) are known."""
     return isinstance(labels.get("age"), int | float) and labels.get("sex") in ("F", "M")

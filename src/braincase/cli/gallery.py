@@ -46,7 +46,8 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="A cohort, raw scans (image, DICOM, BIDS, ADNI, OASIS, table), or an archive:"
+            help="A cohort (of the model's resolution or finer), raw scans (image, DICOM, BIDS,"
+            " ADNI, OASIS, table), or an archive:"
             " dicomweb+https://HOST/ROOT?StudyDate=..., dicom://AE@HOST:PORT?StudyDate=..."
         ),
     ],
@@ -124,7 +125,7 @@ def _place_of(source: str, gallery: str, pacs: Path | None, kind: str) -> tuple[
 
 def _show_indexed(source: Path, indexed: Indexed, notes: tuple[str, ...], as_json: bool) -> None:
     if as_json:
-        print_json({**to_json_object(indexed), "notes": list(notes)})
+        print_json({**to_json_object(indexed), "notes": [*indexed.notes, *notes]})
     else:
         print("\n".join([*indexed.lines(), *(f"note: {note}" for note in notes)]))
     if indexed.failed and not (indexed.added or indexed.updated or indexed.unchanged):

@@ -100,12 +100,21 @@ def mask_path(image: Path) -> Path:
 
 def write_image(path: Path, volume: NDArray[np.uint8], grid: Grid) -> None:
     """Write an 8-bit volume of shape `grid.shape` as NIfTI; equal volumes give equal files."""
+    with atomic_write(path) as aside:
+        nibabel.save(_nifti_image(volume, grid), aside)
+
+
+def encode_image(volume: NDArray[np.uint8], grid: Grid) -> bytes:
+    """Return the bytes of a prepared image's file, as `decode_image` reads them."""
+    return gzip.compress(_nifti_image(volume, grid).to_bytes(), mtime=0)
+
+
+def _nifti_image(volume: NDArray[np.uint8], grid: Grid) -> nibabel.Nifti1Image:
     image = nibabel.Nifti1Image(np.asarray(volume, np.uint8), grid.affine)
     image.set_sform(grid.affine, MNI152_CODE)
     image.set_qform(grid.affine, MNI152_CODE)
     image.header.set_xyzt_units("mm")
-    with atomic_write(path) as aside:
-        nibabel.save(image, aside)
+    return image
 
 
 def read_image(path: Path, grid: Grid) -> NDArray[np.uint8]:

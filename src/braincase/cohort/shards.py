@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.errors import CohortError
 from braincase.files import atomic_write, check_regular
-from braincase.images.geometry import Shape3
+from braincase.images.geometry import Shape3, downsampled
 
 #: Volumes in one file: 3 GB at 2 mm, small enough to copy and large enough to be few.
 SHARD_SCANS = 5000
@@ -35,11 +35,14 @@ class PackedVolumes:
         Number of volumes in each of them.
     shape
         Shape of one volume.
+    edge
+        Cubes of so many stored voxels are averaged to one as they are read.
     """
 
     paths: tuple[Path, ...]
     counts: tuple[int, ...]
     shape: Shape3
+    edge: int = 1
 
     def __len__(self) -> int:
         """Return the number of volumes."""
@@ -58,13 +61,16 @@ class PackedVolumes:
             # In the order on disk, so that a spinning or remote disk reads forwards.
             here = here[np.argsort(wanted[here], kind="stable")]
             for place in here:
-                volumes[place] = self._shards[shard][wanted[place] - start]
+                stored = self._shards[shard][wanted[place] - start]
+                volumes[place] = downsampled(stored, self.edge)
         return volumes
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the open memory maps."""
         # A pickled memory map would carry the volumes themselves to every worker process.
-        return {"paths": self.paths, "counts": self.counts, "shape": self.shape}
+        return {
+            "paths": self.paths, "counts": self.counts, "shape": self.shape, "edge": self.edge,
+        }  # fmt: skip
 
     @cached_property
     def _shards(self) -> list[NDArray[np.uint8]]:

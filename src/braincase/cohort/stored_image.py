@@ -5,8 +5,11 @@ it are a claim. The claim is believed only if all of this holds:
 
 - the name is relative, without ``..``, and ends as the images of a cohort do;
 - it leads, symbolic links resolved, to a regular file inside the folder;
-- that file is a standard volume: gzip, NIfTI, 8 bit, exactly on the grid, and no longer than that;
+- that file is a standard volume: gzip, NIfTI, 8 bit, exactly on the gallery's grid or on the finer
+  one that its name tells, and no longer than that;
 - the SHA-256 of its voxels is the one that the gallery holds for the case.
+
+A finer image is averaged to the gallery's grid once it is believed.
 
 A view volume is believed on the same terms: another ending, and on the grid that its name tells.
 
@@ -18,6 +21,7 @@ for, or sent.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,15 +33,26 @@ from braincase.cohort.derivatives import IMAGE_ENDING, decode_image, most_packed
 from braincase.cohort.view import VIEW_ENDING, decode_view, grid_of_view, most_view_bytes
 from braincase.errors import ScanError
 from braincase.files import is_plain_relative, read_regular
-from braincase.images.geometry import Grid
+from braincase.images.geometry import GRIDS, Grid, downsampled
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """An image that is what its gallery says: the file's bytes, and the uint8 volume in them."""
+    """An image that is what its gallery says.
+
+    Parameters
+    ----------
+    packed
+        The file's bytes.
+    volume
+        uint8 on the grid that was asked for.
+    averaged
+        Whether the volume is one of means, as the file's is on a finer grid.
+    """
 
     packed: bytes
     volume: NDArray[np.uint8]
+    averaged: bool = False
 
 
 def read_stored_image(
@@ -54,7 +69,7 @@ def read_stored_image(
     image_hash
         SHA-256 of the voxels, as the gallery holds it.
     grid
-        What the gallery's volumes lie on.
+        What the gallery's volumes lie on; the image may be finer.
 
     Raises
     ------
@@ -62,8 +77,19 @@ def read_stored_image(
         If it is not there, or not what the gallery says.
     """
     folder, image = _inside(folder, image, image_hash)
-    packed = read_inside(folder, str(image.relative_to(folder)), most_packed_bytes(grid))
-    return _known(image, packed, decode_image(packed, image, grid), image_hash)
+    own = _grid_of(image.name, grid)
+    packed = read_inside(folder, str(image.relative_to(folder)), most_packed_bytes(own))
+    stored = _known(image, packed, decode_image(packed, image, own), image_hash)
+    if own == grid:
+        return stored
+    return StoredImage(packed, downsampled(stored.volume, own.voxels_along(grid)), averaged=True)
+
+
+def _grid_of(name: str, grid: Grid) -> Grid:
+    """Return the grid that an image's name tells where it is a finer one, or else `grid`."""
+    told = re.search(r"_res-(\d{1,2})_", name)
+    own = GRIDS.get(int(told[1])) if told else None
+    return own if own is not None and own.voxels_along(grid) else grid
 
 
 def read_stored_view(folder: Path | None, view: Path | None, view_hash: str | None) -> StoredImage:

@@ -61,6 +61,14 @@ class Grid:
         affine[:3, 3] = np.array(FIELD_CORNER_MM) - self.around_mm + self.resolution_mm / 2
         return affine
 
+    def voxels_along(self, other: Grid) -> int:
+        """Return how many of these voxels lie along the edge of one of another grid's.
+
+        0 where that is no cube of them: it is finer, or of another field of view.
+        """
+        edge, rest = divmod(other.resolution_mm, self.resolution_mm)
+        return 0 if rest or self.around_mm != other.around_mm else edge
+
     def points_mm(self) -> NDArray[np.float32]:
         """MNI152 coordinates of all voxel centres, shape (3, *shape), mm."""
         axes = [
@@ -115,3 +123,10 @@ def mean_of_blocks(
     *several, x, y, z = images.shape
     blocks = images.reshape(*several, x // edge, edge, y // edge, edge, z // edge, edge)
     return np.asarray(blocks.mean(axis=(-5, -3, -1)), np.float32)
+
+
+def downsampled(volumes: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
+    """Average cubes of `edge` voxels of 8-bit volumes, as `mean_of_blocks`, and round."""
+    if edge == 1:
+        return volumes
+    return np.rint(mean_of_blocks(volumes, edge)).astype(np.uint8)

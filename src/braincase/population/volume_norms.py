@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.gallery import Gallery
 from braincase.json_values import Json
-from braincase.labels import Value, knows_age_and_sex
+from braincase.labels import Value, is_simulated, knows_age_and_sex
 from braincase.population.cache import Arrays, cached_arrays
 from braincase.population.controls import (
     MOST_CONTROLS,
@@ -82,7 +82,8 @@ MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 #: Those that the weights, taught by simulated people, read of real heads no better than who guesses
-#: the mean (`benchmarks/real_readout.py`): they are told of simulated people alone.
+#: the mean (`benchmarks/real_readout.py`): they are told of people alone who are known to be
+#: simulated, in galleries of such. A raw head says nothing of it, and counts as real.
 SIMULATED_ONLY = frozenset(
     {
         "cerebral-white-matter",
@@ -147,13 +148,25 @@ def volumes_ml(code: ArrayLike) -> NDArray[np.float64] | None:
     return np.array([sum(volumes[name] for name in parts) / 1000 for parts in MEASURES.values()])
 
 
-def told_volumes(simulated: bool) -> list[str]:
-    """Return those of `MEASURES` that may be told of simulated or of real people."""
-    return [name for name in MEASURES if simulated or name not in SIMULATED_ONLY]
+def told_volumes(gallery_simulated: bool, *scans: Mapping[str, Value]) -> list[str]:
+    """Return those of `MEASURES` that may be told of a person, a query or a hit.
+
+    Parameters
+    ----------
+    gallery_simulated
+        Whether the people of the gallery are simulated.
+    scans
+        The labels of each scan of the person that is looked at.
+    """
+    every = gallery_simulated and bool(scans) and all(map(is_simulated, scans))
+    return [name for name in MEASURES if every or name not in SIMULATED_ONLY]
 
 
 def volumes_for_age(
-    code: ArrayLike, labels: Mapping[str, Value], norms: VolumeNorms | None, simulated: bool
+    code: ArrayLike,
+    labels: Mapping[str, Value],
+    norms: VolumeNorms | None,
+    gallery_simulated: bool,
 ) -> tuple[VolumeForAge, ...]:
     """Return the volumes that a code holds, with percentiles where norms are known.
 
@@ -162,11 +175,11 @@ def volumes_for_age(
     code
         Shape (numbers,).
     labels
-        Of the person: age and sex, if they are known.
+        Of the scan: age and sex, if they are known, and what only simulated people have.
     norms
         From `volume_norms_of`; None where the gallery has too few controls.
-    simulated
-        Whether the people are: of real ones some volumes are not told (`SIMULATED_ONLY`).
+    gallery_simulated
+        As in `told_volumes`.
     """
     volumes = volumes_ml(code)
     if volumes is None:
@@ -174,7 +187,7 @@ def volumes_for_age(
     percentiles = norms.percentiles(volumes, labels) if norms else None
     each = [None] * len(volumes) if percentiles is None else percentiles.tolist()
     told = dict(zip(MEASURES, map(VolumeForAge, MEASURES, volumes.tolist(), each), strict=True))
-    return tuple(told[name] for name in told_volumes(simulated))
+    return tuple(told[name] for name in told_volumes(gallery_simulated, labels))
 
 
 def volume_norms_of(

@@ -125,6 +125,7 @@ def search_by_change(
     where: str = "",
     subject: str | None = None,
     as_of: int | None = None,
+    labels: Sequence[Mapping[str, Value]] = (),
 ) -> ChangeResult:
     """Find the people of a gallery whose brain changed most alike over a like time.
 
@@ -144,6 +145,8 @@ def search_by_change(
         The query's person, whose own courses are no hits.
     as_of
         An earlier version of the gallery.
+    labels
+        Of the query's two scans: without them it counts as a real person's (`told_volumes`).
 
     Raises
     ------
@@ -179,7 +182,7 @@ def search_by_change(
     return ChangeResult(
         tuple(_hit(i, *pair, info.simulated) for i, pair in enumerate(nearest[:k], start=1)),
         round(years, 2),
-        volume_rates(prior, current, years, info.simulated),
+        volume_rates(prior, current, years, told_volumes(info.simulated, *labels)),
         subject,
         len(courses),
         n_people,
@@ -259,17 +262,16 @@ def _inverse(values: ArrayLike) -> Floats:
     return np.divide(1, array, out=np.zeros_like(array), where=array > 0)
 
 
-def volume_rates(prior: Code, current: Code, years: float, simulated: bool) -> dict[str, float]:
-    """Return how named volumes changed, in percent a year; empty where codes hold none.
-
-    Of people who are not simulated some are left out (`population.volume_norms.SIMULATED_ONLY`).
-    """
+def volume_rates(
+    prior: Code, current: Code, years: float, names: Sequence[str]
+) -> dict[str, float]:
+    """Return how named volumes changed, in percent a year; empty where codes hold none."""
     before, after = volumes_ml(prior), volumes_ml(current)
     if before is None or after is None:
         return {}
     rates = 100 * ((after / before) ** (1 / years) - 1)
     by_name = dict(zip(MEASURES, np.round(rates, 2).tolist(), strict=True))
-    return {name: by_name[name] for name in told_volumes(simulated)}
+    return {name: by_name[name] for name in names}
 
 
 def _rates(courses: Sequence[Course]) -> Floats:
@@ -285,8 +287,9 @@ def _nearest_of_each(courses: Sequence[Course], apart: Floats) -> list[tuple[Cou
     return list(nearest.values())
 
 
-def _hit(rank: int, course: Course, distance: float, simulated: bool) -> CourseHit:
+def _hit(rank: int, course: Course, distance: float, gallery_simulated: bool) -> CourseHit:
     prior, current = course.prior, course.current
+    told = told_volumes(gallery_simulated, prior.labels, current.labels)
     return CourseHit(
         rank,
         current.subject,
@@ -296,7 +299,7 @@ def _hit(rank: int, course: Course, distance: float, simulated: bool) -> CourseH
         distance,
         prior.labels,
         current.labels,
-        volume_rates(prior.code, current.code, course.years, simulated),
+        volume_rates(prior.code, current.code, course.years, told),
     )
 
 

@@ -6,22 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from braincase.cohort.derivatives import (
     IMAGE_ENDING,
     read_image,
     resolution_of,
     sidecar_path,
 )
-from braincase.cohort.sidecar import Sidecar, read_sidecar
+from braincase.cohort.resolution import recipe_at
+from braincase.cohort.sidecar import read_sidecar
 from braincase.cohort.view import ViewChoice, read_view
 from braincase.errors import OtherImageError, ScanError, UsageError
-from braincase.images.geometry import GRIDS, Grid, mean_of_blocks
+from braincase.images.geometry import GRIDS, Grid
 from braincase.json_values import JsonObject, canonical_json, parse_json
 from braincase.labels import BRAIN_ML
 from braincase.models.encoder import Encoder
-from braincase.search.query_scan import QueryScan
+from braincase.search.query_scan import QueryScan, on_models_grid
 
 #: A scan on its own voxels: the whole head, or the bare brain.
 Native = Literal["head", "brain"]
@@ -72,7 +71,7 @@ def read_query(
     UsageError
         If there is no such file, or it holds several scans.
     ScanError
-        If it is no T1-weighted head, cannot be read, or was prepared for another grid.
+        If it is no T1-weighted head, cannot be read, or was prepared on a coarser grid.
     """
     if not path.exists():
         raise UsageError(path, "no such file, folder or case", "a scan")
@@ -90,17 +89,14 @@ def _read_prepared(
 ) -> QueryScan:
     sidecar, mm = read_sidecar(sidecar_path(path)), resolution_of(path.name)
     own = GRIDS.get(mm)
-    is_finer = own is not None and mm < grid.resolution_mm
-    # Of another recipe, or coarser, no mean gives what preparing for the model would.
-    if own is None or (own != grid and not (is_finer and _is_same_but_grid(sidecar, recipe))):
-        raise ScanError(path, f"prepared at {mm} mm", f"{grid.resolution_mm} mm, the model's grid")
+    if own is None or not own.voxels_along(grid):
+        expected = f"{grid.resolution_mm} mm, the model's grid, or finer"
+        raise ScanError(path, f"prepared at {mm} mm", expected)
     volume, seen = read_image(path, own), read_view(path) if view else None
-    notes = _recipe_notes(sidecar.recipe, recipe)
-    if is_finer:
-        volume = np.rint(mean_of_blocks(volume, grid.resolution_mm // mm)).astype(np.uint8)
-        notes = (f"Prepared at {mm} mm: brought to the model's {grid.resolution_mm} mm by means.",)
-    scan = sidecar.scan
-    return QueryScan(volume, scan.scan_id, scan.subject, scan.labels, notes, view=seen)
+    made = canonical_json(recipe_at(parse_json(sidecar.recipe), grid))
+    scan, notes = sidecar.scan, _recipe_notes(made, recipe)
+    query = QueryScan(volume, scan.scan_id, scan.subject, scan.labels, notes, view=seen)
+    return on_models_grid(query, own, grid)
 
 
 def _read_raw(
@@ -144,15 +140,6 @@ def _read_raw(
     # A file's own name is no identity: whose scan it is stays open unless the user says so.
     labels = {BRAIN_ML: float(round(prepared.measured.brain_ml)), **scans[0].labels}
     return QueryScan(prepared.volume, path.name, None, labels, notes, own, prepared.view)
-
-
-def _is_same_but_grid(sidecar: Sidecar, recipe: JsonObject) -> bool:
-    """Return whether a prepared scan's recipe is a model's but for the voxel size."""
-    own, wanted = (
-        {name: value for name, value in dict(made).items() if name != "resolution_mm"}
-        for made in (parse_json(sidecar.recipe), recipe)
-    )
-    return canonical_json(own) == canonical_json(wanted)
 
 
 def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
+from braincase.cohort.resolution import at_resolution
 from braincase.cohort.view import find_view
 from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
 from braincase.gallery import Change, Gallery, NewCase
@@ -42,7 +43,7 @@ class Indexed:
     """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids.
 
     `left_out` says which columns are no labels of the gallery as they may identify people; `faces`
-    are scan_ids whose volumes show the person's face.
+    are scan_ids whose volumes show the person's face; `notes` is what else the user should know.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Indexed:
     erased_before: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     faces: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
@@ -66,7 +68,7 @@ class Indexed:
             f"erased before, left out: {scan} (braincase gallery readmit lets it in again)"
             for scan in self.erased_before
         ]
-        lines += [f"note: {note}" for note in self.left_out]
+        lines += [f"note: {note}" for note in (*self.left_out, *self.notes)]
         lines += [f"failed: {scan}: {reason}" for scan, reason in self.failed]
         if self.faces:
             few = ", ".join(self.faces[:3]) + (", ..." if len(self.faces) > 3 else "")
@@ -98,7 +100,7 @@ def index_cohort(
     url
         The gallery.
     cohort
-        As `braincase.open_cohort` gives it, or its folder.
+        As `braincase.open_cohort` gives it, or its folder; of the model's resolution or finer.
     encoder
         The model, its folder, an encoder file, or what `braincase.encoder_of` or
         `braincase.open_encoder` gives.
@@ -122,12 +124,13 @@ def index_cohort(
     """
     encoder = encoder_from(encoder)
     cohort = open_cohort(cohort) if isinstance(cohort, str | Path) else cohort
+    cohort, notes = _on_models_grid(cohort, encoder)
     _refuse_other_scans(cohort, encoder, raw)
     labels = [_labels_of(cohort, row) for row in range(len(cohort.table))]
     check_there(keep_columns, labels)
     why = identifying_columns(labels, list(cohort.table["subject"]), keep_columns)
     with contextlib.closing(_gallery_for(url, cohort, encoder)) as gallery:
-        total = Indexed(gallery.info().version, left_out=tuple(left_out_notes(why)))
+        total = Indexed(gallery.info().version, left_out=tuple(left_out_notes(why)), notes=notes)
         chosen = np.arange(len(cohort.table)) if rows is None else rows
         with progress("indexing", len(chosen)) as advance:
             for start in range(0, len(chosen), batch):
@@ -151,15 +154,29 @@ def learn_gallery(gallery: Gallery) -> None:
         answer(search_by_case(gallery, case.scan_id, SearchOptions()))
 
 
-def _refuse_other_scans(cohort: Cohort, encoder: Encoder, raw: RawScans | None) -> None:
-    """Stop before an encoder is shown scans that were prepared otherwise than it says."""
-    if cohort.grid != encoder.grid:
-        found = f"scans at {cohort.grid.resolution_mm} mm"
-        mm = encoder.grid.resolution_mm
+def _on_models_grid(cohort: Cohort, encoder: Encoder) -> tuple[Cohort, tuple[str, ...]]:
+    """Return a cohort with its volumes on the model's grid, and what to say of it.
+
+    Raises
+    ------
+    FingerprintError
+        If it is coarser.
+    """
+    own, mm = cohort.grid.resolution_mm, encoder.grid.resolution_mm
+    if own == mm:
+        return cohort, ()
+    if not cohort.grid.voxels_along(encoder.grid):
+        expected = f"{mm} mm, as the model takes them, or finer"
         advice = (
             f"Prepare them for it: braincase prepare SCANS {cohort.folder}-{mm}mm --model MODEL"
         )
-        raise FingerprintError(cohort.folder, found, f"{mm} mm, as the model takes them", advice)
+        raise FingerprintError(cohort.folder, f"scans at {own} mm", expected, advice)
+    note = f"the scans were prepared at {own} mm: brought to the model's {mm} mm by means"
+    return at_resolution(cohort, encoder.grid), (note,)
+
+
+def _refuse_other_scans(cohort: Cohort, encoder: Encoder, raw: RawScans | None) -> None:
+    """Stop before an encoder is shown scans that were prepared otherwise than it says."""
     if encoder.is_native and raw is None:
         expected = f"the raw scans, which '{encoder.name}' takes on their own voxels"
         raise CohortError(cohort.folder, "a cohort of prepared scans", expected)
@@ -300,14 +317,14 @@ def _is_missing(value: object) -> bool:
 def _add(
     total: Indexed, change: Change, failed: Sequence[tuple[str, str]], faces: Sequence[str]
 ) -> Indexed:
-    return Indexed(
-        change.version,
-        total.added + len(change.added),
-        total.updated + len(change.updated),
-        total.unchanged + len(change.unchanged),
-        total.duplicates + change.duplicates,
-        total.failed + tuple(failed),
-        total.erased_before + change.erased_before,
-        total.left_out,
-        total.faces + tuple(faces),
+    return replace(
+        total,
+        version=change.version,
+        added=total.added + len(change.added),
+        updated=total.updated + len(change.updated),
+        unchanged=total.unchanged + len(change.unchanged),
+        duplicates=total.duplicates + change.duplicates,
+        failed=total.failed + tuple(failed),
+        erased_before=total.erased_before + change.erased_before,
+        faces=total.faces + tuple(faces),
     )

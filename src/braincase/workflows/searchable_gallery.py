@@ -22,6 +22,7 @@ from braincase.errors import GalleryError, ParameterError, UnknownCaseError, Usa
 from braincase.files import did_you_mean
 from braincase.gallery import Gallery
 from braincase.gallery import open_gallery as open_engine
+from braincase.images.geometry import GRIDS, Grid
 from braincase.models.encoder import Encoder
 from braincase.search.courses import ChangeResult, search_by_change
 from braincase.search.options import SearchOptions
@@ -31,7 +32,7 @@ from braincase.search.pipeline import (
     search_by_code,
     search_by_volume,
 )
-from braincase.search.query_scan import QueryScan
+from braincase.search.query_scan import QueryScan, on_models_grid
 from braincase.sources.image_in_memory import SpatialImage, path_of
 from braincase.workflows.case_names import case_named
 from braincase.workflows.hits import Hits
@@ -246,6 +247,7 @@ class SearchableGallery:
             where=where,
             subject=next(iter(people), None),
             as_of=as_of,
+            labels=(earlier.query.labels, later.query.labels),
         )
 
     def finished_search(
@@ -263,10 +265,7 @@ class SearchableGallery:
             return search_by_code(self.gallery, scan, options)
         if isinstance(scan, np.ndarray):
             encoder = self._encoder()
-            if scan.dtype != np.uint8 or scan.shape != encoder.grid.shape:
-                found = f"{scan.dtype} of shape {scan.shape}"
-                raise UsageError("scan", found, f"uint8 of shape {encoder.grid.shape}, or a code")
-            volume = QueryScan(scan.astype(np.uint8, copy=False), "query", None, {})
+            volume = _query_of_volume(scan, encoder.grid)
             return search_by_volume(self.gallery, encoder, volume, options)
         if isinstance(scan, str | Path) and not Path(scan).exists():
             return search_by_case(self.gallery, self._case_of(scan, options), options)
@@ -311,6 +310,16 @@ class SearchableGallery:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _query_of_volume(volume: NDArray[np.uint8] | NDArray[np.floating], grid: Grid) -> QueryScan:
+    """Return a standard volume, on the model's grid or a finer one, as a query."""
+    own = next((g for g in GRIDS.values() if g.shape == volume.shape), None)
+    if own is None or volume.dtype != np.uint8 or not own.voxels_along(grid):
+        found = f"{volume.dtype} of shape {volume.shape}"
+        raise UsageError("scan", found, f"uint8 of shape {grid.shape}, or a code")
+    query = QueryScan(volume.astype(np.uint8, copy=False), "query", None, {})
+    return on_models_grid(query, own, grid)
 
 
 def _options(k: int | None, where: str | None, options: SearchOptions | None) -> SearchOptions:

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
-from braincase.cohort.derivatives import image_path, read_image, sidecar_path
+from braincase.cohort.derivatives import encode_image, image_path, read_image, sidecar_path
 from braincase.cohort.view import remove_views, view_path, voxel_hash
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
@@ -97,11 +97,12 @@ def one_case(
 def volume(
     scan_id: str, request: Request, service: CurrentService, principal: Reader, as_of: AsOf = None
 ) -> Response:
-    """Send a case's standard volume as NIfTI."""
+    """Send a case's standard volume as NIfTI, on the grid of the gallery."""
     case = stored(service, scan_id, as_of)
     image = service.image_of(case)
     service.note_view(principal, scan_id=scan_id, kind="volume")
-    return bytes_response(request, image.packed)
+    packed = encode_image(image.volume, service.grid) if image.averaged else image.packed
+    return bytes_response(request, packed)
 
 
 def thumbnail(

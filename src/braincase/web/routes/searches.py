@@ -97,6 +97,7 @@ def changes(
         where=result.where,
         subject=case.subject,
         as_of=version,
+        labels=(case.labels, query.labels),
     )
     service.note(principal, "search", case=prior, kind="change", k=k, version=version)
     return answer_schema.ChangesBody.model_validate({**changed.to_json(), "gallery": service.name})

@@ -375,7 +375,7 @@ export interface paths {
         };
         /**
          * Volume
-         * @description Send a case's standard volume as NIfTI.
+         * @description Send a case's standard volume as NIfTI, on the grid of the gallery.
          */
         get: operations["volume"];
         put?: never;
