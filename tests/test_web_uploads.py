@@ -62,7 +62,9 @@ def client(gallery_folder: Path, web_model: Path, audit: Path) -> Iterator[httpx
         "least_bytes_per_s": 4096,
     }
     seen = ViewChoice(2, brain_only=True)
-    settings = settings_for(gallery_folder, audit, web_model, limits=limits, view=seen)
+    settings = settings_for(
+        gallery_folder, audit, web_model, limits=limits, view=seen, model_simulated=True
+    )
     with serving(settings) as client:
         yield client
 
@@ -112,6 +114,7 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     answer = client.post(f"{API}/searches", json={"upload": job, "k": 3})
     assert answer.status_code == 200, answer.text
     assert answer.json()["query_id"] == "uploaded scan"
+    assert answer.json()["model_simulated"]  # this gallery is, too, but whose scan came is unknown
     assert "rgen" not in answer.text + json.dumps(told)
     image = client.get(f"{API}/uploads/{job}/volume.nii.gz")
     volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(image.content))
@@ -123,6 +126,8 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert nibabel.Nifti1Image.from_bytes(gzip.decompress(view)).shape == (96, 112, 96)
     assert client.get(f"{API}/uploads/{job}/view/slices/axial/50.png").status_code == 200
     hit = answer.json()["hits"][0]["scan_id"]
+    stored = client.post(f"{API}/searches", json={"case": hit, "k": 3}).json()
+    assert not stored["model_simulated"]
     path = f"{API}/searches/{answer.json()['search']}/maps/{hit}/difference.nii.gz"
     assert client.get(path).status_code == 200
 

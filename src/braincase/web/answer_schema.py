@@ -153,7 +153,9 @@ class AnswerBody(OpenBody):
     volumes: list[VolumeBody] = Field(default_factory=list, description="Of the query.")
     volume_norms: VolumeNormsBody | None = None
     model_simulated: bool = Field(
-        False, description="The model knows simulated people only, and the gallery's are not."
+        False,
+        description="The model knows simulated people only, and the gallery or the query may be"
+        " of real ones.",
     )
     without_regions: str | None = Field(None, description="Why no hit names regions.")
 

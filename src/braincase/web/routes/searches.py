@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
-from braincase.labels import Value
+from braincase.labels import Value, is_simulated
 from braincase.search.courses import search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
@@ -40,7 +40,7 @@ from braincase.web.service import CurrentService, Service
 
 #: The most that the request inside a link may be.
 MOST_LINK_BYTES = 20_000
-#: Said with every answer about real people by a model that has seen none.
+#: Said with every answer about people who may be real by a model that has seen none.
 SIMULATED = (
     "It has learned from simulated people only: how well its distances hold for real scans is not"
     " known."
@@ -137,13 +137,14 @@ def _carry_out(
         learned_at=service.known_since(finished.result.gallery_version),
     )
     name = name or _name_of(request, finished.result)
-    real = not service.gallery.info(finished.result.gallery_version).simulated
+    gallery_simulated = service.gallery.info(finished.result.gallery_version).simulated
+    perhaps_real = not (gallery_simulated and is_simulated(finished.query.labels))
     content = {
         **answered.to_json(),
         "search": name,
         "gallery": service.name,
         "request": request,
-        "model_simulated": real and service.settings.model_simulated,
+        "model_simulated": perhaps_real and service.settings.model_simulated,
     }
     body = answer_schema.AnswerBody.model_validate(content)
     search = AnsweredSearch(request, principal.name, finished, answered, body)

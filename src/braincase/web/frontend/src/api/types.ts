@@ -913,7 +913,7 @@ export interface components {
             volume_norms: components["schemas"]["VolumeNormsBody"] | null;
             /**
              * Model Simulated
-             * @description The model knows simulated people only, and the gallery's are not.
+             * @description The model knows simulated people only, and the gallery or the query may be of real ones.
              * @default false
              */
             model_simulated: boolean;
