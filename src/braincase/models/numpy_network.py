@@ -69,7 +69,7 @@ def _down(features: Numbers, arrays: Arrays, name: str) -> Numbers:
     )
     scale = weight / np.sqrt(variance + np.float32(EPSILON))
     out = out * scale + (bias - mean * scale)
-    return np.maximum(out, np.float32(LEAK) * out)
+    return np.asarray(np.maximum(out, np.float32(LEAK) * out))
 
 
 def _around(features: Numbers) -> Numbers:
