@@ -84,3 +84,10 @@ def web_model(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def web_gallery(tiny: Cohort, web_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of the tiny cohort; tests that change it copy it first."""
     return fill(tmp_path_factory.mktemp("web") / "gallery", tiny, web_model)
+
+
+@pytest.fixture(scope="session")
+def clinic_gallery(clinic: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery with controls and patients enough to say what is normal; do not change it."""
+    folder = tmp_path_factory.mktemp("clinic")
+    return fill(folder / "gallery", clinic, untrained_model(folder / "model", clinic))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from braincase.errors import ScanError
+from braincase.errors import ModelError, ScanError
 from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
 from braincase.models.embed import embedder, reconstruct
 from braincase.models.layers import CellwiseLinear
-from braincase.models.model import Model
-from braincase.models.network import BraincaseCAE, PaperCAE, build_network
+from braincase.models.model import Model, save_model
+from braincase.models.network import (
+    Autoencoder,
+    BraincaseCAE,
+    PaperCAE,
+    PrincipalCAE,
+    build_network,
+)
+from braincase.models.open_model import FEW, open_model
 from braincase.models.settings import ModelSettings
 
 SMALL = {
@@ -94,3 +104,47 @@ def test_equal_seeds_give_equal_weights_and_leave_torchs_own_state_alone() -> No
     a, b = (build_network(SMALL["braincase"], HALF_GRID).state_dict() for _ in range(2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "grid"),
+    [("braincase", HALF_GRID), ("principal", STANDARD_GRID), ("paper", HALF_GRID)],
+)
+def test_a_model_folder_gives_the_codes_of_torch_with_or_without_it(
+    architecture: str, grid: Grid, tmp_path: Path
+) -> None:
+    settings = replace(SMALL[architecture], local=architecture != "paper")
+    model = Model(drawn_network(settings, grid), settings, grid, {}, {})  # type: ignore[typeddict-item]
+    save_model(tmp_path / "m", model, "drawn")
+    volumes = np.random.default_rng(0).integers(0, 256, (FEW + 1, *grid.shape), np.uint8)
+    volumes[..., :9, :] = 0
+    expected = embedder(model, torch.device("cpu"))(volumes)
+    encoder = open_model(tmp_path / "m")
+    assert (encoder.fingerprint, encoder.length) == (model.fingerprint, expected.shape[1])
+    few = encoder.embed(volumes[:2])
+    np.testing.assert_allclose(few, expected[:2], atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(encoder.embed(volumes), expected, atol=1e-5)
+    assert encoder.attribute is not None
+    assert encoder.attribute(volumes[0], volumes[1], None).shape == grid.shape
+    with pytest.raises(ScanError):
+        encoder.embed(volumes[:1, :-1])
+    weights = tmp_path / "m" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match="do not have the fingerprint"):
+        open_model(tmp_path / "m")
+
+
+def drawn_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
+    """A network in which everything that training changes is drawn."""
+    network = build_network(settings, grid).eval()
+    torch.manual_seed(1)
+    if isinstance(network, PrincipalCAE):
+        network.axes.voxels = torch.arange(0, 70_000, 7, dtype=torch.int32)
+        network.axes.axes = 0.01 * torch.randn(10_000, 150).half()
+    for name, values in network.state_dict().items():
+        if values.dtype == torch.float32:
+            near = 0.2 * torch.rand_like(values) + (1 if values.dim() == 1 else 0)
+            values.copy_(values + near if "weight" in name else near)
+    return network

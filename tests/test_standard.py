@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine
+from braincase.images.geometry import HALF_GRID, STANDARD_GRID, apply_affine, mean_of_blocks
 from braincase.preprocess.registration.coarse import turn
 from braincase.preprocess.space import standard
 from braincase.preprocess.space.field_of_view import (
@@ -98,6 +98,20 @@ def test_the_half_grid_is_the_mean_of_blocks():
     assert half.shape == HALF_GRID.shape
     assert half[3, 5, 7] == pytest.approx(image[6:8, 10:12, 14:16].mean())
     assert standard.to_grid(image, STANDARD_GRID) is image
+
+
+@pytest.mark.parametrize("shape", [STANDARD_GRID.shape, (3, 8, 10, 6), (4, 6, 2)])
+def test_means_of_blocks_are_numpys_to_the_last_bit(shape: tuple[int, ...]):
+    """Prepared volumes rest on them."""
+    rng = np.random.default_rng(0)
+    image = (rng.random(shape) * 10.0 ** rng.uniform(-3, 3, shape)).astype(np.float32)
+    image[..., :2, :2, :2] = -0.0
+    *first, x, y, z = shape
+    blocks = image.reshape(*first, x // 2, 2, y // 2, 2, z // 2, 2)
+    means = mean_of_blocks(image, 2)
+    assert means.tobytes() == blocks.mean(axis=(-5, -3, -1)).tobytes()
+    turned = np.asfortranarray(image)
+    assert_allclose(mean_of_blocks(turned, 2), blocks.mean(axis=(-5, -3, -1)), rtol=1e-5)
 
 
 def test_cutting_to_the_field_changes_nothing():

@@ -67,20 +67,34 @@ def test_a_search_with_a_stored_case_imports_nothing_heavy(gallery: Path) -> Non
         assert not imported_by("gallery", command, gallery) & HEAVY
 
 
-def test_a_raw_head_imports_only_what_prepares_it(tmp_path: Path) -> None:
-    """Here one that is refused once all is imported; the encoder file needs no torch."""
-    encoder = open_encoder(write_encoder(tmp_path / "e"))
-    with closing(create_gallery(tmp_path / "g", encoder.fingerprint, 4, 12)) as made:
-        made.add([NewCase("sub-1", "1", np.ones(12, "f4"))], encoder.fingerprint)
+@pytest.mark.parametrize("model", ["encoder file", "starter model"])
+def test_a_raw_head_imports_only_what_prepares_it(model: str, tmp_path: Path) -> None:
+    """Here one that is refused once all is imported; neither needs torch."""
+    name = "starter" if model == "starter model" else write_encoder(tmp_path / "e")
+    encoder = open_encoder(name)
+    length = encoder.length or 0
+    with closing(create_gallery(tmp_path / "g", encoder.fingerprint, 4, length)) as made:
+        made.add([NewCase("sub-1", "1", np.ones(length, "f4"))], encoder.fingerprint)
     labels = np.zeros((60, 60, 60), np.uint8)
     labels[20:40, 20:40, 20:40] = 1
     write_volume(tmp_path / "labels.nii.gz", labels, np.diag([3.0, 3, 3, 1]))
     found = imported_by(
-        "search", tmp_path / "labels.nii.gz", "--gallery", tmp_path / "g",
-        "--model", tmp_path / "e" / "own.py", code=1,
-    )  # fmt: skip
-    assert found & HEAVY == {"nibabel", "scipy"}
+        "search", tmp_path / "labels.nii.gz", "--gallery", tmp_path / "g", "--model", name, code=1
+    )
+    assert found & HEAVY == {"nibabel", "scipy"} | ({"safetensors"} if name == "starter" else set())
     assert "requests" not in found
+
+
+def test_the_starter_model_embeds_a_head_without_torch() -> None:
+    program = """
+import sys
+from braincase.models.check_head import head_on_grid
+from braincase.models.encoder_check import open_encoder
+encoder = open_encoder("starter")
+print(encoder.embed(head_on_grid(encoder.grid, True)[None]).shape, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "(1, 390) False", done.stderr
 
 
 def test_a_service_and_a_simulation_start_without_scikit_learn_and_nilearn() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import html
 import io
+import json
 import re
 import shutil
 import threading
@@ -27,6 +29,7 @@ from braincase.population.usual import FEWEST_PEOPLE, MOST_PEOPLE, usual_of
 from braincase.search.nearest import search
 from braincase.search.refine import learn_direction, refined_code
 from braincase.web.routes.pages import _templates
+from command_line import run
 from web_service import API, serving, settings_for
 
 
@@ -338,6 +341,43 @@ def test_a_case_replaced_since_it_was_seen_is_not_removed(
             "removed": [scan_id],
             "duplicates": [],
         }
+
+
+def test_the_controls_are_those_whom_a_request_names_as_on_the_command_line(
+    clinic_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = tmp_path / "audit.jsonl"
+    with closing(open_gallery(clinic_gallery)) as gallery:
+        healthy = [c for c in gallery.one_scan_each(99) if c.labels["diagnosis"] == "CN"]
+        case = next(c for c in gallery.one_scan_each(99) if c.labels["diagnosis"] == "AD").scan_id
+    youngest = f"age < {sorted(float(c.labels['age'] or 0) for c in healthy)[26]:.9f}"
+    chosen = f"diagnosis = 'CN' and {youngest}"
+    asking = ("search", case, "--gallery", clinic_gallery, "-k", 3, "--json", "--controls")
+    with serving(settings_for(clinic_gallery, audit)) as client:
+        usual = asked(client, case=case, k=3, normality=True)
+        told = asked(client, case=case, k=3, normality=True, controls=chosen)
+        expected = json.loads(run(capsys, *asking, chosen, "--normality")[1])
+        assert (usual["normality"]["controls"], told["normality"]["controls"]) == (32, 26)
+        for part in ("normality", "hits", "notes", "volume_norms"):
+            assert told[part] == expected[part]
+        again = client.get(f"{API}/searches/{told['search']}").json()
+        assert again["request"]["controls"] == chosen
+        maps = [
+            client.get(f"{API}/searches/{name}/maps/{told['hits'][0]['scan_id']}/{kind}.nii.gz")
+            for kind in ("difference", "deviation")
+            for name in (usual["search"], told["search"])
+        ]
+        assert [sent.status_code for sent in maps] == [200] * 4
+        assert len({sent.content for sent in maps}) == 4
+        report = client.get(f"{API}/searches/{told['search']}/report.html?lang=ja").text
+        assert f"健常例の条件</dt><dd>{chosen}" in html.unescape(report)
+        for wrong in ("cdr = 0", "age = 'F'", "age ="):
+            refused = client.post(f"{API}/searches", json={"case": case, "controls": wrong})
+            code, _, line = run(capsys, *asking, wrong)
+            assert (refused.status_code, code) == (400, 2)
+            said = refused.json()["message"].removeprefix("The filter of controls: ").rstrip(".")
+            assert said == line.strip().partition("--controls: ")[2].rstrip(".")
+    assert json.dumps(chosen) in audit.read_text()
 
 
 def test_the_difference_map_is_the_librarys_and_lies_in_mni_space(

@@ -28,7 +28,7 @@ from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.archive_links import Link, add_link
 from braincase.web.security.users import add_user
 from markers import write_dicom
-from web_service import API, fill, serving, settings_for, untrained_model, wait_for
+from web_service import API, fill, serving, settings_for, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -67,13 +67,12 @@ def address(
 
 @pytest.fixture(scope="module")
 def clinic_address(
-    clinic: Cohort, tmp_path_factory: pytest.TempPathFactory
+    clinic_gallery: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     """The service on a gallery with controls and patients enough to say what is normal."""
-    folder = tmp_path_factory.mktemp("clinic-page")
-    gallery = fill(folder / "gallery", clinic, untrained_model(folder / "model", clinic))
-    with serving(settings_for(gallery, folder / "audit.jsonl", static=BUILT)) as client:
-        yield str(client.base_url), gallery
+    audit = tmp_path_factory.mktemp("clinic-page") / "audit.jsonl"
+    with serving(settings_for(clinic_gallery, audit, static=BUILT)) as client:
+        yield str(client.base_url), clinic_gallery
 
 
 @pytest.fixture(scope="module")
@@ -827,6 +826,49 @@ def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
         expect(chosen).to_be_disabled()
         search_again(page)
         expect(page.locator(".found")).to_contain_text("left-hippocampus")
+
+
+def test_the_reader_says_who_the_controls_are_and_the_page_tells_it_with_every_comparison(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    chosen = "diagnosis = 'CN' and age < 78"
+    with opened(browser, clinic_address[0]) as page:
+        first_case(page)
+        field = page.get_by_label("Controls", exact=True)
+        page.click("#normality")
+        expect(page.locator(".query-normality")).to_contain_text("against 32 controls")
+        expect(page.locator(".chosen-controls")).to_have_count(0)
+        usual = page.url
+        field.fill(chosen)
+        expect(page.locator(".stale")).to_be_visible()
+        field.press("Enter")
+        n = fewer_controls(page)
+        for place in (".found", ".query-normality", "#hits > .card >> nth=0", ".searches"):
+            expect(page.locator(place)).to_contain_text(f"controls: {chosen}")
+        expect(page.locator(".stale")).to_have_count(0)
+        if AXE.is_file():
+            assert faults(page) == []
+        link = page.url
+        field.fill("cdr = 0")
+        field.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "The filter of controls: no column 'cdr'; expected one of"
+        )
+        page.goto(link)
+        expect(field).to_have_value(chosen)
+        assert fewer_controls(page) == n
+        page.click("#language")
+        expect(page.locator(".found")).to_contain_text(f"健常例: {chosen}")
+        expect(page.locator(".notes")).to_contain_text(f"条件式 {chosen} に当てはまる")
+        page.goto(usual)
+        expect(page.locator("#controls")).to_have_value("")
+
+
+def fewer_controls(page: Page) -> int:
+    """How many controls the query is compared with, once they are fewer than usual."""
+    told = page.locator(".query-normality .hint", has_text="z of mean brightness")
+    expect(told).not_to_contain_text("against 32 controls")
+    return int(re.search(r"against (\d+) controls", told.inner_text())[1])
 
 
 def test_of_an_age_without_controls_the_page_says_not_known_here(

@@ -116,10 +116,23 @@ def apply_affine(affine: Affine, points: NDArray[np.floating]) -> NDArray[np.flo
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
 
 
+def _mean_of_eight(images: NDArray[np.floating] | NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Average cubes of two voxels, added in the order of NumPy's own mean, but faster."""
+    pairs = images[..., 0::2] + images[..., 1::2]
+    pairs += 0  # as there, no zero is negative
+    total = pairs[..., 0::2, 0::2, :] + pairs[..., 0::2, 1::2, :]
+    total += pairs[..., 1::2, 0::2, :]
+    total += pairs[..., 1::2, 1::2, :]
+    return np.asarray(total / np.float32(8))
+
+
 def mean_of_blocks(
     images: NDArray[np.floating] | NDArray[np.uint8], edge: int
 ) -> NDArray[np.float32]:
     """Average cubes of `edge` voxels; shape (..., x, y, z) to (..., x/edge, y/edge, z/edge)."""
+    is_usual = images.dtype == np.float32 and images.flags.c_contiguous and images.shape[-1] > 2
+    if edge == 2 and is_usual:
+        return _mean_of_eight(images)
     *several, x, y, z = images.shape
     blocks = images.reshape(*several, x // edge, edge, y // edge, edge, z // edge, edge)
     return np.asarray(blocks.mean(axis=(-5, -3, -1)), np.float32)

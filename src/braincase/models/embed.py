@@ -42,7 +42,9 @@ def embedder(model: Model, device: torch.device | None = None) -> Embed:
     def embed(volumes: NDArray[np.uint8]) -> NDArray[np.float32]:
         codes = encode(model, volumes)
         return (
-            codes if search_code is None else search_code.join(codes, read_out(volumes, model.grid))
+            codes
+            if search_code is None
+            else search_code.fitted().join(codes, read_out(volumes, model.grid))
         )
 
     return embed

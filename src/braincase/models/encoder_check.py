@@ -8,9 +8,6 @@ author saw; no encoder is used that does not give it again.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,23 +60,9 @@ def open_encoder(model: str | Path) -> Encoder:
     file = find_encoder_file(model)
     if file is not None:
         return load_encoder_file(file)
-    with _uncollected():
-        from braincase.models.embed import encoder_of  # imports torch
-        from braincase.models.model import load_model
+    from braincase.models.open_model import open_model
 
-    return encoder_of(load_model(model_folder(model)))
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Import without garbage collection: all that torch makes stays, and looking takes a tenth."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return open_model(model_folder(model))
 
 
 def input_of(model: str | Path) -> tuple[Grid, Recipe]:

@@ -13,13 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from braincase.images.geometry import CELL_MM, CELLS, Grid
+from braincase.models.numpy_network import CODE_GAIN, LEAK
 
 CODE_SIZE = prod(CELLS)
 #: Spread of the stored weights of `CellwiseLinear` before training.
 FIRST_WEIGHTS = 0.05
-#: Codes begin with squared distances of about 1, where the softmax of the metric loss is neither
-#: flat nor saturated.
-CODE_GAIN = 0.05
 #: `CellwiseLinear` is one matrix up to this many pairs of channels: beyond, its zeros cost more.
 MATRIX_CHANNELS = 128
 
@@ -44,7 +42,7 @@ def strided_decoder(grid: Grid, channels: int) -> nn.Sequential:
     return nn.Sequential(
         CellwiseLinear(1, narrowing[0], 1 / CODE_GAIN),
         nn.BatchNorm3d(narrowing[0]),
-        nn.LeakyReLU(0.1),
+        nn.LeakyReLU(LEAK),
         *[_up(i, o) for i, o in pairwise(narrowing)],
         nn.ConvTranspose3d(channels, 1, 2, stride=2),
     )
@@ -137,7 +135,7 @@ def _down(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(inputs, outputs, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm3d(outputs),
-        nn.LeakyReLU(0.1, inplace=True),
+        nn.LeakyReLU(LEAK, inplace=True),
     )
 
 
@@ -146,5 +144,5 @@ def _up(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose3d(inputs, outputs, 2, stride=2, bias=False),
         nn.BatchNorm3d(outputs),
-        nn.LeakyReLU(0.1, inplace=True),
+        nn.LeakyReLU(LEAK, inplace=True),
     )

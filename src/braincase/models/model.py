@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -17,12 +16,20 @@ from braincase.cohort.derivatives import Recipe
 from braincase.errors import BraincaseError, ModelError
 from braincase.files import atomic_write, check_regular, refuse_overwrite, write_json, write_text
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.json_values import Json, canonical_json, to_json, to_json_object
-from braincase.models.model_json import ABOUT, FORMAT, ModelJson, TrainingJson, read_about
+from braincase.json_values import to_json_object
+from braincase.models.model_json import (
+    ABOUT,
+    FORMAT,
+    WEIGHTS,
+    ModelJson,
+    TrainingJson,
+    hash_of_model,
+    read_about,
+)
 from braincase.models.network import Autoencoder, build_network
 from braincase.models.settings import ModelSettings, settings_from
 
-WEIGHTS, CARD = "model.safetensors", "card.md"
+CARD = "card.md"
 #: What damaged settings or weights lead the libraries to raise.
 BAD_FOLDER = (
     *(OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError, AttributeError),
@@ -57,11 +64,11 @@ class Model:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of weights, settings, grid and recipe; codes compare only where it is equal."""
-        digest = sha256(canonical_json(self._identity()).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        arrays = (
+            (name, tensor.detach().cpu().contiguous().numpy().tobytes())
+            for name, tensor in sorted(self.network.state_dict().items())
+        )
+        return hash_of_model(self.settings, self.grid.resolution_mm, self.recipe, arrays)
 
     @property
     def device(self) -> torch.device:
@@ -71,16 +78,6 @@ class Model:
     def __repr__(self) -> str:
         """Name it in one line, without its network."""
         return f"Model({self.settings.name}, {self.grid.resolution_mm} mm, {self.fingerprint[:8]})"
-
-    def _identity(self) -> dict[str, Json]:
-        settings = to_json_object(self.settings)
-        if not self.settings.local:
-            del settings["local"]  # models of earlier versions keep their fingerprint
-        return {
-            "settings": settings,
-            "resolution_mm": self.grid.resolution_mm,
-            "recipe": to_json(self.recipe),
-        }
 
     def about(self) -> ModelJson:
         """Return the content of ``model.json``."""

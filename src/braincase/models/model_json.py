@@ -10,9 +10,10 @@ from typing import TypedDict
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError
 from braincase.files import check_regular, did_you_mean
-from braincase.json_values import JsonObject, parse_json
+from braincase.json_values import JsonObject, canonical_json, parse_json, to_json, to_json_object
+from braincase.models.settings import ModelSettings
 
-ABOUT = "model.json"
+ABOUT, WEIGHTS = "model.json", "model.safetensors"
 FORMAT = 1
 
 
@@ -62,6 +63,24 @@ def images_digest(hashes: Iterable[str]) -> str:
     It tells whether two sets of scans are the same, and nothing of any of them.
     """
     return sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def hash_of_model(
+    settings: ModelSettings, resolution_mm: int, recipe: Recipe, arrays: Iterable[tuple[str, bytes]]
+) -> str:
+    """Return a model's fingerprint: the SHA-256 of all that decides its codes.
+
+    `arrays` are the network's, as the bytes it computes with, by name in the order of the names.
+    """
+    plain = to_json_object(settings)
+    if not settings.local:
+        del plain["local"]  # models of earlier versions keep their fingerprint
+    identity = {"settings": plain, "resolution_mm": resolution_mm, "recipe": to_json(recipe)}
+    digest = sha256(canonical_json(identity).encode())
+    for name, content in arrays:
+        digest.update(name.encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def read_about(folder: Path) -> ModelJson:

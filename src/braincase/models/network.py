@@ -23,12 +23,11 @@ from braincase.models.layers import (
     strided_decoder,
     strided_encoder,
 )
+from braincase.models.numpy_network import DIFFERENCE_GAIN
 from braincase.models.principal import PrincipalAxes
 from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 
-#: The difference from the mean image is small; this brings it to about unit spread.
-DIFFERENCE_GAIN = 4.0
 #: Voxels along the edge of a patch of the linear basis: a 32 mm cell at 4 mm.
 PATCH = 8
 

@@ -22,19 +22,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from braincase.images.atlas import N_CELLS
-from braincase.models.discriminant import Floats, learn
+from braincase.models.discriminant import learn
+from braincase.models.joined_code import SHORT, Floats, JoinedCode, Numbers, shorten
 from braincase.volumetry.code_layout import PATTERN, PATTERN_SIZE, READ_OUT, READ_OUT_WEIGHT
 from braincase.volumetry.readout import READOUT_SIZE
 
-Numbers = NDArray[np.float32]
 #: Total variance of the network's numbers among training people; along the pattern's axes it is 1
-#: within a class. This and the two below: chosen on the development seed of `braincase bench`.
+#: within a class. This, the one below and `joined_code.SHORT`: chosen on the development seed of
+#: `braincase bench`.
 NETWORK_VARIANCE = 1.75
 #: How much of the covariance within classes is the identity's.
 SHRINKAGE = 0.3
-#: Places along the axes are divided by their length, but hardly where they are shorter than this:
-#: what a scan has of no class is noise.
-SHORT = 2.0
 #: Points of the line between two scans at which the gradient of the pattern is taken.
 NODES = 16
 
@@ -75,19 +73,13 @@ class SearchCode(nn.Module):
             self.centre[: axes.shape[1]] = torch.from_numpy(places.mean(axis=0))
             places -= places.mean(axis=0)
             # Dividing by the length changes the spread of all: it is brought back to what it was.
-            shortened = places.var(axis=0).sum() / _shorten(places).var(axis=0).sum()
+            shortened = places.var(axis=0).sum() / shorten(places).var(axis=0).sum()
             self.stretch.fill_(np.sqrt(shortened))
 
-    def join(self, network: Numbers, readout: Numbers) -> Numbers:
-        """Return searched codes, float32 of shape (n, `code_layout.LONG`)."""
-        pattern = float(self.stretch) * _shorten(self._places(readout))
-        parts = (float(self.scale) * network, READ_OUT_WEIGHT * readout, pattern)
-        return np.concatenate(parts, axis=1, dtype=np.float32)
-
-    def _places(self, readout: Numbers) -> Floats:
-        """Return where scans lie along the axes, from the training scans' mean; shape (n, 10)."""
-        places = readout.astype(np.float64) @ self.axes.cpu().numpy().astype(np.float64)
-        return np.asarray(places - self.centre.cpu().numpy())
+    def fitted(self) -> JoinedCode:
+        """Return it as NumPy arrays, as they are now."""
+        axes, centre = self.axes.cpu().numpy(), self.centre.cpu().numpy()
+        return JoinedCode(float(self.scale), axes, centre, float(self.stretch))
 
     def network_weights(self, weights: Floats) -> Floats:
         """Return the weights of the network's own squared differences, shape (150,)."""
@@ -107,7 +99,7 @@ class SearchCode(nn.Module):
         -------
         Shape (`READOUT_SIZE`,); its products with the differences sum to the squared distance.
         """
-        start, end = self._places(np.stack([hit, query]))
+        start, end = self.fitted().places(np.stack([hit, query]))
         slope = float(self.stretch) * _mean_slope(start, end)
         change = slope @ (end - start)
         axes = self.axes.cpu().numpy().astype(np.float64)
@@ -115,14 +107,8 @@ class SearchCode(nn.Module):
         return np.asarray(READ_OUT_WEIGHT**2 * weights[READ_OUT] * (query - hit) + by_pattern)
 
 
-def _shorten(places: Floats) -> Floats:
-    """Divide vectors by their length and what is `SHORT`, shape (n, d)."""
-    squares = (places**2).sum(axis=1, keepdims=True)
-    return np.asarray(places / np.sqrt(squares + SHORT**2))
-
-
 def _mean_slope(start: Floats, end: Floats) -> Floats:
-    """Return the Jacobian of `_shorten`, averaged along a line: times the step it is the change."""
+    """Return the Jacobian of `shorten`, averaged along a line: times the step it is the change."""
     nodes, parts = np.polynomial.legendre.leggauss(NODES)
     slope = np.zeros((len(start), len(start)))
     for node, part in zip((nodes + 1) / 2, parts / 2, strict=True):

@@ -27,6 +27,7 @@ _JAPANESE = {
     "Years older": "加える年数",
     "Marked as alike": "似ていると評価",
     "Marked as unlike": "似ていないと評価",
+    "Controls": "健常例の条件",
     "Scans of this person": "本人の画像",
     "Key images": "キー画像",
     "What became of them": "その後の経過",

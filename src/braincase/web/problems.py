@@ -21,7 +21,12 @@ from braincase.errors import (
 )
 
 #: What a reader calls the parameters of a search.
-PARAMETERS = {"where": "The filter", "regions": "The region", "as_of": "The version"}
+PARAMETERS = {
+    "where": "The filter",
+    "controls": "The filter of controls",
+    "regions": "The region",
+    "as_of": "The version",
+}
 
 
 class Problem(Exception):

@@ -360,6 +360,10 @@ class SearchRequest(RequestBody):
     normality: Annotated[
         bool, Field(description="Also say how far from normal query and hits are.")
     ] = False
+    controls: Annotated[
+        Annotated[str, Field(max_length=2000)] | None,
+        Field(description="Who is a control: a filter such as `cdr = 0`; null: by diagnosis."),
+    ] = None
 
     @field_validator("known")
     @classmethod

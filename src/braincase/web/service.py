@@ -21,7 +21,6 @@ from braincase.cohort.view import ViewVolume, decode_view, grid_of_view
 from braincase.errors import ScanError
 from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import VIEW_GRIDS, Grid, grid_of_resolution
-from braincase.population.controls import ControlModel
 from braincase.population.usual import Usual
 from braincase.population.volumes import image_of_case, view_of_case
 from braincase.web.catalogue import Catalogue
@@ -58,21 +57,15 @@ class Learned:
     since, since_cases
         The version, and its size, for which answers were calibrated.
     cases
-        The size of the gallery that `usual` and `controls` were learned from.
+        The size of the gallery that `usual` was learned from.
     usual
-        The usual spread of its volumes, once it was asked for.
-    controls
-        The normative model of its controls, once it was asked for.
-    without_controls
-        Whether they are known to be too few for a normative model.
+        What its volumes usually look like, by the filter of the controls, once it was asked for.
     """
 
     since: int = 0
     since_cases: int = 0
     cases: int = 0
-    usual: Usual | None = None
-    controls: ControlModel | None = None
-    without_controls: bool = False
+    usual: dict[str, Usual] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

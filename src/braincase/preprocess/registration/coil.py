@@ -33,19 +33,20 @@ def smooth_bias(scan: Image, iterations: int = 3) -> Image:
     """
     basis, level = _basis(), load_template()[2]
     rows = np.flatnonzero((level.depth_mm < SURE_MM) & (scan > 0))[::3]
-    terms, brightness = basis[:, rows], np.log(scan.ravel()[rows] + 1e-6)
+    terms, brightness = basis.take(rows, axis=1), np.log(scan.ravel()[rows] + 1e-6)
+    exact = terms.astype(np.float64)  # the sums are in double precision
     white, grey = level.white.ravel()[rows], level.grey.ravel()[rows]
     if min((white > 0.7).sum(), (grey > 0.8).sum()) < FEW:
         return np.ones_like(scan)
     bias = np.zeros(20)
     for iteration in range(iterations):
-        flat = brightness - bias @ terms
+        flat = brightness - bias @ exact
         white_mode, grey_mode = np.median(flat[white > 0.7]), np.median(flat[grey > 0.8])
         width = 0.12 if iteration else 0.25
         trust_white = white * np.exp(-0.5 * ((flat - white_mode) / width) ** 2)
         trust_grey = 0.3 * grey * np.exp(-0.5 * ((flat - grey_mode) / width) ** 2)
         trust = trust_white + trust_grey
         wanted = brightness * trust - trust_white * white_mode - trust_grey * grey_mode
-        normal = (terms * trust) @ terms.T + 2e-5 * trust.sum() * np.eye(20)
-        bias = np.linalg.solve(normal, terms @ wanted)
+        normal = (exact * trust) @ exact.T + 2e-5 * trust.sum() * np.eye(20)
+        bias = np.linalg.solve(normal, exact @ wanted)
     return np.asarray(np.exp(bias.astype(np.float32) @ basis)).reshape(scan.shape)

@@ -8,7 +8,14 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from braincase.images.geometry import STANDARD_GRID, Affine, Grid, Shape3, apply_affine
+from braincase.images.geometry import (
+    STANDARD_GRID,
+    Affine,
+    Grid,
+    Shape3,
+    apply_affine,
+    mean_of_blocks,
+)
 from braincase.preprocess.space.sampling import Array, like, sample
 from braincase.preprocess.space.template import CENTRE_MM
 
@@ -133,7 +140,4 @@ def scales_of(affine: Affine) -> tuple[float, float, float]:
 def to_grid(image: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
     """Downsample an image on the standard grid to a coarser one: means of blocks."""
     k = grid.resolution_mm // STANDARD_GRID.resolution_mm
-    if k == 1:
-        return image
-    x, y, z = grid.shape
-    return np.asarray(image.reshape(x, k, y, k, z, k).mean(axis=(1, 3, 5)), dtype=np.float32)
+    return image if k == 1 else mean_of_blocks(image, k)

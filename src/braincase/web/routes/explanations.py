@@ -11,15 +11,13 @@ from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from braincase.answer.maps import agreement_map, difference_map
-from braincase.errors import BraincaseError
 from braincase.gallery import StoredCase
 from braincase.images.atlas import label_volume
 from braincase.images.volume import write_volume
 from braincase.labels import knows_age_and_sex
-from braincase.population.controls import ControlModel, control_model_of
 from braincase.population.normative import deviation_of
 from braincase.population.spread import VoxelSpread
-from braincase.population.usual import usual_of
+from braincase.population.usual import Usual, usual_of
 from braincase.preprocess.space.standard import to_grid
 from braincase.preprocess.space.template import template_brain
 from braincase.web import schema
@@ -30,12 +28,14 @@ from braincase.web.routes.cases import label_column
 from braincase.web.routes.searches import MOST_NAME, find
 from braincase.web.search_cache import AnsweredSearch
 from braincase.web.security.gate import Reader
-from braincase.web.service import CurrentService, Learned, Service
+from braincase.web.service import CurrentService, Service
 
 #: Map files cached on disk; the oldest go first.
 CACHED_FILES = 200
 #: Spread and normative model are learned again when the gallery has changed by more than this.
 GROWTH = 0.1
+#: Choices of controls whose spread and model stay in memory; all lie in the gallery's cache.
+MOST_USUAL = 4
 
 
 def explaining_map(
@@ -52,49 +52,45 @@ def explaining_map(
     service.note_view(principal, scan_id=scan_id, kind=kind)
     query, hit = _query_volume(service, answered), service.volume_of(case)
 
+    controls = answered.finished.controls
+
     def make() -> NDArray[np.float32]:
-        difference = difference_map(query, hit, service.grid, _spread(service))
+        spread = _spread(_usual(service, controls))
+        difference = difference_map(query, hit, service.grid, spread)
         return difference if kind == "difference" else agreement_map(difference)
 
-    return _send(service, request, make, "explain", query.tobytes(), case.image_hash, scan_id, kind)
+    named = ("explain", query.tobytes(), case.image_hash, scan_id, kind, controls)
+    return _send(service, request, make, *named)
 
 
-def _spread(service: Service) -> VoxelSpread:
+def _spread(usual: Usual) -> VoxelSpread:
     """Return the usual spread, by the library's own rules for too few people."""
-    with service.lock:
-        learned = _learned(service)
-        if learned.usual is None:
-            learned.usual = usual_of(service.gallery)
-        spread = learned.usual.spread
-    if spread is None:
+    if usual.spread is None:
         text = "How much people usually differ is not known: too few cases have images."
         raise Problem(404, "few_images", text)
-    return spread
+    return usual.spread
 
 
-def _controls(service: Service) -> ControlModel | None:
-    """Return the normative model of the gallery's controls; None if they are too few."""
-    with service.lock:
-        learned = _learned(service)
-        if learned.controls is None and not learned.without_controls:
-            try:
-                learned.controls = control_model_of(service.gallery)
-            except BraincaseError:
-                learned.without_controls = True
-        return learned.controls
+def _usual(service: Service, controls: str) -> Usual:
+    """Return what is usual and what is normal, measured on those controls.
 
-
-def _learned(service: Service) -> Learned:
-    """Return what was learned from the gallery, emptied when it has changed much.
-
-    A single case changes nothing that can be seen, and learning takes seconds. The caller holds
-    the lock.
+    It is learned again when the gallery has changed much: a single case changes nothing that can
+    be seen, and learning takes seconds, in which no other search waits.
     """
     n_cases, learned = service.gallery.info().cases, service.learned
-    if abs(n_cases - learned.cases) > GROWTH * max(learned.cases, 1):
-        learned.cases = n_cases
-        learned.usual, learned.controls, learned.without_controls = None, None, False
-    return learned
+    with service.lock:
+        if abs(n_cases - learned.cases) > GROWTH * max(learned.cases, 1):
+            learned.cases = n_cases
+            learned.usual.clear()
+        there = learned.usual.get(controls)
+    if there is not None:
+        return there
+    usual = usual_of(service.gallery, controls=controls)
+    with service.lock:
+        while len(learned.usual) >= MOST_USUAL:
+            learned.usual.pop(next(iter(learned.usual)))
+        learned.usual[controls] = usual
+    return usual
 
 
 def deviation_map(
@@ -108,8 +104,9 @@ def deviation_map(
         case = _case_in(service, answered, scan_id)
         service.note_view(principal, scan_id=scan_id, kind="deviation")
         volume, labels = service.volume_of(case), case.labels
-    controls = _controls(service)
-    if controls is None:
+    controls = answered.finished.controls
+    normal = _usual(service, controls).controls
+    if normal is None:
         text = "What is normal is not known: the gallery has too few controls with age and sex."
         raise Problem(404, "no_controls", text)
     if not knows_age_and_sex(labels):
@@ -118,8 +115,8 @@ def deviation_map(
     return _send(
         service,
         request,
-        lambda: deviation_of(controls.model, volume, age, sex).z_map,
-        *("deviation", volume.tobytes(), age, sex),
+        lambda: deviation_of(normal.model, volume, age, sex).z_map,
+        *("deviation", volume.tobytes(), age, sex, controls),
     )
 
 

@@ -101,5 +101,6 @@ def _about(request: schema.SearchRequest, principal: Principal) -> list[tuple[st
         "Years older": f"{request.older:+g}" if request.older else "",
         "Marked as alike": ", ".join(request.plus),
         "Marked as unlike": ", ".join(request.minus),
+        "Controls": request.controls or "",
     }
     return [(name, value) for name, value in settings.items() if value]

@@ -157,14 +157,15 @@ def _note(
     service: Service, principal: Principal, request: schema.SearchRequest, result: SearchResult
 ) -> None:
     query = {"case": request.case} if request.case else {"upload": (request.upload or "code")[:6]}
-    regions = [region.name for region in request.regions]
+    chosen = {} if request.controls is None else {"controls": request.controls}
     service.note(
         principal,
         "search",
         **query,
         k=request.k,
         where=request.where,
-        regions=regions,
+        regions=[region.name for region in request.regions],
+        **chosen,
         version=result.gallery_version,
     )
 
@@ -188,6 +189,7 @@ def _search(
         older=request.older,
         similar_by=request.similar_by,
         known=dict(request.known),
+        controls=request.controls,
     )
     if request.case is not None:
         return search_by_case(service.gallery, request.case, options)

@@ -128,6 +128,7 @@ function restore(answer: Answer, name = answer.query_id ?? ""): void {
     state.older.value = request.older ?? 0;
     state.similarBy.value = request.similar_by;
     state.normality.value = request.normality;
+    state.controls.value = request.controls;
     state.personLabels.value = personLabelsOf(request.known);
     state.count.value = Math.max(request.k - request.plus.length, 1);
     state.seriesChoice.value = null;
@@ -319,6 +320,7 @@ export function requestNow(): SearchRequest | null {
     // Regions are weights of the model's own distance; they mean nothing for the other two.
     similar_by: state.regions.value.length > 0 ? "code" : state.similarBy.value,
     normality: state.normality.value,
+    controls: state.controls.value,
     ...(from.kind === "upload" ? { known: given(state.personLabels.value) } : {}),
     ...(from.kind === "upload" && from.subject ? { subject: from.subject } : {}),
   };

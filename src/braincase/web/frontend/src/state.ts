@@ -61,6 +61,8 @@ export const older = signal(0);
 export const similarBy = signal<SimilarBy>("code");
 /** Whether query and hits are compared with the gallery's controls too. */
 export const normality = signal(false);
+/** Who the controls are, as a filter; null: by diagnosis. */
+export const controls = signal<string | null>(null);
 /** What the reader knows of an uploaded scan's person. */
 export const personLabels = signal<PersonLabels>({ age: null, sex: null });
 export const count = signal(8);

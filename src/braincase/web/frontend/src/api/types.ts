@@ -1579,6 +1579,11 @@ export interface components {
              * @default false
              */
             normality?: boolean;
+            /**
+             * Controls
+             * @description Who is a control: a filter such as `cdr = 0`; null: by diagnosis.
+             */
+            controls?: string | null;
         };
         /**
          * SearchRequest
@@ -1633,6 +1638,11 @@ export interface components {
              * @default false
              */
             normality: boolean;
+            /**
+             * Controls
+             * @description Who is a control: a filter such as `cdr = 0`; null: by diagnosis.
+             */
+            controls: string | null;
         };
         /**
          * SeriesBody

@@ -92,6 +92,11 @@ export const en = {
   to: "to",
   any: "any",
 
+  controls: "Controls",
+  controlsUsual: "by diagnosis",
+  controlsHint: "Whom percentiles, normal, anatomy and abnormality are measured against: a filter, such as cdr = 0.",
+  controlsTold: "controls: {filter}",
+
   regions: "Regions",
   wholeBrain: "Whole brain",
   pickRegions: "Choose on the brain",

@@ -92,6 +92,11 @@ export const ja: Words = {
   to: "上限",
   any: "指定なし",
 
+  controls: "健常例",
+  controlsUsual: "診断による",
+  controlsHint: "パーセンタイル・正常・解剖・異常の基準とする人を条件式で選びます。例 cdr = 0",
+  controlsTold: "健常例: {filter}",
+
   regions: "脳領域",
   wholeBrain: "全脳",
   pickRegions: "脳図で選ぶ",

@@ -20,6 +20,8 @@ const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/^(\d+) of (\d+) hits: the person leaves (\d+) cases\.$/, "本人の除外で $3 症例が残り、$2 件のうち $1 件だけ見つかりました。"],
   [/^The search was approximate: nearer cases may have been missed\.$/, "近似検索のため、より近い症例が見逃されているかもしれません。"],
   [/^What is normal is not known: (\d+) controls with age, sex and image\.$/, "年齢・性別・画像のある健常例が $1 例しかないため、正常範囲は不明です。"],
+  [/^The controls are those who pass: (.+)\.$/, "健常例は条件式 $1 に当てはまる人です。"],
+  [/^No percentiles: fewer than (\d+) controls with age and sex\.$/, "年齢・性別のある健常例が $1 例に満たないため、パーセンタイルは不明です。"],
   [/^The query's distance from normal is not known: it takes its image, age and sex\.$/, "正常からの差は不明です。検索元の画像・年齢・性別が必要です。"],
   [/^The model was trained on volumes made by (.+), the query was prepared otherwise: distances between them may mean little\.$/,
     "モデルの学習画像は $1 によるもので、検索元の前処理は異なります。距離は参考になりにくいかもしれません。"],

@@ -8,6 +8,7 @@ import { noteText } from "../i18n/notes";
 import { labelText, shownLabels, valueLine } from "../lib/labels";
 import * as state from "../state";
 import { ChangedAlike } from "./Changes";
+import { ChosenControls } from "./ChosenControls";
 import { NormalityLine } from "./Normality";
 import { VolumesLine } from "./Volumes";
 import { Details, WhyLine } from "./Why";
@@ -140,6 +141,7 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
       <WhyLine hit={hit} />
       <VolumesLine volumes={hit.volumes ?? []} />
       <NormalityLine hit={hit} />
+      {(hit.normality || (hit.volumes ?? []).length > 0) && <ChosenControls />}
       {own && <ChangedAlike prior={hit} />}
       {state.me.value?.opens_viewer && (
         <button

@@ -5,6 +5,7 @@ import type { Column } from "../api/bodies";
 import { runSearch } from "../actions";
 import type { Clause, NumberClause } from "../lib/where";
 import * as state from "../state";
+import { ControlsField } from "./ChosenControls";
 
 /** Columns with more values than this are filtered by text only. */
 const MOST_VALUES = 12;
@@ -110,6 +111,7 @@ export function FilterPanel() {
           </button>
         </p>
       )}
+      <ControlsField />
     </section>
   );
 }

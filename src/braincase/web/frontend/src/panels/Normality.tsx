@@ -5,6 +5,7 @@ import type { Hit } from "../api/bodies";
 import { number, t } from "../i18n";
 import { regionText } from "../i18n/parts";
 import * as state from "../state";
+import { ChosenControls } from "./ChosenControls";
 import { Numbers } from "./Numbers";
 
 /** Regions named beside the query; the rest is counted. */
@@ -92,6 +93,7 @@ export function QueryNormality() {
         {t("compareNormal")}
       </button>
       {shown && <Beyond />}
+      {shown && <ChosenControls />}
     </div>
   );
 }

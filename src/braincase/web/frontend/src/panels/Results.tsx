@@ -9,6 +9,7 @@ import type { Key } from "../i18n/en";
 import * as state from "../state";
 import { Cases } from "./Cases";
 import { EmbeddingMap } from "./EmbeddingMap";
+import { ChosenControls } from "./ChosenControls";
 import { Neighbours } from "./Neighbours";
 
 type Tab = "cases" | "neighbours" | "map";
@@ -49,6 +50,7 @@ function isStale(): boolean {
     same([...(now.plus ?? [])].sort(), [...asked.plus].sort()) &&
     same([...(now.minus ?? [])].sort(), [...asked.minus].sort()) &&
     same(now.older ?? null, asked.older) && same(now.similar_by, asked.similar_by) &&
+    same(now.controls ?? null, asked.controls) &&
     same(now.known ?? {}, asked.known)
   );
 }
@@ -98,6 +100,7 @@ function Summary() {
         answer.weights_name && <span class="hint"> · {answer.weights_name}</span>
       )}
       {answer.request.older ? <span class="hint"> · {olderText(answer.request.older)}</span> : null}
+      {answer.request.controls !== null && <> · <ChosenControls /></>}
     </p>
   );
 }

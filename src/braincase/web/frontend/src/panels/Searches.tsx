@@ -13,7 +13,8 @@ function wishText({ request }: state.PastSearch["answer"]): string {
     : "";
   const older = request.older ? t("yearsOlder", { years: number(request.older, 0) }) : "";
   const regions = request.regions.map(({ name }) => regionText(name)).join(" + ");
-  return [request.where, regions, by, older, marks].filter((text) => text !== "").join(" · ") || t("wholeBrain");
+  const controls = request.controls === null ? "" : t("controlsTold", { filter: request.controls });
+  return [request.where, regions, by, controls, older, marks].filter((text) => text !== "").join(" · ") || t("wholeBrain");
 }
 
 export function Searches() {

@@ -4,6 +4,7 @@ import type { Volume } from "../api/bodies";
 import { number, t } from "../i18n";
 import { regionText } from "../i18n/parts";
 import * as state from "../state";
+import { ChosenControls } from "./ChosenControls";
 
 /** As `braincase.population.volume_norms.USUAL`: nine of ten controls lie between. */
 const [SMALL, LARGE] = [5, 95];
@@ -80,6 +81,7 @@ export function QueryVolumes() {
         </ul>
       )}
       <Told />
+      <ChosenControls />
     </div>
   );
 }
@@ -135,6 +137,7 @@ export function VolumesTable() {
       </table>
       <p class="hint">{t("volumesHint")}</p>
       <Told />
+      <ChosenControls />
     </>
   );
 }

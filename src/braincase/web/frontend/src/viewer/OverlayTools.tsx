@@ -5,6 +5,7 @@ import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
 import type { Key } from "../i18n/en";
+import { ChosenControls } from "../panels/ChosenControls";
 import * as state from "../state";
 import { ends, gradient, MAP_NAMES, OVERLAYS, SCALES } from "./overlays";
 import { keepKeyImage } from "./KeyImages";
@@ -39,7 +40,7 @@ function Legend() {
   const scale = SCALES[kind];
   return (
     <div class="legend">
-      <span class="legend-text">{t(scale.legend)}</span>
+      <span class="legend-text">{t(scale.legend)}{kind === "deviation" && <> <ChosenControls /></>}</span>
       <span class="legend-bar" style={{ backgroundImage: gradient(scale) }} />
       <span class={scale.cold ? "legend-ends legend-signed" : "legend-ends"}>
         {(scale.words?.map((word) => t(word)) ?? ends(scale)).map((end) => <span key={end}>{end}</span>)}
