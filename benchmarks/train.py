@@ -20,19 +20,21 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.embed import embedder
+from braincase.models.layers import CellwiseLinear
 from braincase.models.losses import (
     allowed_exemplars,
     comparable,
     mean_exemplar_distances,
     metric_loss,
 )
-from braincase.models.network import Autoencoder, CellwiseLinear, build_network
+from braincase.models.network import Autoencoder, PaperCAE, build_network
 from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import best_precision, show_training_scans, train_model
 from braincase.models.training_set import training_set
@@ -56,7 +58,7 @@ class NaiveScans(Dataset):  # type: ignore[type-arg]
 
 
 def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device) -> Autoencoder:
-    """The same network in PyTorch's default layout, each cell's neighbours gathered by copies."""
+    """The same network in PyTorch's default layout, layer by layer as it is described."""
     network = build_network(settings, cohort.grid)
     rows = np.arange(len(cohort))
     show_training_scans(network, training_set(cohort, rows, "diagnosis", torch.device("cpu")))
@@ -64,7 +66,11 @@ def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device)
         parameter.data = torch.empty(parameter.shape).copy_(parameter.data)
     for layer in network.modules():
         if isinstance(layer, CellwiseLinear):
-            layer.is_small = False
+            layer.is_small = False  # each cell's neighbours are gathered by copies
+    if isinstance(network, PaperCAE):
+        first, last = network.encoder[0].convolution, network.decoder[-1].convolution
+        network.encoder[0] = nn.Sequential(first, nn.ReLU(), nn.AvgPool3d(2))
+        network.decoder[-1] = nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), last)
     return network.to(device)
 
 
@@ -112,8 +118,11 @@ def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def step_gflop(cohort: Cohort, settings: ModelSettings) -> float:
-    """Floating-point operations of one scan's forward and backward pass, in units of 1e9."""
-    network = build_network(settings, cohort.grid)
+    """Floating-point operations of one scan's forward and backward pass, in units of 1e9.
+
+    Of the layers as they are described, whatever is computed instead.
+    """
+    network = naive_network(settings, cohort, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         codes, rebuilt = network(torch.zeros(2, 1, *cohort.grid.shape))
         (codes.sum() + rebuilt.sum()).backward()

@@ -13,7 +13,7 @@ from torch import nn
 from braincase.errors import ModelError, ScanError
 from braincase.images.geometry import CELLS, HALF_GRID, STANDARD_GRID, Grid
 from braincase.models.embed import embedder, reconstruct
-from braincase.models.layers import CellwiseLinear
+from braincase.models.layers import CellwiseLinear, PooledConvolution, UpsampledConvolution
 from braincase.models.model import Model, save_model
 from braincase.models.network import (
     Autoencoder,
@@ -27,6 +27,7 @@ from braincase.models.settings import ModelSettings
 
 SMALL = {
     "paper": ModelSettings("p", "paper", channels=3),
+    "paper-mean": ModelSettings("m", "paper-mean", channels=3),
     "braincase": ModelSettings("b", "braincase", channels=2),
     "principal": ModelSettings("q", channels=2),
 }
@@ -48,9 +49,34 @@ def test_the_paper_network_is_the_one_described() -> None:
         (1, 27), (27, 27), (27, 27), (27, 27), (27, 1)
     ]  # fmt: skip
     assert {c.kernel_size for c in encoder} == {(3, 3, 3)}
-    assert sum(isinstance(m, nn.AvgPool3d) for m in network.encoder.modules()) == 4
-    assert sum(isinstance(m, nn.Upsample) for m in network.decoder.modules()) == 4
+    pooled = (nn.AvgPool3d, PooledConvolution)
+    upsampled = (nn.Upsample, UpsampledConvolution)
+    assert sum(isinstance(m, pooled) for m in network.encoder.modules()) == 4
+    assert sum(isinstance(m, upsampled) for m in network.decoder.modules()) == 4
     assert not any(isinstance(m, nn.Linear) for m in network.modules())
+
+
+def test_a_pooled_convolution_is_convolution_relu_and_average_pooling() -> None:
+    torch.manual_seed(0)
+    layer = PooledConvolution(3)
+    scans = torch.rand(2, 1, 6, 8, 4)
+    slow = nn.functional.avg_pool3d(torch.relu(layer.convolution(scans)), 2)
+    torch.testing.assert_close(layer(scans), slow)
+
+
+def test_an_upsampled_convolution_is_interpolation_and_then_a_convolution() -> None:
+    torch.manual_seed(0)
+    layer = UpsampledConvolution(3)
+    coarse = torch.rand(2, 3, 3, 4, 2)
+    slow = layer.convolution(nn.functional.interpolate(coarse, scale_factor=2, mode="trilinear"))
+    torch.testing.assert_close(layer(coarse), slow)
+
+
+def test_before_training_the_network_about_the_mean_brain_draws_it() -> None:
+    network = build_network(SMALL["paper-mean"], HALF_GRID)
+    network.mean.copy_(torch.rand(1, 1, *HALF_GRID.shape).clamp(0.01, 0.99))
+    _, drawn = network(torch.rand(2, 1, *HALF_GRID.shape))
+    torch.testing.assert_close(drawn, network.mean.expand_as(drawn))
 
 
 @pytest.mark.parametrize("is_small", [True, False], ids=["one matrix", "cell by cell"])

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from braincase.cohort.cohort import Cohort
 from braincase.errors import ModelError, TrainingError, UsageError
 from braincase.models.card import write_card
-from braincase.models.model import WEIGHTS, load_model, save_model
+from braincase.models.model import WEIGHTS, load_model, save_model, write_tensors
 from braincase.models.model_json import ABOUT
 from braincase.models.settings import ModelSettings, load_settings, settings_from
 from braincase.models.train import learning_rate, train_model
@@ -174,6 +175,9 @@ def test_changed_weights_are_noticed(tiny: Cohort, tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes(content[:100])
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_model(tmp_path)
+    write_tensors(tmp_path / WEIGHTS, {"layer.of.an.earlier.version": torch.zeros(1)})
+    with pytest.raises(ModelError, match=r"another network than today's.* Train again"):
+        load_model(tmp_path)
 
 
 def test_a_fingerprint_is_computed_once(tiny: Cohort) -> None:
@@ -200,7 +204,7 @@ def test_the_rate_rises_then_falls_to_zero() -> None:
     [
         ({"name": "x", "chanels": 3}, "unknown key 'chanels'"),
         ({"name": "x", "channels": "3"}, "a value of type int"),
-        ({"name": "x", "architecture": "resnet"}, "paper or braincase"),
+        ({"name": "x", "architecture": "resnet"}, "paper or paper-mean"),
         ({"name": "x", "epochs": 0}, "more than 0"),
         ({"name": "x", "alpha": -1.0}, "0 or more"),
         ({"name": "x", "batch_size": 2}, "exemplars of each class"),

@@ -1,4 +1,4 @@
-"""Layers: residual sums, cell-wise linear maps, the strided encoder and decoder.
+"""Layers: residual sums, pooled and up-sampled convolutions, cell-wise linear maps, strided stages.
 
 Tensors are (b, channels, x, y, z); at the size of the code x, y, z are the 5 x 6 x 5 cells.
 """
@@ -18,6 +18,8 @@ from braincase.models.numpy_network import CODE_GAIN, LEAK
 CODE_SIZE = prod(CELLS)
 #: Spread of the stored weights of `CellwiseLinear` before training.
 FIRST_WEIGHTS = 0.05
+#: The eight fine voxels of a coarse one.
+PLACES = tuple(product(range(2), repeat=3))
 #: `CellwiseLinear` is one matrix up to this many pairs of channels: beyond, its zeros cost more.
 MATRIX_CHANNELS = 128
 
@@ -67,6 +69,72 @@ class ResidualSum(nn.Module):
 def relu_conv(inputs: int, outputs: int) -> nn.Sequential:
     """Return a convolution of 3 x 3 x 3 and ReLU."""
     return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.ReLU())
+
+
+class PooledConvolution(nn.Module):
+    """Average pooling (2 x 2 x 2) of ReLU(3 x 3 x 3 convolution) of volumes with one channel.
+
+    The eight voxels that are pooled lie in one block of 4 x 4 x 4 voxels; so a scan is one product
+    of its blocks with the kernels at their eight places, and the mean is another. Measured: a fifth
+    of the time of the three layers one after the other, whose tensors are 27 times the scan.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(1, outputs, 3, padding=1)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Turn (b, 1, 2x, 2y, 2z) into (b, outputs, x, y, z)."""
+        kernel, bias = self.convolution.parameters()
+        outputs = len(kernel)
+        placed = [F.pad(kernel, (k, 1 - k, j, 1 - j, i, 1 - i)) for i, j, k in PLACES]
+        matrix, biases = torch.cat(placed).reshape(-1, 4**3), bias.repeat(len(PLACES))
+        mean = torch.eye(outputs, device=kernel.device).repeat(1, len(PLACES)) / len(PLACES)
+        blocks = F.pad(volumes[:, 0], (1,) * 6)
+        for axis in (1, 2, 3):
+            blocks = blocks.unfold(axis, 4, 2)
+        pooled = [
+            F.linear(F.linear(scan.reshape(-1, 4**3), matrix, biases).relu_(), mean)
+            for scan in blocks  # one at a time: what is between stays in the processor's cache
+        ]
+        return torch.stack(pooled).view(*blocks.shape[:4], outputs).permute(0, 4, 1, 2, 3)
+
+
+class UpsampledConvolution(nn.Module):
+    """3 x 3 x 3 convolution to one channel after 2x trilinear up-sampling, at the coarse size.
+
+    Both are linear, so each of the eight voxels that come of one coarse voxel is a convolution of
+    the coarse ones (sub-pixel convolution, Shi 2016). Beyond the edge the edge is repeated.
+    Measured: a fifth of the time of the two layers.
+    """
+
+    interpolation: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(inputs, 1, 3, padding=1, padding_mode="replicate")
+        self.register_buffer("interpolation", _linear_interpolation(), persistent=False)
+
+    def forward(self, coarse: Tensor) -> Tensor:
+        """Turn (b, inputs, x, y, z) into (b, 1, 2x, 2y, 2z)."""
+        kernel, bias = self.convolution.parameters()
+        along = self.interpolation
+        kernels = torch.einsum("aux,bvy,cwz,nxyz->abcnuvw", along, along, along, kernel[0])
+        kernels = kernels.flatten(0, 2).contiguous(memory_format=torch.channels_last_3d)
+        padded = F.pad(coarse, (1,) * 6, mode="replicate")
+        fine = F.conv3d(padded, kernels, bias.repeat(len(PLACES)))
+        by_axis = fine.view(-1, 2, 2, 2, *coarse.shape[2:]).permute(0, 4, 1, 5, 2, 6, 3)
+        return by_axis.reshape(len(coarse), 1, *[2 * n for n in coarse.shape[2:]])
+
+
+def _linear_interpolation() -> Tensor:
+    """Weigh coarse voxels i-1, i, i+1 for fine voxels 2i + place + tap - 1: (place, coarse, tap).
+
+    Voxel centres keep their place in space (align_corners=False): quarters and three quarters.
+    """
+    fine = torch.arange(2)[:, None, None] + torch.arange(-1, 2)
+    coarse = torch.arange(-1, 2)[:, None]
+    return (1 - (fine / 2 - 0.25 - coarse).abs()).clamp(min=0)
 
 
 class CellwiseLinear(nn.Module):

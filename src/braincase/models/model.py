@@ -136,8 +136,15 @@ def load_model(folder: str | Path) -> Model:
         settings = settings_from(about["settings"], folder / ABOUT)
         grid = grid_of_resolution(about["resolution_mm"])
         network = build_network(settings, grid)
-        network.load_state_dict(load_file(check_regular(folder / WEIGHTS)))
+        weights = load_file(check_regular(folder / WEIGHTS))
+        if weights.keys() != network.state_dict().keys():
+            found = f"weights of another network than today's {settings.architecture!r}"
+            expected = "those that this version trains"
+            raise ModelError(folder, found, expected, "Train again, or use the version before.")
+        network.load_state_dict(weights)
         model = Model(network.eval(), settings, grid, about["recipe"], about["training"])
+    except ModelError:
+        raise
     except BAD_FOLDER as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(folder, f"cannot be loaded ({reason})", "a model folder") from error

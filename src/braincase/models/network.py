@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,9 @@ from braincase.images.geometry import CELLS, Grid
 from braincase.models.layers import (
     CODE_SIZE,
     CellwiseLinear,
+    PooledConvolution,
     ResidualSum,
+    UpsampledConvolution,
     halvings,
     relu_conv,
     strided_decoder,
@@ -28,6 +31,8 @@ from braincase.models.principal import PrincipalAxes
 from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 
+#: The least intensity that a sigmoid is asked to draw: half a grey level of 255.
+BLACK = 0.5 / 255
 #: Voxels along the edge of a patch of the linear basis: a 32 mm cell at 4 mm.
 PATCH = 8
 
@@ -69,6 +74,9 @@ class PaperCAE(Autoencoder):
     is the mirror image with a sigmoid at the end. On the 4 mm grid the first plain stage is left
     out, so the code is the same 5 x 6 x 5.
 
+    With `about_mean` the same layers see the difference from the mean brain, and the decoder draws
+    beside it: within the epochs that two cores can do, nothing else is learned but the mean brain.
+
     References
     ----------
     Onga, Fujiyama, Arai, Chayama, Iyatomi, Oishi (2019). Efficient feature embedding of 3D brain
@@ -76,32 +84,41 @@ class PaperCAE(Autoencoder):
     1912.01824.
     """
 
-    def __init__(self, grid: Grid, channels: int) -> None:
+    mean: Tensor
+
+    def __init__(self, grid: Grid, channels: int, about_mean: bool = False) -> None:
         super().__init__()
+        self.about_mean = about_mean
         plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
         residual = [ResidualSum(channels), ResidualSum(channels)]
-        down = [relu_conv(1, channels), *plain, *residual]
         self.encoder = nn.Sequential(
-            *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in down],
+            PooledConvolution(channels),
+            *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in [*plain, *residual]],
             nn.Conv3d(channels, 1, 3, padding=1),
         )
         plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
         residual = [ResidualSum(channels), ResidualSum(channels)]
-        up = [*residual, *plain, nn.Conv3d(channels, 1, 3, padding=1)]
         self.decoder = nn.Sequential(
             relu_conv(1, channels),
-            *[nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), s) for s in up],
-            nn.Sigmoid(),
+            *[
+                nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), stage)
+                for stage in [*residual, *plain]
+            ],
+            UpsampledConvolution(channels),
         )
+        if about_mean:
+            self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
+            _draw_nothing(self.decoder[-1])
 
     def encode(self, volumes: Tensor) -> Tensor:
         """Turn volumes (b, 1, *shape) into codes (b, 150)."""
-        return torch.flatten(self.encoder(volumes), 1)
+        seen = DIFFERENCE_GAIN * (volumes - self.mean) if self.about_mean else volumes
+        return torch.flatten(self.encoder(seen), 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Turn codes (b, 150) into volumes (b, 1, *shape) in (0, 1)."""
-        volumes: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
-        return volumes
+        drawn: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
+        return torch.sigmoid(drawn + torch.logit(self.mean, BLACK) if self.about_mean else drawn)
 
 
 class BraincaseCAE(Autoencoder):
@@ -160,8 +177,7 @@ class PrincipalCAE(Autoencoder):
         self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
         self.encoder = strided_encoder(grid, channels)
         self.decoder = strided_decoder(grid, channels)
-        for parameter in self.decoder[-1].parameters():
-            nn.init.zeros_(parameter)  # draws nothing at first: the axes alone rebuild
+        _draw_nothing(self.decoder[-1])  # the axes alone rebuild
         self.axes = PrincipalAxes(grid)
         self.mix = nn.Parameter(torch.eye(CODE_SIZE))
         self.unmix = nn.Parameter(torch.eye(CODE_SIZE))
@@ -187,6 +203,7 @@ def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
     """Build the untrained network of these settings for this grid, weights drawn from its seed."""
     build: Mapping[str, Callable[[Grid, int], Autoencoder]] = {
         "paper": PaperCAE,
+        "paper-mean": partial(PaperCAE, about_mean=True),
         "braincase": BraincaseCAE,
         "principal": PrincipalCAE,
     }
@@ -199,6 +216,12 @@ def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
         if parameter.dim() == 5:  # convolution kernels, so that no call reorders them
             parameter.data = _channels_last(parameter.data)
     return network
+
+
+def _draw_nothing(layer: nn.Module) -> None:
+    """Let the last layer of a decoder begin at zero, where the network is what it draws beside."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _channels_last(kernel: Tensor) -> Tensor:

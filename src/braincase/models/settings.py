@@ -13,7 +13,7 @@ from typing import Any, Literal
 from braincase.errors import UsageError
 from braincase.files import did_you_mean
 
-Architecture = Literal["paper", "braincase", "principal"]
+Architecture = Literal["paper", "paper-mean", "braincase", "principal"]
 Exemplars = Literal["random", "mean"]
 Reconstruction = Literal["mse", "rmse", "relative"]
 
@@ -27,8 +27,9 @@ class ModelSettings:
     name
         What reports call it.
     architecture
-        ``paper`` (Onga 2019), ``braincase`` (docs/decisions/0001-local-code.md), or ``principal``,
-        which has principal components beside it (docs/decisions/0072-principal-axes.md).
+        ``paper`` (Onga 2019), ``paper-mean`` (its layers about the mean brain), ``braincase``
+        (docs/decisions/0001-local-code.md), or ``principal``, which has principal components beside
+        it (docs/decisions/0072-principal-axes.md).
     channels
         Kernels of every stage (paper), or of the first one, doubled at each stage.
     alpha
@@ -71,7 +72,7 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Refuse impossible values, naming the option."""
         choices = {
-            "architecture": ("paper", "braincase", "principal"),
+            "architecture": ("paper", "paper-mean", "braincase", "principal"),
             "exemplars": ("random", "mean"),
             "reconstruction": ("mse", "rmse", "relative"),
         }

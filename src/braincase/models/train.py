@@ -38,7 +38,7 @@ from braincase.models.losses import (
 )
 from braincase.models.model import Model
 from braincase.models.model_json import PeopleJson, TrainingJson, images_digest
-from braincase.models.network import Autoencoder, BraincaseCAE, PrincipalCAE, build_network, to_unit
+from braincase.models.network import Autoencoder, PrincipalCAE, build_network, to_unit
 from braincase.models.principal import MOST_SCANS
 from braincase.models.resume import TrainingState, resume_checkpoint, save_checkpoint
 from braincase.models.search_code import SearchCode
@@ -139,8 +139,8 @@ def train_model(
 
 def show_training_scans(network: Autoencoder, scans: TrainingSet) -> None:
     """Give a network what it knows of the training scans before its first step."""
-    if isinstance(network, BraincaseCAE | PrincipalCAE):
-        network.mean.copy_(scans.mean)
+    if "mean" in dict(network.named_buffers()):
+        network.get_buffer("mean").copy_(scans.mean)
     if isinstance(network, PrincipalCAE):
         some = torch.linspace(0, len(scans) - 1, min(len(scans), MOST_SCANS)).long()
         parts = torch.split(some.to(scans.labels.device), 64)
