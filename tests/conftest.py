@@ -17,11 +17,13 @@ from web_service import fill, untrained_model
 
 #: Files of tests that take longest, longest first: begun last, one would keep a core busy alone.
 LONGEST = (
-    "pacs prepare web_page tutorial cli pipeline web_uploads quality simulate_raw calibration "
-    "left_right train web_security register gallery_milvus encoder_file cli_search web_attacks "
-    "web_confinement environment volume_norms view raw_indexing bench campaign sight web_cli "
-    "stored_image gallery_contract bias evaluate simulate web_api local_code cli_gallery head demo"
-).split()
+    "pacs", "prepare", "web_page", "tutorial", "cli", "pipeline", "web_uploads", "quality",
+    "simulate_raw", "calibration", "left_right", "train", "web_security", "register",
+    "gallery_milvus", "encoder_file", "cli_search", "web_attacks", "web_confinement", "environment",
+    "volume_norms", "view", "raw_indexing", "bench", "campaign", "sight", "web_cli", "stored_image",
+    "gallery_contract", "bias", "evaluate", "simulate", "web_api", "local_code", "cli_gallery",
+    "head", "demo",
+)  # fmt: skip
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
