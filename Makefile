@@ -21,7 +21,9 @@ test: $(READY) page provider
 	$(BIN)/ruff format --check src tests benchmarks release docs/*.py
 	$(BIN)/mypy
 # Two workers more than cores: half of the time a worker waits, for a service, a browser or a child.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile \
+# They take whole files, the longest first (tests/conftest.py). Each imports all, and starts hundreds of
+# processes: none compiles what another has, though the shell says that Python shall keep nothing.
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(BIN)/python -c 'import os; print(2 + os.cpu_count())')
 
 lint: $(READY)

@@ -15,7 +15,22 @@ from milvus_server import Server, running_server, why_not
 from simulated import clinic_cohort, tiny_cohort
 from web_service import fill, untrained_model
 
+#: Files of tests that take longest, longest first: begun last, one would keep a core busy alone.
+LONGEST = (
+    "pacs", "prepare", "web_page", "tutorial", "cli", "pipeline", "web_uploads", "quality",
+    "simulate_raw", "calibration", "left_right", "train", "web_security", "register",
+    "gallery_milvus", "encoder_file", "cli_search", "web_attacks", "web_confinement", "environment",
+    "volume_norms", "view", "raw_indexing", "bench", "campaign", "sight", "web_cli", "stored_image",
+    "gallery_contract", "bias", "evaluate", "simulate", "web_api", "local_code", "cli_gallery",
+    "head", "demo",
+)  # fmt: skip
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the longest files to the front; workers take them in this order."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+from conftest import LONGEST
 
 SOURCE = Path(__file__).parents[1] / "src" / "braincase"
 
@@ -60,6 +63,13 @@ def module_of(path: Path) -> str:
 FILES = {module_of(path): path for path in SOURCE.rglob("*.py")}
 
 
+@cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """All of a file; each is read once, which takes most of the time of these tests."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports_of(path: Path) -> list[tuple[str, int]]:
     """Modules of Braincase that a file imports anywhere, for type checkers too, with their lines.
 
@@ -67,10 +77,10 @@ def imports_of(path: Path) -> list[tuple[str, int]]:
     import of ``braincase.gallery.exact``.
     """
     imported = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             imported += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             assert node.level == 0, f"{path}:{node.lineno}: a relative import hides where it leads"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
@@ -138,8 +148,7 @@ def test_torch_stays_in_one_room() -> None:
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in FILES.values()
         if room_of(path) != "models" and path != PUTS_ON_DEVICE
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        for node in import_statements(path)
         for name in (
             [node.module or ""]
             if isinstance(node, ast.ImportFrom)
@@ -157,3 +166,9 @@ def test_modules_stay_short() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long, f"is there a second idea in {long}?"
+
+
+def test_the_files_of_tests_that_begin_first_exist() -> None:
+    files = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    assert {f"test_{name}" for name in LONGEST} <= files
+    assert len(set(LONGEST)) == len(LONGEST)

@@ -150,6 +150,7 @@ def test_a_model_folder_gives_the_codes_of_torch_with_or_without_it(
     few = encoder.embed(volumes[:2])
     np.testing.assert_allclose(few, expected[:2], atol=1e-5 * np.abs(expected).max())
     np.testing.assert_allclose(encoder.embed(volumes), expected, atol=1e-5)
+    assert encoder.embed(volumes[:0]).shape == (0, encoder.length)  # where only labels changed
     assert encoder.attribute is not None
     assert encoder.attribute(volumes[0], volumes[1], None).shape == grid.shape
     with pytest.raises(ScanError):

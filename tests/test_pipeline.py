@@ -129,7 +129,7 @@ def test_the_callers_threads_change_no_number(head, prepared):
     assert_array_equal(again.head, prepared.head)
 
 
-@pytest.mark.parametrize("zooms", [(0.8, 1, 1), (1, 1, 3)])
+@pytest.mark.parametrize("zooms", [(0.8, 1.2, 1.2), (1, 1.2, 3)])
 def test_the_size_of_voxels_hardly_matters(prepared, zooms):
     head = simulate_head(11, POSE, Scanning(zooms_mm=zooms, noise=0.02, field_mm=CLOSE))
     other = prepare_volume(Volume(head.data, head.affine))

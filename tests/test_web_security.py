@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -37,17 +38,23 @@ def write_users(path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def users_written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of users; do not change it. Its three hashes take long, as they should."""
+    return write_users(tmp_path_factory.mktemp("users") / "users.json")
+
+
 @pytest.fixture
-def users(tmp_path: Path) -> Path:
-    return write_users(tmp_path / "users.json")
+def users(users_written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy2(users_written, tmp_path / "users.json"))
 
 
 @pytest.fixture(scope="module")
 def guarded_service(
-    web_gallery: Path, tmp_path_factory: pytest.TempPathFactory
+    users_written: Path, web_gallery: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[httpx.Client, Path]]:
     folder = tmp_path_factory.mktemp("guarded")
-    users = write_users(folder / "users.json")
+    users = Path(shutil.copy2(users_written, folder / "users.json"))
     with serving(settings_for(web_gallery, folder / "audit.jsonl", users=users)) as client:
         yield client, users
 

@@ -7,11 +7,14 @@ so the means of a stored one are what preparing at 4 mm would give, but for one 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import CohortError
 from braincase.images.geometry import Grid
+
+if TYPE_CHECKING:  # a search with a raw head needs the recipe alone, and no pandas
+    from braincase.cohort.cohort import Cohort
 
 
 def at_resolution(cohort: Cohort, grid: Grid) -> Cohort:

@@ -83,7 +83,7 @@ def _cellwise(features: Numbers, weight: Numbers, bias: Numbers) -> Numbers:
     """Map each cell's 3 x 3 x 3 cells linearly, by weights of its own; shape (n, 150)."""
     n, n_cells = len(features), prod(CELLS)
     by_place = np.moveaxis(_around(features), 4, -1)  # its channels last, as the weights lie
-    by_cell = by_place.reshape(n, n_cells, -1).transpose(1, 0, 2)
+    by_cell = by_place.reshape(n, n_cells, weight.shape[1]).transpose(1, 0, 2)
     out = by_cell @ (np.float32(CODE_GAIN) * weight) + bias
     return out[:, :, 0].T
 
@@ -91,5 +91,5 @@ def _cellwise(features: Numbers, weight: Numbers, bias: Numbers) -> Numbers:
 def _principal(differences: Numbers, arrays: Arrays, grid: Grid) -> Numbers:
     """Project differences from the mean brain on the principal axes; shape (n, 150)."""
     coarse = mean_of_blocks(differences, HALF_GRID.resolution_mm // grid.resolution_mm)
-    inside = coarse.reshape(len(coarse), -1)[:, arrays["axes.voxels"].astype(np.intp)]
+    inside = coarse.reshape(len(coarse), HALF_GRID.size)[:, arrays["axes.voxels"].astype(np.intp)]
     return arrays["axes.scale"] * (inside @ arrays["axes.axes"].astype(np.float32))

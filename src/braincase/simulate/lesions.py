@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ Map = NDArray[np.float32]
 
 #: Lesions are drawn on this grid.
 LESION_GRID = STANDARD_GRID
+#: MNI millimetres of the first voxels of both grids: an affine anew for each lesion takes long.
+LESION_CORNER_MM, FIELD_CORNER_MM = (grid.affine[:3, 3] for grid in (LESION_GRID, FIELD_GRID))
 VOXEL_ML = LESION_GRID.resolution_mm**3 / 1000
 #: Strokes are told apart by size (ml): each class has its own places.
 STROKE_CLASSES_ML = (4.0, 30.0)
@@ -72,7 +74,8 @@ def draw_stroke(rng: np.random.Generator) -> Map:
     centre = _draw_place(rng, f"stroke_centre_{size}")
     radius = (3 * 1000 * millilitres / (4 * np.pi)) ** (1 / 3)
     usual = _candidates(f"stroke_share_{size}")
-    away = ((usual.points_mm - centre) ** 2).sum(axis=1) / (2 * radius**2)
+    x, y, z = ((usual.points_mm[:, axis] - centre[axis]) ** 2 for axis in range(3))
+    away = (x + y + z) / (2 * radius**2)
     score = usual.log_share + ROUGHNESS * _rough(rng, radius, usual) - away
     # An artery feeds one side; only the brain stem and what lies near the midline is crossed.
     score[usual.points_mm[:, 0] * np.sign(centre[0]) < -4] = -np.inf
@@ -115,6 +118,11 @@ class Candidates:
     flat: NDArray[np.intp]
     points_mm: Map
     log_share: Map
+
+    @cached_property
+    def field_voxels(self) -> NDArray[np.float64]:
+        """Their places in `FIELD_GRID`, voxels, shape (3, voxels)."""
+        return (self.points_mm - FIELD_CORNER_MM).T / FIELD_GRID.resolution_mm
 
 
 @cache
@@ -184,14 +192,13 @@ def _draw_place(rng: np.random.Generator, name: str) -> NDArray[np.float64]:
     index = int(np.searchsorted(cumulated, rng.uniform(0, cumulated[-1])))
     voxel = np.array(np.unravel_index(min(index, FIELD_GRID.size - 1), FIELD_GRID.shape))
     inside = rng.uniform(-0.5, 0.5, 3)
-    return FIELD_GRID.affine[:3, 3] + FIELD_GRID.resolution_mm * (voxel + inside)
+    return FIELD_CORNER_MM + FIELD_GRID.resolution_mm * (voxel + inside)
 
 
 def _rough(rng: np.random.Generator, scale_mm: float, where: Candidates) -> Map:
     """Draw a random field as smooth as a third of a lesion's radius, at some voxels."""
     field = random_field(rng, float(np.clip(scale_mm / 3, 4, 10)), 1.0, components=1)
-    voxels = (where.points_mm - FIELD_GRID.affine[:3, 3]).T / FIELD_GRID.resolution_mm
-    (taken,) = sample(field, voxels)
+    (taken,) = sample(field, where.field_voxels)
     return np.asarray(taken)
 
 
@@ -200,10 +207,17 @@ def _largest(score: Map, millilitres: float, where: Candidates) -> Map:
     possible = int(np.isfinite(score).sum())
     n_voxels = int(np.clip(round(millilitres / VOXEL_ML), 1, possible))
     threshold = np.partition(score, -n_voxels)[-n_voxels]
-    filled = np.zeros(LESION_GRID.size, np.float32)
-    filled[where.flat[score >= threshold]] = 1
-    smooth = gaussian_filter(filled.reshape(LESION_GRID.shape), 0.5, truncate=2)
-    return np.asarray(smooth, np.float32)
+    filled = np.zeros(LESION_GRID.shape, np.float32)
+    flat = where.flat[score >= threshold]
+    filled.ravel()[flat] = 1
+    # Around it all stays zero: two voxels further than the filter's single one reaches.
+    reached = (
+        slice(max(int(index.min()) - 3, 0), int(index.max()) + 4)
+        for index in np.unravel_index(flat, filled.shape)
+    )
+    box = tuple(reached)
+    filled[box] = gaussian_filter(filled[box], 0.5, truncate=2)
+    return filled
 
 
 def _fill_ball(
@@ -212,15 +226,18 @@ def _fill_ball(
     """Add an ellipsoid of this volume to white matter, in place; return the ml it added."""
     step = LESION_GRID.resolution_mm
     radii = (3 * 1000 * millilitres / (4 * np.pi)) ** (1 / 3) * axes / np.cbrt(np.prod(axes))
-    middle = (centre - LESION_GRID.affine[:3, 3]) / step
+    middle = (centre - LESION_CORNER_MM) / step
     low = np.maximum(np.floor(middle - radii / step - 1).astype(int), 0)
     high = np.minimum(np.ceil(middle + radii / step + 2).astype(int), filled.shape)
-    if (high <= low).any():
+    box = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+    if any(side.stop <= side.start for side in box):
         return 0.0
-    place = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"))
-    offset = (place - middle[:, None, None, None]) * step / radii[:, None, None, None]
-    distance_mm = (np.sqrt((offset**2).sum(axis=0)) - 1) * radii.min()
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    x, y, z = (
+        ((np.arange(side.start, side.stop) - at) * step / radius) ** 2
+        for side, at, radius in zip(box, middle, radii, strict=True)
+    )
+    squared = x[:, None, None] + y[:, None] + z
+    distance_mm = (np.sqrt(squared) - 1) * min(radii)
     wanted = np.clip(0.5 - distance_mm / step, 0, 1) * _in_white()[box]
     before, after = filled[box], np.maximum(filled[box], wanted)
     added = float((after - before).sum()) * VOXEL_ML

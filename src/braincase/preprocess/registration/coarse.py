@@ -140,9 +140,7 @@ def search_rotations(
         products = [k * spectra[0], w * spectra[0], w * spectra[1]]
         if cut:
             products += [w * spectra[2], k * spectra[2], kk[0] * spectra[2]]
-        sums = [
-            _cut(xp.fft.irfftn(product, s=padded, axes=(1, 2, 3)), shape) for product in products
-        ]
+        sums = [_correlation(product, padded, shape) for product in products]
         if cut:
             score = _score_in_view(sums, total, spread, floor)
         else:
@@ -227,12 +225,19 @@ def _laid(cube: NDArray[np.float32], side: Rotation) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.flip(cube.transpose(order), flipped))
 
 
-def _cut(correlation: Array, shape: tuple[int, ...]) -> Array:
-    """Bring the correlation's origin to the kernel's middle and cut it to the scan."""
-    xp = array_namespace(correlation)
-    half = KERNEL // 2
-    rolled = xp.roll(correlation, (half, half, half), axis=(1, 2, 3))
-    return rolled[:, : shape[0], : shape[1], : shape[2]]
+def _correlation(product: Array, padded: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Return the correlation with its origin at the kernel's middle, as far as the scan reaches.
+
+    The inverse transform goes one axis after another, and drops at once what lies beyond the scan.
+    """
+    xp = array_namespace(product)
+    places = [
+        xp.asarray((np.arange(n) - KERNEL // 2) % size, device=device(product))
+        for n, size in zip(shape, padded, strict=True)
+    ]
+    for axis in (1, 2):
+        product = xp.take(xp.fft.ifft(product, axis=axis), places[axis - 1], axis=axis)
+    return xp.take(xp.fft.irfft(product, n=padded[2], axis=3), places[2], axis=3)
 
 
 def _fast_length(n: int) -> int:
