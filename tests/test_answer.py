@@ -210,6 +210,18 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
     gallery.close()
 
 
+def test_where_the_usual_label_is_missing_those_that_are_there_are_named(tmp_path):
+    gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
+    labels = {"group": "patient", "age": 70.0, "mmse": 21}
+    gallery.add([NewCase(f"sub-{n}", f"{n}", [n, 1.0], labels=labels) for n in range(3)], "m")
+    query = Query([0.0, 0.5], "m", k=1)
+    found = FinishedSearch(gallery, query, search(gallery, query))
+    note = "Neighbours vote on nothing: no column 'diagnosis'. Name a label: group."
+    assert note in answer(found).notes
+    assert note not in answer(found, "group").notes
+    gallery.close()
+
+
 def test_an_unknown_label_is_told(gallery, patient):
     with pytest.raises(UsageError, match=r"no column .diagnose..*Did you mean diagnosis"):
         answer(search_for(gallery, patient), "diagnose")

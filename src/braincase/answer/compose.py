@@ -28,7 +28,7 @@ from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
 from braincase.gallery import Code, Gallery, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
-from braincase.labels import TRUE_SEVERITY, Value
+from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY, Value
 from braincase.population.controls import RegionZScores
 from braincase.population.neighbour_labels import (
     Calibration,
@@ -56,6 +56,9 @@ TOP_REGIONS = 5
 #: is the truth of simulated people.
 USUAL_LABEL = "diagnosis"
 SCORES = ("mmse", "moca", "cdr", TRUE_SEVERITY)
+#: Columns that nobody means by a label; and how many others a note names.
+NO_LABELS = (*RESERVED_COLUMNS, "age", "sex", BRAIN_ML)
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,12 @@ def answer(
         calibration=calibration,
         typicality=_typicality(search, weights, learned_at),
         normality=scores.query,
-        notes=(*search.notes, *control_notes(search, norms), *scores.notes),
+        notes=(
+            *search.notes,
+            *_label_notes(column, info.columns),
+            *control_notes(search, norms),
+            *scores.notes,
+        ),
         without_regions=without_cells(info) or None,
         volumes=()
         if info.encoder
@@ -267,6 +275,15 @@ def _label_column(wanted: str | None, columns: Sequence[str]) -> str | None:
             "label", f"no column '{wanted}'", f"one of {', '.join(columns)}", advice
         )
     return wanted
+
+
+def _label_notes(column: str | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Say that neighbours vote on nothing where the usual label is not there but others are."""
+    others = [name for name in columns if name not in (*NO_LABELS, *SCORES)]
+    if column or not others:
+        return ()
+    named = ", ".join(others[:MOST_NAMED])
+    return (f"Neighbours vote on nothing: no column '{USUAL_LABEL}'. Name a label: {named}.",)
 
 
 def _typicality(

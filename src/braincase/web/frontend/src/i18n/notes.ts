@@ -21,6 +21,8 @@ const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/^The search was approximate: nearer cases may have been missed\.$/, "近似検索のため、より近い症例が見逃されているかもしれません。"],
   [/^What is normal is not known: (\d+) controls with age, sex and image\.$/, "年齢・性別・画像のある健常例が $1 例しかないため、正常範囲は不明です。"],
   [/^The controls are those who pass: (.+)\.$/, "健常例は条件式 $1 に当てはまる人です。"],
+  [/^Neighbours vote on nothing: no column '(.+)'\. Name a label: (.+)\.$/,
+    "列「$1」がないため、近傍のラベルは集計しません。ラベルとする列を指定できます：$2。"],
   [/^No percentiles: fewer than (\d+) controls with age and sex\.$/, "年齢・性別のある健常例が $1 例に満たないため、パーセンタイルは不明です。"],
   [/^The query's distance from normal is not known: it takes its image, age and sex\.$/, "正常からの差は不明です。検索元の画像・年齢・性別が必要です。"],
   [/^The model was trained on volumes made by (.+), the query was prepared otherwise: distances between them may mean little\.$/,
