@@ -56,9 +56,8 @@ TOP_REGIONS = 5
 #: is the truth of simulated people.
 USUAL_LABEL = "diagnosis"
 SCORES = ("mmse", "moca", "cdr", TRUE_SEVERITY)
-#: Columns that nobody means by a label; and how many others a note names.
+#: Columns that nobody means by a label.
 NO_LABELS = (*RESERVED_COLUMNS, "age", "sex", BRAIN_ML)
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -282,8 +281,8 @@ def _label_notes(column: str | None, columns: Sequence[str]) -> tuple[str, ...]:
     others = [name for name in columns if name not in (*NO_LABELS, *SCORES)]
     if column or not others:
         return ()
-    named = ", ".join(others[:MOST_NAMED])
-    return (f"Neighbours vote on nothing: no column '{USUAL_LABEL}'. Name a label: {named}.",)
+    why = f"no column '{USUAL_LABEL}'"
+    return (f"Neighbours vote on nothing: {why}. Name a label: {', '.join(others)}.",)
 
 
 def _typicality(

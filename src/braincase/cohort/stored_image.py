@@ -21,7 +21,6 @@ for, or sent.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -87,9 +86,8 @@ def read_stored_image(
 
 def _grid_of(name: str, grid: Grid) -> Grid:
     """Return the grid that an image's name tells where it is a finer one, or else `grid`."""
-    told = re.search(r"_res-(\d{1,2})_", name)
-    own = GRIDS.get(int(told[1])) if told else None
-    return own if own is not None and own.voxels_along(grid) else grid
+    own = next((own for mm, own in GRIDS.items() if f"_res-{mm}_" in name), grid)
+    return own if own.voxels_along(grid) else grid
 
 
 def read_stored_view(folder: Path | None, view: Path | None, view_hash: str | None) -> StoredImage:

@@ -41,14 +41,17 @@ class Autoencoder(nn.Module, ABC):
     """A convolutional autoencoder (CAE): the interface that both networks implement.
 
     `search_code` makes its code a longer one to search with; None where the code is searched as it
-    is.
+    is. `mean` is the mean brain of the training scans, shape (1, 1, *shape) in [0, 1]; None where
+    the network is not about it.
     """
 
     search_code: SearchCode | None
+    mean: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()
         self.search_code = None
+        self.register_buffer("mean", None)
 
     @abstractmethod
     def encode(self, volumes: Tensor) -> Tensor:
@@ -84,11 +87,8 @@ class PaperCAE(Autoencoder):
     1912.01824.
     """
 
-    mean: Tensor
-
     def __init__(self, grid: Grid, channels: int, about_mean: bool = False) -> None:
         super().__init__()
-        self.about_mean = about_mean
         plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
         residual = [ResidualSum(channels), ResidualSum(channels)]
         self.encoder = nn.Sequential(
@@ -112,13 +112,14 @@ class PaperCAE(Autoencoder):
 
     def encode(self, volumes: Tensor) -> Tensor:
         """Turn volumes (b, 1, *shape) into codes (b, 150)."""
-        seen = DIFFERENCE_GAIN * (volumes - self.mean) if self.about_mean else volumes
+        seen = volumes if self.mean is None else DIFFERENCE_GAIN * (volumes - self.mean)
         return torch.flatten(self.encoder(seen), 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Turn codes (b, 150) into volumes (b, 1, *shape) in (0, 1)."""
         drawn: Tensor = self.decoder(codes.view(-1, 1, *CELLS))
-        return torch.sigmoid(drawn + torch.logit(self.mean, BLACK) if self.about_mean else drawn)
+        beside = 0 if self.mean is None else torch.logit(self.mean, BLACK)
+        return torch.sigmoid(drawn + beside)
 
 
 class BraincaseCAE(Autoencoder):

@@ -139,8 +139,8 @@ def train_model(
 
 def show_training_scans(network: Autoencoder, scans: TrainingSet) -> None:
     """Give a network what it knows of the training scans before its first step."""
-    if "mean" in dict(network.named_buffers()):
-        network.get_buffer("mean").copy_(scans.mean)
+    if network.mean is not None:
+        network.mean.copy_(scans.mean)
     if isinstance(network, PrincipalCAE):
         some = torch.linspace(0, len(scans) - 1, min(len(scans), MOST_SCANS)).long()
         parts = torch.split(some.to(scans.labels.device), 64)
