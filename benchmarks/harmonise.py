@@ -7,9 +7,9 @@ that of combatlearn (``pip install combatlearn``; it is no dependency of Brainca
 
     python benchmarks/harmonise.py FOLDER MODEL
 
-*Refitted*: network's numbers and read-out are harmonised first and the pattern is learned from
+*Refitted*: network's numbers and read-out are harmonised first and the posterior is learned from
 them, as training would. *Confounded*: only controls of one half of the scanners and patients of the
-other half are seen by the harmonisation and by the pattern.
+other half are seen by the harmonisation and by the posterior.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main(folder: Path, model: str) -> None:
     tell_table("Refitted", bench, refits(bench, ways, codes, bench.train), plain)
     confounded = confounded_rows(bench)
     rows = f"Confounded ({len(confounded)} training scans)"
-    tell_table(f"{rows}, pattern as it was", bench, applied(ways, codes, confounded), plain)
+    tell_table(f"{rows}, posterior as it was", bench, applied(ways, codes, confounded), plain)
     tell_table(f"{rows}, refitted", bench, refits(bench, ways, codes, confounded), None)
     volumes = np.log(cohort_region_volumes(bench.archive.cohort, volumes_file(folder), 1))
     spread = volumes[bench.train].std(axis=0)
@@ -184,7 +184,7 @@ def applied(ways: Mapping[str, Harmonise], codes: Codes, train: Rows) -> dict[st
 def refits(
     bench: Bench, ways: Mapping[str, Harmonise], codes: Codes, train: Rows
 ) -> dict[str, Codes]:
-    """Learn the pattern from harmonised parts, on the same training people."""
+    """Learn the posterior from harmonised parts, on the same training people."""
     parts = np.concatenate([codes[:, NETWORK], codes[:, READ_OUT] / READ_OUT_WEIGHT], axis=1)
     labels = np.unique(bench.people["diagnosis"].iloc[train], return_inverse=True)[1]
 

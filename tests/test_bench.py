@@ -214,7 +214,7 @@ def test_shortened_vectors_have_the_same_distances():
 def test_a_code_that_collapsed_is_scored_and_breaks_nothing():
     where = setting()
     codes = np.zeros((len(where.cohort), 5), np.float32)
-    for head in ("distance", "LDA", "SVM"):
+    for head in ("distance", "LDA", "posterior", "SVM"):
         view = view_of(codes, head, where, where.splits.train, where.classes)
         assert np.isfinite(view.vectors).all()
         assert np.isfinite(view.evidence).all()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
+from scipy.special import softmax
+from scipy.stats import multivariate_normal
 
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.cohort.cohort import Cohort
@@ -17,14 +19,16 @@ from braincase.images.atlas import label_volume, region_weights
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, Grid
 from braincase.models.attribution import integrated_gradients
 from braincase.models.embed import embedder
+from braincase.models.joined_code import TEMPERATURE
 from braincase.models.model import Model, load_model, save_model
+from braincase.models.search_code import SearchCode
 from braincase.models.settings import ModelSettings
 from braincase.models.train import train_model
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import (
     LOCAL,
     LONG,
-    PATTERN,
+    POSTERIOR,
     READ_OUT,
     mask_code_weights,
     regions_of_code,
@@ -167,16 +171,45 @@ def test_places_say_where_dark_tissue_lies_whatever_there_is_of_it(volumes: Volu
     assert (apart.argmin(axis=1) == [0, 1]).all()  # the other person with a lesion there
 
 
-def test_patterns_have_about_one_length_so_nobody_is_everybodys_neighbour(
+def test_the_posterior_is_that_of_the_discriminant_by_bayes(volumes: Volumes, model: Model) -> None:
+    """Slow oracle: normal densities of one shrunken covariance, all labels alike likely."""
+    search_code = model.network.search_code
+    assert search_code is not None
+    labels = np.tile([0, 1, 2], len(volumes) // 3 + 1)[: len(volumes)]
+    readout = read_out(volumes, HALF_GRID) + 0.5 * labels[:, None].astype(np.float32)
+    fitted = SearchCode()
+    fitted.fit(np.zeros((len(volumes), 150), np.float32), readout, labels)
+    seen = readout.astype(np.float64) * np.where(np.arange(READOUT_SIZE) < len(REGIONS), 2, 1)
+    means = np.stack([seen[labels == i].mean(axis=0) for i in range(3)])
+    within = np.cov((seen - means[labels]).T, bias=True)
+    shrunken = 0.7 * within + 0.3 * np.trace(within) / len(within) * np.eye(len(within))
+    densities = np.stack([multivariate_normal(m, shrunken).logpdf(seen) for m in means], axis=1)
+    tempered = softmax(densities / TEMPERATURE, axis=1)
+    found = fitted.fitted().join(np.zeros((len(volumes), 150), np.float32), readout)[:, POSTERIOR]
+    length = float(fitted.stretch)
+    np.testing.assert_allclose((found[:, :3] / length) ** 2, tempered, atol=1e-4)
+    assert not found[:, 3:].any()  # labels that there are not
+
+
+def test_posteriors_have_one_length_so_nobody_is_everybodys_neighbour(
     volumes: Volumes, model: Model
 ) -> None:
-    patterns = embedder(model)(volumes)[:, PATTERN]
-    lengths = np.linalg.norm(patterns, axis=1)
+    posteriors = embedder(model)(volumes)[:, POSTERIOR]
     assert model.network.search_code is not None
-    assert lengths.max() < float(model.network.search_code.stretch)
-    plain = read_out(volumes, HALF_GRID) @ model.network.search_code.axes.numpy()
-    plain = np.linalg.norm(plain - plain.mean(axis=0), axis=1)
-    assert lengths.std() / lengths.mean() < 0.6 * plain.std() / plain.mean()
+    length = float(model.network.search_code.stretch)
+    np.testing.assert_allclose(np.linalg.norm(posteriors, axis=1), length, rtol=1e-5)
+
+
+def test_of_many_labels_the_most_frequent_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(20), [3] * 4 + [5] * 16)
+    readout = rng.normal(size=(len(labels), READOUT_SIZE)).astype(np.float32)
+    readout[:, 0] += 9 * labels
+    search_code = SearchCode()
+    search_code.fit(rng.normal(size=(len(labels), 150)).astype(np.float32), readout, labels)
+    told = search_code.fitted().log_likelihoods(readout).argmax(axis=1)
+    frequent = labels >= 4
+    assert (told[frequent] == labels[frequent] - 4).all()
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -223,7 +256,7 @@ def test_a_number_is_attributed_to_the_voxels_it_was_read_off(volumes: Volumes) 
 def test_what_the_read_out_contributes_sums_to_its_part_of_the_squared_distance(
     volumes: Volumes, model: Model
 ) -> None:
-    """The pattern is no linear function of the read-out: its mean slope along the line is exact."""
+    """The posterior is not linear in the read-out: its mean slope along the line is exact."""
     search_code = model.network.search_code
     assert search_code is not None
     weights = np.random.default_rng(0).uniform(0.2, 2, LONG)
@@ -255,14 +288,14 @@ def test_a_model_with_a_local_code_is_saved_and_read_with_it(
     assert again.fingerprint == model.fingerprint
     codes = embedder(again)(volumes[:2])
     assert codes.shape == (2, LONG)
-    assert codes[:, PATTERN].any()
+    assert codes[:, POSTERIOR].any()
     np.testing.assert_array_equal(codes, embedder(model)(volumes[:2]))
 
 
-def test_a_model_that_ignores_labels_has_no_pattern(clinic: Cohort, volumes: Volumes) -> None:
+def test_a_model_that_ignores_labels_has_no_posterior(clinic: Cohort, volumes: Volumes) -> None:
     settings = ModelSettings("plain", channels=2, epochs=1, alpha=0, local=True)
     plain = train_model(clinic, np.arange(16), settings)
-    assert not embedder(plain)(volumes[:2])[:, PATTERN].any()
+    assert not embedder(plain)(volumes[:2])[:, POSTERIOR].any()
 
 
 def test_a_mask_weighs_regions_by_how_much_of_them_it_covers(tmp_path: Path) -> None:

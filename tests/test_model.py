@@ -28,6 +28,7 @@ from braincase.models.settings import ModelSettings
 SMALL = {
     "paper": ModelSettings("p", "paper", channels=3),
     "paper-mean": ModelSettings("m", "paper-mean", channels=3),
+    "paper-deep": ModelSettings("d", "paper-deep", channels=3),
     "braincase": ModelSettings("b", "braincase", channels=2),
     "principal": ModelSettings("q", channels=2),
 }
@@ -56,6 +57,18 @@ def test_the_paper_network_is_the_one_described() -> None:
     assert not any(isinstance(m, nn.Linear) for m in network.modules())
 
 
+@pytest.mark.parametrize(("grid", "convolutions"), [(STANDARD_GRID, 8), (HALF_GRID, 6)])
+def test_the_deeper_reading_has_two_convolutions_a_stage(grid: Grid, convolutions: int) -> None:
+    network = PaperCAE(grid, 27, about_mean=True, deep=True)
+    for side in (network.encoder, network.decoder):
+        assert sum(isinstance(m, nn.Conv3d) for m in side.modules()) == convolutions
+    last = next(m for m in network.encoder[-1].modules() if isinstance(m, nn.Conv3d))
+    with torch.no_grad():
+        for weight in (1.0, -1.0):  # a ReLU on the code
+            last.weight.fill_(weight)
+            assert network.encode(torch.rand(2, 1, *grid.shape)).min() >= 0
+
+
 def test_a_pooled_convolution_is_convolution_relu_and_average_pooling() -> None:
     torch.manual_seed(0)
     layer = PooledConvolution(3)
@@ -72,8 +85,9 @@ def test_an_upsampled_convolution_is_interpolation_and_then_a_convolution() -> N
     torch.testing.assert_close(layer(coarse), slow)
 
 
-def test_before_training_the_network_about_the_mean_brain_draws_it() -> None:
-    network = build_network(SMALL["paper-mean"], HALF_GRID)
+@pytest.mark.parametrize("architecture", ["paper-mean", "paper-deep"])
+def test_before_training_the_network_about_the_mean_brain_draws_it(architecture: str) -> None:
+    network = build_network(SMALL[architecture], HALF_GRID)
     network.mean.copy_(torch.rand(1, 1, *HALF_GRID.shape).clamp(0.01, 0.99))
     _, drawn = network(torch.rand(2, 1, *HALF_GRID.shape))
     torch.testing.assert_close(drawn, network.mean.expand_as(drawn))

@@ -94,7 +94,7 @@ encoder = open_encoder("starter")
 print(encoder.embed(head_on_grid(encoder.grid, True)[None]).shape, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "(1, 390) False", done.stderr
+    assert done.stdout.strip() == "(1, 396) False", done.stderr
 
 
 def test_a_service_and_a_simulation_start_without_scikit_learn_and_nilearn() -> None:

@@ -2,7 +2,7 @@
 
 The squared distance of two codes is the sum over their numbers. Those of the local code are each of
 one region (`braincase.volumetry.code_layout`): what they contribute is there and nowhere else. The
-network's own numbers and the learned pattern look at the whole brain and have no place, so shares
+network's own numbers and the posterior look at the whole brain and have no place, so shares
 are of the rest. In a code of 150 cells and no local part each number belongs to one 32 mm cell and
 is divided among the regions in it by the volume they fill; but it also sees around its cell
 (docs/search-explained.md), so there the shares say where the model saw a difference.

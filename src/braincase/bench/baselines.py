@@ -60,10 +60,12 @@ def baselines(setting: Setting, region_volumes: Codes) -> tuple[Contestant, ...]
         _baseline("tissue in cubes, SVM", cubes, "SVM"),
         _baseline("region volumes", regions),
         _baseline("region volumes, LDA", regions, "LDA"),
+        _baseline("region volumes, posterior", regions, "posterior"),
         _baseline("region volumes, SVM", regions, "SVM"),
         _baseline("untrained CNN", _untrained),
         _baseline("true volumes", truth, kind="ceiling"),
         _baseline("true volumes, LDA", truth, "LDA", kind="ceiling"),
+        _baseline("true volumes, posterior", truth, "posterior", kind="ceiling"),
     )
 
 

@@ -19,7 +19,7 @@ from braincase.models.encoder import Embed, Encoder
 Kind = Literal["contestant", "baseline", "ceiling"]
 #: What is done with the vectors: compared as they are, or turned by a classifier fitted on the
 #: training people of a task.
-Head = Literal["distance", "LDA", "SVM"]
+Head = Literal["distance", "LDA", "posterior", "SVM"]
 #: (cohort, training rows, rows) -> vectors of the rows, float32 of shape (len(rows), d). Whatever
 #: is fitted is fitted on the training rows alone.
 Vectors = Callable[[Cohort, Rows, Rows], Codes]

@@ -1,8 +1,9 @@
-"""Views of a contestant's vectors: plain, discriminant (LDA) or by support vectors (SVM).
+"""Views of a contestant's vectors: plain, discriminant (LDA), posterior or support vectors (SVM).
 
-A ranking compares vectors by distance. A class-first answer gives the cases of the class that a
-classifier believes in. Both are fitted on the training people of the classes in question, and every
-contestant has both, so rankings are compared with rankings and classifiers with classifiers.
+A ranking compares vectors by distance; the posterior is the discriminant's, as the searched code of
+a model has it. A class-first answer gives the cases of the class that a classifier believes in.
+Both are fitted on the training people of the classes in question, and every contestant has both, so
+rankings are compared with rankings and classifiers with classifiers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from braincase.evaluate.baselines import (
     svm_evidence,
 )
 from braincase.evaluate.results import Codes, Rows
+from braincase.models.joined_code import root_posterior
 
 Labels = NDArray[np.str_]
 
@@ -94,6 +96,9 @@ def view_of(
         return View(evidence, evidence)
     subjects = setting.text("subject")[train]
     coordinates, evidence = discriminant(codes, train, labels, subjects, classes, setting.seed)
+    if head == "posterior":
+        roots = root_posterior(evidence.astype(np.float64))
+        return View(np.asarray(roots, np.float32), evidence)
     return View(coordinates if head == "LDA" else codes, evidence)
 
 

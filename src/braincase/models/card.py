@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from braincase.models.model import Model
 from braincase.purpose import PURPOSE
+from braincase.volumetry.code_layout import LONG
 
 #: How the reconstruction terms are written in the loss.
 _TERMS = {"mse": "MSE", "rmse": "RMSE", "relative": "MSE / variance"}
@@ -48,6 +49,6 @@ def _code(local: bool) -> str:
     if not local:
         return network
     return (
-        "390 numbers: the network's 150, volume, dark tissue and its share of each brain\n"
-        "  region, and the pattern that tells the labels below apart"
+        f"{LONG} numbers: the network's 150, volume, dark tissue and its share of each brain\n"
+        "  region, and how likely each label below is"
     )

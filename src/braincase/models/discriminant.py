@@ -29,11 +29,16 @@ class Discriminant:
         values = (1 - shrinkage) * np.maximum(self.values, 0) + shrinkage * mean
         return np.asarray(self.vectors / np.sqrt(values))
 
-    def decide(self, inputs: Floats, shrinkage: float) -> Floats:
-        """Return log likelihoods but for a constant, shape (n, classes)."""
+    def likelihood(self, shrinkage: float) -> tuple[Floats, Floats]:
+        """Return weights (d, classes) and offset (classes,) of the log likelihoods."""
         whitening = self.whitening(shrinkage)
         means = self.means @ whitening
-        return np.asarray(inputs @ whitening @ means.T - 0.5 * (means**2).sum(axis=1))
+        return whitening @ means.T, -0.5 * (means**2).sum(axis=1)
+
+    def decide(self, inputs: Floats, shrinkage: float) -> Floats:
+        """Return log likelihoods but for a constant, shape (n, classes)."""
+        weights, offset = self.likelihood(shrinkage)
+        return np.asarray(inputs @ weights + offset)
 
     def axes(self, shrinkage: float) -> Floats:
         """Return Fisher's axes, along which the spread within classes is 1; (d, classes - 1)."""

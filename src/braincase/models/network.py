@@ -74,11 +74,14 @@ class PaperCAE(Autoencoder):
     linear up-sampling, a code of 150 numbers. Our reading of what it leaves open, after the group's
     later work (DI-PSS, arXiv 2108.06518): four stages of 27 kernels, each ended by a pooling;
     residual sums in the last two; a last convolution to one channel and no dense layer. The decoder
-    is the mirror image with a sigmoid at the end. On the 4 mm grid the first plain stage is left
-    out, so the code is the same 5 x 6 x 5.
+    is the mirror image with a sigmoid at the end. On the 4 mm grid one plain stage is left out, so
+    the code is the same 5 x 6 x 5.
 
     With `about_mean` the same layers see the difference from the mean brain, and the decoder draws
     beside it: within the epochs that two cores can do, nothing else is learned but the mean brain.
+
+    `deep` is the other reading, which the group's later public code suggests: eight convolutions a
+    side (two a stage; six on the 4 mm grid) and a ReLU on the code.
 
     References
     ----------
@@ -87,25 +90,13 @@ class PaperCAE(Autoencoder):
     1912.01824.
     """
 
-    def __init__(self, grid: Grid, channels: int, about_mean: bool = False) -> None:
+    def __init__(
+        self, grid: Grid, channels: int, about_mean: bool = False, deep: bool = False
+    ) -> None:
         super().__init__()
-        plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
-        residual = [ResidualSum(channels), ResidualSum(channels)]
-        self.encoder = nn.Sequential(
-            PooledConvolution(channels),
-            *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in [*plain, *residual]],
-            nn.Conv3d(channels, 1, 3, padding=1),
-        )
-        plain = [relu_conv(channels, channels) for _ in range(halvings(grid) - 3)]
-        residual = [ResidualSum(channels), ResidualSum(channels)]
-        self.decoder = nn.Sequential(
-            relu_conv(1, channels),
-            *[
-                nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), stage)
-                for stage in [*residual, *plain]
-            ],
-            UpsampledConvolution(channels),
-        )
+        plain = halvings(grid) - 3
+        self.encoder = (_deep_encoder if deep else _shallow_encoder)(channels, plain)
+        self.decoder = (_deep_decoder if deep else _shallow_decoder)(channels, plain)
         if about_mean:
             self.register_buffer("mean", torch.zeros(1, 1, *grid.shape))
             _draw_nothing(self.decoder[-1])
@@ -205,6 +196,7 @@ def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
     build: Mapping[str, Callable[[Grid, int], Autoencoder]] = {
         "paper": PaperCAE,
         "paper-mean": partial(PaperCAE, about_mean=True),
+        "paper-deep": partial(PaperCAE, about_mean=True, deep=True),
         "braincase": BraincaseCAE,
         "principal": PrincipalCAE,
     }
@@ -217,6 +209,55 @@ def build_network(settings: ModelSettings, grid: Grid) -> Autoencoder:
         if parameter.dim() == 5:  # convolution kernels, so that no call reorders them
             parameter.data = _channels_last(parameter.data)
     return network
+
+
+def _shallow_encoder(channels: int, plain: int) -> nn.Sequential:
+    """Return stages of one convolution each, `plain` ones between the first and the residual."""
+    between = [relu_conv(channels, channels) for _ in range(plain)]
+    residual = [ResidualSum(channels), ResidualSum(channels)]
+    return nn.Sequential(
+        PooledConvolution(channels),
+        *[nn.Sequential(stage, nn.AvgPool3d(2)) for stage in [*between, *residual]],
+        nn.Conv3d(channels, 1, 3, padding=1),
+    )
+
+
+def _shallow_decoder(channels: int, plain: int) -> nn.Sequential:
+    residual = [ResidualSum(channels), ResidualSum(channels)]
+    between = [relu_conv(channels, channels) for _ in range(plain)]
+    return nn.Sequential(
+        relu_conv(1, channels),
+        *[nn.Sequential(_doubled(), stage) for stage in [*residual, *between]],
+        UpsampledConvolution(channels),
+    )
+
+
+def _deep_encoder(channels: int, plain: int) -> nn.Sequential:
+    """Return stages of two convolutions each, but for the last, and a ReLU on the code."""
+    pairs = [(relu_conv(1, channels), relu_conv(channels, channels))]
+    pairs += [(relu_conv(channels, channels), relu_conv(channels, channels)) for _ in range(plain)]
+    return nn.Sequential(
+        *[nn.Sequential(*pair, nn.AvgPool3d(2)) for pair in pairs],
+        nn.Sequential(relu_conv(channels, channels), ResidualSum(channels), nn.AvgPool3d(2)),
+        nn.Sequential(ResidualSum(channels), nn.AvgPool3d(2)),
+        relu_conv(channels, 1),
+    )
+
+
+def _deep_decoder(channels: int, plain: int) -> nn.Sequential:
+    pairs = [(relu_conv(channels, channels), relu_conv(channels, channels)) for _ in range(plain)]
+    return nn.Sequential(
+        relu_conv(1, channels),
+        nn.Sequential(_doubled(), ResidualSum(channels)),
+        nn.Sequential(_doubled(), ResidualSum(channels), relu_conv(channels, channels)),
+        *[nn.Sequential(_doubled(), *pair) for pair in pairs],
+        nn.Sequential(_doubled(), relu_conv(channels, channels)),
+        nn.Conv3d(channels, 1, 3, padding=1),
+    )
+
+
+def _doubled() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2, mode="trilinear")
 
 
 def _draw_nothing(layer: nn.Module) -> None:

@@ -30,7 +30,7 @@ Arrays = Mapping[str, Numbers]
 
 
 def encode(arrays: Arrays, grid: Grid, volumes: NDArray[np.uint8]) -> Numbers:
-    """Return the code that a `BraincaseCAE` or a `PrincipalCAE` gives; no pattern, no read-out.
+    """Return the code that a `BraincaseCAE` or a `PrincipalCAE` gives; no posterior, no read-out.
 
     Parameters
     ----------

@@ -117,11 +117,11 @@ def _as_computed(name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _fitted(arrays: Arrays) -> JoinedCode:
     """Return what of the searched code is fitted."""
-    scale, axes, centre, stretch = (
+    scale, weights, offset, stretch = (
         np.asarray(arrays[f"search_code.{name}"], np.float32)
-        for name in ("scale", "axes", "centre", "stretch")
+        for name in ("scale", "weights", "offset", "stretch")
     )
-    return JoinedCode(float(scale), axes, centre, float(stretch))
+    return JoinedCode(float(scale), weights, offset, float(stretch))
 
 
 def _embed(

@@ -1,17 +1,19 @@
-"""The searched code: the network's numbers, what is read off the image, and the labels' pattern.
+"""The searched code: the network's numbers, what is read off the image, and the labels' posterior.
 
 Squared distances of the three add up (`braincase.volumetry.code_layout`). What is read off the
 image by fixed weights is the same for every model. The network's numbers are brought to one spread,
-whatever the loss made of it; the pattern is where the training labels lie along the axes of a
-linear discriminant analysis of the read-out. Fitted on training scans alone, after the network:
-neither changes what it reconstructs.
+whatever the loss made of it; the posterior is how likely each training label is, by a linear
+discriminant analysis of the read-out. Fitted on training scans alone, after the network: neither
+changes what it reconstructs.
 
 References
 ----------
-Radovanović, Nanopoulos, Ivanović (2010), Hubs in space: of vectors of uneven length the short ones
-are everybody's neighbours. Garcia-Romero & Espy-Wilson (2011), Analysis of i-vector length
-normalization: dividing by the length mends it. Sundararajan, Taly, Yan (2017): what a smooth
-function's change owes to each input is its gradient, averaged along the line.
+Hellinger (1909): the distance between two distributions is that of the square roots of their
+probabilities. Guo, Pleiss, Sun, Weinberger (2017), On calibration of modern neural networks: log
+likelihoods are divided by a temperature. Radovanović, Nanopoulos, Ivanović (2010), Hubs in space:
+of vectors of uneven length the short ones are everybody's neighbours; those of a posterior all have
+length 1. Sundararajan, Taly, Yan (2017): what a smooth function's change owes to each input is its
+gradient, averaged along the line.
 """
 
 from __future__ import annotations
@@ -23,37 +25,40 @@ from torch import nn
 
 from braincase.images.atlas import N_CELLS
 from braincase.models.discriminant import learn
-from braincase.models.joined_code import SHORT, Floats, JoinedCode, Numbers, shorten
-from braincase.volumetry.code_layout import PATTERN, PATTERN_SIZE, READ_OUT, READ_OUT_WEIGHT
-from braincase.volumetry.readout import READOUT_SIZE
+from braincase.models.joined_code import TEMPERATURE, Floats, JoinedCode, Numbers, root_posterior
+from braincase.volumetry.code_layout import MOST_LABELS, POSTERIOR, READ_OUT, READ_OUT_WEIGHT
+from braincase.volumetry.readout import READOUT_SIZE, REGIONS
 
-#: Total variance of the network's numbers among training people; along the pattern's axes it is 1
-#: within a class. This, the one below and `joined_code.SHORT`: chosen on the development seed of
-#: `braincase bench`.
+#: Total variance of the network's numbers among training people. This and the two below were chosen
+#: on development seeds of `braincase bench`.
 NETWORK_VARIANCE = 1.75
-#: How much of the covariance within classes is the identity's.
+#: How much of the covariance within classes is the identity's,
 SHRINKAGE = 0.3
-#: Points of the line between two scans at which the gradient of the pattern is taken.
-NODES = 16
+#: and so many times the others' size have the volumes, which it thereby shrinks less.
+VOLUME_GAIN = 2.0
+#: Log likelihood of a label that there is not.
+NEVER = -1e4
+#: Points of the line between two scans at which the gradient of the posterior is taken.
+NODES = 32
 
 
 class SearchCode(nn.Module):
-    """What of the searched code is fitted: the network's scale, and the axes of the pattern."""
+    """What of the searched code is fitted: the network's scale, and the labels' discriminant."""
 
     scale: torch.Tensor
-    axes: torch.Tensor
-    centre: torch.Tensor
+    weights: torch.Tensor
+    offset: torch.Tensor
     stretch: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("axes", torch.zeros(READOUT_SIZE, PATTERN_SIZE))
-        self.register_buffer("centre", torch.zeros(PATTERN_SIZE))
-        self.register_buffer("stretch", torch.ones(()))
+        self.register_buffer("weights", torch.zeros(READOUT_SIZE, MOST_LABELS))
+        self.register_buffer("offset", torch.zeros(MOST_LABELS))
+        self.register_buffer("stretch", torch.zeros(()))
 
     def fit(self, network: Numbers, readout: Numbers, labels: NDArray[np.intp] | None) -> None:
-        """Fit scale and pattern on training scans.
+        """Fit scale and discriminant on training scans.
 
         Parameters
         ----------
@@ -61,25 +66,40 @@ class SearchCode(nn.Module):
             The network's numbers, shape (n, 150), and what `volumetry.readout` reads off the image,
             shape (n, `READOUT_SIZE`).
         labels
-            Class of each scan; None to learn no pattern, as of a model that ignores labels.
+            Class of each scan, of which the `MOST_LABELS` most frequent are learned; None to learn
+            none, as of a model that ignores labels.
         """
         spread = float(network.var(axis=0).sum())
         self.scale.fill_(np.sqrt(NETWORK_VARIANCE / spread) if spread > 0 else 1.0)
-        self.axes.zero_()
-        if labels is not None and len(np.unique(labels)) > 1:
-            axes = learn(readout.astype(np.float64), labels).axes(SHRINKAGE)[:, :PATTERN_SIZE]
-            self.axes[:, : axes.shape[1]] = torch.from_numpy(axes)
-            places = readout.astype(np.float64) @ axes
-            self.centre[: axes.shape[1]] = torch.from_numpy(places.mean(axis=0))
-            places -= places.mean(axis=0)
-            # Dividing by the length changes the spread of all: it is brought back to what it was.
-            shortened = places.var(axis=0).sum() / shorten(places).var(axis=0).sum()
-            self.stretch.fill_(np.sqrt(shortened))
+        self.stretch.zero_()
+        if labels is None:
+            return
+        present, counts = np.unique(labels, return_counts=True)
+        frequent = present[np.argsort(-counts, kind="stable")[:MOST_LABELS]]
+        if len(frequent) > 1:
+            is_frequent = np.isin(labels, frequent)
+            self._fit_posterior(readout[is_frequent].astype(np.float64), labels[is_frequent])
+
+    def _fit_posterior(self, readout: Floats, labels: NDArray[np.intp]) -> None:
+        gains = np.where(np.arange(READOUT_SIZE) < len(REGIONS), VOLUME_GAIN, 1.0)
+        centre = readout.mean(axis=0)
+        inputs = gains * (readout - centre)
+        learned = learn(inputs, labels)
+        weights, offset = learned.likelihood(SHRINKAGE)
+        weights *= gains[:, None]
+        self.weights.zero_()
+        self.weights[:, : len(offset)] = torch.from_numpy(weights)
+        self.offset.fill_(NEVER)
+        self.offset[: len(offset)] = torch.from_numpy(offset - centre @ weights)
+        # It has the spread of the places along Fisher's axes: labels that hardly differ count less.
+        spread = learned.coordinates(inputs, SHRINKAGE).var(axis=0).sum()
+        of_roots = root_posterior(learned.decide(inputs, SHRINKAGE)).var(axis=0).sum()
+        self.stretch.fill_(np.sqrt(spread / of_roots) if of_roots > 0 else 0.0)
 
     def fitted(self) -> JoinedCode:
         """Return it as NumPy arrays, as they are now."""
-        axes, centre = self.axes.cpu().numpy(), self.centre.cpu().numpy()
-        return JoinedCode(float(self.scale), axes, centre, float(self.stretch))
+        weights, offset = self.weights.cpu().numpy(), self.offset.cpu().numpy()
+        return JoinedCode(float(self.scale), weights, offset, float(self.stretch))
 
     def network_weights(self, weights: Floats) -> Floats:
         """Return the weights of the network's own squared differences, shape (150,)."""
@@ -99,20 +119,20 @@ class SearchCode(nn.Module):
         -------
         Shape (`READOUT_SIZE`,); its products with the differences sum to the squared distance.
         """
-        start, end = self.fitted().places(np.stack([hit, query]))
-        slope = float(self.stretch) * _mean_slope(start, end)
+        fitted = self.fitted()
+        start, end = fitted.log_likelihoods(np.stack([hit, query]))
+        slope = fitted.stretch * _mean_slope(start, end)
         change = slope @ (end - start)
-        axes = self.axes.cpu().numpy().astype(np.float64)
-        by_pattern = axes @ (slope @ (weights[PATTERN] * change))
-        return np.asarray(READ_OUT_WEIGHT**2 * weights[READ_OUT] * (query - hit) + by_pattern)
+        by_label = slope.T @ (weights[POSTERIOR] * change)
+        by_posterior = fitted.weights.astype(np.float64) @ by_label
+        return np.asarray(READ_OUT_WEIGHT**2 * weights[READ_OUT] * (query - hit) + by_posterior)
 
 
 def _mean_slope(start: Floats, end: Floats) -> Floats:
-    """Return the Jacobian of `shorten`, averaged along a line: times the step it is the change."""
-    nodes, parts = np.polynomial.legendre.leggauss(NODES)
+    """Return the mean Jacobian of `root_posterior` along a line: times the step, the change."""
     slope = np.zeros((len(start), len(start)))
-    for node, part in zip((nodes + 1) / 2, parts / 2, strict=True):
-        place = start + node * (end - start)
-        length = np.sqrt((place**2).sum() + SHORT**2)
-        slope += part * (np.eye(len(place)) - np.outer(place, place) / length**2) / length
+    for node, part in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
+        roots = root_posterior((start + (node + 1) / 2 * (end - start))[None])[0]
+        jacobian = roots[:, None] * (np.eye(len(roots)) - roots**2) / (2 * TEMPERATURE)
+        slope += part / 2 * jacobian
     return slope

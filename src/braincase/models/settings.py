@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from braincase.errors import UsageError
 from braincase.files import did_you_mean
 
-Architecture = Literal["paper", "paper-mean", "braincase", "principal"]
+Architecture = Literal["paper", "paper-mean", "paper-deep", "braincase", "principal"]
 Exemplars = Literal["random", "mean"]
 Reconstruction = Literal["mse", "rmse", "relative"]
 
@@ -27,9 +27,10 @@ class ModelSettings:
     name
         What reports call it.
     architecture
-        ``paper`` (Onga 2019), ``paper-mean`` (its layers about the mean brain), ``braincase``
-        (docs/decisions/0001-local-code.md), or ``principal``, which has principal components beside
-        it (docs/decisions/0072-principal-axes.md).
+        ``paper`` (Onga 2019), ``paper-mean`` (its layers about the mean brain), ``paper-deep`` (the
+        same with eight convolutions a side), ``braincase`` (docs/decisions/0001-local-code.md), or
+        ``principal``, which has principal components beside it
+        (docs/decisions/0072-principal-axes.md).
     channels
         Kernels of every stage (paper), or of the first one, doubled at each stage.
     alpha
@@ -48,8 +49,8 @@ class ModelSettings:
     augment
         Whether scans are varied (`braincase.models.augment`).
     local
-        Whether the searched code has, beside the network's numbers, the local code and the pattern
-        of the labels (`braincase.models.search_code`).
+        Whether the searched code has, beside the network's numbers, the local code and the labels'
+        posterior (`braincase.models.search_code`).
     seed
         Weights, order, exemplars and augmentation all follow from it.
     """
@@ -72,9 +73,9 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Refuse impossible values, naming the option."""
         choices = {
-            "architecture": ("paper", "paper-mean", "braincase", "principal"),
-            "exemplars": ("random", "mean"),
-            "reconstruction": ("mse", "rmse", "relative"),
+            "architecture": get_args(Architecture),
+            "exemplars": get_args(Exemplars),
+            "reconstruction": get_args(Reconstruction),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

@@ -150,7 +150,7 @@ def show_training_scans(network: Autoencoder, scans: TrainingSet) -> None:
 def _fit_search_code(
     search_code: SearchCode, model: Model, cohort: Cohort, rows: Rows, scans: TrainingSet
 ) -> None:
-    """Fit what makes a longer code of the network's; the pattern only if the loss saw labels."""
+    """Fit what makes a longer code of the network's; the posterior only if the loss saw labels."""
     parts = np.array_split(rows, max(1, len(rows) // 64))
     network = np.concatenate([encode(model, cohort.volumes[part]) for part in parts])
     readout = np.concatenate([read_out(cohort.volumes[part], cohort.grid) for part in parts])

@@ -5,7 +5,7 @@ A code is either a map of 150 cells, each number of one 32 mm cell, or longer::
     [0, 150)    the network's code: what the whole brain looks like
     [150, 304)  the local code: volume and dark tissue of each region (`volumetry.readout`)
     [304, 380)  the places of dark tissue: each region's share of all there is
-    [380, 390)  the pattern that tells the training labels apart: axes of these 230
+    [380, 396)  the posterior: how likely each training label is by these 230, as square roots
 
 A network's number looks far over the edges of its cell, and a share depends on all the dark tissue
 there is, so of a longer code only the local part has a place: searches by region and explanations
@@ -39,7 +39,8 @@ from braincase.volumetry.readout import (
     volumes_mm3,
 )
 
-PATTERN_SIZE = 10
+#: Training labels that a searched code tells apart.
+MOST_LABELS = 16
 #: Part of each local number in each region and cell: from the atlas it would take seconds.
 LAYOUT = "code_layout.npz"
 NETWORK = slice(N_CELLS)
@@ -47,8 +48,8 @@ LOCAL = slice(N_CELLS, N_CELLS + LOCAL_SIZE)
 VOLUMES = slice(N_CELLS, N_CELLS + len(REGIONS))
 #: All that is read off the image by fixed weights, and what the labels taught.
 READ_OUT = slice(N_CELLS, N_CELLS + READOUT_SIZE)
-PATTERN = slice(READ_OUT.stop, READ_OUT.stop + PATTERN_SIZE)
-LONG = PATTERN.stop
+POSTERIOR = slice(READ_OUT.stop, READ_OUT.stop + MOST_LABELS)
+LONG = POSTERIOR.stop
 #: What is read off the image counts so much in a code: its numbers have a variance of about 1 each.
 #: Chosen on the development seed of `braincase bench`.
 READ_OUT_WEIGHT = 0.15
