@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,11 @@ CONTESTANTS = (
     PAPER,
     replace(PAPER, name="ddcml", alpha=1.0, exemplars="random"),
     ModelSettings("braincase", batch_size=32, alpha=0.5, learning_rate=2e-3, local=True),
+)
+#: The deeper reading of the paper's network, under the paper's losses.
+DEEP = (
+    replace(PAPER, name="deep-plain", architecture="paper-deep"),
+    replace(PAPER, name="deep-ddcml", architecture="paper-deep", alpha=1.0, exemplars="random"),
 )
 #: Part of the time left that the five folds at 4 mm and the folds at 2 mm may take.
 SHARE_4MM, SHARE_2MM = 0.6, 0.8
@@ -110,7 +115,7 @@ def throughput(run: Run, resolution_mm: int) -> dict[str, Json]:
     whole = run.cohort(resolution_mm)
     rows = np.arange(min(len(whole), 256))
     told: dict[str, Json] = {}
-    for chosen in CONTESTANTS[1:]:
+    for chosen in (*CONTESTANTS[1:], DEEP[1]):
         settings = replace(run.settings(chosen), epochs=1, augment=False, local=False)
         model = train_model(whole, rows, settings)
         embed, volumes, n = embedder(model), whole.volumes[rows], len(rows)
@@ -141,20 +146,26 @@ def preprocessing(run: Run) -> dict[str, Json]:
     return {"heads": len(heads), "seconds_per_head": best, "device": device}
 
 
-def folds(run: Run, resolution_mm: int, run_folds: int, share: float) -> dict[str, Json]:
-    """Train all contestants on folds as long as the time allows; the paper's protocol on them."""
+def folds(
+    run: Run,
+    resolution_mm: int,
+    run_folds: int,
+    share: float,
+    contestants: Sequence[ModelSettings] = CONTESTANTS,
+) -> dict[str, Json]:
+    """Train contestants on folds as long as the time allows; the paper's protocol on them."""
     cohort = run.cohort(resolution_mm)
     began, training = time.monotonic(), int(0.8 * len(cohort))
     rows = np.arange(min(len(cohort), 256))
-    for chosen in CONTESTANTS:  # how long an epoch takes: also warms up the kernels
+    for chosen in contestants:  # how long an epoch takes: also warms up the kernels
         train_model(cohort, rows, replace(run.settings(chosen), epochs=1))
     epoch_s = (time.monotonic() - began) / len(rows) * training
     epochs = int(share * run.left_s / (run_folds * epoch_s))
     epochs = 1 if run.tiny else int(np.clip(epochs, 1, MOST_EPOCHS))
-    chosen_settings = [replace(run.settings(one), epochs=epochs) for one in CONTESTANTS]
+    chosen_settings = [replace(run.settings(one), epochs=epochs) for one in contestants]
     results, page = evaluate_and_report(
-        cohort, WORK / f"report-{resolution_mm}mm", ("paper",), chosen_settings,
-        run_folds=run_folds, force=True,
+        cohort, WORK / f"report-{contestants[0].name}-{resolution_mm}mm", ("paper",),
+        chosen_settings, run_folds=run_folds, force=True,
     )  # fmt: skip
     told = {name: part for name, part in results[0].to_json().items() if name != "maps"}
     return {"epochs": epochs, "settings": to_json([asdict(s) for s in chosen_settings]),
@@ -167,6 +178,7 @@ STEPS: tuple[tuple[str, Callable[[Run], dict[str, Json]]], ...] = (
     ("one_fold_4mm", lambda run: folds(run, 4, 1, 0.2)),
     ("five_folds_4mm", lambda run: folds(run, 4, 5, SHARE_4MM)),
     ("preprocessing", preprocessing),
+    ("one_deep_fold_4mm", lambda run: folds(run, 4, 1, 0.3, DEEP)),
     ("throughput_2mm", lambda run: throughput(run, 2)),
     ("one_fold_2mm", lambda run: folds(run, 2, 1, SHARE_2MM)),
 )

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from braincase.cohort.cohort import Cohort
 from braincase.images.geometry import grid_of_resolution
 from braincase.models.embed import embedder
-from braincase.models.layers import CellwiseLinear
+from braincase.models.layers import CellwiseLinear, PooledConvolution
 from braincase.models.losses import (
     allowed_exemplars,
     comparable,
@@ -67,7 +67,7 @@ def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device)
     for layer in network.modules():
         if isinstance(layer, CellwiseLinear):
             layer.is_small = False  # each cell's neighbours are gathered by copies
-    if isinstance(network, PaperCAE):
+    if isinstance(network, PaperCAE) and isinstance(network.encoder[0], PooledConvolution):
         first, last = network.encoder[0].convolution, network.decoder[-1].convolution
         network.encoder[0] = nn.Sequential(first, nn.ReLU(), nn.AvgPool3d(2))
         network.decoder[-1] = nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), last)

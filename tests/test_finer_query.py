@@ -19,6 +19,17 @@ from braincase.sources.scan import Scan
 NAME = "sub-1_space-MNI152NLin2009aSym_res-2_desc-brain_T1w.nii.gz"
 
 
+def test_simulated_people_of_another_seed_are_made_alike(tmp_path: Path) -> None:
+    path = tmp_path / NAME.replace("res-2", "res-4")
+    volume = np.arange(HALF_GRID.size).reshape(HALF_GRID.shape).astype(np.uint8)
+    write_image(path, volume, HALF_GRID)
+    learned = {"Name": "braincase simulate", "Seed": 0, "Size": "small", "Version": 2}
+    for change, is_told in (({"Seed": 7, "Size": "bench"}, False), ({"Version": 1}, True)):
+        write_sidecar(path, Scan(path, "1"), HALF_GRID, {"Recipe": learned | change})
+        notes = read_query(path, HALF_GRID, learned).notes
+        assert any("prepared otherwise" in note for note in notes) == is_told
+
+
 def test_a_finer_query_is_brought_to_the_models_grid(tmp_path: Path) -> None:
     head = head_as_scanned(strip=False)
     fine, direct = (prepare_volume(head, grid) for grid in (STANDARD_GRID, HALF_GRID))

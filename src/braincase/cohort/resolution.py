@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 from braincase.cohort.derivatives import Recipe
 from braincase.errors import CohortError
 from braincase.images.geometry import Grid
+from braincase.json_values import canonical_json
+
+#: Of a simulation's recipe: who is drawn, and not how images of them are made.
+WHO = ("Seed", "Size", "Confounding")
 
 if TYPE_CHECKING:  # a search with a raw head needs the recipe alone, and no pandas
     from braincase.cohort.cohort import Cohort
@@ -49,3 +53,9 @@ def recipe_at(recipe: Recipe, grid: Grid) -> Recipe:
     if "resolution_mm" not in recipe:
         return recipe
     return {**recipe, "resolution_mm": grid.resolution_mm}
+
+
+def is_alike(one: Recipe, other: Recipe) -> bool:
+    """Return whether volumes of two recipes are made alike, whoever the simulated people are."""
+    one, other = ({k: v for k, v in recipe.items() if k not in WHO} for recipe in (one, other))
+    return canonical_json(one) == canonical_json(other)

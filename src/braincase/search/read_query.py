@@ -12,12 +12,12 @@ from braincase.cohort.derivatives import (
     resolution_of,
     sidecar_path,
 )
-from braincase.cohort.resolution import recipe_at
+from braincase.cohort.resolution import is_alike, recipe_at
 from braincase.cohort.sidecar import read_sidecar
 from braincase.cohort.view import ViewChoice, read_view
 from braincase.errors import OtherImageError, ScanError, UsageError
 from braincase.images.geometry import GRIDS, Grid
-from braincase.json_values import JsonObject, canonical_json, parse_json
+from braincase.json_values import JsonObject, parse_json
 from braincase.labels import BRAIN_ML
 from braincase.models.encoder import Encoder
 from braincase.search.query_scan import QueryScan, on_models_grid
@@ -93,7 +93,7 @@ def _read_prepared(
         expected = f"{grid.resolution_mm} mm, the model's grid, or finer"
         raise ScanError(path, f"prepared at {mm} mm", expected)
     volume, seen = read_image(path, own), read_view(path) if view else None
-    made = canonical_json(recipe_at(parse_json(sidecar.recipe), grid))
+    made = recipe_at(parse_json(sidecar.recipe), grid)
     scan, notes = sidecar.scan, _recipe_notes(made, recipe)
     query = QueryScan(volume, scan.scan_id, scan.subject, scan.labels, notes, view=seen)
     return on_models_grid(query, own, grid)
@@ -133,7 +133,7 @@ def _read_raw(
     if quality.grade == "fail":
         error = OtherImageError if quality.is_other_image else ScanError
         raise error(path, "; ".join(quality.reasons), "a T1-weighted human head")
-    notes = (*quality.reasons, *_recipe_notes(canonical_json(prepared.recipe), recipe))
+    notes = (*quality.reasons, *_recipe_notes(prepared.recipe, recipe))
     own = volume if native else None
     if native == "brain":
         own = native_brain(volume, prepared.mask, grid, prepared.native_to_mni)
@@ -142,9 +142,9 @@ def _read_raw(
     return QueryScan(prepared.volume, path.name, None, labels, notes, own, prepared.view)
 
 
-def _recipe_notes(query_recipe: str, recipe: JsonObject) -> tuple[str, ...]:
+def _recipe_notes(query_recipe: JsonObject, recipe: JsonObject) -> tuple[str, ...]:
     """Warn where query and model were prepared differently."""
-    if query_recipe == canonical_json(recipe):
+    if is_alike(query_recipe, recipe):
         return ()
     made_by = recipe.get("Name", "another recipe")
     return (

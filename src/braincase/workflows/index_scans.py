@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from braincase.cohort.cohort import open_cohort
 from braincase.cohort.derivatives import Recipe
+from braincase.cohort.resolution import is_alike
 from braincase.cohort.view import ViewChoice
 from braincase.errors import CohortError
 from braincase.files import PathField
 from braincase.gallery.url import record_folder
 from braincase.images.geometry import Grid
-from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
 from braincase.preprocess.prepare_cohort import Plan, prepare_cohort, sort_out
 from braincase.sources.census import Census
@@ -131,7 +131,7 @@ def _index_found(
     notes = [*said, f"the standard volumes are in {source.cohort}"]
     if summary.grades.get("look"):
         notes.append(f"{summary.grades['look']} scans are to be looked at: {summary.page}")
-    if canonical_json(plan.recipe) != canonical_json(encoder.recipe):
+    if not is_alike(plan.recipe, encoder.recipe):
         made_by = encoder.recipe.get("Name", "another recipe")
         notes.append(f"the model learned from volumes made otherwise ({made_by})")
     return replace(indexed, failed=(*left_out, *indexed.failed)), tuple(notes)
