@@ -86,6 +86,20 @@ def test_a_perfect_contestant_is_ahead_of_every_baseline_and_a_blind_one_of_none
     assert pair.of("blind").ahead.over == pair.best_baseline
 
 
+def test_a_contestant_is_compared_with_every_baseline(result):
+    baselines = {entrant.name for entrant in result.of_kind("baseline")}
+    for task in result.tasks:
+        score = task.primary.of("perfect")
+        over = {d.over: d for d in score.over_each}
+        assert set(over) == baselines - ({"age and sex"} if task.letter == "f" else set())
+        best = replace(score.ahead, p_holm=None)
+        assert over[task.primary.best_baseline] == best
+        for name, found in over.items():
+            rival = task.primary.of(name).estimate.value
+            assert abs(found.estimate.value) == pytest.approx(abs(score.estimate.value - rival))
+    assert not any(score.over_each for score in result.tasks[0].primary.scores[2:])
+
+
 def test_the_first_line_names_a_baseline_that_wins(result):
     assert result.first_line.startswith("No baseline wins against perfect in any of 8 tasks")
     others = tuple(sorted(result.entrants, key=lambda e: e.name != "blind"))
@@ -246,6 +260,13 @@ def test_a_result_file_is_read_as_it_was_written(result, tmp_path):
     write_result(tmp_path / "result.json", result)
     again = read_result(tmp_path / "result.json")
     assert result_json(again) == result_json(result)
+    earlier = json.loads((tmp_path / "result.json").read_text())
+    for task in earlier["tasks"]:
+        for measure in task["measures"]:
+            for score in measure["scores"]:
+                del score["over_each"]
+    (tmp_path / "earlier.json").write_text(json.dumps(earlier))
+    assert read_result(tmp_path / "earlier.json").tasks[0].primary.of("perfect").over_each == ()
     assert again.first_line == result.first_line
     assert again.about == result.about
     content = json.loads((tmp_path / "result.json").read_text())

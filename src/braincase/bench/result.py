@@ -36,11 +36,15 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Score:
-    """One measure of one contestant, and by how much it is better than the best baseline."""
+    """One measure of one contestant, and by how much it is better than the best baseline, and each.
+
+    Results of earlier versions have no `over_each`.
+    """
 
     contestant: str
     estimate: Estimate
     ahead: Difference | None = None
+    over_each: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ def _built(kind: Any, value: Any) -> Any:
     if hasattr(kind, "__dataclass_fields__"):
         hints = get_type_hints(kind)
         content = _checked(dict, value)
+        if kind is Score:
+            content = {"over_each": [], **content}
         return kind(
             **{name: _built(hints[name], content[name]) for name in kind.__dataclass_fields__}
         )

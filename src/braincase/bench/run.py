@@ -178,16 +178,18 @@ def _scored(
     measured: Mapping[str, Resampled],
     entrants: Sequence[Entrant],
 ) -> MeasureScores:
-    """Compare every contestant with the best baseline of this measure, on the same resamples."""
+    """Compare every contestant with every baseline of this measure, on the same resamples."""
     kinds = {entrant.name: entrant.kind for entrant in entrants}
     rivals = {name: m for name, m in measured.items() if kinds[name] == "baseline"}
     best = best_of(rivals, measure.better) if measure.better != "neither" else None
     scores = []
     for name, found in measured.items():
-        ahead = None
-        if best is not None and kinds[name] == "contestant":
-            ahead = difference(found, measured[best], best, measure.better)
-        scores.append(Score(name, found.estimate(), ahead))
+        is_compared = best is not None and kinds[name] == "contestant"
+        over = {
+            n: difference(found, m, n, measure.better) for n, m in rivals.items() if is_compared
+        }
+        ahead = over[best] if best and is_compared else None
+        scores.append(Score(name, found.estimate(), ahead, tuple(over.values())))
     return MeasureScores(measure, reference, tuple(scores), best)
 
 

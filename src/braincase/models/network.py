@@ -223,8 +223,8 @@ def _shallow_encoder(channels: int, plain: int) -> nn.Sequential:
 
 
 def _shallow_decoder(channels: int, plain: int) -> nn.Sequential:
-    residual = [ResidualSum(channels), ResidualSum(channels)]
     between = [relu_conv(channels, channels) for _ in range(plain)]
+    residual = [ResidualSum(channels), ResidualSum(channels)]
     return nn.Sequential(
         relu_conv(1, channels),
         *[nn.Sequential(_doubled(), stage) for stage in [*residual, *between]],

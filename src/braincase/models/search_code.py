@@ -32,9 +32,9 @@ from braincase.volumetry.readout import READOUT_SIZE, REGIONS
 #: Total variance of the network's numbers among training people. This and the two below were chosen
 #: on development seeds of `braincase bench`.
 NETWORK_VARIANCE = 1.75
-#: How much of the covariance within classes is the identity's,
+#: How much of the covariance within classes is the identity's.
 SHRINKAGE = 0.3
-#: and so many times the others' size have the volumes, which it thereby shrinks less.
+#: Volumes are enlarged before that, so that shrinkage takes less of them than of dark tissue.
 VOLUME_GAIN = 2.0
 #: Log likelihood of a label that there is not.
 NEVER = -1e4

@@ -78,7 +78,7 @@ def _overview(board: Board, where: str) -> Section:
         _primary_table(result, decided),
     ]
     if any(score.ahead for task in decided if task.primary for score in task.primary.scores):
-        blocks.append(_ahead_table(result, decided))
+        blocks += [_ahead_table(result, decided), *_over_each_tables(result, decided)]
     return Section(f"All tasks{where}", blocks=blocks, notes=board.notes)
 
 
@@ -123,6 +123,23 @@ def _ahead_table(result: BenchResult, decided: Sequence[TaskScores]) -> Table:
     )
     columns = ["ahead of the best baseline", "best baseline", *(e.name for e in contestants)]
     return Table(columns, rows, caption)
+
+
+def _over_each_tables(result: BenchResult, decided: Sequence[TaskScores]) -> list[Table]:
+    """Say of each contestant by how much it is better than each baseline, task by task."""
+    tables = []
+    for entrant in result.of_kind("contestant"):
+        found = [task.primary.of(entrant.name) for task in decided if task.primary]
+        over = [{d.over: d for d in score.over_each} if score else {} for score in found]
+        baselines = [b.name for b in result.of_kind("baseline") if any(b.name in o for o in over)]
+        rows = [[_name(name), *(_ahead_cell(o.get(name)) for o in over)] for name in baselines]
+        caption = (
+            f"By how much {entrant.name} is better than each baseline, as above; p is corrected "
+            "neither for the number of baselines nor for that of tasks."
+        )
+        columns = [f"ahead of, {entrant.name}", *(f"({task.letter})" for task in decided)]
+        tables += [Table(columns, rows, caption)] if rows else []
+    return tables
 
 
 def _ahead_cell(ahead: Difference | None) -> Cell:
