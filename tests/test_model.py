@@ -69,6 +69,14 @@ def test_the_deeper_reading_has_two_convolutions_a_stage(grid: Grid, convolution
             assert network.encode(torch.rand(2, 1, *grid.shape)).min() >= 0
 
 
+def test_codes_of_the_deeper_reading_differ_before_training() -> None:
+    """Else the metric loss makes them one: with PyTorch's own weights their distance is 1e-3."""
+    network = build_network(ModelSettings("d", "paper-deep", channels=27), HALF_GRID)
+    with torch.no_grad():
+        codes = network.encode(torch.rand(6, 1, *HALF_GRID.shape) * torch.rand(6, 1, 1, 1, 1))
+    assert 0.1 < torch.pdist(codes).square().mean() < 1000
+
+
 def test_a_pooled_convolution_is_convolution_relu_and_average_pooling() -> None:
     torch.manual_seed(0)
     layer = PooledConvolution(3)
