@@ -55,7 +55,7 @@ def main() -> None:
             for rows in (fold.train, fold.test)
         )
         with tempfile.TemporaryDirectory() as folder:
-            gallery = create_gallery(Path(folder) / "g", "model", 4)
+            gallery = create_gallery(Path(folder) / "g", "model", 4, codes.shape[1])
             cases = [
                 NewCase(f"sub-{subjects[r]}", subjects[r], codes[r], labels=labels[r])
                 for r in train
