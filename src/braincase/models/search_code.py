@@ -81,6 +81,7 @@ class SearchCode(nn.Module):
             self._fit_posterior(readout[is_frequent].astype(np.float64), labels[is_frequent])
 
     def _fit_posterior(self, readout: Floats, labels: NDArray[np.intp]) -> None:
+        """Fit the discriminant of at most `MOST_LABELS` labels, and the size of its posterior."""
         gains = np.where(np.arange(READOUT_SIZE) < len(REGIONS), VOLUME_GAIN, 1.0)
         centre = readout.mean(axis=0)
         inputs = gains * (readout - centre)

@@ -132,10 +132,11 @@ def _over_each_tables(result: BenchResult, decided: Sequence[TaskScores]) -> lis
         found = [task.primary.of(entrant.name) for task in decided if task.primary]
         over = [{d.over: d for d in score.over_each} if score else {} for score in found]
         baselines = [b.name for b in result.of_kind("baseline") if any(b.name in o for o in over)]
-        rows = [[_name(name), *(_ahead_cell(o.get(name)) for o in over)] for name in baselines]
+        rows = [[_name(name), *(_over_cell(o.get(name)) for o in over)] for name in baselines]
         caption = (
-            f"By how much {entrant.name} is better than each baseline, as above; p is corrected "
-            "neither for the number of baselines nor for that of tasks."
+            f"By how much {entrant.name} is better than each baseline, with 95 % intervals over "
+            "the same people; bold: the interval is above 0. Not corrected for the number of "
+            "baselines and tasks."
         )
         columns = [f"ahead of, {entrant.name}", *(f"({task.letter})" for task in decided)]
         tables += [Table(columns, rows, caption)] if rows else []
@@ -150,6 +151,13 @@ def _ahead_cell(ahead: Difference | None) -> Cell:
     interval = "" if low is None or high is None else f"{_signed(low)} to {_signed(high)}, "
     better = p < 0.05 and ahead.estimate.value > 0
     return Cell(_signed(ahead.estimate.value), f"{interval}p {p:.3f}", better)
+
+
+def _over_cell(over: Difference | None) -> Cell:
+    if over is None or over.estimate.low is None or over.estimate.high is None:
+        return Cell("-" if over is None else _signed(over.estimate.value))
+    low, high = over.estimate.low, over.estimate.high
+    return Cell(_signed(over.estimate.value), f"{_signed(low)} to {_signed(high)}", low > 0)
 
 
 def _signed(value: float) -> str:
