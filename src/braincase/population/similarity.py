@@ -3,8 +3,9 @@
 A gallery's codes are adjusted for age and sex as its controls depend on them, and scaled by what
 remains of the controls' spread. In that space the directions in which patients differ from controls
 (Fisher's discriminant, with a shrunken covariance) are the *abnormality*; what is left when these
-are taken out is the *normal anatomy*. So people can be built alike whatever the disease, and ill
-alike whatever the build.
+are taken out is the *normal anatomy*. So people can be built alike with little regard to the
+disease, and ill alike whatever the build. Only what is linear is taken out: patients also vary more
+than controls do (docs/search-explained.md has how much of the disease is left).
 
 References
 ----------

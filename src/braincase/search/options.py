@@ -37,7 +37,7 @@ class SearchOptions:
         Years by which the query is moved along the ageing direction of the gallery; negative for
         younger.
     similar_by
-        ``code`` (the model's distance), ``normal`` (built alike whatever the disease) or
+        ``code`` (the model's distance), ``normal`` (built alike; the disease counts little) or
         ``abnormality`` (ill alike whatever the build); see `braincase.population.similarity`.
     known
         What is known of the query's person beyond the scan: age, sex, ...

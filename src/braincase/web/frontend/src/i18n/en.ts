@@ -115,7 +115,7 @@ export const en = {
   overall: "Overall",
   overallHint: "By everything the model sees.",
   anatomy: "Anatomy",
-  anatomyHint: "Built alike for age and sex, whatever the disease.",
+  anatomyHint: "Built alike for age and sex; the disease counts little.",
   abnormality: "Abnormality",
   abnormalityHint: "Ill alike for age and sex, whatever the build.",
   regionsOverall: "Regions are compared overall.",

@@ -115,7 +115,7 @@ export const ja: Words = {
   overall: "全体",
   overallHint: "モデルが見るすべてで比べます。",
   anatomy: "解剖",
-  anatomyHint: "病気によらず、年齢・性別を考慮した形の近さ。",
+  anatomyHint: "病気の影響を小さくし、年齢・性別を考慮した形の近さ。",
   abnormality: "異常",
   abnormalityHint: "形によらず、年齢・性別を考慮した異常の近さ。",
   regionsOverall: "脳領域の指定があるときは全体で比べます。",
