@@ -176,7 +176,8 @@ def test_the_posterior_is_that_of_the_discriminant_by_bayes(volumes: Volumes, mo
     search_code = model.network.search_code
     assert search_code is not None
     labels = np.tile([0, 1, 2], len(volumes) // 3 + 1)[: len(volumes)]
-    readout = read_out(volumes, HALF_GRID) + 0.5 * labels[:, None].astype(np.float32)
+    readout = read_out(volumes, HALF_GRID)
+    readout[:, ::9] += 0.5 * labels[:, None]
     fitted = SearchCode()
     fitted.fit(np.zeros((len(volumes), 150), np.float32), readout, labels)
     seen = readout.astype(np.float64) * np.where(np.arange(READOUT_SIZE) < len(REGIONS), 2, 1)
@@ -185,6 +186,7 @@ def test_the_posterior_is_that_of_the_discriminant_by_bayes(volumes: Volumes, mo
     shrunken = 0.7 * within + 0.3 * np.trace(within) / len(within) * np.eye(len(within))
     densities = np.stack([multivariate_normal(m, shrunken).logpdf(seen) for m in means], axis=1)
     tempered = softmax(densities / TEMPERATURE, axis=1)
+    assert tempered.max(axis=1).mean() < 0.99  # not sure throughout
     found = fitted.fitted().join(np.zeros((len(volumes), 150), np.float32), readout)[:, POSTERIOR]
     length = float(fitted.stretch)
     np.testing.assert_allclose((found[:, :3] / length) ** 2, tempered, atol=1e-4)
