@@ -56,7 +56,8 @@ class Open:
         entity = AE("SENDER")
         entity.add_requested_context(MRImageStorage, "1.2.840.10008.1.2.1")
         entity.add_requested_context("1.2.840.10008.1.1")
-        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
+        # Answers may be slow on a busy machine.
+        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 60
         return entity.associate("127.0.0.1", self.node.port, ae_title="BRAINCASE")
 
 
