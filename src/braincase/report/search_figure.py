@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from braincase.files import atomic_write
 from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT
@@ -27,7 +28,8 @@ class _TextStyle(TypedDict, total=False):
 _CASE_WIDTH, _CASE_HEIGHT, _TITLE, _FOOT = 4.8, 2.12, 0.35, 0.25
 #: Of the three planes of a case together, in inches.
 _PLANES_WIDTH = 4.55
-_LETTER: _TextStyle = {"fontsize": 6.5, "color": "yellow", "va": "center"}
+_LETTER: _TextStyle = {"fontsize": 7.5, "color": "yellow", "va": "center"}
+_OUTLINE = withStroke(linewidth=1.5, foreground="black")
 
 
 def search_figure(
@@ -92,7 +94,8 @@ def _draw_case(figure: Figure, case: CasePicture, left: float, top: float) -> No
         axes = figure.add_axes(box, facecolor="black", xticks=[], yticks=[])
         axes.imshow(plane, cmap="gray", vmin=0, vmax=case.white, interpolation="bilinear")
         for x, letter, side in ((0.02, first, "left"), (0.98, last, "right")):
-            axes.text(x, 0.5, letter, transform=axes.transAxes, **_LETTER, ha=side)
+            drawn = axes.text(x, 0.5, letter, transform=axes.transAxes, **_LETTER, ha=side)
+            drawn.set_path_effects([_OUTLINE])  # bright fat lies behind it
         edge += wide + 0.02
 
 
