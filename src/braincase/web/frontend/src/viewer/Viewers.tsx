@@ -33,7 +33,8 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
       });
       await nv.attachToCanvas(canvas);
       listenToGestures(canvas, canvas === query ? "query" : "beside");
-      return { nv, shown: { anatomy: null, standard: null, viewMm: null, ready: true, overlay: null } };
+      const nothing = { anatomy: null, standard: null, viewMm: null, ready: true, overlay: null };
+      return { nv, shown: nothing, anatomy: Promise.resolve() };
     }),
   );
   const [queryView, besideView] = views as [View, View];

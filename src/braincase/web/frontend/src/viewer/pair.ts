@@ -24,6 +24,8 @@ export interface Extent {
 export interface View {
   nv: Niivue;
   shown: Picture;
+  /** Ends when the anatomy that is shown has been loaded. */
+  anatomy: Promise<void>;
 }
 
 const BLACK = [0, 0, 0, 1];
@@ -196,9 +198,10 @@ export async function show(view: View, wanted: Picture, opacity: number, place: 
   const { nv } = view;
   const before = view.shown;
   view.shown = wanted;
-  if (wanted.anatomy !== before.anatomy) await showAnatomy(view, wanted.anatomy, place);
-  else if (wanted.overlay?.url === before.overlay?.url) return;
-  if (view.shown !== wanted) return;
+  const isSame = wanted.anatomy === before.anatomy;
+  if (!isSame) view.anatomy = showAnatomy(view, wanted.anatomy, place);
+  await view.anatomy; // an earlier call may still be at it
+  if (view.shown !== wanted || (isSame && wanted.overlay?.url === before.overlay?.url)) return;
   for (const old of nv.volumes.slice(1)) nv.removeVolume(old);
   if (wanted.overlay && nv.volumes.length > 0) {
     const layer = await loadOverlay(nv, wanted.overlay.url, SCALES[wanted.overlay.kind], opacity);
