@@ -34,7 +34,7 @@ from braincase.models.losses import (
     mean_exemplar_distances,
     metric_loss,
 )
-from braincase.models.network import Autoencoder, PaperCAE, build_network
+from braincase.models.network import Autoencoder, build_network
 from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import best_precision, show_training_scans, train_model
 from braincase.models.training_set import training_set
@@ -67,7 +67,7 @@ def naive_network(settings: ModelSettings, cohort: Cohort, device: torch.device)
     for layer in network.modules():
         if isinstance(layer, CellwiseLinear):
             layer.is_small = False  # each cell's neighbours are gathered by copies
-    if isinstance(network, PaperCAE) and isinstance(network.encoder[0], PooledConvolution):
+    if isinstance(network.encoder[0], PooledConvolution):  # the paper's, not its deeper reading
         first, last = network.encoder[0].convolution, network.decoder[-1].convolution
         network.encoder[0] = nn.Sequential(first, nn.ReLU(), nn.AvgPool3d(2))
         network.decoder[-1] = nn.Sequential(nn.Upsample(scale_factor=2, mode="trilinear"), last)

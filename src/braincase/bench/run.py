@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from braincase.bench.archive import Archive
 from braincase.bench.baselines import baselines
 from braincase.bench.comparison import (
+    Difference,
     Resampled,
     best_of,
     difference,
@@ -184,12 +185,11 @@ def _scored(
     best = best_of(rivals, measure.better) if measure.better != "neither" else None
     scores = []
     for name, found in measured.items():
-        is_compared = best is not None and kinds[name] == "contestant"
-        over = {
-            n: difference(found, m, n, measure.better) for n, m in rivals.items() if is_compared
-        }
-        ahead = over[best] if best and is_compared else None
-        scores.append(Score(name, found.estimate(), ahead, tuple(over.values())))
+        over: tuple[Difference, ...] = ()
+        if best is not None and kinds[name] == "contestant":
+            over = tuple(difference(found, m, n, measure.better) for n, m in rivals.items())
+        ahead = next((d for d in over if d.over == best), None)
+        scores.append(Score(name, found.estimate(), ahead, over))
     return MeasureScores(measure, reference, tuple(scores), best)
 
 

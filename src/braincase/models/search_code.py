@@ -87,6 +87,7 @@ class SearchCode(nn.Module):
         inputs = gains * (readout - centre)
         learned = learn(inputs, labels)
         weights, offset = learned.likelihood(SHRINKAGE)
+        of_roots = root_posterior(inputs @ weights + offset).var(axis=0).sum()
         weights *= gains[:, None]
         self.weights.zero_()
         self.weights[:, : len(offset)] = torch.from_numpy(weights)
@@ -94,7 +95,6 @@ class SearchCode(nn.Module):
         self.offset[: len(offset)] = torch.from_numpy(offset - centre @ weights)
         # It has the spread of the places along Fisher's axes: labels that hardly differ count less.
         spread = learned.coordinates(inputs, SHRINKAGE).var(axis=0).sum()
-        of_roots = root_posterior(learned.decide(inputs, SHRINKAGE)).var(axis=0).sum()
         self.stretch.fill_(np.sqrt(spread / of_roots) if of_roots > 0 else 0.0)
 
     def fitted(self) -> JoinedCode:

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from braincase.files import atomic_write
 from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT
@@ -22,14 +22,20 @@ class _TextStyle(TypedDict, total=False):
     fontweight: str
     color: str
     va: str
+    path_effects: list[AbstractPathEffect]
 
 
 #: Inches: one case with its two lines of text, the title of a group, the line at the foot.
 _CASE_WIDTH, _CASE_HEIGHT, _TITLE, _FOOT = 4.8, 2.12, 0.35, 0.25
 #: Of the three planes of a case together, in inches.
 _PLANES_WIDTH = 4.55
-_LETTER: _TextStyle = {"fontsize": 7.5, "color": "yellow", "va": "center"}
-_OUTLINE = withStroke(linewidth=1.5, foreground="black")
+#: Bright fat lies behind the letters of a head as scanned: they are outlined.
+_LETTER: _TextStyle = {
+    "fontsize": 7.5,
+    "color": "yellow",
+    "va": "center",
+    "path_effects": [withStroke(linewidth=1.5, foreground="black")],
+}
 
 
 def search_figure(
@@ -94,8 +100,7 @@ def _draw_case(figure: Figure, case: CasePicture, left: float, top: float) -> No
         axes = figure.add_axes(box, facecolor="black", xticks=[], yticks=[])
         axes.imshow(plane, cmap="gray", vmin=0, vmax=case.white, interpolation="bilinear")
         for x, letter, side in ((0.02, first, "left"), (0.98, last, "right")):
-            drawn = axes.text(x, 0.5, letter, transform=axes.transAxes, **_LETTER, ha=side)
-            drawn.set_path_effects([_OUTLINE])  # bright fat lies behind it
+            axes.text(x, 0.5, letter, transform=axes.transAxes, **_LETTER, ha=side)
         edge += wide + 0.02
 
 
