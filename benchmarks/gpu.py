@@ -27,7 +27,7 @@ from braincase.images.volume import Volume
 from braincase.json_values import Json, to_json
 from braincase.models.embed import embedder
 from braincase.models.network import build_network
-from braincase.models.settings import ModelSettings
+from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import best_precision, train_model
 from braincase.preprocess.prepare_volume import prepare_batch
 from braincase.simulate.cohort import simulate_cohort
@@ -43,10 +43,10 @@ CONTESTANTS = (
     replace(PAPER, name="ddcml", alpha=1.0, exemplars="random"),
     ModelSettings("braincase", batch_size=32, alpha=0.5, learning_rate=2e-3, local=True),
 )
-#: The deeper reading of the paper's network, under the paper's losses.
-DEEP = (
-    replace(PAPER, name="deep-plain", architecture="paper-deep"),
-    replace(PAPER, name="deep-ddcml", architecture="paper-deep", alpha=1.0, exemplars="random"),
+#: The deeper reading of the paper's network, in batches for a GPU: with alpha = 1 its codes die.
+DEEP = tuple(
+    replace(load_settings(f"experiments/{name}-deep-4mm.toml"), batch_size=32)
+    for name in ("plain", "ddcml")
 )
 #: Part of the time left that the five folds at 4 mm and the folds at 2 mm may take.
 SHARE_4MM, SHARE_2MM = 0.6, 0.8

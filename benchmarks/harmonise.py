@@ -192,7 +192,7 @@ def refits(
         network, readout = changed[:, NETWORK], changed[:, NETWORK.stop :]
         search = SearchCode()
         search.fit(network[train], readout[train], labels)
-        return search.join(network, readout)
+        return search.fitted().join(network, readout)
 
     both = {"as they are": parts} | applied(ways, parts, train)
     return {name: refit(changed) for name, changed in both.items()}
