@@ -190,7 +190,7 @@ class Kills:
         left = paths[self.state["acknowledged"] :]
         sender = None
         if left:
-            command = ["storescu", "-v", *pn.store_command(left, pn.NODE)[1:]]
+            command = [pn.dcmtk("storescu"), "-v", *pn.store_command(left, pn.NODE)[1:]]
             sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                       text=True)  # fmt: skip
         self.wait(paths, chance)
@@ -266,8 +266,8 @@ def tiny(node: pn.Node, study: Path, folder: Path, count: int) -> None:
     config.write_text(config.read_text().replace("idle_s = 5.0", "idle_s = 60.0"))
     node.start()
     before = memory_of(node)
-    command = ["storescu", "-v", "-nh", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd", "127.0.0.1",
-               str(pn.NODE), str(target)]  # fmt: skip
+    command = [pn.dcmtk("storescu"), "-v", "-nh", "-aet", "SENDER", "-aec", "BRAINCASE", "+sd",
+               "127.0.0.1", str(pn.NODE), str(target)]  # fmt: skip
     begun = time.monotonic()
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     (whole,) = copies(study, folder, range(1))

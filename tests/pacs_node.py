@@ -82,17 +82,22 @@ port = 4242
 """
 
 
+def dcmtk(program: str) -> str | None:
+    """Where a program of dcmtk is: pynetdicom puts others of the same names beside python."""
+    return shutil.which(program, path=os.defpath)
+
+
 def why_no_dcmtk() -> str | None:
     """Return why dcmtk cannot send here, or None."""
-    return None if shutil.which("storescu") else "no program storescu (Debian: dcmtk)"
+    return None if dcmtk("storescu") else "no program storescu (Debian: dcmtk)"
 
 
 def why_no_orthanc() -> str | None:
     """Return why no archive can run here, or None."""
-    for program in ("Orthanc", "storescu", "dsrdump", "dciodvfy"):
+    for program in ("Orthanc", "dciodvfy"):
         if shutil.which(program) is None:
-            return f"no program {program} (Debian: orthanc, dcmtk, dicom3tools)"
-    return why_no_namespace()
+            return f"no program {program} (Debian: orthanc, dicom3tools)"
+    return why_no_dcmtk() or why_no_namespace()
 
 
 @dataclass
@@ -285,7 +290,7 @@ def write_slices(folder: Path, count: int, side: int) -> Path:
 
 def store_command(paths: list[Path], port: int, title: str = "SENDER") -> list[str]:
     """The command of dcmtk that sends files."""
-    command = ["storescu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
+    command = [dcmtk("storescu"), "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
     return [*command, *map(str, paths)]
 
 
@@ -314,7 +319,7 @@ def store_packed(paths: list[Path], port: int) -> None:
 
 def echo(port: int, title: str) -> int:
     """Ask for an echo with dcmtk, and return its exit code."""
-    command = ["echoscu", "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
+    command = [dcmtk("echoscu"), "-aet", title, "-aec", "BRAINCASE", "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True).returncode
 
 

@@ -225,7 +225,7 @@ def test_calibrate_prints_asked_and_measured(
         (("index", "COHORT", "--gallery", "NEW", "--model", "NEW"), 1, "no model.json"),
         (("search", "sub-0001", "--gallery", "NEW"), 1, "gallery"),
         (("search", "nobody", "--gallery", "GALLERY"), 2, "no scan 'nobody'"),
-        (("search", "CASE", "--gallery", "GALLERY", "-k", "999"), 2, "at most the 34 cases"),
+        (("search", "CASE", "--gallery", "GALLERY", "-k", "999"), 2, "at most the 26 people"),
         (("search", "CASE", "--gallery", "GALLERY", "--where", "age >"), 2, "--where"),
         (("search", "CASE", "--gallery", "GALLERY", "--where", "agee = 1"), 2, "Did you mean"),
         (("simulate", "NEW", "--size", "huge"), 2, "tiny, small, paper"),

@@ -50,9 +50,9 @@ def test_a_small_gallery_is_searched_without_k_and_an_explicit_k_may_fail(
     monkeypatch.setenv("BRAINCASE_GALLERY", str(gallery))
     code, out, err = run(capsys, "search", "sub-000_ses-1", "--json")
     assert code == 0, err
-    assert len(json.loads(out)["hits"]) == 6
+    assert len(json.loads(out)["hits"]) == 3
     code, _, err = run(capsys, "search", "sub-000_ses-1", "-k", 20)
-    assert (code, "-k: 20; expected at most the 8 cases" in err) == (2, True)
+    assert (code, "-k: 20; expected at most the 4 people" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

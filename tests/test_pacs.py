@@ -48,7 +48,7 @@ HIT = Link("M00", "0001", "2.25.77", "ACC8", (MRImageStorage, "2.25.77.1", "2.25
 RESULTS = """
 pdf = true
 hit_studies = true
-where = "subject in ('0000', '0001')"
+where = "subject in ('0000', '0001') and session = 'M00'"
 """
 #: Tries of an hour by the pauses of docs/pacs.md (10 s, doubled, at most 900 s).
 TRIES_OF_AN_HOUR = 10
@@ -196,7 +196,7 @@ def test_validators_of_others_and_the_archive_accept_the_results(
             assert content.PatientOrientation in (["L", "P"], ["L", "F"], ["P", "F"])
             assert (content.Rows, content.pixel_array.max()) == (1024, 255)
             assert archive.ask(f"/instances/{name}/preview")[1:4] == b"PNG"
-    query = ["findscu", "-aec", "ORTHANC", "-S", "-k", "QueryRetrieveLevel=SERIES"]
+    query = [pn.dcmtk("findscu"), "-aec", "ORTHANC", "-S", "-k", "QueryRetrieveLevel=SERIES"]
     query += [
         "-k",
         f"AccessionNumber={pn.ACCESSION}",

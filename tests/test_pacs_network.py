@@ -141,7 +141,7 @@ def test_with_client_certificates_only_who_shows_one_is_heard(
         # Another implementation of DICOM over TLS, with and without a certificate.
         if pn.why_no_dcmtk() is None:
             base = [
-                "storescu",
+                pn.dcmtk("storescu"),
                 "-aec",
                 "BRAINCASE",
                 "127.0.0.1",

@@ -22,7 +22,7 @@ from braincase.answer.answer_json import (
     volumes_json,
 )
 from braincase.answer.controls import Scores, axes_distances, control_notes, z_scores
-from braincase.answer.follow_up import follow_ups
+from braincase.answer.follow_up import follow_up
 from braincase.answer.notebook import html_of_result
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
@@ -371,7 +371,6 @@ def _likeness(
 def _outcome(
     gallery: Gallery, hit: Hit, version: int, column: str | None, score: str | None
 ) -> tuple[OutcomeVisit, ...]:
-    (follow_up,) = follow_ups(gallery, [hit], version)
     return tuple(
         OutcomeVisit(
             visit.scan_id,
@@ -381,7 +380,7 @@ def _outcome(
             visit.labels.get(column) if column else None,
             visit.labels.get(score) if score else None,
         )
-        for visit in follow_up.visits
+        for visit in follow_up(gallery, hit, version).visits
     )
 
 

@@ -37,8 +37,8 @@ class FollowUp:
         return {"scan_id": self.hit.scan_id, "visits": to_json(self.visits)}
 
 
-def follow_ups(gallery: Gallery, hits: Sequence[Hit], as_of: int | None = None) -> list[FollowUp]:
-    """Return the later visits of each hit's person; a person's nearest hit stands for them.
+def follow_up(gallery: Gallery, hit: Hit, as_of: int | None = None) -> FollowUp:
+    """Return the later visits of a hit's person.
 
     Visits are in the order of age; where an age is missing, in that of the session names (numbers
     in them counted as numbers: ``m6`` before ``m12``).
@@ -46,18 +46,13 @@ def follow_ups(gallery: Gallery, hits: Sequence[Hit], as_of: int | None = None) 
     Parameters
     ----------
     gallery
-        Where the hits were found.
-    hits
-        The hits of a search.
+        Where the hit was found.
+    hit
+        One hit of a search.
     as_of
         The version searched; None for now.
     """
-    nearest: dict[str, Hit] = {}
-    for hit in hits:
-        nearest.setdefault(hit.subject, hit)
-    return [
-        FollowUp(hit, _later(hit, gallery.person(hit.subject, as_of))) for hit in nearest.values()
-    ]
+    return FollowUp(hit, _later(hit, gallery.person(hit.subject, as_of)))
 
 
 def _later(hit: Hit, scans: Sequence[StoredCase]) -> tuple[LaterVisit, ...]:

@@ -49,10 +49,10 @@ def search(
     series: Annotated[int | None, typer.Option(help="Number of the DICOM series.")] = None,
     as_of: Annotated[int | None, typer.Option(help="Search an earlier gallery version.")] = None,
     region: Annotated[
-        str, typer.Option(help="Weigh the cells of regions: hippocampus,left-temporal:0.5")
+        str, typer.Option(help="Compare these regions alone: hippocampus,left-temporal:0.5")
     ] = "",
     region_mask: Annotated[
-        Path | None, typer.Option(help="Weigh the cells that a mask in MNI space fills.")
+        Path | None, typer.Option(help="Compare the regions that a mask in MNI space fills.")
     ] = None,
     similar_by: Annotated[
         str, typer.Option(help="code, normal (built alike) or abnormality (ill alike).")

@@ -108,8 +108,12 @@ class Gallery(Protocol):
         without_subject: str | None = None,
         weights: Weights | None = None,
         as_of: int | None = None,
+        one_scan_each: bool = False,
     ) -> Neighbours:
-        """Return the k nearest cases that pass the filter and the condition on the person."""
+        """Return the k nearest cases that pass the filter and the condition on the person.
+
+        With `one_scan_each` the nearest scan of each of the k nearest people.
+        """
         ...
 
     def closest_people(self, as_of: int | None = None) -> ClosestPeople:

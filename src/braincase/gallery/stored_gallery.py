@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -17,12 +18,13 @@ from braincase.gallery.cases import (
     StoredCase,
     Version,
 )
-from braincase.gallery.engine_interface import Engine
+from braincase.gallery.engine_interface import Engine, Ranked
 from braincase.gallery.interface import Neighbours, refuse_other_model
 from braincase.gallery.query import Weights
 from braincase.gallery.record.closest import closest_pair, even_sample
 from braincase.gallery.record.memory import Live
 from braincase.gallery.record.record import Record
+from braincase.gallery.record.selection import Selection, Snapshot
 
 
 @final
@@ -160,8 +162,11 @@ class StoredGallery:
         without_subject: str | None = None,
         weights: Weights | None = None,
         as_of: int | None = None,
+        one_scan_each: bool = False,
     ) -> Neighbours:
         """Return the k nearest cases that pass the filter and the condition on the person.
+
+        With `one_scan_each` the nearest scan of each of the k nearest people.
 
         Other threads may read and write meanwhile: only the record is shared, and it is locked just
         long enough to learn the newest state and to fetch the hits.
@@ -178,7 +183,8 @@ class StoredGallery:
         while True:
             snapshot = self._record.snapshot(as_of)
             selection = self._record.select(snapshot, where, only_subject, without_subject)
-            ranked = self._engine.rank(snapshot, selection, code, k, weights)
+            rank = self._rank_people if one_scan_each else self._engine.rank
+            ranked = rank(snapshot, selection, code, k, weights)
             cases = self._record.cases_at(snapshot, ranked.places)
             if cases is not None:
                 break
@@ -193,6 +199,20 @@ class StoredGallery:
             ranked.exact,
             snapshot.notes,
         )
+
+    def _rank_people(
+        self, snapshot: Snapshot, selection: Selection, code: Code, k: int, weights: Weights | None
+    ) -> Ranked:
+        """Return the nearest scan of each of the k nearest people: more cases until there are k."""
+        owners = snapshot.memory.people().indices
+        most = math.ceil(k * snapshot.live.n_cases / max(snapshot.live.n_people, 1))
+        while True:
+            ranked = self._engine.rank(snapshot, selection, code, most, weights)
+            _, first = np.unique(owners[ranked.places], return_index=True)
+            if len(first) >= k or most >= selection.n_searched:
+                nearest = np.sort(first)[:k]
+                return Ranked(ranked.places[nearest], ranked.squared[nearest], ranked.exact)
+            most *= 2
 
     def closest_people(self, as_of: int | None = None) -> ClosestPeople:
         """Return the smallest distance between cases of different people, and of how many people.

@@ -172,7 +172,8 @@ def _finished(shop: Workshop, study: Study) -> tuple[FinishedSearch, tuple[Path,
     subject = study.subject or prepared.subject
     made = prepared.scan
     scan = QueryScan(made.volume, "query", prepared.subject, made.labels, made.notes)
-    options = SearchOptions(k=results.k, where=results.where, subject=subject, as_of=study.version)
+    k = min(results.k, max(shop.gallery.info(study.version).people, 1))
+    options = SearchOptions(k=k, where=results.where, subject=subject, as_of=study.version)
     fingerprint = shop.gallery.fingerprint
     found = search_by_embedding(shop.gallery, made.code, fingerprint, scan, options)
     images = shop.spool.images(study.study)

@@ -18,7 +18,7 @@ def neighbours_of_others(
     weights: Weights | None = None,
     as_of: int | None = None,
 ) -> Iterator[Neighbours]:
-    """Yield the k nearest neighbours of each of many people among the others (leave-one-out).
+    """Yield the k nearest others of each of many people, one scan each (leave-one-out).
 
     What a gallery would answer about its own people if each were new to it. `doing` stands beside
     the progress bar, which is shown where it takes long.
@@ -32,5 +32,6 @@ def neighbours_of_others(
                 without_subject=case.subject,
                 weights=weights,
                 as_of=as_of,
+                one_scan_each=True,
             )
             advance()

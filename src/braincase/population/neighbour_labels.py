@@ -1,11 +1,12 @@
 """Label shares among the neighbours, with confidence intervals, calibrated on the gallery.
 
-The unit is the person. Several scans of one person are one voice, divided among them, so that ten
-scans of one patient do not look like ten patients.
+The unit is the person: a search finds each once, so that ten scans of one patient do not look like
+ten patients.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import TooFewPeopleError, UsageError
-from braincase.gallery import Gallery, Hit, SearchResult, StoredCase, Weights
+from braincase.gallery import Gallery, Hit, SearchResult, Weights
 from braincase.json_values import Json, to_json_object
 from braincase.labels import Value, value_text
 from braincase.population.cache import cached, search_identity
@@ -144,10 +145,7 @@ def calibration_of_json(content: CalibrationJson) -> Calibration:
 def neighbour_labels(
     hits: Sequence[Hit], column: str, calibration: Calibration | None = None
 ) -> NeighbourLabels:
-    """Count a label among the people of the hits, with Wilson's score interval.
-
-    Each person counts once. The interval is for that many people; a person whose scans
-    disagree counts in part for each label, which makes the interval a little wider than needed.
+    """Count a label among the hits, each of another person, with Wilson's score interval.
 
     Parameters
     ----------
@@ -158,22 +156,18 @@ def neighbour_labels(
     calibration
         From `calibrate`, for the same column.
     """
-    votes = _votes([(hit.subject, hit.labels.get(column)) for hit in hits])
-    people = len(votes)
-    totals: dict[str, float] = {}
-    for vote in votes.values():
-        for label, part in vote.items():
-            totals[label] = totals.get(label, 0.0) + part
+    counts = _counts([hit.labels for hit in hits], column)
+    people = counts.total()
     shares = [
-        LabelShare(label, total / people, *_wilson(total / people, people))
-        for label, total in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+        LabelShare(label, count / people, *_wilson(count / people, people))
+        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    unknown = len({hit.subject for hit in hits}) - people
     probabilities = None
     if calibration is not None and people:
-        row = np.array([[totals.get(label, 0.0) / people for label in calibration.classes]])
+        row = np.array([_shares(counts, calibration.classes)])
         values = calibration.probabilities(row)[0]
         probabilities = dict(zip(calibration.classes, map(float, values), strict=True))
+    unknown = len(hits) - people
     return NeighbourLabels(column, people, unknown, tuple(shares), probabilities)
 
 
@@ -228,16 +222,21 @@ def calibrate(
     nearest = neighbours_of_others(
         gallery, labelled, k, doing, where=where, weights=weights, as_of=as_of
     )
-    shares = [_shares_of(near.cases, column, classes) for near in nearest]
+    shares = [
+        _shares(_counts([case.labels for case in near.cases], column), classes) for near in nearest
+    ]
     rows = [i for i, label in enumerate(truth) if label in classes]
     classes_of_rows = np.array([classes.index(truth[i]) for i in rows])
     return _fitted(column, classes, k, np.array(shares)[rows], classes_of_rows)
 
 
-def _shares_of(cases: Sequence[StoredCase], column: str, classes: Sequence[str]) -> list[float]:
-    votes = _votes([(case.subject, case.labels.get(column)) for case in cases])
-    people = max(len(votes), 1)
-    return [sum(vote.get(label, 0.0) for vote in votes.values()) / people for label in classes]
+def _counts(labels: Sequence[Mapping[str, Value]], column: str) -> Counter[str]:
+    return Counter(value_text(of[column]) for of in labels if of.get(column) is not None)
+
+
+def _shares(counts: Counter[str], classes: Sequence[str]) -> list[float]:
+    people = max(counts.total(), 1)
+    return [counts[label] / people for label in classes]
 
 
 def _fitted(
@@ -282,18 +281,6 @@ def _features(shares: NDArray[np.float64], k: int) -> NDArray[np.float64]:
 
 def _brier(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     return float(((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1).mean())
-
-
-def _votes(labelled: Sequence[tuple[str, Value]]) -> dict[str, dict[str, float]]:
-    """Return for each person with a known label the part of their scans that has each label."""
-    scans: dict[str, list[str]] = {}
-    for subject, value in labelled:
-        if value is not None:
-            scans.setdefault(subject, []).append(value_text(value))
-    return {
-        subject: {label: labels.count(label) / len(labels) for label in labels}
-        for subject, labels in scans.items()
-    }
 
 
 def _wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

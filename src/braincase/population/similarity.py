@@ -279,30 +279,30 @@ def rank_by_axes(
         advice = "Tell them with `age` and `sex`."
         raise MissingLabelsError("similar_by", "age or sex of the query unknown", "both", advice)
     axes = disease_axes_of(gallery, result.gallery_version, controls=controls)
-    code = np.asarray(query.code, np.float32)
-    everyone = gallery.nearest(
-        code,
-        result.n_cases,
-        where=query.where,
-        without_subject=result.own_subject,
-        as_of=result.gallery_version,
-    ).cases
+    others = [
+        case
+        for case in gallery.cases(query.where, result.gallery_version)
+        if case.subject != result.own_subject
+    ]
     distances = {
         scan_id: pair.normal_anatomy if kind == "normal" else pair.abnormality
-        for scan_id, pair in axes.between(code, query.labels, everyone).items()
+        for scan_id, pair in axes.between(query.code, query.labels, others).items()
     }
-    ranked = [case for case in everyone if case.scan_id in distances]
+    ranked = [case for case in others if case.scan_id in distances]
     ranked.sort(key=lambda case: distances[case.scan_id])
+    nearest: dict[str, StoredCase] = {}
+    for case in ranked:
+        nearest.setdefault(case.subject, case)
     hits = tuple(
         hit_of(rank, case, distances[case.scan_id])
-        for rank, case in enumerate(ranked[: query.k], start=1)
+        for rank, case in enumerate(list(nearest.values())[: query.k], start=1)
     )
     return replace(
         result,
         hits=hits,
         weights_name=_CALLED[kind],
         n_searched=len(ranked),
-        notes=(*result.notes, *_ranking_notes(axes, kind, len(everyone) - len(ranked))),
+        notes=(*result.notes, *_ranking_notes(axes, kind, len(others) - len(ranked))),
     )
 
 

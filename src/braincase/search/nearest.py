@@ -1,4 +1,4 @@
-"""Exact k-nearest-neighbour search: filter first, the query's own person set apart."""
+"""Exact k-nearest-neighbour search: filter first, own person set apart, one scan a person."""
 
 from __future__ import annotations
 
@@ -76,9 +76,10 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
     """Find the k nearest neighbours of a query among the cases of other people.
 
     The filter is applied before any distance, and the hits are exactly the nearest of what it
-    leaves. Scans of the query's own person are never hits; they are listed apart, whether the
-    filter would pass them or not. If the person is not named, the nearest case counts as theirs
-    when it is the very same image, or closer than any two different people in the gallery are.
+    leaves: the k nearest people, each by their nearest scan. Scans of the query's own person are
+    never hits; they are listed apart, whether the filter would pass them or not. If the person is
+    not named, the nearest case counts as theirs when it is the very same image, or closer than any
+    two different people in the gallery are.
 
     Parameters
     ----------
@@ -143,21 +144,21 @@ def _check(gallery: Gallery, query: Query) -> _CheckedQuery:
     info = gallery.info(query.as_of)
     code = checked_code(query.code, info.n_dimensions, query.scan_id or "query")
     weights = checked_weights(query.weights, info.n_dimensions)
-    _check_counts(query.k, info.cases, info.url)
+    _check_counts(query.k, info.people, info.url)
     own_code = code
     if query.own_code is not None:
         own_code = checked_code(query.own_code, info.n_dimensions, "query")
     return _CheckedQuery(gallery, query, info, code, own_code, weights)
 
 
-def _check_counts(k: int, n_cases: int, url: str) -> None:
-    if n_cases == 0:
+def _check_counts(k: int, n_people: int, url: str) -> None:
+    if n_people == 0:
         advice = "Fill it with: braincase index COHORT --gallery GALLERY --model MODEL"
         raise GalleryError(url, "the gallery is empty", "at least one case", advice)
     if k < 1:
         raise ParameterError("k", str(k), "at least 1")
-    if k > n_cases:
-        raise ParameterError("k", str(k), f"at most the {n_cases} cases of the gallery")
+    if k > n_people:
+        raise ParameterError("k", str(k), f"at most the {n_people} people of the gallery")
 
 
 def _identify(checked: _CheckedQuery) -> QueryPerson:
@@ -170,7 +171,7 @@ def _identify(checked: _CheckedQuery) -> QueryPerson:
     if query.subject is not None:
         return QueryPerson(query.subject)
     k = query.k if checked.is_plain else 1
-    nearest = checked.gallery.nearest(checked.own_code, k, as_of=checked.as_of)
+    nearest = checked.gallery.nearest(checked.own_code, k, as_of=checked.as_of, one_scan_each=True)
     person = _detected(checked, nearest)
     if person is not None:
         return person
@@ -215,6 +216,7 @@ def _nearest_of_others(checked: _CheckedQuery, person: QueryPerson) -> Neighbour
         without_subject=person.subject,
         weights=checked.weights,
         as_of=checked.as_of,
+        one_scan_each=True,
     )
 
 
@@ -241,8 +243,8 @@ def _notes(query: Query, nearest: Neighbours, person: QueryPerson) -> Iterable[s
     if person.note:
         yield person.note
     if len(nearest.cases) < query.k:
-        left = "the filter and the person leave" if query.where else "the person leaves"
-        yield f"{len(nearest.cases)} of {query.k} hits: {left} {nearest.n_searched} cases."
+        left = "the filter leaves" if query.where else "besides the query's own there are"
+        yield f"{len(nearest.cases)} hits, not {query.k}: {left} no more people."
     if not nearest.exact:
         yield "The search was approximate: nearer cases may have been missed."
     yield from nearest.notes

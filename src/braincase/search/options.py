@@ -19,7 +19,7 @@ class SearchOptions:
     Parameters
     ----------
     k
-        Number of hits; None for `USUAL_K`, or for all cases of a smaller gallery.
+        Number of hits; None for `USUAL_K`, or for all people of a smaller gallery.
     where
         Filter on the gallery's columns; empty for none.
     subject

@@ -200,7 +200,7 @@ def _search(
         query,
         code=code,
         own_code=query.code if moves else None,
-        k=min(USUAL_K, info.cases) if options.k is None else options.k,
+        k=min(USUAL_K, info.people) if options.k is None else options.k,
         where=options.where,
         as_of=options.as_of,
         weights=weights,

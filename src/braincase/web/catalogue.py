@@ -64,16 +64,8 @@ class Catalogue:
                 self._cases_by_filter.clear()
                 self._version, self._layout = info.version, None
             if where not in self._cases_by_filter:
-                # Every case is among the n nearest to any place.
-                neighbours = self._gallery.nearest(
-                    np.zeros(info.n_dimensions, np.float32),
-                    max(info.cases, 1),
-                    where=where,
-                    as_of=info.version,
-                )
-                self._cases_by_filter[where] = tuple(
-                    sorted(neighbours.cases, key=lambda case: case.scan_id)
-                )
+                passing = self._gallery.cases(where, info.version)
+                self._cases_by_filter[where] = tuple(sorted(passing, key=lambda c: c.scan_id))
                 if len(self._cases_by_filter) > CACHED_FILTERS:
                     self._cases_by_filter.popitem(last=False)
             self._cases_by_filter.move_to_end(where)

@@ -179,7 +179,7 @@ def _search(
         raise Problem(400, "usage", text)
     version = service.gallery.info(request.as_of).version
     options = SearchOptions(
-        k=min(request.k, max(service.gallery.info(version).cases, 1)),
+        k=min(request.k, max(service.gallery.info(version).people, 1)),
         where=request.where,
         subject=request.subject,
         as_of=version,
