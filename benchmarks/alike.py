@@ -5,9 +5,8 @@
 
 Held-out people of the demo's five folds (simulated) look for ten cases among the training people by
 the code, by normal anatomy and by abnormality. Printed: how many of the ten have the asker's
-diagnosis, how far their true severity lies from the asker's.
-By abnormality the disease should agree as well as
-by the code; by normal anatomy no better than by chance.
+diagnosis, how far their true severity lies from the asker's. By abnormality the disease should
+agree as well as by the code; by normal anatomy no better than by chance.
 """
 
 from __future__ import annotations

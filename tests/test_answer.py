@@ -370,6 +370,37 @@ def test_a_unit_of_abnormality_is_the_spread_of_controls_never_seen(tmp_path):
         gallery.close()
 
 
+def test_normal_anatomy_is_without_what_varies_more_among_patients(tmp_path):
+    rng = np.random.default_rng(3)
+    cases = []
+    for i in range(240):
+        ill = i % 2
+        code = rng.normal(size=150)
+        code[0] += 2.0 * ill  # a shift: the disease axis
+        code[1] *= 5.0 if ill else 1.0  # no shift, but patients differ far more
+        labels = {
+            "diagnosis": ("CN", "AD")[ill],
+            "age": float(60 + i % 25),
+            "sex": "FM"[i // 2 % 2],
+        }
+        cases.append(NewCase(f"sub-{i}", str(i), code, labels=labels))
+    gallery = create_gallery(tmp_path / "g", "m", 4)
+    gallery.add(cases, "m")
+    axes = disease_axes_of(gallery)
+    gallery.close()
+    assert axes.n_axes == 1 < axes.directions.shape[1]
+    unit = np.eye(150)
+    labels = [{"age": 70.0, "sex": "F"}] * 150
+    moved = np.diag(axes.parts(unit, labels)[0] - axes.parts(0 * unit, labels)[0]) * axes.deviation
+    assert (moved[:2] < 0.5).all()
+    assert np.median(moved[2:]) > 0.9
+    build, abnormality = axes.parts([c.code for c in cases], [c.labels for c in cases])
+    assert abnormality.shape == (240, 1)
+    ill = np.arange(240) % 2 == 1
+    ratio = (build[ill] ** 2).mean(axis=0) / (build[~ill] ** 2).mean(axis=0)
+    assert ratio.max() < 3
+
+
 def test_without_enough_patients_there_are_no_disease_axes(tiny, tmp_path):
     gallery = gallery_of(tiny, tmp_path / "g")
     for _ in range(2):  # learned, then read again

@@ -14,6 +14,8 @@ RESERVED_COLUMNS = ("scan_id", "subject", "session", "image", "image_hash")
 BRAIN_ML = "brain_ml"
 #: A column that simulated people have and real ones cannot have.
 TRUE_SEVERITY = "true_severity"
+#: What the recipe of a simulated cohort names as its maker.
+SIMULATOR = "braincase simulate"
 #: Labels that tables and pictures show first.
 USUAL_COLUMNS = ("diagnosis", "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.
@@ -49,6 +51,11 @@ def read_cell(text: str) -> str:
 def is_simulated(labels: Mapping[str, Value]) -> bool:
     """Return whether a scan is known to be a simulated person's, by what no real one can have."""
     return labels.get(TRUE_SEVERITY) is not None
+
+
+def is_of_simulation(recipe: Mapping[str, object]) -> bool:
+    """Return whether volumes of this recipe are a simulated cohort's."""
+    return recipe.get("Name") == SIMULATOR
 
 
 def knows_age_and_sex(labels: Mapping[str, Value]) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from braincase.cli.arguments import AsJson, print_json
+from braincase.labels import is_of_simulation
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -37,7 +38,7 @@ def models(
         training = about["training"]
         scans = sum(training.get("scans", {}).values())
         people = f"{scans:,} scans of {training.get('people', 0):,} people"
-        simulated = "simulated " if about["recipe"].get("Name") == "braincase simulate" else ""
+        simulated = "simulated " if is_of_simulation(about["recipe"]) else ""
         print(
             f"{name}: {about['resolution_mm']} mm, {about['fingerprint'][:12]}, {simulated}{people}"
         )

@@ -13,6 +13,7 @@ import typer
 
 from braincase.cli.arguments import ViewBrainOnly, WholeHelp, comma_list
 from braincase.errors import UsageError
+from braincase.labels import is_of_simulation
 
 if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
@@ -129,7 +130,7 @@ def serve(
         gallery=gallery,
         load=partial(load_for_service, model, fingerprint) if model else None,
         fingerprint=fingerprint,
-        model_simulated=bool(model and input_of(model)[1].get("Name") == "braincase simulate"),
+        model_simulated=bool(model and is_of_simulation(input_of(model)[1])),
         label=label,
         host=host,
         port=port,

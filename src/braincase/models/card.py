@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from braincase.labels import is_of_simulation
 from braincase.models.model import Model
 from braincase.purpose import PURPOSE
 from braincase.volumetry.code_layout import LONG
@@ -20,7 +21,7 @@ def write_card(model: Model) -> str:
     """
     training, settings = model.training, model.settings
     counts = ", ".join(f"{n} {name}" for name, n in training["scans"].items())
-    simulated = model.recipe.get("Name") == "braincase simulate"
+    simulated = is_of_simulation(model.recipe)
     data = "**simulated** scans" if simulated else "scans"
     versions = ", ".join(f"{name} {v}" for name, v in training["versions"].items())
     losses = training["losses"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from braincase.errors import UsageError
-from braincase.files import did_you_mean
+from braincase.files import did_you_mean, read_toml
 
 Architecture = Literal["paper", "paper-mean", "paper-deep", "braincase", "principal"]
 Exemplars = Literal["random", "mean"]
@@ -126,11 +125,7 @@ def load_settings(name_or_path: str | Path) -> ModelSettings:
         near = get_close_matches(str(name_or_path), PRESETS, 1)
         advice = f"Did you mean {near[0]}?" if near else did_you_mean(path, "")
         raise UsageError(name_or_path, "no such settings", f"{presets}, or a TOML file", advice)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a year 0, nested too deep
-        raise UsageError(path, f"not TOML ({error})", "key = value lines") from error
-    return settings_from(content, path)
+    return settings_from(read_toml(path, "TOML: key = value lines"), path)
 
 
 def settings_from(content: Mapping[str, Any], where: str | Path) -> ModelSettings:

@@ -2,10 +2,10 @@
 
 A gallery's codes are adjusted for age and sex as its controls depend on them, and scaled by what
 remains of the controls' spread. In that space the directions in which patients differ from controls
-(Fisher's discriminant, with a shrunken covariance) are the *abnormality*; what is left when these
-are taken out is the *normal anatomy*. So people can be built alike with little regard to the
-disease, and ill alike whatever the build. Only what is linear is taken out: patients also vary more
-than controls do (docs/search-explained.md has how much of the disease is left).
+(Fisher's discriminant, with a shrunken covariance) are the *abnormality*. What is left when these
+are taken out, and the directions in which patients vary much more than controls (a generalised
+eigenvalue problem), is the *normal anatomy*. So people can be built alike with little regard to
+the disease, and ill alike whatever the build (docs/search-explained.md has how far that holds).
 
 References
 ----------
@@ -17,6 +17,7 @@ Management 30(4), 110-119.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict, final
@@ -44,6 +45,11 @@ N_FOLDS = 5
 LEAST_SPREAD = 0.05
 #: Part of the covariance that is replaced by its mean diagonal (Ledoit & Wolf).
 SHRINKAGE = 0.3
+#: Directions in which patients may vary more than controls; taken out are those in which held-out
+#: patients have more than so many times the variance of held-out controls. Chosen on seed 0.
+MOST_VARIABLE, MORE_VARIABLE = 16, 2.0
+#: Patients from whom such directions are learned at most.
+MOST_PATIENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class _AxesJson(TypedDict):
     deviation: list[float]
     directions: list[list[float]]
     patterns: list[list[float]]
+    n_axes: int
     kinds: list[str]
     controls: int
 
@@ -87,9 +94,12 @@ class DiseaseAxes:
     deviation
         What remains of their spread, shape (n_cells,).
     directions
-        From an adjusted code to its abnormality, shape (n_cells, n_kinds).
+        From an adjusted code to what is not normal anatomy of it, shape (n_cells, n_directions).
     patterns
-        What a unit of abnormality adds to an adjusted code, shape (n_kinds, n_cells).
+        What a unit along each direction adds to an adjusted code, shape (n_directions, n_cells).
+    n_axes
+        So many of the directions, the first, are the abnormality; along the others patients only
+        vary more than controls.
     kinds
         The labels of the patients it was learned from.
     controls
@@ -100,17 +110,18 @@ class DiseaseAxes:
     deviation: NDArray[np.float64]
     directions: NDArray[np.float64]
     patterns: NDArray[np.float64]
+    n_axes: int
     kinds: tuple[str, ...]
     controls: int
 
     def parts(
         self, codes: ArrayLike, labels: Sequence[Mapping[str, Value]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return normal anatomy, shape (n, n_cells), and abnormality, shape (n, n_kinds)."""
+        """Return normal anatomy, shape (n, n_cells), and abnormality, shape (n, n_axes)."""
         terms = np.array([terms_of_labels(person) for person in labels]).reshape(-1, N_TERMS)
         adjusted = (np.asarray(codes, np.float64) - terms @ self.coefficients) / self.deviation
-        abnormality = adjusted @ self.directions
-        return adjusted - abnormality @ self.patterns, abnormality
+        places = adjusted @ self.directions
+        return adjusted - places @ self.patterns, places[:, : self.n_axes]
 
     def between(
         self, code: ArrayLike, labels: Mapping[str, Value], cases: Sequence[StoredCase]
@@ -176,6 +187,7 @@ def disease_axes_of(
         deviation=np.array(lesson["deviation"], np.float64),
         directions=np.array(lesson["directions"], np.float64),
         patterns=np.array(lesson["patterns"], np.float64),
+        n_axes=lesson["n_axes"],
         kinds=tuple(lesson["kinds"]),
         controls=lesson["controls"],
     )
@@ -203,13 +215,16 @@ def _learned(people: Sequence[StoredCase], column: str, controls: str) -> _AxesJ
     # A cell without brain hardly varies; scaled to unit spread its last digits would be a disease.
     deviation = np.maximum(deviation, LEAST_SPREAD * max(float(deviation.max()), 1e-12))
     adjusted = residual / deviation
-    directions, patterns = _directions(adjusted, labels, normal, kinds)
-    scale = _out_of_fold_spread(adjusted, labels, normal, kinds)
+    n_axes, directions, patterns = _directions(adjusted, labels, normal, kinds)
+    scale, taken_out = _held_out_spread(adjusted, labels, normal, kinds)
+    kept = np.append(np.full(n_axes, True), taken_out)[: directions.shape[1]]
+    scales = np.where(np.arange(len(kept)) < n_axes, scale, 1.0)[kept]
     return {
         "coefficients": coefficients.tolist(),
         "deviation": deviation.tolist(),
-        "directions": (directions / scale).tolist(),
-        "patterns": (patterns * scale).tolist(),
+        "directions": (directions[:, kept] / scales).tolist(),
+        "patterns": (patterns[kept] * scales[:, None]).tolist(),
+        "n_axes": n_axes,
         "kinds": kinds,
         "controls": int(normal.sum()),
     }
@@ -220,34 +235,69 @@ def _directions(
     labels: NDArray[np.str_],
     normal: NDArray[np.bool_],
     kinds: Sequence[str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return directions, of unit variance and uncorrelated in the shrunken covariance; patterns."""
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the number of disease axes; these and the variable directions; their patterns.
+
+    Each has unit variance in the controls' shrunken covariance. What the axes take out is no part
+    of the variable directions any more.
+    """
     shifts = np.stack([adjusted[labels == kind].mean(axis=0) for kind in kinds], axis=1)
     covariance = shrunken(adjusted[normal], SHRINKAGE)
     raw = covariance.solve(shifts)
     values, vectors = np.linalg.eigh(raw.T @ covariance.times(raw))
     good = values > 1e-9 * values[-1]
-    directions = raw @ (vectors[:, good] / np.sqrt(values[good]))
+    axes = raw @ (vectors[:, good] / np.sqrt(values[good]))
+    patterns = covariance.times(axes).T
+    rest = adjusted - adjusted @ axes @ patterns
+    variable, more = _variable_directions(rest[normal], rest[np.isin(labels, kinds) & ~normal])
+    of_codes = variable - axes @ (patterns @ variable)
+    return axes.shape[1], np.hstack([axes, of_codes]), np.vstack([patterns, more])
+
+
+def _variable_directions(
+    controls: NDArray[np.float64], patients: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return directions with the largest variance of patients for that of controls; patterns.
+
+    The generalised eigenvectors of both covariances, solved among the patients, who may be fewer
+    than the numbers of a code.
+    """
+    covariance = shrunken(controls, SHRINKAGE)
+    patients = patients[:: math.ceil(len(patients) / MOST_PATIENTS)]
+    about = (patients - controls.mean(axis=0)) / np.sqrt(len(patients))
+    solved = covariance.solve(about.T)
+    values, vectors = np.linalg.eigh(about @ solved)
+    good = np.flatnonzero(values > 1e-9 * values[-1])[: -MOST_VARIABLE - 1 : -1]
+    directions = solved @ (vectors[:, good] / np.sqrt(values[good]))
     return directions, covariance.times(directions).T
 
 
-def _out_of_fold_spread(
+def _held_out_spread(
     adjusted: NDArray[np.float64],
     labels: NDArray[np.str_],
     normal: NDArray[np.bool_],
     kinds: Sequence[str],
-) -> float:
-    """Return how far controls spread along directions learned without them, root mean square.
+) -> tuple[float, NDArray[np.bool_]]:
+    """Return how far controls spread along axes learned without them, root mean square.
 
-    Along directions learned from themselves they spread less, the more so the fewer they are.
+    Along axes learned from themselves they spread less, the more so the fewer they are. Also
+    returned: which of the variable directions are taken out, shape (MOST_VARIABLE,).
     """
     folds = np.arange(len(adjusted)) % N_FOLDS
     squares = []
+    variances = np.zeros((2, MOST_VARIABLE))
+    ill = np.isin(labels, kinds) & ~normal
     for fold in range(N_FOLDS):
         rest = folds != fold
-        directions, _ = _directions(adjusted[rest], labels[rest], normal[rest], kinds)
-        squares.append((adjusted[~rest & normal] @ directions) ** 2)
-    return float(np.sqrt(np.concatenate([part.mean(axis=1) for part in squares]).mean()))
+        n_axes, directions, _ = _directions(adjusted[rest], labels[rest], normal[rest], kinds)
+        squared = (adjusted @ directions) ** 2
+        squares.append(squared[~rest & normal, :n_axes].mean(axis=1))
+        n_variable = directions.shape[1] - n_axes
+        for row, group in enumerate((normal, ill)):
+            variances[row, :n_variable] += squared[~rest & group, n_axes:].sum(axis=0) / group.sum()
+    of_controls, of_patients = variances
+    scale = float(np.sqrt(np.concatenate(squares).mean()))
+    return scale, of_patients > MORE_VARIABLE * of_controls
 
 
 def rank_by_axes(

@@ -20,7 +20,7 @@ from braincase.cohort.view import ViewChoice, has_view
 from braincase.errors import CohortError
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import canonical_json
-from braincase.labels import Value
+from braincase.labels import SIMULATOR, Value
 from braincase.parallel import run_all
 from braincase.simulate.imaging import backward_of, simulate_visit
 from braincase.simulate.people import SimulatedVisit, draw_visits, size_of
@@ -76,7 +76,7 @@ def simulate_cohort(
 def recipe_of(size: str, seed: int, confounding: float) -> Recipe:
     """Return all that decides the images of a simulated cohort."""
     return {
-        "Name": "braincase simulate",
+        "Name": SIMULATOR,
         "Version": SIMULATION_VERSION,
         "Size": size,
         "Seed": seed,
