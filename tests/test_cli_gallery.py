@@ -32,7 +32,7 @@ def test_a_cohort_and_raw_scans_go_into_one_gallery(tiny, table, untrained, tmp_
     words = ("--gallery", tmp_path / "g", "--model", untrained)
     code, out, err = run(capsys, "index", tiny.folder, *words)
     assert code == 0, err
-    assert "34 added, 0 updated, 0 unchanged, 0 failed" in out
+    assert "34 added, 0 updated, 0 unchanged, 0 left out" in out
     code, out, err = run(capsys, "index", table, *words, "--workers", 1, "--json")
     assert code == 0, err
     done = json.loads(out)

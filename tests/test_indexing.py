@@ -111,7 +111,7 @@ def test_one_scan_the_model_fails_on_does_not_stop_the_others(tmp_path):
     done = index_cohort(tmp_path / "g", cohort, model(failing))
     assert done.added == 6
     assert done.failed == (("sub-3", "the model gave numbers that are not finite"),)
-    assert "failed: sub-3: the model gave" in done.lines()[1]
+    assert "left out: sub-3: the model gave" in done.lines()[1]
 
 
 def test_one_scan_with_a_label_that_cannot_be_kept_does_not_stop_the_others(tmp_path):

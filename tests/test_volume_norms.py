@@ -34,6 +34,7 @@ from braincase.search.query_scan import QueryScan
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import LONG, READ_OUT, READ_OUT_WEIGHT
 from braincase.volumetry.readout import read_out
+from braincase.volumetry.regions import plain_name
 
 MODEL = "a model with a local code"
 
@@ -158,10 +159,13 @@ def test_an_answer_tells_the_volumes_of_query_and_hits(gallery: Gallery) -> None
     assert first["ml"] == round(answered.volumes[0].ml, 2)
     assert told["volume_norms"]["controls"] == 32  # type: ignore[index]
     lines = dict(sections_of(answered, why=True))["Volumes for age and sex"]
-    assert lines[0].startswith(f"left-hippocampus {answered.volumes[0].ml:.1f} ml, ")
+    left, right = answered.volumes[:2]
+    assert lines[0].startswith(f"hippocampus: left {left.ml:.1f} ml (")
+    assert f"), right {right.ml:.1f} ml (" in lines[0]
     assert "32 controls" in lines[-1]
     unusual = [v for v in answered.volumes if v.unusual]
-    assert len(dict(sections_of(answered))["Volumes for age and sex"]) == max(1, len(unusual)) + 1
+    plain = {plain_name(v.name) for v in unusual}
+    assert len(dict(sections_of(answered))["Volumes for age and sex"]) == max(1, len(plain)) + 1
 
 
 def test_that_there_are_too_few_controls_is_learned_once(tmp_path: Path) -> None:

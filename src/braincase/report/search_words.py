@@ -42,7 +42,8 @@ _JAPANESE = {
 }
 #: Headings that go on with something else, such as the name of a column.
 _JAPANESE_BEGINNINGS = {
-    "Why (": "似ている部位（0: 差なし、1: 他人どうしの通常の差）",
+    "Why (0": "似ている部位（0: 差なし、1: 他人どうしの通常の差）",
+    "Why (by region": "差の大きい部位",
     "What the neighbours say (": "近傍の人の",
 }
 

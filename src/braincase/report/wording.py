@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from braincase.answer.compose import Answer, AnsweredHit
+from braincase.images.atlas import side_of
 from braincase.labels import Value, value_text
 from braincase.population.controls import RegionZScores
 from braincase.population.normative import NORMAL_Z
@@ -23,11 +24,10 @@ def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:
     why
         Whether to name, for each hit, the parts of the brain most and least alike.
     """
+    usual = any(hit.likeness for hit in answer.hits)
+    meaning = "0 the same, 1 as far apart as two people as a rule" if usual else "by region"
     sections: list[tuple[str, Iterable[str]]] = [
-        (
-            "Why (0 the same, 1 as far apart as two people as a rule)",
-            _reasons(answer) if why else (),
-        ),
+        (f"Why ({meaning})", _reasons(answer) if why else ()),
         ("Scans of this person", _person(answer)),
         (f"What the neighbours say ({answer.label})", _neighbours(answer)),
         ("What became of them", _outcome(answer)),
@@ -96,12 +96,18 @@ def _state(label: Value, name: str | None, score: Value) -> str:
 
 
 def _volumes(answer: Answer, every: bool) -> Iterator[str]:
-    """Tell the query's volumes: all, or those that few controls have; ``3.1 ml, percentile 4``."""
+    """Tell the query's volumes: all, or those that few controls have, left beside right.
+
+    ``amygdala: left 1.1 ml (percentile 4), right 1.2 ml (percentile 9)``
+    """
     norms = answer.volume_norms
     shown = [v for v in answer.volumes if every or v.unusual]
+    sides: dict[str, list[str]] = {}
     for volume in shown:
-        among = "" if volume.percentile is None else f", {percentile_text(volume.percentile)}"
-        yield f"{volume.name} {volume.ml:.1f} ml{among}"
+        side, plain = side_of(volume.name)
+        among = "" if volume.percentile is None else f" ({percentile_text(volume.percentile)})"
+        sides.setdefault(plain, []).append(f"{side} {volume.ml:.1f} ml{among}".lstrip())
+    yield from (f"{plain}: {', '.join(told)}" for plain, told in sides.items())
     if answer.volumes and any(v.percentile is not None for v in answer.volumes) and norms:
         if not shown:
             yield f"none of {len(answer.volumes)} beyond percentiles 5 and 95"

@@ -61,7 +61,7 @@ class Indexed:
         """Return what to tell the user, a line each."""
         lines = [
             f"{self.added} added, {self.updated} updated, {self.unchanged} unchanged,"
-            f" {len(self.failed)} failed; the gallery is at version {self.version}"
+            f" {len(self.failed)} left out; the gallery is at version {self.version}"
         ]
         lines += [f"same image: {first} and {second}" for first, second in self.duplicates]
         lines += [
@@ -69,14 +69,23 @@ class Indexed:
             for scan in self.erased_before
         ]
         lines += [f"note: {note}" for note in (*self.left_out, *self.notes)]
-        lines += [f"failed: {scan}: {reason}" for scan, reason in self.failed]
+        scans: dict[str, list[str]] = {}
+        for scan, reason in self.failed:
+            scans.setdefault(reason, []).append(scan)
+        lines += [f"left out: {_few(names, 1)}: {reason}" for reason, names in scans.items()]
         if self.faces:
-            few = ", ".join(self.faces[:3]) + (", ..." if len(self.faces) > 3 else "")
+            few = _few(self.faces, 3)
             lines.append(
                 f"note: the images of {len(self.faces)} scans show the person's face ({few}), and"
                 " so does the gallery: index defaced or skull-stripped ones if others may see it"
             )
         return lines
+
+
+def _few(names: Sequence[str], most: int) -> str:
+    """Name so many at most; ``--json`` names all."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def index_cohort(
