@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -202,13 +202,10 @@ def _built(kind: Any, value: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {str(k): _built(inner[1], v) for k, v in _checked(dict, value).items()}
     if hasattr(kind, "__dataclass_fields__"):
-        hints = get_type_hints(kind)
-        content = _checked(dict, value)
-        if kind is Score:
-            content = {"over_each": [], **content}
-        return kind(
-            **{name: _built(hints[name], content[name]) for name in kind.__dataclass_fields__}
-        )
+        hints, content = get_type_hints(kind), _checked(dict, value)
+        # What has a default may be missing from a result of an earlier version.
+        names = [f.name for f in fields(kind) if f.name in content or f.default is MISSING]
+        return kind(**{name: _built(hints[name], content[name]) for name in names})
     if kind is float:
         # A number that was not finite is null in the file.
         return float("nan") if value is None else float(_checked((int, float), value))
