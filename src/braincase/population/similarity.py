@@ -49,7 +49,7 @@ SHRINKAGE = 0.3
 #: patients have more than so many times the variance of held-out controls. Chosen on seed 0.
 MOST_VARIABLE, MORE_VARIABLE = 16, 2.0
 #: Patients from whom such directions are learned at most.
-MOST_PATIENTS = 1000
+MOST_PATIENTS = 500
 
 
 @dataclass(frozen=True)
