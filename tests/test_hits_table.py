@@ -91,7 +91,7 @@ def test_in_a_narrow_terminal_the_label_folds_and_rank_and_distance_stay(gallery
 def test_the_columns_asked_for_are_shown(gallery):
     lines = search(gallery, None, "--columns", "sex").splitlines()
     (header,) = (line for line in lines if line.strip().startswith("rank"))
-    assert header.split() == ["rank", "scan", "distance", "score", "sex"]
+    assert header.split() == ["rank", "scan", "distance", "closer", "than", "sex"]
 
 
 def test_in_a_terminal_narrower_than_a_name_it_goes_on_below(gallery):

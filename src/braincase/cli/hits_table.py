@@ -13,11 +13,14 @@ from rich.table import Table
 from braincase.answer.compose import Answer
 from braincase.errors import ParameterError
 from braincase.labels import USUAL_COLUMNS
+from braincase.report.wording import percent_closer
 
 #: Columns that stay, however narrow the terminal is; the others go, the widest first.
 ALWAYS_SHOWN = ("rank", "scan", "distance")
+#: How many pairs of people of the gallery lie farther apart than query and hit.
+CLOSER_THAN = "closer than"
 #: Numbers that would not be numbers if they went on in the next line.
-NEVER_FOLDED = ("rank", "distance", "score", "age")
+NEVER_FOLDED = ("rank", "distance", "score", CLOSER_THAN, "age")
 #: The label that the neighbours vote on is at least as wide as this, and folded.
 LABEL_WIDTH = 12
 #: Wider than any table.
@@ -43,6 +46,8 @@ def print_hits(answer: Answer, columns: Sequence[str] = ()) -> None:
     console.print(table)
     if left_out:
         print(f"left out, for the terminal is narrow: {', '.join(left_out)} (--json shows all)")
+    if CLOSER_THAN in header:
+        print(f"{CLOSER_THAN}: so many of all pairs of people in this gallery")
     if "built" in header:
         print("built, ill: how differently built and ill than the query, in deviations of controls")
 
@@ -54,6 +59,12 @@ def _cells(answer: Answer, columns: Sequence[str]) -> tuple[list[str], list[list
         raise ParameterError("columns", f"no label '{missing[0]}'", f"some of {_list(known)}")
     usual = [str(answer.label), *(name for name in USUAL_COLUMNS if name != answer.label)]
     header, rows = answer.result.rows(columns or [name for name in usual if name in known])
+    closer = [hit.closer_than for hit in answer.hits]
+    if any(share is not None for share in closer):
+        place = header.index("score")  # which is the distance once more
+        header[place] = CLOSER_THAN
+        for row, share in zip(rows, closer, strict=True):
+            row[place] = "" if share is None else percent_closer(share)
     axes = [hit.alike for hit in answer.hits]
     if not any(axes):
         return header, rows

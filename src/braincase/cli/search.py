@@ -212,9 +212,9 @@ def _write_files(
         write_hits(finished.result, finished.gallery, save_hits)
     if picture or html:
         from braincase.report.search_page import draw
-        from braincase.report.wording import sections_of, warning_of
+        from braincase.report.wording import text_of
 
-        draw(finished, picture, html, sections_of(composed, why=True), warning_of(composed))
+        draw(finished, picture, html, text_of(composed))
     return missing
 
 

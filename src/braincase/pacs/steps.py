@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ from braincase.pacs.settings import Archive, PacsSettings
 from braincase.pacs.spool import Spool
 from braincase.pacs.structured_report import Searched, report_object
 from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query
-from braincase.report.wording import sections_of, warning_of
+from braincase.report.wording import text_of
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import FinishedSearch, search_by_embedding
 from braincase.search.query_scan import QueryScan
@@ -209,27 +209,30 @@ def _objects(
     wish = (results.k, results.where, results.label, results.normality, results.hit_studies)
     parts = (model, gallery, version, found.query.image_hash, wish)
     made, series = datetime.now(), results.series_number
-    warning, objects = warning_of(composed), []
-    cases = _pictures(found)
+    text, objects = text_of(composed), []
+    cases = _pictures(found, text.nearness)
     if results.report:
         studies = _hit_studies(shop, composed) if results.hit_studies else {}
         searched = Searched(model, gallery, version, studies)
         objects.append(report_object(composed, searched, source, series, parts, made))
     if results.pictures:
-        objects += picture_objects(cases, warning, source, series + 1, parts, made)
+        objects += picture_objects(cases, text.warning, source, series + 1, parts, made)
     if results.pdf:
-        lines = [warning] if warning else []
+        lines = [text.warning] if text.warning else []
         lines += [f"{case.heading}   {case.details}" for case in cases[1:]]
-        for heading, texts in sections_of(composed, True):
+        for heading, texts in text.sections:
             lines += ["", heading, *texts]
-        drawn = draw_pictures(cases, warning)
+        drawn = draw_pictures(cases, text.warning)
         objects.append(pdf_object(lines, drawn, source, series + 2, parts, made))
     return {shop.spool.result_name(str(one.SOPInstanceUID)): one for one in objects}
 
 
-def _pictures(found: FinishedSearch) -> list[CasePicture]:
+def _pictures(found: FinishedSearch, nearness: Mapping[str, str]) -> list[CasePicture]:
     version = found.result.gallery_version
-    hits = [hit_picture(found.gallery, hit, version) for hit in found.result.hits[:8]]
+    hits = [
+        hit_picture(found.gallery, hit, version, nearness=nearness[hit.scan_id])
+        for hit in found.result.hits[:8]
+    ]
     query = picture_of_query(found)
     return [CasePicture("This study", query.details, query.planes), *hits]
 

@@ -62,6 +62,7 @@ def hit_picture(
     place: Place = PLANES_MM,
     *,
     as_scanned: bool = False,
+    nearness: str = "",
 ) -> CasePicture:
     """Return the picture of a hit, from its volume in the cohort or else from its thumbnail.
 
@@ -75,9 +76,12 @@ def hit_picture(
         Where the planes pass, MNI x, y, z in mm; a thumbnail has its own.
     as_scanned
         Whether its view volume is shown, where it has one.
+    nearness
+        How near it is, in words; empty for the bare distance.
     """
     heading = f"{hit.rank}. {hit.scan_id}"
-    details = f"distance {hit.distance:.3f} · {details_of(hit.labels)}".rstrip(" ·")
+    near = nearness or f"distance {hit.distance:.3f}"
+    details = f"{near} · {details_of(hit.labels)}".rstrip(" ·")
     case = gallery.get(hit.scan_id, as_of)
     if as_scanned and (seen := _view_planes(case, place)):
         return CasePicture(heading, details, seen, AS_SCANNED)

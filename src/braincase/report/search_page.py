@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,11 @@ from braincase.purpose import PURPOSE
 from braincase.report.case_picture import AS_SCANNED, CasePicture, hit_picture, picture_of_query
 from braincase.report.search_figure import draw_search
 from braincase.report.search_words import Language, heading_of, words_of
+from braincase.report.wording import AnswerText
 from braincase.search.pipeline import FinishedSearch
+
+#: Of a search whose answer was not composed.
+NO_TEXT = AnswerText()
 
 
 @dataclass(frozen=True)
@@ -45,20 +49,19 @@ def write_search_html(
     earlier: Sequence[CasePicture],
     result: SearchResult,
     path: Path,
-    sections: Sequence[tuple[str, Sequence[str]]] = (),
-    warning: str = "",
+    text: AnswerText = NO_TEXT,
     about: Sequence[tuple[str, str]] = (),
     language: Language = "en",
     keys: Sequence[KeyPictures] = (),
 ) -> Path:
     """Write query, hits and earlier scans as one self-contained HTML file and return its path.
 
-    `sections` are what the answer says, headings with lines, notes included; without them the
-    result's notes stand there. `warning` stands first, after `about`: date, reader and settings by
-    name. Headings are in the page's `language`, lines in English. `keys` stand before the hits.
+    `text` is what the answer says, notes included; without it the result's notes stand there. Its
+    warning stands first, after `about`: date, reader and settings by name. Headings are in the
+    page's `language`, lines in English. `keys` stand before the hits.
     """
     words = words_of(language)
-    listed = sections or ([("Notes", result.notes)] if result.notes else [])
+    listed = text.sections or ([("Notes", result.notes)] if result.notes else [])
     environment = Environment(
         loader=PackageLoader("braincase.report"), autoescape=True, undefined=StrictUndefined
     )
@@ -69,7 +72,7 @@ def write_search_html(
         keys=[(where, _card(one), _card(other)) for where, one, other in keys],
         result=result,
         sections=[(heading_of(heading, language), lines) for heading, lines in listed],
-        warning=warning,
+        warning=text.warning,
         about=about,
         language=language,
         t=lambda text: words.get(text, text),
@@ -116,8 +119,7 @@ def draw(
     search: FinishedSearch,
     png: Path | None,
     html: Path | None,
-    sections: Sequence[tuple[str, Sequence[str]]] = (),
-    warning: str = "",
+    text: AnswerText = NO_TEXT,
     about: Sequence[tuple[str, str]] = (),
     language: Language = "en",
     keys: Sequence[KeyImage] = (),
@@ -134,8 +136,8 @@ def draw(
         The search.
     png, html
         Files to write.
-    sections, warning
-        From `braincase.report.wording`; the HTML page shows them instead of the bare notes.
+    text
+        From `braincase.report.wording.text_of`; the HTML page shows it instead of the bare notes.
     about, language
         Of the HTML page, as in `write_search_html`.
     keys
@@ -145,26 +147,33 @@ def draw(
     """
     if not (png or html):
         return
-    pictures = pictures_of(search, view)
+    pictures = pictures_of(search, view, text.nearness)
     if png:
         draw_search(*pictures, png)
     if html:
-        key_pictures = [_key_pictures(search, key, view) for key in keys]
-        write_search_html(
-            *pictures, search.result, html, sections, warning, about, language, key_pictures
-        )
+        key_pictures = [_key_pictures(search, key, view, text.nearness) for key in keys]
+        write_search_html(*pictures, search.result, html, text, about, language, key_pictures)
 
 
 def pictures_of(
-    search: FinishedSearch, view: ViewVolume | None = None
+    search: FinishedSearch,
+    view: ViewVolume | None = None,
+    nearness: Mapping[str, str] = NO_TEXT.nearness,
 ) -> tuple[CasePicture, list[CasePicture], list[CasePicture]]:
-    """Return the pictures of query, hits and own scans, as scanned where the query can be."""
+    """Return the pictures of query, hits and own scans, as scanned where the query can be.
+
+    `nearness` is what stands below each hit, by scan_id; without it its distance.
+    """
     result = search.result
     query = picture_of_query(search, as_scanned=True, view=view)
     hits, earlier = (
         [
             hit_picture(
-                search.gallery, hit, result.gallery_version, as_scanned=query.note == AS_SCANNED
+                search.gallery,
+                hit,
+                result.gallery_version,
+                as_scanned=query.note == AS_SCANNED,
+                nearness=nearness.get(hit.scan_id, ""),
             )
             for hit in group
         ]
@@ -173,13 +182,15 @@ def pictures_of(
     return query, hits, earlier
 
 
-def _key_pictures(search: FinishedSearch, key: KeyImage, view: ViewVolume | None) -> KeyPictures:
+def _key_pictures(
+    search: FinishedSearch, key: KeyImage, view: ViewVolume | None, nearness: Mapping[str, str]
+) -> KeyPictures:
     """Draw the query and one of its cases at a place that the reader chose."""
     result = search.result
     query = picture_of_query(search, key.place, as_scanned=True, view=view)
     (hit,) = (h for h in (*result.hits, *result.same_subject) if h.scan_id == key.scan_id)
     case = hit_picture(
         search.gallery, hit, result.gallery_version, key.place,
-        as_scanned=query.note == AS_SCANNED,
+        as_scanned=query.note == AS_SCANNED, nearness=nearness.get(hit.scan_id, ""),
     )  # fmt: skip
     return "MNI x {:.0f}, y {:.0f}, z {:.0f} mm".format(*key.place), query, case

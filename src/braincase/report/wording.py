@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from braincase.answer.compose import Answer, AnsweredHit
 from braincase.images.atlas import side_of
@@ -12,6 +14,43 @@ from braincase.population.normative import NORMAL_Z
 
 #: A heading and what stands below it, a line each.
 TextSection = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class AnswerText:
+    """Text of an answer: what stands beside pictures and tables of its hits.
+
+    Parameters
+    ----------
+    sections
+        Headings and lines, from `sections_of`.
+    warning
+        What must be read first; may be empty.
+    nearness
+        How near each hit is, by scan_id.
+    """
+
+    sections: tuple[TextSection, ...] = ()
+    warning: str = ""
+    nearness: Mapping[str, str] = field(default_factory=dict)
+
+
+def text_of(answer: Answer) -> AnswerText:
+    """Return all text of an answer, reasons included."""
+    nearness = {hit.hit.scan_id: nearness_of(hit) for hit in answer.hits}
+    return AnswerText(tuple(sections_of(answer, why=True)), warning_of(answer), nearness)
+
+
+def nearness_of(hit: AnsweredHit) -> str:
+    """Tell how near a hit is: closer than how many pairs of people are, or else its distance."""
+    if hit.closer_than is None:
+        return f"distance {hit.hit.distance:.3f}"
+    return f"closer than {percent_closer(hit.closer_than)} of pairs of people here"
+
+
+def percent_closer(share: float) -> str:
+    """Write a share of pairs, rounded down: no hit is closer than all."""
+    return f"{math.floor(100 * share)} %"
 
 
 def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:

@@ -14,7 +14,7 @@ from braincase.cohort.view import ViewVolume
 from braincase.gallery import SearchResult
 from braincase.report.search_page import KeyImage, draw
 from braincase.report.search_words import Language
-from braincase.report.wording import sections_of, warning_of
+from braincase.report.wording import text_of
 from braincase.web import schema
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.searches import SIMULATED, find
@@ -49,12 +49,12 @@ def report(
     finished = replace(answered.finished, result=result)
     path = service.folder / f"report-{secrets.token_hex(8)}.html"
     try:
-        sections = sections_of(answered.answer, why=True)
+        text = text_of(answered.answer)
         if answered.body.model_simulated:
-            sections.insert(0, ("The model", (SIMULATED,)))
+            text = replace(text, sections=(("The model", (SIMULATED,)), *text.sections))
         about = _about(answered.request, principal)
         view = _view_of(answered, service, principal)
-        draw(finished, None, path, sections, warning_of(answered.answer), about, lang, keys, view)
+        draw(finished, None, path, text, about, lang, keys, view)
         page = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
