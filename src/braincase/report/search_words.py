@@ -33,6 +33,7 @@ _JAPANESE = {
     "What became of them": "その後の経過",
     "Brightness beyond normal for age and sex": "年齢・性別の正常範囲を外れた明るさ",
     "Volumes for age and sex": "年齢・性別に対する容積",
+    "Volumes": "容積",
     "How usual such a distance is": "似た人はいるか",
     "Notes": "注記",
     "The model": "モデル",

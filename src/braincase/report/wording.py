@@ -70,7 +70,7 @@ def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:
         ("Scans of this person", _person(answer)),
         (f"What the neighbours say ({answer.label})", _neighbours(answer)),
         ("What became of them", _outcome(answer)),
-        ("Volumes for age and sex", _volumes(answer, why)),
+        ("Volumes for age and sex" if _placed(answer) else "Volumes", _volumes(answer, why)),
         ("Brightness beyond normal for age and sex", _normality(answer)),
         ("How usual such a distance is", _typical(answer)),
         ("Notes", answer.notes),
@@ -147,7 +147,7 @@ def _volumes(answer: Answer, every: bool) -> Iterator[str]:
         among = "" if volume.percentile is None else f" ({percentile_text(volume.percentile)})"
         sides.setdefault(plain, []).append(f"{side} {volume.ml:.1f} ml{among}".lstrip())
     yield from (f"{plain}: {', '.join(told)}" for plain, told in sides.items())
-    if answer.volumes and any(v.percentile is not None for v in answer.volumes) and norms:
+    if norms and _placed(answer):
         if not shown:
             yield f"none of {len(answer.volumes)} beyond percentiles 5 and 95"
         youngest, oldest = norms.ages
@@ -157,6 +157,10 @@ def _volumes(answer: Answer, every: bool) -> Iterator[str]:
         )
     elif shown:
         yield "no percentiles: age or sex is not known, or no control is of about that age"
+
+
+def _placed(answer: Answer) -> bool:
+    return any(volume.percentile is not None for volume in answer.volumes)
 
 
 def percentile_text(percentile: float) -> str:
