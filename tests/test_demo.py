@@ -33,5 +33,6 @@ def test_the_demo_leaves_report_gallery_and_pictures_and_says_where(
     for place in ("report/report.html", "search.html", "search.png", "gallery"):
         assert (folder / place).exists()
         assert str(folder / place) in said
+    assert "What the neighbours say" in (folder / "search.html").read_text()
     results = json.loads((folder / "report" / "results.json").read_text())
     assert set(results) == {"paper", "honest"}

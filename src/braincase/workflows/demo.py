@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import image_path
 from braincase.cohort.view import ViewChoice
@@ -18,6 +19,7 @@ from braincase.models.model import load_model
 from braincase.models.settings import PRESETS
 from braincase.report.evaluation import ReportPicture, first_line, write_report
 from braincase.report.search_page import draw
+from braincase.report.wording import text_of
 from braincase.search.options import SearchOptions
 from braincase.simulate.cohort import simulate_cohort
 from braincase.sources.scan import Scan
@@ -90,7 +92,7 @@ def _search_unseen(folder: Path, model_folder: Path, study: Study, picture: Path
     with open_gallery(folder / "gallery", model) as gallery:
         query = _typical_query(cohort, fold.test)
         search = gallery.finished_search(query, SearchOptions(HITS), VIEW)
-        draw(search, picture, folder / "search.html")
+        draw(search, picture, folder / "search.html", text_of(answer(search)))
     return search.result
 
 
@@ -101,10 +103,15 @@ def _rows_never_trained(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int6
 
 
 def _typical_query(cohort: Cohort, test: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Path:
-    """Return the image of the held-out AD scan whose true severity is the median: no lucky pick."""
+    """Return the image of the held-out AD scan nearest the median severity and age.
+
+    The choice looks at no hit: no lucky pick.
+    """
     table = cohort.table.iloc[test]
-    ill = table[table["diagnosis"] == "AD"].sort_values("true_severity")
-    chosen = ill.iloc[len(ill) // 2]
+    ill = table[table["diagnosis"] == "AD"]
+    known = ill[["true_severity", "age"]].to_numpy(dtype=np.float64)
+    from_median = (known - np.median(known, axis=0)) / np.maximum(known.std(axis=0), 1e-9)
+    chosen = ill.iloc[int((from_median**2).sum(axis=1).argmin())]
     scan = Scan(cohort.folder, chosen["subject"], chosen["session"])
     return image_path(cohort.folder, cohort.grid, scan)
 
