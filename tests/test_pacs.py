@@ -185,6 +185,7 @@ def test_validators_of_others_and_the_archive_accept_the_results(
             dumped = subprocess.run(["dsrdump", path], capture_output=True, text=True)
             assert dumped.returncode == 0, dumped.stderr
             assert "Distance of codes" in dumped.stdout
+            assert "Share of pairs of people who are farther apart" in dumped.stdout
             assert PURPOSE.encode() in written
             assert content.ContentSequence[-1].ConceptNameCodeSequence[0].CodeValue == "126010"
             (other,) = content.PertinentOtherEvidenceSequence

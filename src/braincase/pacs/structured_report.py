@@ -167,17 +167,21 @@ _INTERVAL = {
 def _hit_group(hit: AnsweredHit, searched: Searched, source: Source) -> Any:
     """Return the group of one hit."""
     found = hit.hit
+    measurements = [
+        _number("RANK", "Rank", found.rank),
+        _number("DISTANCE", "Distance of codes", found.distance),
+        _number("SCORE", "Similarity score", found.score),
+    ]
+    if hit.closer_than is not None:
+        meaning = "Share of pairs of people who are farther apart"
+        measurements.append(_number("CLOSERTHAN", meaning, hit.closer_than))
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=source.uid("hit", searched.model, searched.version, found.scan_id),
             identifier=source.words(f"Hit {found.rank}: {found.scan_id}"),
         ),
         finding_type=_code("HIT", "Similar case"),
-        measurements=[
-            _number("RANK", "Rank", found.rank),
-            _number("DISTANCE", "Distance of codes", found.distance),
-            _number("SCORE", "Similarity score", found.score),
-        ],
+        measurements=measurements,
     )
     labels = ", ".join(f"{k} {value_text(v)}" for k, v in found.labels.items() if v is not None)
     _say(group, source, [f"Labels: {labels}" if labels else "", *_parts(hit)])
