@@ -105,7 +105,7 @@ def test_controls_have_all_percentiles_and_patients_small_hippocampi(
     assert 0.02 < np.mean(rank["CN"] < 5) < 0.1
     names = list(MEASURES)
     assert np.median(rank["AD"][:, names.index("left-hippocampus")]) < 15
-    assert np.median(rank["AD"][:, names.index("left-inf-lat-vent")]) > 85
+    assert np.median(rank["AD"][:, names.index("left-inferior-horn")]) > 85
 
 
 def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percentile(

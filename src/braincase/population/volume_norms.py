@@ -75,8 +75,8 @@ MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "deep-grey": _both("thalamus", "caudate", "putamen", "pallidum", "accumbens"),
         "cerebral-white-matter": _both("cerebral-white-matter"),
         "lateral-ventricle": _both("lateral-ventricle"),
-        **_each("inf-lat-vent", "inferior-horn"),
-        "3rd-ventricle": ("third-ventricle",),
+        **_each("inferior-horn", "inferior-horn"),
+        "third-ventricle": ("third-ventricle",),
         "cerebellum": _both("cerebellar-cortex", "cerebellar-white-matter"),
         "brain-stem": ("brain-stem",),
     }
@@ -87,9 +87,9 @@ MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 SIMULATED_ONLY = frozenset(
     {
         "cerebral-white-matter",
-        "left-inf-lat-vent",
-        "right-inf-lat-vent",
-        "3rd-ventricle",
+        "left-inferior-horn",
+        "right-inferior-horn",
+        "third-ventricle",
         "cerebellum",
     }
 )

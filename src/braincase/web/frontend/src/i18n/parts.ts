@@ -2,13 +2,12 @@
 
 import { language, t } from ".";
 import { type Part, partOf } from "../lib/likeness";
+import { ENGLISH_REGIONS } from "./regions.en";
 import { JAPANESE_REGIONS } from "./regions.ja";
-
-const ENGLISH: Record<string, string> = { "deep-grey": "deep grey matter", "brain-stem": "brain stem", "inf-lat-vent": "inferior horn" };
 
 export function partText({ side, name }: Part): string {
   const japanese = language.value === "ja";
-  const translation = (japanese ? JAPANESE_REGIONS : ENGLISH)[name];
+  const translation = (japanese ? JAPANESE_REGIONS : ENGLISH_REGIONS)[name];
   const text = translation ?? name.replaceAll("-", " ");
   if (side === null) return text;
   const sideText = t(side === "left" ? "leftSide" : side === "right" ? "rightSide" : "bothSides");
