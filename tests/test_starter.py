@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
 
+import braincase
+from braincase.errors import ParameterError
+from braincase.gallery import NewCase, create_gallery
 from braincase.models.check_head import head_on_grid
 from braincase.models.encoder_check import fingerprint_of, open_encoder
 from braincase.models.starter import CHECK, FOLDER, STARTER, model_folder, starter_if_its
@@ -37,6 +41,24 @@ def test_it_is_known_by_name_and_by_fingerprint(tmp_path, monkeypatch) -> None:
     assert model_folder(STARTER) == FOLDER
     (tmp_path / STARTER).mkdir()
     assert model_folder(STARTER) == tmp_path.__class__(STARTER)  # a folder of that name comes first
+
+
+def test_a_gallery_of_its_codes_is_searched_with_a_scan_without_naming_it(tmp_path) -> None:
+    encoder = open_encoder(STARTER)
+    volume = head_on_grid(encoder.grid, strip=True)
+    own = encoder.embed(volume[None])[0]
+    codes = {"sub-a": own, "sub-b": own + 1}
+    for place, model in (("its", encoder.fingerprint), ("other", "a" * 64)):
+        with closing(create_gallery(tmp_path / place, model, 4, LONG)) as gallery:
+            gallery.add([NewCase(name, name, code) for name, code in codes.items()], model)
+    with braincase.open_gallery(tmp_path / "its") as gallery:
+        assert [hit.scan_id for hit in gallery.search(volume, k=2)] == ["sub-b"]
+        assert gallery.ask(volume, k=2).result.own_subject == "sub-a"
+    with (
+        braincase.open_gallery(tmp_path / "other") as gallery,
+        pytest.raises(ParameterError, match="none given"),
+    ):
+        gallery.search(volume, k=1)
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

@@ -97,7 +97,7 @@ def search(
     """Find the cases most similar to a scan, with reasons and doubts."""
     from braincase.answer.compose import answer
     from braincase.files import refuse_overwrite
-    from braincase.workflows.searchable_gallery import open_gallery, starter_of
+    from braincase.workflows.searchable_gallery import open_gallery
 
     outputs = [path for path in (explain, save_hits, picture, html) if path]
     if prior is not None:
@@ -123,11 +123,10 @@ def search(
         minus=minus, older=older, similar_by=similar_by, known=_labels_of(age, sex), series=series,
         controls=controls,
     )  # fmt: skip
-    needed = None  # a case is there with its code
-    if Path(scan).exists():
+    is_new = Path(scan).exists()  # a case is there with its code
+    if is_new:
         _import_nibabel()
-        needed = model or starter_of(gallery)
-    with open_gallery(gallery, needed) as opened:
+    with open_gallery(gallery, model if is_new else None) as opened:
         finished = opened.finished_search(scan, options, _drawn_view(picture, html))
         composed = answer(finished, label, normality=normality or bool(explain))
         missing = _write_files(finished, composed, explain, save_hits, picture, html)
@@ -167,10 +166,10 @@ def _search_by_change(
     as_json: bool,
 ) -> None:
     """Search with a scan and an earlier one, and print who changed alike."""
-    from braincase.workflows.searchable_gallery import open_gallery, starter_of
+    from braincase.workflows.searchable_gallery import open_gallery
 
     is_new = Path(scan).exists() or Path(prior).exists()
-    with open_gallery(gallery, (model or starter_of(gallery)) if is_new else None) as opened:
+    with open_gallery(gallery, model if is_new else None) as opened:
         result = opened.search_by_change(
             scan, prior, k, where, years=years, subject=subject, as_of=as_of
         )

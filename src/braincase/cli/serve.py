@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -51,6 +52,15 @@ def load_for_service(model: str | Path, fingerprint: str | None = None) -> Encod
     if fingerprint is not None:
         refuse_other_model(model, fingerprint, encoder.fingerprint)
     return encoder
+
+
+def _starter_of(gallery: str) -> str | None:
+    """Return the name of the starter model where a gallery's codes are its; None where not."""
+    from braincase.gallery import open_gallery
+    from braincase.models.starter import starter_if_its
+
+    with closing(open_gallery(gallery)) as opened:
+        return starter_if_its(opened.fingerprint)
 
 
 def serve(
@@ -122,9 +132,8 @@ def serve(
     from braincase.cohort.view import view_choice
     from braincase.models.encoder_check import fingerprint_of, input_of
     from braincase.web.service_settings import ServiceSettings
-    from braincase.workflows.searchable_gallery import starter_of
 
-    model = model or starter_of(gallery)
+    model = model or _starter_of(gallery)
     fingerprint = fingerprint_of(model) if model else None  # the worker checks it when it loads
     settings = ServiceSettings(
         gallery=gallery,

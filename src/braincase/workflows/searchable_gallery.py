@@ -6,8 +6,8 @@ everything it returns is a frozen record.
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +62,7 @@ class SearchableGallery:
         The engine: `add`, `get`, `info`, `versions` and the rest of `braincase.gallery.Gallery`.
     encoder
         The model or encoder file its codes come from; without it only its own cases and codes can
-        be searched with.
+        be searched with, unless its codes are the starter model's.
 
     Examples
     --------
@@ -291,10 +291,19 @@ class SearchableGallery:
             raise UnknownCaseError(error.where, error.found, error.expected, advice) from None
 
     def _encoder(self) -> Encoder:
-        if self.encoder is None:
+        encoder = self.encoder or self._starter
+        if encoder is None:
             expected = "the model of the gallery, to embed the scan"
             raise ParameterError("model", "none given", expected)
-        return self.encoder
+        return encoder
+
+    @cached_property
+    def _starter(self) -> Encoder | None:
+        """The starter model where the codes are its, read when a scan is first to be embedded."""
+        from braincase.models.starter import starter_if_its
+
+        name = starter_if_its(self.gallery.fingerprint)
+        return encoder_from(name) if name else None
 
     def close(self) -> None:
         """Close the gallery's files and connections."""
@@ -352,7 +361,8 @@ def open_gallery(
         A folder, or ``sqlite:///folder``.
     model
         A model's folder, an encoder file (a program: only one that you trust), the name of an
-        installed encoder, or the model itself; not needed to search with the gallery's own cases.
+        installed encoder, or the model itself; not needed to search with the gallery's own cases,
+        nor where its codes are the starter model's.
 
     Raises
     ------
@@ -384,11 +394,3 @@ def encoder_from(model: str | Path | Model | Encoder) -> Encoder:
     from braincase.models.embed import encoder_of  # torch is there: the model is
 
     return encoder_of(model)
-
-
-def starter_of(url: str | Path) -> str | None:
-    """Return the name of the starter model where a gallery's codes are its; None where not."""
-    from braincase.models.starter import starter_if_its
-
-    with closing(open_engine(url)) as gallery:
-        return starter_if_its(gallery.fingerprint)
