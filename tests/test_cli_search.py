@@ -77,7 +77,7 @@ def test_the_printed_answer_tells_hits_neighbours_outcome_and_doubt(
     for hit in answer["hits"]:
         assert hit["scan_id"] in out  # never shortened
         row = next(line for line in out.splitlines() if hit["scan_id"] in line)
-        assert f" {100 * hit['closer_than'] // 1:.0f} % " in row
+        assert f" {int(round(100 * hit['closer_than'], 2))} % " in row
     assert f"{patient}, the query itself" in out
     assert "What the neighbours say (diagnosis):" in out
     assert "95 % interval" in out
@@ -163,7 +163,10 @@ def test_the_page_tells_what_the_terminal_tells(
     assert len(reasons) == 8
     assert all(line in text for line in reasons)
     for hit in found(capsys, gallery, patient, "-k", 8)["hits"]:
-        assert f"closer than {100 * hit['closer_than'] // 1:.0f} % of pairs of people here" in text
+        assert (
+            f"closer than {int(round(100 * hit['closer_than'], 2))} % of pairs of people here"
+            in text
+        )
     for heading in (
         "What the neighbours say (diagnosis)",
         "What became of them",

@@ -49,8 +49,8 @@ def nearness_of(hit: AnsweredHit) -> str:
 
 
 def percent_closer(share: float) -> str:
-    """Write a share of pairs, rounded down: no hit is closer than all."""
-    return f"{math.floor(100 * share)} %"
+    """Write a share of pairs as JSON tells it, rounded down: no hit is closer than all."""
+    return f"{math.floor(round(100 * share, 2))} %"
 
 
 def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:
