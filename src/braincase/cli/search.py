@@ -40,7 +40,7 @@ def search(
         ),
     ] = None,
     k: Annotated[
-        int | None, typer.Option("-k", help="Number of hits; default 10, or all of fewer cases.")
+        int | None, typer.Option("-k", help="Number of hits; default 10, or all of fewer people.")
     ] = None,
     where: Annotated[str, typer.Option(help="Filter: \"age > 60 and sex = 'F'\".")] = "",
     subject: Annotated[str | None, typer.Option(help="Whose scan it is.")] = None,
