@@ -210,6 +210,33 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
     gallery.close()
 
 
+def test_what_became_of_all_hits_is_counted_in_one_line(tmp_path):
+    courses = {
+        "a": [("M00", 70.0, "MCI"), ("M12", 71.0, "MCI"), ("M30", 72.5, "AD")],
+        "b": [("M00", 65.0, "MCI"), ("M12", 66.0, "AD")],
+        "c": [("M00", 80.0, "CN"), ("M24", 82.0, "CN")],
+        "d": [("M00", 75.0, "CN")],
+    }
+    cases = [
+        NewCase(f"sub-{name}_ses-{s}", name, [place, float(s != "M00")], s,
+                {"age": age, "diagnosis": label})
+        for place, (name, visits) in enumerate(courses.items())
+        for s, age, label in visits
+    ]  # fmt: skip
+    gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
+    gallery.add(cases, "m")
+    query = Query([0.0, 0.0], "m", k=4, subject="nobody")
+    answered = answer(FinishedSearch(gallery, query, search(gallery, query)))
+    gallery.close()
+    assert dict(sections_of(answered))["What became of them"] == (
+        "1. sub-a_ses-M00: MCI -> after 1.0 y MCI -> after 2.5 y AD",
+        "2. sub-b_ses-M00: MCI -> after 1.0 y AD",
+        "3. sub-c_ses-M00: CN -> after 2.0 y CN",
+        "seen again: 3 of 4 people, last after 1.0 to 2.5 y; diagnosis changed in 2 of 3"
+        " (MCI to AD 2)",
+    )
+
+
 def test_where_the_usual_label_is_missing_those_that_are_there_are_named(tmp_path):
     gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
     labels = {"group": "patient", "age": 70.0, "mmse": 21}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -126,6 +127,29 @@ def _outcome(answer: Answer) -> Iterator[str]:
             when = when if later.years is None else f"after {later.years:.1f} y"
             steps.append(f"{when} {_state(later.label, answer.score, later.score)}".rstrip())
         yield f"{_name(hit)}: {' -> '.join(steps)}"
+    yield from _followed(answer)
+
+
+def _followed(answer: Answer) -> Iterator[str]:
+    """Tell in one line how many people were seen again, and whose label had changed at the last."""
+    last = [(hit.hit.labels, hit.outcome[-1]) for hit in answer.hits if hit.outcome]
+    if not last:
+        return
+    years = [visit.years for _, visit in last if visit.years is not None]
+    span = dict.fromkeys(f"{edge:.1f}" for edge in (min(years), max(years))) if years else ()
+    when = f", last after {' to '.join(span)} y" if years else ""
+    known = [
+        (value_text(labels.get(answer.label)), value_text(visit.label))
+        for labels, visit in last
+        if answer.label and labels.get(answer.label) is not None and visit.label is not None
+    ]
+    changes = Counter(f"{then} to {now}" for then, now in known if then != now)
+    told = ", ".join(f"{change} {count}" for change, count in changes.most_common())
+    changed = f"; {answer.label} changed in {changes.total()} of {len(known)}" if known else ""
+    yield (
+        f"seen again: {len(last)} of {len(answer.hits)} people{when}{changed}"
+        + (f" ({told})" if told else "")
+    )
 
 
 def _state(label: Value, name: str | None, score: Value) -> str:
