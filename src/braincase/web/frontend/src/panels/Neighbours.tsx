@@ -2,6 +2,8 @@
 
 import type { Share } from "../api/bodies";
 import { number, percent, t } from "../i18n";
+import { valueLine } from "../lib/labels";
+import { outcomeOf } from "../lib/outcome";
 import * as state from "../state";
 import { AnyoneSimilar } from "./Cases";
 import { VolumesTable } from "./Volumes";
@@ -82,6 +84,39 @@ function Shares() {
   );
 }
 
+/** '1.0–2.5', or '1.0'. */
+function spanText(years: readonly [number, number]): string {
+  const [least, most] = [number(years[0], 1), number(years[1], 1)];
+  return least === most ? least : `${least}–${most}`;
+}
+
+/** Of all hits together: seen again, and whose label had changed when they were last seen. */
+function Outcomes() {
+  const answer = state.answer.value;
+  if (!answer) return null;
+  const { seen, years, known, changes } = outcomeOf(answer.hits, answer.label);
+  if (seen === 0) return null;
+  const people = answer.hits.length;
+  const changed = changes.reduce((sum, [, , count]) => sum + count, 0);
+  const label = answer.label ?? "";
+  return (
+    <div class="outcomes">
+      <h3>{t("outcome")}</h3>
+      <p>
+        {years
+          ? t("seenAgainAfter", { seen, people, span: spanText(years) })
+          : t("seenAgain", { seen, people })}{" "}
+        {known > 0 && (changed > 0 ? t("labelChanged", { label, changed, known }) : t("labelKept", { label, known }))}
+      </p>
+      <ul class="beyond">
+        {changes.map(([then, now, count]) => (
+          <li key={`${then} ${now}`}>{valueLine(then)} → {valueLine(now)} <span class="number">{count}</span></li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
 function Typical() {
   return state.answer.value?.typicality ? <AnyoneSimilar /> : <p class="hint">{t("noTypicality")}</p>;
 }
@@ -91,6 +126,7 @@ export function Neighbours() {
   return (
     <div class="neighbours">
       <Shares />
+      <Outcomes />
       <h3>{t("typicality")}</h3>
       <Typical />
       <VolumesTable />
