@@ -209,12 +209,8 @@ def _learned(people: Sequence[StoredCase], column: str, controls: str) -> _AxesJ
         return {"missing": missing}
     codes = np.stack([case.code for case in usable]).astype(np.float64)
     terms = np.array([terms_of_labels(case.labels) for case in usable])
-    coefficients = np.linalg.lstsq(terms[normal], codes[normal], rcond=None)[0]
-    residual = codes - terms @ coefficients
-    deviation = residual[normal].std(axis=0)
-    # A cell without brain hardly varies; scaled to unit spread its last digits would be a disease.
-    deviation = np.maximum(deviation, LEAST_SPREAD * max(float(deviation.max()), 1e-12))
-    adjusted = residual / deviation
+    coefficients, deviation = _normal_codes(codes[normal], terms[normal])
+    adjusted = (codes - terms @ coefficients) / deviation
     n_axes, directions, patterns = _directions(adjusted, labels, normal, kinds)
     scale, taken_out = _held_out_spread(adjusted, labels, normal, kinds)
     kept = np.append(np.full(n_axes, True), taken_out)[: directions.shape[1]]
@@ -228,6 +224,17 @@ def _learned(people: Sequence[StoredCase], column: str, controls: str) -> _AxesJ
         "kinds": kinds,
         "controls": int(normal.sum()),
     }
+
+
+def _normal_codes(
+    codes: NDArray[np.float64], terms: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how controls' codes depend on age and sex, and the deviation that remains."""
+    coefficients = np.asarray(np.linalg.lstsq(terms, codes, rcond=None)[0], np.float64)
+    deviation = (codes - terms @ coefficients).std(axis=0)
+    # A cell without brain hardly varies; scaled to unit spread its last digits would be a disease.
+    floor = LEAST_SPREAD * max(float(deviation.max()), 1e-12)
+    return coefficients, np.maximum(deviation, floor)
 
 
 def _directions(
