@@ -7,6 +7,7 @@ import gc
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from braincase.pacs.dicomweb import LOGIN, WebArchive, authorization_of
 from braincase.pacs.ledger import Ledger
 from braincase.pacs.moving import MoveReceiver
 from braincase.pacs.node import Node
-from braincase.pacs.sending import ArchiveError, send
+from braincase.pacs.sending import ArchiveError, keep_answers, send
 from braincase.pacs.settings import Archive, NodeLimits, NodeSettings, PacsSettings, Pull, Tls
 from braincase.pacs.spool import Spool
 
@@ -57,8 +58,10 @@ class Open:
         entity.add_requested_context(MRImageStorage, "1.2.840.10008.1.2.1")
         entity.add_requested_context("1.2.840.10008.1.1")
         # Answers may be slow on a busy machine.
-        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 60
-        return entity.associate("127.0.0.1", self.node.port, ae_title="BRAINCASE")
+        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 20
+        association = entity.associate("127.0.0.1", self.node.port, ae_title="BRAINCASE")
+        keep_answers(association)
+        return association
 
 
 @contextmanager
@@ -200,6 +203,33 @@ def test_hundreds_of_tiny_instances_end_at_the_studys_limit_and_stop_nobody(quic
         (reason,) = [name for name in there.ledger.events() if "study_instances" in name]
         assert there.ledger.events()[reason] == 100
         assert not list((there.spool / "arriving").iterdir())
+
+
+class DelayedEvent(threading.Event):
+    """An event whose waiters go on a little after they might."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        done = super().wait(timeout)
+        time.sleep(0.05)
+        return done
+
+
+def test_an_answer_reaches_who_asked_though_the_reactor_is_delayed(tmp_path: Path) -> None:
+    with listening(tmp_path / "spool") as there:
+        asking = there.associate()
+        checkpoint = DelayedEvent()
+        checkpoint.set()
+        asking._reactor_checkpoint = checkpoint
+        get = asking.dimse.get_msg
+
+        def late(block: bool = False) -> Any:
+            if block:  # the answer is there before the asker looks
+                time.sleep(0.2)
+            return get(block)
+
+        asking.dimse.get_msg = late
+        for _ in range(4):
+            assert asking.send_c_echo().get("Status") == 0x0000
 
 
 def test_an_association_that_never_ends_is_ended(tmp_path: Path) -> None:

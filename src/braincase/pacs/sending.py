@@ -60,7 +60,20 @@ def associate(
         expected = f"a C-STORE SCP at {archive.host}:{archive.port}"
         raise ArchiveError(f"archive {archive.ae_title}", what, expected)
     hurry(association)
+    keep_answers(association)
     return association
+
+
+def keep_answers(association: Any) -> None:
+    """Leave answers to who waits for them, on an association that serves no requests.
+
+    pynetdicom's reactor is paused while a request waits for its answer, but between its pause and
+    its next look for a message it may already have been told to go on: delayed there, it takes the
+    answer, and whoever asked waits until the time is out (about once in ten thousand images, on
+    busy cores). All that asks waits for messages; only the reactor looks without waiting.
+    """
+    get = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: get(block) if block else (None, None)
 
 
 def hurry(association: Any) -> None:
