@@ -45,7 +45,9 @@ from test_encoder_file import write_encoder
 
 #: A case of the tiny gallery whose study lies in the archive, as a pull would have noted it.
 HIT = Link("M00", "0001", "2.25.77", "ACC8", (MRImageStorage, "2.25.77.1", "2.25.77.2"))
+#: `k` is more than the gallery has people: it gives those that it has.
 RESULTS = """
+k = 50
 pdf = true
 hit_studies = true
 where = "subject in ('0000', '0001') and session = 'M00'"
