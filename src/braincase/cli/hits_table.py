@@ -59,12 +59,12 @@ def _cells(answer: Answer, columns: Sequence[str]) -> tuple[list[str], list[list
         raise ParameterError("columns", f"no label '{missing[0]}'", f"some of {_list(known)}")
     usual = [str(answer.label), *(name for name in USUAL_COLUMNS if name != answer.label)]
     header, rows = answer.result.rows(columns or [name for name in usual if name in known])
-    closer = [hit.closer_than for hit in answer.hits]
-    if any(share is not None for share in closer):
+    shares = [hit.closer_than for hit in answer.hits if hit.closer_than is not None]
+    if shares:  # all hits have one, or none
         place = header.index("score")  # which is the distance once more
         header[place] = CLOSER_THAN
-        for row, share in zip(rows, closer, strict=True):
-            row[place] = "" if share is None else percent_closer(share)
+        for row, share in zip(rows, shares, strict=True):
+            row[place] = percent_closer(share)
     axes = [hit.alike for hit in answer.hits]
     if not any(axes):
         return header, rows

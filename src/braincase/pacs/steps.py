@@ -44,7 +44,7 @@ from braincase.pacs.structured_report import Searched, report_object
 from braincase.report.case_picture import CasePicture, hit_picture, picture_of_query
 from braincase.report.wording import text_of
 from braincase.search.options import SearchOptions
-from braincase.search.pipeline import FinishedSearch, search_by_embedding
+from braincase.search.pipeline import FinishedSearch, at_most_everybody, search_by_embedding
 from braincase.search.query_scan import QueryScan
 from braincase.sources.archive_links import FILE as LINKS
 from braincase.sources.archive_links import Link, add_link, links_of
@@ -172,7 +172,7 @@ def _finished(shop: Workshop, study: Study) -> tuple[FinishedSearch, tuple[Path,
     subject = study.subject or prepared.subject
     made = prepared.scan
     scan = QueryScan(made.volume, "query", prepared.subject, made.labels, made.notes)
-    k = min(results.k, max(shop.gallery.info(study.version).people, 1))
+    k = at_most_everybody(shop.gallery, results.k, study.version)
     options = SearchOptions(k=k, where=results.where, subject=subject, as_of=study.version)
     fingerprint = shop.gallery.fingerprint
     found = search_by_embedding(shop.gallery, made.code, fingerprint, scan, options)
@@ -230,7 +230,7 @@ def _objects(
 def _pictures(found: FinishedSearch, nearness: Mapping[str, str]) -> list[CasePicture]:
     version = found.result.gallery_version
     hits = [
-        hit_picture(found.gallery, hit, version, nearness=nearness[hit.scan_id])
+        hit_picture(found.gallery, hit, version, nearness=nearness.get(hit.scan_id, ""))
         for hit in found.result.hits[:8]
     ]
     query = picture_of_query(found)

@@ -295,13 +295,14 @@ def _held_out_spread(
     variances = np.zeros((2, MOST_VARIABLE))
     ill = np.isin(labels, kinds) & ~normal
     for fold in range(N_FOLDS):
-        rest = folds != fold
+        held, rest = folds == fold, folds != fold
         n_axes, directions, _ = _directions(adjusted[rest], labels[rest], normal[rest], kinds)
-        squared = (adjusted @ directions) ** 2
-        squares.append(squared[~rest & normal, :n_axes].mean(axis=1))
+        squared = (adjusted[held] @ directions) ** 2
+        squares.append(squared[normal[held], :n_axes].mean(axis=1))
         n_variable = directions.shape[1] - n_axes
         for row, group in enumerate((normal, ill)):
-            variances[row, :n_variable] += squared[~rest & group, n_axes:].sum(axis=0) / group.sum()
+            sums = squared[group[held], n_axes:].sum(axis=0)
+            variances[row, :n_variable] += sums / group.sum()
     of_controls, of_patients = variances
     scale = float(np.sqrt(np.concatenate(squares).mean()))
     return scale, of_patients > MORE_VARIABLE * of_controls

@@ -28,7 +28,7 @@ class AnswerText:
     warning
         What must be read first; may be empty.
     nearness
-        How near each hit is, by scan_id.
+        Than how many pairs of people a hit is closer, by scan_id, where that is known.
     """
 
     sections: tuple[TextSection, ...] = ()
@@ -38,15 +38,12 @@ class AnswerText:
 
 def text_of(answer: Answer) -> AnswerText:
     """Return all text of an answer, reasons included."""
-    nearness = {hit.hit.scan_id: nearness_of(hit) for hit in answer.hits}
+    nearness = {
+        hit.hit.scan_id: f"closer than {percent_closer(hit.closer_than)} of pairs of people here"
+        for hit in answer.hits
+        if hit.closer_than is not None
+    }
     return AnswerText(tuple(sections_of(answer, why=True)), warning_of(answer), nearness)
-
-
-def nearness_of(hit: AnsweredHit) -> str:
-    """Tell how near a hit is: closer than how many pairs of people are, or else its distance."""
-    if hit.closer_than is None:
-        return f"distance {hit.hit.distance:.3f}"
-    return f"closer than {percent_closer(hit.closer_than)} of pairs of people here"
 
 
 def percent_closer(share: float) -> str:

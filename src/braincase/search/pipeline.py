@@ -82,6 +82,11 @@ class FinishedSearch:
         return _case_of(self.gallery, self.query.scan_id, self.result.gallery_version)
 
 
+def at_most_everybody(gallery: Gallery, k: int, as_of: int | None) -> int:
+    """Return k, or as many people as a smaller gallery has; 1 of an empty one, which says so."""
+    return min(k, max(gallery.info(as_of).people, 1))
+
+
 def search_by_case(gallery: Gallery, scan_id: str, options: SearchOptions) -> FinishedSearch:
     """Search a gallery with one of its own cases.
 
@@ -200,7 +205,7 @@ def _search(
         query,
         code=code,
         own_code=query.code if moves else None,
-        k=min(USUAL_K, info.people) if options.k is None else options.k,
+        k=at_most_everybody(gallery, USUAL_K, options.as_of) if options.k is None else options.k,
         where=options.where,
         as_of=options.as_of,
         weights=weights,

@@ -26,6 +26,7 @@ from braincase.search.courses import search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
     FinishedSearch,
+    at_most_everybody,
     search_by_case,
     search_by_code,
     search_by_embedding,
@@ -179,7 +180,7 @@ def _search(
         raise Problem(400, "usage", text)
     version = service.gallery.info(request.as_of).version
     options = SearchOptions(
-        k=min(request.k, max(service.gallery.info(version).people, 1)),
+        k=at_most_everybody(service.gallery, request.k, version),
         where=request.where,
         subject=request.subject,
         as_of=version,
