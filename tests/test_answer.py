@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from braincase.answer.compose import answer
+from braincase.answer.outcomes import OutcomeVisit, SeenAgain, seen_again
 from braincase.cohort.cohort import Cohort
 from braincase.cohort.derivatives import IMAGE_ENDING, write_image
 from braincase.errors import FilterError, TooFewPeopleError, UsageError
-from braincase.gallery import Gallery, NewCase, Query, create_gallery
+from braincase.gallery import Gallery, Hit, NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
 from braincase.population.neighbour_labels import calibrate
 from braincase.population.similarity import disease_axes_of
@@ -235,6 +236,24 @@ def test_what_became_of_all_hits_is_counted_in_one_line(tmp_path):
         "seen again: 3 of 4 people, last after 1.0 to 2.5 y; diagnosis changed in 2 of 3"
         " (MCI to AD 2)",
     )
+    assert answered.to_json()["seen_again"] == {
+        "seen": 3,
+        "years": [1.0, 2.5],
+        "known": 3,
+        "changes": [{"before": "MCI", "after": "AD", "people": 2}],
+    }
+
+
+def test_a_label_counts_as_kept_or_changed_only_where_both_ends_know_it():
+    def seen(before, after, column="diagnosis"):
+        labels = {} if before is None else {"diagnosis": before}
+        hit = Hit(1, "s", "s", None, 1.0, 0.5, labels)
+        return seen_again([(hit, [OutcomeVisit("v", None, None, None, after, None)])], column)
+
+    assert seen("CN", None).known == seen(None, "AD").known == 0
+    assert seen("CN", "AD", column=None) == SeenAgain(1, None, 0, ())
+    assert seen("CN", "CN") == SeenAgain(1, None, 1, ())
+    assert seen_again([], "diagnosis") is None
 
 
 def test_where_the_usual_label_is_missing_those_that_are_there_are_named(tmp_path):

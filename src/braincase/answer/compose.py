@@ -22,13 +22,13 @@ from braincase.answer.answer_json import (
     volumes_json,
 )
 from braincase.answer.controls import Scores, axes_distances, control_notes, z_scores
-from braincase.answer.follow_up import follow_up
 from braincase.answer.notebook import html_of_result
+from braincase.answer.outcomes import OutcomeVisit, SeenAgain, outcome_of, seen_again
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
-from braincase.gallery import Code, Gallery, Hit, SearchResult, Weights, checked_weights
+from braincase.gallery import Code, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
-from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY, Value
+from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY
 from braincase.population.controls import RegionZScores
 from braincase.population.neighbour_labels import (
     Calibration,
@@ -58,21 +58,6 @@ USUAL_LABEL = "diagnosis"
 SCORES = ("mmse", "moca", "cdr", TRUE_SEVERITY)
 #: Columns that nobody means by a label.
 NO_LABELS = (*RESERVED_COLUMNS, "age", "sex", BRAIN_ML)
-
-
-@dataclass(frozen=True)
-class OutcomeVisit:
-    """Follow-up visit of a hit's person, `years` after the hit's scan, None where ages are unknown.
-
-    `label` and `score` are the values of the answer's label and score columns.
-    """
-
-    scan_id: str
-    session: str | None
-    years: float | None
-    age: float | None
-    label: Value
-    score: Value
 
 
 @dataclass(frozen=True)
@@ -140,6 +125,8 @@ class Answer:
         Its hits with what is known of each, nearest first.
     label, score
         The columns followed over time and among neighbours; None where the gallery has none.
+    seen_again
+        What became of the people found, counted; None where nobody was seen again.
     neighbours
         What the hits' labels say, or None.
     calibration
@@ -160,6 +147,7 @@ class Answer:
     hits: tuple[AnsweredHit, ...]
     label: str | None = None
     score: str | None = None
+    seen_again: SeenAgain | None = None
     neighbours: NeighbourLabels | None = None
     calibration: Calibration | None = None
     typicality: Typicality | None = None
@@ -187,6 +175,7 @@ class Answer:
             "hits": [hit.to_json() for hit in self.hits],
             "label": self.label,
             "score": self.score,
+            "seen_again": to_json(self.seen_again),
             "neighbours": neighbours_json(self.neighbours, self.calibration),
             "typicality": self.typicality.to_json() if self.typicality else None,
             "normality": normality_json(self.normality, None),
@@ -241,11 +230,13 @@ def answer(
     scores = Scores()
     if normality:
         scores = z_scores(search, learned_at)
+    hits = _answered_hits(search, weights, column, score, scores.hits, norms, learned_at)
     return Answer(
         result=result,
-        hits=tuple(_answered_hits(search, weights, column, score, scores.hits, norms, learned_at)),
+        hits=tuple(hits),
         label=column,
         score=score,
+        seen_again=seen_again([(hit.hit, hit.outcome) for hit in hits], column),
         neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
         calibration=calibration,
         typicality=_typicality(search, weights, learned_at),
@@ -335,7 +326,7 @@ def _answered_hits(
             hit,
             _regions(code, cases[hit.scan_id].code, weights) if by_cell else (),
             _likeness(code, cases[hit.scan_id].code, usual, weights) if by_cell else (),
-            _outcome(gallery, hit, version, column, score),
+            outcome_of(gallery, hit, version, column, score),
             distances.get(hit.scan_id),
             scores.get(hit.scan_id),
             None if pairs is None else closer_than(hit.distance, pairs),
@@ -366,24 +357,3 @@ def _likeness(
     if usual is None:
         return ()
     return tuple(likeness(query, hit, usual, regions_of_code(len(query)), weights, parts))
-
-
-def _outcome(
-    gallery: Gallery, hit: Hit, version: int, column: str | None, score: str | None
-) -> tuple[OutcomeVisit, ...]:
-    return tuple(
-        OutcomeVisit(
-            visit.scan_id,
-            visit.session,
-            visit.years,
-            _number(visit.labels, "age"),
-            visit.labels.get(column) if column else None,
-            visit.labels.get(score) if score else None,
-        )
-        for visit in follow_up(gallery, hit, version).visits
-    )
-
-
-def _number(labels: Mapping[str, Value], name: str) -> float | None:
-    value = labels.get(name)
-    return float(value) if isinstance(value, int | float) else None

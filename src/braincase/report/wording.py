@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -124,27 +123,24 @@ def _outcome(answer: Answer) -> Iterator[str]:
             when = when if later.years is None else f"after {later.years:.1f} y"
             steps.append(f"{when} {_state(later.label, answer.score, later.score)}".rstrip())
         yield f"{_name(hit)}: {' -> '.join(steps)}"
-    yield from _followed(answer)
+    yield from _seen_again(answer)
 
 
-def _followed(answer: Answer) -> Iterator[str]:
+def _seen_again(answer: Answer) -> Iterator[str]:
     """Tell in one line how many people were seen again, and whose label had changed at the last."""
-    last = [(hit.hit.labels, hit.outcome[-1]) for hit in answer.hits if hit.outcome]
-    if not last:
+    counted = answer.seen_again
+    if counted is None:
         return
-    years = [visit.years for _, visit in last if visit.years is not None]
-    span = dict.fromkeys(f"{edge:.1f}" for edge in (min(years), max(years))) if years else ()
-    when = f", last after {' to '.join(span)} y" if years else ""
-    known = [
-        (value_text(labels.get(answer.label)), value_text(visit.label))
-        for labels, visit in last
-        if answer.label and labels.get(answer.label) is not None and visit.label is not None
-    ]
-    changes = Counter(f"{then} to {now}" for then, now in known if then != now)
-    told = ", ".join(f"{change} {count}" for change, count in changes.most_common())
-    changed = f"; {answer.label} changed in {changes.total()} of {len(known)}" if known else ""
+    span = dict.fromkeys(f"{edge:.1f}" for edge in counted.years or ())
+    when = f", last after {' to '.join(span)} y" if span else ""
+    changed = sum(change.people for change in counted.changes)
+    told = ", ".join(
+        f"{value_text(change.before)} to {value_text(change.after)} {change.people}"
+        for change in counted.changes
+    )
+    label = f"; {answer.label} changed in {changed} of {counted.known}" if counted.known else ""
     yield (
-        f"seen again: {len(last)} of {len(answer.hits)} people{when}{changed}"
+        f"seen again: {counted.seen} of {len(answer.hits)} people{when}{label}"
         + (f" ({told})" if told else "")
     )
 

@@ -21,6 +21,25 @@ class VisitBody(Body):
     score: Value
 
 
+class LabelChangeBody(Body):
+    """A change of the label from the hit's scan to the last visit, and in how many people."""
+
+    before: Value
+    after: Value
+    people: int
+
+
+class SeenAgainBody(Body):
+    """What became of the people found: who was seen again, and whose label had changed."""
+
+    seen: int = Field(description="People with a later visit.")
+    years: tuple[float, float] | None = Field(
+        description="To the last visit, the shortest and the longest; null where ages are unknown."
+    )
+    known: int = Field(description="Of how many of them the label is known at both ends.")
+    changes: list[LabelChangeBody] = Field(description="The most frequent first.")
+
+
 class HitBody(Body):
     """One similar case."""
 
@@ -147,6 +166,7 @@ class AnswerBody(OpenBody):
     notes: list[str]
     label: str | None
     score: str | None
+    seen_again: SeenAgainBody | None = Field(None, description="Null where nobody was.")
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
     normality: NormalityBody | None = None

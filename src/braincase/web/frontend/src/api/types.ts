@@ -902,6 +902,8 @@ export interface components {
             label: string | null;
             /** Score */
             score: string | null;
+            /** @description Null where nobody was. */
+            seen_again: components["schemas"]["SeenAgainBody"] | null;
             neighbours: components["schemas"]["NeighboursBody"] | null;
             typicality: components["schemas"]["TypicalityBody"] | null;
             normality: components["schemas"]["NormalityBody"] | null;
@@ -1282,6 +1284,18 @@ export interface components {
             view_mm: number | null;
         };
         /**
+         * LabelChangeBody
+         * @description A change of the label from the hit's scan to the last visit, and in how many people.
+         */
+        LabelChangeBody: {
+            /** Before */
+            before: string | number | null;
+            /** After */
+            after: string | number | null;
+            /** People */
+            people: number;
+        };
+        /**
          * LoginRequest
          * @description A user's name and password.
          */
@@ -1643,6 +1657,35 @@ export interface components {
              * @description Who is a control: a filter such as `cdr = 0`; null: by diagnosis.
              */
             controls: string | null;
+        };
+        /**
+         * SeenAgainBody
+         * @description What became of the people found: who was seen again, and whose label had changed.
+         */
+        SeenAgainBody: {
+            /**
+             * Seen
+             * @description People with a later visit.
+             */
+            seen: number;
+            /**
+             * Years
+             * @description To the last visit, the shortest and the longest; null where ages are unknown.
+             */
+            years: [
+                number,
+                number
+            ] | null;
+            /**
+             * Known
+             * @description Of how many of them the label is known at both ends.
+             */
+            known: number;
+            /**
+             * Changes
+             * @description The most frequent first.
+             */
+            changes: components["schemas"]["LabelChangeBody"][];
         };
         /**
          * SeriesBody

@@ -3,7 +3,6 @@
 import type { Share } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import { valueLine } from "../lib/labels";
-import { outcomeOf } from "../lib/outcome";
 import * as state from "../state";
 import { AnyoneSimilar } from "./Cases";
 import { VolumesTable } from "./Volumes";
@@ -91,13 +90,12 @@ function spanText(years: readonly [number, number]): string {
 }
 
 /** Of all hits together: seen again, and whose label had changed when they were last seen. */
-function Outcomes() {
+function SeenAgain() {
   const answer = state.answer.value;
-  if (!answer) return null;
-  const { seen, years, known, changes } = outcomeOf(answer.hits, answer.label);
-  if (seen === 0) return null;
+  if (!answer?.seen_again) return null;
+  const { seen, years, known, changes } = answer.seen_again;
   const people = answer.hits.length;
-  const changed = changes.reduce((sum, [, , count]) => sum + count, 0);
+  const changed = changes.reduce((sum, change) => sum + change.people, 0);
   const label = answer.label ?? "";
   return (
     <div class="outcomes">
@@ -109,8 +107,8 @@ function Outcomes() {
         {known > 0 && (changed > 0 ? t("labelChanged", { label, changed, known }) : t("labelKept", { label, known }))}
       </p>
       <ul class="beyond">
-        {changes.map(([then, now, count]) => (
-          <li key={`${then} ${now}`}>{valueLine(then)} → {valueLine(now)} <span class="number">{count}</span></li>
+        {changes.map(({ before, after, people: count }) => (
+          <li key={`${before} ${after}`}>{valueLine(before)} → {valueLine(after)} <span class="number">{count}</span></li>
         ))}
       </ul>
     </div>
@@ -126,7 +124,7 @@ export function Neighbours() {
   return (
     <div class="neighbours">
       <Shares />
-      <Outcomes />
+      <SeenAgain />
       <h3>{t("typicality")}</h3>
       <Typical />
       <VolumesTable />
