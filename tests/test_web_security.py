@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -18,12 +19,15 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.datastructures import Headers
 
 from braincase.errors import UsageError
 from braincase.web.app import ROUTES, build_app
 from braincase.web.routes.sign_in import sign_in_choices
+from braincase.web.security.proxy import Proxy, token_proxy
 from braincase.web.security.users import add_user, read_users, remove_user
 from braincase.web.service_settings import ServiceSettings, is_loopback
 from web_service import API, serving, settings_for
@@ -536,6 +540,48 @@ class TestProxy:
         token = body + b"." + base64.urlsafe_b64encode(mark).rstrip(b"=")
         answer = behind_proxy.get(f"{API}/me", headers={"X-Token": token.decode()})
         assert answer.status_code == 401
+
+    def test_certificates_and_key_sets_verify_as_well(
+        self, keys: Mapping[str, Any], tmp_path: Path
+    ) -> None:
+        mine, elliptic = keys["mine"], ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "proxy")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = x509.CertificateBuilder(
+            name, name, mine.public_key(), 1, now, now + datetime.timedelta(days=1)
+        ).sign(mine, hashes.SHA256())
+        (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        later = {"kty": "AKP", "kid": "later"}
+        for_kid = jwt.algorithms.ECAlgorithm.to_jwk(elliptic.public_key(), as_dict=True)
+        for_all = jwt.algorithms.RSAAlgorithm.to_jwk(mine.public_key(), as_dict=True)
+        key_set = {"keys": [later, for_all, {**for_kid, "kid": "k2"}]}
+        (tmp_path / "keys.json").write_text(json.dumps(key_set))
+        common = {"header": "X-Token", "issuer": "https://id.example", "audience": "braincase",
+                  "roles_claim": "groups", "roles": {"radiology": "reader"},
+                  "algorithms": ["RS256", "ES256"]}  # fmt: skip
+        by_cert = token_proxy(tmp_path / "p.toml", {**common, "public_key": "cert.pem"})
+        by_set = token_proxy(tmp_path / "p.toml", {**common, "jwks": "keys.json"})
+
+        def who(proxy: Proxy, key: Any, algorithm: str, **headers: str) -> object:
+            token = jwt.encode(self.claims(), key, algorithm, headers=headers)
+            return proxy.identify(Headers({"X-Token": token}), "10.0.0.1")
+
+        assert who(by_cert, mine, "RS256") == ("dr.who", "reader")
+        assert who(by_cert, keys["other"], "RS256") is None
+        assert who(by_set, elliptic, "ES256", kid="k2") == ("dr.who", "reader")
+        assert who(by_set, mine, "RS256", kid="unnamed") == ("dr.who", "reader")
+        assert who(by_set, elliptic, "ES256", kid="later") is None
+
+    @pytest.mark.parametrize(
+        "text", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+    )
+    def test_a_key_that_verifies_nothing_is_refused_at_the_start(
+        self, tmp_path: Path, text: str
+    ) -> None:
+        (tmp_path / "key.pem").write_text(text)
+        config = {"header": "X", "issuer": "i", "audience": "a", "roles": {"staff": "reader"}}
+        with pytest.raises(UsageError, match="a PEM key or a JWK set"):
+            token_proxy(tmp_path / "proxy.toml", {**config, "public_key": "key.pem"})
 
     @pytest.mark.parametrize(
         ("text", "says"),

@@ -7,12 +7,15 @@ expired counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import jwt
+from joserfc import jwt
+from joserfc.errors import InvalidKeyTypeError, JoseError, MissingKeyError
+from joserfc.jwk import ECKey, GuestProtocol, JWKRegistry, Key, OKPKey, RSAKey
 from starlette.datastructures import Headers
 
 from braincase.errors import UsageError
@@ -27,8 +30,6 @@ _KEYS = {"header", "public_key", "jwks", "algorithms", "issuer", "audience", "us
          "roles_claim", "roles"}  # fmt: skip
 #: Letters of a user's name.
 MOST_USER = 200
-#: PEM text, or a key object of `cryptography`, whose kinds PyJWT does not tell.
-PublicKey: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Proxy:
     """
 
     header: str
-    keys: Mapping[str, PublicKey]
+    keys: Mapping[str, Key]
     algorithms: tuple[str, ...]
     issuer: str
     audience: str
@@ -70,26 +71,28 @@ class Proxy:
         if len(values) != 1:
             return None
         token = values[0].removeprefix("Bearer ").strip()
+        must = jwt.JWTClaimsRegistry(
+            exp={"essential": True},
+            iss={"essential": True, "value": self.issuer},
+            aud={"essential": True, "value": self.audience},
+        )
         try:
-            named = str(jwt.get_unverified_header(token).get("kid", ""))
-            key = self.keys.get(named, self.keys.get(""))
-            if key is None:
-                return None
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=list(self.algorithms),
-                audience=self.audience,
-                issuer=self.issuer,
-                options={"require": ["exp", "aud", "iss"]},
-            )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            claims = jwt.decode(token, self._key, algorithms=self.algorithms).claims
+            must.validate(claims)
+        except (JoseError, ValueError, TypeError, RecursionError):
             return None
         best = role_of(claims.get(self.roles_claim, []), self.roles)
         user = claims.get(self.user_claim)
         if best is None or not user or len(str(user)) > MOST_USER:  # cut, two could be one
             return None
         return str(user), best
+
+    def _key(self, token: GuestProtocol) -> Key:
+        """Return the key that a token names, or the one that serves all."""
+        key = self.keys.get(str(token.headers().get("kid", "")), self.keys.get(""))
+        if key is None:
+            raise MissingKeyError
+        return key
 
 
 def token_proxy(path: Path, config: Mapping[str, Any]) -> Proxy:
@@ -121,25 +124,37 @@ def token_proxy(path: Path, config: Mapping[str, Any]) -> Proxy:
     )
 
 
-def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str, PublicKey]:
+def _read_keys(path: Path, file: Path, config: Mapping[str, object]) -> dict[str, Key]:
     if ("public_key" in config) == ("jwks" in config):
         raise UsageError(path, "both or none of public_key and jwks", "one of them")
     try:
+        text = check_regular(file).read_text(encoding="utf-8")
         if "public_key" in config:
-            text = check_regular(file).read_text(encoding="utf-8")
-            if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
-                raise ValueError("no PEM public key")
-            return {"": text}
-        keys = jwt.PyJWKSet.from_dict(
-            parse_json(check_regular(file).read_text(encoding="utf-8"))
-        ).keys
-        return {str(key.key_id or ""): key.key for key in keys}
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        jwt.PyJWTError,
-    ) as error:
+            return {"": _pem_key(text)}
+        return _jwk_set(parse_json(text)["keys"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+            JoseError) as error:  # fmt: skip
         raise UsageError(file, f"cannot be read ({error})", "a PEM key or a JWK set") from None
+
+
+def _jwk_set(keys: Sequence[Mapping[str, Any]]) -> dict[str, Key]:
+    """Return the keys of a JWK set by key id, without those of unknown kinds (RFC 7517, 5)."""
+    known = {}
+    for key in keys:
+        with suppress(InvalidKeyTypeError):
+            known[str(key.get("kid", ""))] = JWKRegistry.import_key(dict(key))
+    if not known:
+        raise ValueError("no key of a known kind")
+    return known
+
+
+def _pem_key(text: str) -> Key:
+    """Return the public key of a PEM key or certificate, of the kind that it is."""
+    if "PUBLIC KEY" not in text and "CERTIFICATE" not in text:
+        raise ValueError("no PEM public key")
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return kind.import_key(text)
+        except InvalidKeyTypeError:
+            continue
+    raise ValueError("no RSA, EC or Edwards key")
