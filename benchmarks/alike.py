@@ -23,7 +23,7 @@ from braincase.evaluate import open_study
 from braincase.gallery import NewCase, create_gallery
 from braincase.models.embed import embedder
 from braincase.models.model import load_model
-from braincase.population.similarity import disease_axes_of
+from braincase.population.disease_axes import disease_axes_of
 
 K = 10
 

@@ -16,8 +16,8 @@ from braincase.cohort.derivatives import IMAGE_ENDING, write_image
 from braincase.errors import FilterError, TooFewPeopleError, UsageError
 from braincase.gallery import Gallery, Hit, NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
+from braincase.population.disease_axes import disease_axes_of
 from braincase.population.neighbour_labels import calibrate
-from braincase.population.similarity import disease_axes_of
 from braincase.population.typicality import nearest_distances
 from braincase.population.usual import FEWEST_PEOPLE, usual_of
 from braincase.report.wording import sections_of
@@ -133,7 +133,7 @@ def test_what_was_learned_at_an_earlier_version_holds_where_that_is_said(clinic,
     version = first.result.gallery_version
     files = {path.name for path in gallery.cache_folder.iterdir()}
     gallery.remove([str(clinic.table["scan_id"].iloc[-1])])
-    later = answer(search_for(gallery, scan_id, k=4), normality=True, learned_at=version)
+    later = answer(replace(search_for(gallery, scan_id, k=4), learned_at=version), normality=True)
     assert {path.name for path in gallery.cache_folder.iterdir()} == files
     assert later.result.gallery_version == version + 1
     assert later.typicality.people == first.typicality.people

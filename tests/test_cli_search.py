@@ -25,7 +25,7 @@ from braincase.models.embed import encoder_of
 from braincase.models.model import load_model, save_model
 from braincase.models.settings import ModelSettings
 from braincase.models.train import train_model
-from braincase.population.similarity import disease_axes_of
+from braincase.population.disease_axes import disease_axes_of
 from braincase.search.read_query import read_query
 from braincase.simulate.head import Scanning, simulate_head
 from braincase.sources.table import read_table

@@ -6,11 +6,12 @@ import pytest
 from braincase.answer.follow_up import follow_up
 from braincase.errors import TooFewPeopleError, UsageError
 from braincase.gallery import Hit, NewCase, Query, create_gallery
+from braincase.population.direction import learn_direction
 from braincase.population.neighbour_labels import calibrate, neighbour_labels
 from braincase.population.typicality import nearest_distances, typicality
 from braincase.report.hits_table import write_hits
 from braincase.search.nearest import search
-from braincase.search.refine import learn_direction, refined_code
+from braincase.search.refine import refined_code
 from braincase.sources.table import read_table
 from gallery_cases import MODEL, N_CELLS
 

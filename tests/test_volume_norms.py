@@ -13,10 +13,10 @@ from braincase.answer.compose import answer
 from braincase.cohort.cohort import Cohort
 from braincase.gallery import Gallery, NewCase, Query, create_gallery
 from braincase.images.geometry import HALF_GRID
+from braincase.population.regression import Regression
 from braincase.population.volume_norms import (
     MEASURES,
     SIMULATED_ONLY,
-    VolumeNorms,
     volume_norms_of,
     volumes_for_age,
     volumes_ml,
@@ -68,7 +68,7 @@ def gallery(
 
 
 @pytest.fixture(scope="module")
-def norms(gallery: Gallery) -> VolumeNorms:
+def norms(gallery: Gallery) -> Regression:
     learned = volume_norms_of(gallery)
     assert learned is not None
     return learned
@@ -89,7 +89,7 @@ def test_volumes_are_those_of_the_simulated_brains(clinic: Cohort, codes: np.nda
 
 
 def test_controls_have_all_percentiles_and_patients_small_hippocampi(
-    gallery: Gallery, norms: VolumeNorms
+    gallery: Gallery, norms: Regression
 ) -> None:
     rank = {
         diagnosis: np.array(
@@ -109,7 +109,7 @@ def test_controls_have_all_percentiles_and_patients_small_hippocampi(
 
 
 def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percentile(
-    gallery: Gallery, norms: VolumeNorms
+    gallery: Gallery, norms: Regression
 ) -> None:
     case = gallery.cases()[0]
     for labels in ({}, {"age": 12.0, "sex": "F"}, {"age": 70.0}):
@@ -120,7 +120,7 @@ def test_without_age_or_beyond_the_controls_ages_there_is_a_volume_and_no_percen
 
 
 def test_percentiles_are_among_the_controls_that_are_named(
-    gallery: Gallery, norms: VolumeNorms
+    gallery: Gallery, norms: Regression
 ) -> None:
     chosen = volume_norms_of(gallery, controls="age >= 70")
     assert chosen is not None
@@ -181,7 +181,7 @@ def test_that_there_are_too_few_controls_is_learned_once(tmp_path: Path) -> None
 
 
 def test_of_real_people_volumes_are_not_told_that_real_heads_do_not_give(
-    gallery: Gallery, norms: VolumeNorms
+    gallery: Gallery, norms: Regression
 ) -> None:
     assert gallery.info().simulated
     case = gallery.cases("diagnosis = 'AD'")[0]

@@ -24,10 +24,11 @@ from braincase.answer.maps import difference_map
 from braincase.cohort.cohort import Cohort
 from braincase.gallery import NewCase, Query, open_gallery
 from braincase.images.atlas import load_regions, region_weights
+from braincase.population.direction import learn_direction
 from braincase.population.spread import usual_spread
 from braincase.population.usual import FEWEST_PEOPLE, MOST_PEOPLE, usual_of
 from braincase.search.nearest import search
-from braincase.search.refine import learn_direction, refined_code
+from braincase.search.refine import refined_code
 from braincase.web.routes.pages import _templates
 from command_line import run
 from web_service import API, serving, settings_for

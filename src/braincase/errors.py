@@ -8,7 +8,7 @@
     │       ├── FilterError   it is a filter that cannot be understood
     │       ├── UnknownCaseError  it names a case that the gallery does not have
     │       ├── MissingLabelsError  it needs labels of the query that are not known
-    │       └── UnknownAgeError   no control of the gallery is of about that age
+    │       └── NoControlsAlikeError  no control is of that sex or of about that age
     ├── ScanError             one scan cannot be used (a cohort goes on without it)
     │   └── OtherImageError   it shows something other than a T1-weighted human head
     ├── LostProcessError      a working process was killed from outside (out of memory)
@@ -87,8 +87,8 @@ class MissingLabelsError(ParameterError):
     """A parameter needs labels of the query, such as age and sex, that are not known."""
 
 
-class UnknownAgeError(ParameterError):
-    """What is normal at an age is not known: no control is of about that age."""
+class NoControlsAlikeError(ParameterError):
+    """What is normal for a person is not known: no control is of that sex or about that age."""
 
 
 class ScanError(BraincaseError):

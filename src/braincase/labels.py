@@ -58,6 +58,13 @@ def is_of_simulation(recipe: Mapping[str, object]) -> bool:
     return recipe.get("Name") == SIMULATOR
 
 
-def knows_age_and_sex(labels: Mapping[str, Value]) -> bool:
-    """Return whether age (a number) and sex (F or M) are known."""
-    return isinstance(labels.get("age"), int | float) and labels.get("sex") in ("F", "M")
+def age_of(labels: Mapping[str, Value]) -> float | None:
+    """Return the age in years, where it is a number."""
+    age = labels.get("age")
+    return float(age) if isinstance(age, int | float) else None
+
+
+def age_and_sex(labels: Mapping[str, Value]) -> tuple[float, str] | None:
+    """Return age in years and sex (F or M), where both are known."""
+    age, sex = age_of(labels), labels.get("sex")
+    return (age, str(sex)) if age is not None and sex in ("F", "M") else None

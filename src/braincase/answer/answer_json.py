@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from braincase.json_values import Json, to_json
 from braincase.population.controls import RegionZScores
+from braincase.population.disease_axes import AxesDistances
 from braincase.population.neighbour_labels import Calibration, NeighbourLabels
-from braincase.population.similarity import AxesDistances
-from braincase.population.volume_norms import VolumeForAge, VolumeNorms
+from braincase.population.regression import Regression
+from braincase.population.volume_norms import VolumeForAge
 
 
 def rounded(pairs: Sequence[tuple[str, float]], digits: int) -> list[Json]:
@@ -16,9 +17,9 @@ def rounded(pairs: Sequence[tuple[str, float]], digits: int) -> list[Json]:
     return [[name, round(value, digits)] for name, value in pairs]
 
 
-def rounded_ages(scores: RegionZScores) -> list[Json]:
+def rounded_ages(ages: tuple[float, float]) -> list[Json]:
     """Serialise the ages of the youngest and of the oldest control."""
-    return [round(age, 1) for age in scores.ages]
+    return [round(age, 1) for age in ages]
 
 
 def normality_json(scores: RegionZScores | None, distances: AxesDistances | None) -> Json:
@@ -30,7 +31,8 @@ def normality_json(scores: RegionZScores | None, distances: AxesDistances | None
         "normal_anatomy": distances.normal_anatomy if distances else None,
         "abnormality": distances.abnormality if distances else None,
         "controls": scores.controls if scores else None,
-        "control_ages": rounded_ages(scores) if scores else None,
+        "control_ages": rounded_ages(scores.ages) if scores else None,
+        "control_sexes": to_json(scores.sexes) if scores else None,
         "abnormal": rounded(scores.abnormal(), 2) if scores and scores.known else None,
     }
 
@@ -47,11 +49,12 @@ def volumes_json(volumes: Sequence[VolumeForAge]) -> Json:
     ]
 
 
-def norms_json(norms: VolumeNorms | None) -> Json:
-    """Serialise what percentiles are of: how many controls, and their ages."""
+def norms_json(norms: Regression | None) -> Json:
+    """Serialise what percentiles are of: how many controls, their ages and sexes."""
     if norms is None:
         return None
-    return {"controls": norms.regression.people, "ages": [round(age, 1) for age in norms.ages]}
+    ages = rounded_ages(norms.ages)
+    return {"controls": norms.people, "ages": ages, "sexes": to_json(norms.sexes)}
 
 
 def neighbours_json(neighbours: NeighbourLabels | None, calibration: Calibration | None) -> Json:

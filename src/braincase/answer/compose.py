@@ -30,6 +30,7 @@ from braincase.gallery import Code, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
 from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY
 from braincase.population.controls import RegionZScores
+from braincase.population.disease_axes import AxesDistances
 from braincase.population.neighbour_labels import (
     Calibration,
     NeighbourLabels,
@@ -37,12 +38,11 @@ from braincase.population.neighbour_labels import (
     neighbour_labels,
 )
 from braincase.population.pairs import closer_than, learned_pairs
-from braincase.population.similarity import AxesDistances
+from braincase.population.regression import Regression
 from braincase.population.typicality import Typicality, learned_distances, typicality
 from braincase.population.usual import learned_usual
 from braincase.population.volume_norms import (
     VolumeForAge,
-    VolumeNorms,
     volume_norms_of,
     volumes_for_age,
 )
@@ -106,7 +106,7 @@ class AnsweredHit:
             "regions": rounded(self.regions, 4),
             "likeness": rounded(self.likeness, 4),
             "chosen": rounded(self.chosen, 4),
-            "closer_than": None if self.closer_than is None else round(self.closer_than, 4),
+            "closer_than": _rounded(self.closer_than),
             "outcome": to_json(self.outcome),
             "normality": normality_json(self.normality, self.alike),
             "volumes": volumes_json(self.volumes),
@@ -133,6 +133,9 @@ class Answer:
         How far that holds, learned from the gallery, or None if it is too small to tell.
     typicality
         Whether any case is similar at all, or None if the gallery is too small to tell.
+    usually_closer_than
+        Share of pairs of people of the gallery who lie farther apart than a person and the nearest
+        other, for half of the people; None where the hits have no such share.
     normality
         How far the query is from normal, where that was asked for.
     notes
@@ -151,11 +154,12 @@ class Answer:
     neighbours: NeighbourLabels | None = None
     calibration: Calibration | None = None
     typicality: Typicality | None = None
+    usually_closer_than: float | None = None
     normality: RegionZScores | None = None
     notes: tuple[str, ...] = ()
     without_regions: str | None = None
     volumes: tuple[VolumeForAge, ...] = ()
-    volume_norms: VolumeNorms | None = None
+    volume_norms: Regression | None = None
 
     def __repr__(self) -> str:
         """Name it in one line."""
@@ -178,6 +182,7 @@ class Answer:
             "seen_again": to_json(self.seen_again),
             "neighbours": neighbours_json(self.neighbours, self.calibration),
             "typicality": self.typicality.to_json() if self.typicality else None,
+            "usually_closer_than": _rounded(self.usually_closer_than),
             "normality": normality_json(self.normality, None),
             "notes": list(self.notes),
             "without_regions": self.without_regions,
@@ -191,7 +196,6 @@ def answer(
     label: str | None = None,
     *,
     normality: bool = False,
-    learned_at: int | None = None,
 ) -> Answer:
     """Compose the answer to a finished search: all that helps to judge its hits.
 
@@ -207,9 +211,6 @@ def answer(
     normality
         Whether to say how far query and hits are from normal for their age and sex; this reads
         their volumes, and once those of the gallery's controls.
-    learned_at
-        The version of the gallery whose lessons hold, as in `braincase.population.cache`; None for
-        the version that was searched.
 
     Raises
     ------
@@ -221,16 +222,25 @@ def answer(
     column = _label_column(label, info.columns)
     score = next((name for name in SCORES if name in info.columns and name != column), None)
     weights = checked_weights(query.weights, info.n_dimensions)
-    calibration = None
+    calibration = pairs = None
     # What was learned of nearest codes says nothing of neighbours by another similarity.
-    if column and search.similar_by == "code":
-        calibration = learned_calibration(gallery, result, column, weights, learned_at=learned_at)
-    norms = volume_norms_of(gallery, result.gallery_version, search.controls, learned_at=learned_at)
+    if search.similar_by == "code":
+        pairs = learned_pairs(
+            gallery, result.gallery_version, weights, learned_at=search.learned_at
+        )
+        if column:
+            calibration = learned_calibration(
+                gallery, result, column, weights, learned_at=search.learned_at
+            )
+    typical = _typicality(search, weights)
+    norms = volume_norms_of(
+        gallery, result.gallery_version, search.controls, learned_at=search.learned_at
+    )
     own_code = query.code if query.own_code is None else query.own_code
     scores = Scores()
     if normality:
-        scores = z_scores(search, learned_at)
-    hits = _answered_hits(search, weights, column, score, scores.hits, norms, learned_at)
+        scores = z_scores(search)
+    hits = _answered_hits(search, weights, column, score, scores.hits, norms, pairs)
     return Answer(
         result=result,
         hits=tuple(hits),
@@ -239,7 +249,10 @@ def answer(
         seen_again=seen_again([(hit.hit, hit.outcome) for hit in hits], column),
         neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
         calibration=calibration,
-        typicality=_typicality(search, weights, learned_at),
+        typicality=typical,
+        usually_closer_than=None
+        if typical is None or pairs is None
+        else closer_than(typical.usual, pairs),
         normality=scores.query,
         notes=(
             *search.notes,
@@ -276,14 +289,12 @@ def _label_notes(column: str | None, columns: Sequence[str]) -> tuple[str, ...]:
     return (f"Neighbours vote on nothing: {why}. Name a label: {', '.join(others)}.",)
 
 
-def _typicality(
-    search: FinishedSearch, weights: Weights | None, learned_at: int | None
-) -> Typicality | None:
+def _typicality(search: FinishedSearch, weights: Weights | None) -> Typicality | None:
     """Judge the query's own code, whatever the hits are ranked by."""
     gallery, query, result = search.gallery, search.query, search.result
     if not result.hits:
         return None
-    distances = learned_distances(gallery, result, weights, learned_at=learned_at)
+    distances = learned_distances(gallery, result, weights, learned_at=search.learned_at)
     if distances is None:
         return None
     distance = result.hits[0].distance
@@ -306,20 +317,17 @@ def _answered_hits(
     column: str | None,
     score: str | None,
     scores: Mapping[str, RegionZScores],
-    norms: VolumeNorms | None,
-    learned_at: int | None,
+    norms: Regression | None,
+    pairs: NDArray[np.float64] | None,
 ) -> list[AnsweredHit]:
     gallery, result = search.gallery, search.result
     version = result.gallery_version
     cases = gallery.find([hit.scan_id for hit in result.hits], version)
     code = np.asarray(search.query.code, np.float32)
-    usual = learned_usual(gallery, version, learned_at=learned_at)
-    distances = axes_distances(search, list(cases.values()), learned_at)
+    usual = learned_usual(gallery, version, learned_at=search.learned_at)
+    distances = axes_distances(search, list(cases.values()))
     info = gallery.info(version)
     by_cell = not without_cells(info)
-    pairs = None
-    if search.similar_by == "code":
-        pairs = learned_pairs(gallery, version, weights, learned_at=learned_at)
     parts = search.regions if by_cell else ()
     return [
         AnsweredHit(
@@ -357,3 +365,7 @@ def _likeness(
     if usual is None:
         return ()
     return tuple(likeness(query, hit, usual, regions_of_code(len(query)), weights, parts))
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)

@@ -9,39 +9,37 @@ import numpy as np
 
 from braincase.errors import TooFewPeopleError
 from braincase.gallery import StoredCase
-from braincase.labels import knows_age_and_sex
+from braincase.labels import age_and_sex
 from braincase.population.controls import (
     USUAL_CONTROLS,
     ControlModel,
     RegionZScores,
     control_model_of,
 )
+from braincase.population.disease_axes import AxesDistances, disease_axes_of
 from braincase.population.normative import FEWEST_CONTROLS
-from braincase.population.similarity import AxesDistances, disease_axes_of
-from braincase.population.volume_norms import VolumeNorms
+from braincase.population.regression import Regression
 from braincase.search.pipeline import FinishedSearch
 from braincase.volumetry.code_layout import holds_volumes
 
 
-def axes_distances(
-    search: FinishedSearch, cases: Sequence[StoredCase], learned_at: int | None
-) -> dict[str, AxesDistances]:
+def axes_distances(search: FinishedSearch, cases: Sequence[StoredCase]) -> dict[str, AxesDistances]:
     """Return how differently query and cases are built and ill, by scan_id, where it is known."""
-    if not knows_age_and_sex(search.query.labels):
+    if not age_and_sex(search.query.labels):
         return {}
     try:
         axes = disease_axes_of(
             search.gallery,
             search.result.gallery_version,
             controls=search.controls,
-            learned_at=learned_at,
+            learned_at=search.learned_at,
         )
     except TooFewPeopleError:
         return {}
     return axes.between(np.asarray(search.query.code), search.query.labels, cases)
 
 
-def control_notes(search: FinishedSearch, norms: VolumeNorms | None) -> Iterator[str]:
+def control_notes(search: FinishedSearch, norms: Regression | None) -> Iterator[str]:
     """Say who the controls are, where the user chose them, and whether they are too few."""
     if search.controls == USUAL_CONTROLS:
         return
@@ -60,11 +58,11 @@ class Scores:
     notes: tuple[str, ...] = ()
 
 
-def z_scores(search: FinishedSearch, learned_at: int | None) -> Scores:
+def z_scores(search: FinishedSearch) -> Scores:
     """Return how far query and hits are from the controls, or why that is not known."""
     gallery, version = search.gallery, search.result.gallery_version
     try:
-        controls = control_model_of(gallery, version, search.controls, learned_at=learned_at)
+        controls = control_model_of(gallery, version, search.controls, learned_at=search.learned_at)
     except TooFewPeopleError as error:
         return Scores(notes=(f"What is normal is not known: {error.found}.",))
     cases = gallery.find([hit.scan_id for hit in search.result.hits], version)
@@ -78,6 +76,6 @@ def z_scores(search: FinishedSearch, learned_at: int | None) -> Scores:
 
 def _query_scores(search: FinishedSearch, controls: ControlModel) -> RegionZScores | None:
     volume = search.volume()
-    if volume is None or not knows_age_and_sex(search.query.labels):
+    if volume is None or not age_and_sex(search.query.labels):
         return None
     return controls.of_volume(volume, search.query.labels)

@@ -31,7 +31,7 @@ from braincase.files import write_json
 from braincase.gallery import StoredCase, checked_weights
 from braincase.images.geometry import CELLS
 from braincase.json_values import Json, to_json, to_json_object
-from braincase.labels import Value, knows_age_and_sex
+from braincase.labels import Value, age_and_sex
 from braincase.population.controls import RegionZScores
 from braincase.population.normative import deviation_of
 from braincase.population.usual import FEWEST_PEOPLE, Usual, usual_of
@@ -86,7 +86,7 @@ def _notes(export: _Export) -> list[str]:
         notes.append(f"no maps: fewer than {FEWEST_PEOPLE} images of the gallery are at hand")
     if export.usual.controls is None:
         notes.append("no deviation from normal: the gallery has too few controls with images")
-    elif not knows_age_and_sex(export.search.query.labels):
+    elif not age_and_sex(export.search.query.labels):
         notes.append("no deviation of the query: its age and sex are not known")
     if reason := export.answer.without_regions:
         notes.append(f"no shares by cell and region, no why.png and no seen.nii.gz: {reason}")
@@ -180,10 +180,8 @@ def _write_deviation(
     folder: Path, usual: Usual, volume: NDArray[np.uint8], labels: Mapping[str, Value]
 ) -> None:
     """Write the z map of a volume whose age and sex are known, and of which controls are."""
-    if usual.controls is None or not knows_age_and_sex(labels):
+    known = age_and_sex(labels)
+    if usual.controls is None or known is None or not usual.controls.model.regions.covers(*known):
         return
-    age, sex = float(labels["age"] or 0), str(labels["sex"])
-    if not usual.controls.model.covers(age):
-        return
-    z_map = deviation_of(usual.controls.model, volume, age, sex).z_map
+    z_map = deviation_of(usual.controls.model, volume, *known).z_map
     write_map(folder / "deviation.nii.gz", z_map, usual.grid)

@@ -10,6 +10,7 @@ is divided among the regions in it by the volume they fill; but it also sees aro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,10 +100,11 @@ def likeness(
     weights: ArrayLike | None = None,
     parts: Sequence[str] = PARTS,
 ) -> list[tuple[str, float]]:
-    """Compute the ratio of two codes' difference in each part to that of two people usually.
+    """Compute the ratio of two codes' distance in each part to that of two people usually.
 
-    Below 1 they are more alike there than two people of the gallery; most alike first. Parts that
-    the weights leave out are not listed.
+    Root mean squares: half as far apart as two people usually are gives 0.5. Below 1 they are more
+    alike there than two people of the gallery; most alike first. Parts that the weights leave out
+    are not listed.
 
     Parameters
     ----------
@@ -126,5 +128,5 @@ def likeness(
         members = regions.members(part)
         whole = float(usual_by_region[members].sum())
         if whole > 0:
-            ratios.append((part, float(by_region[members].sum()) / whole))
+            ratios.append((part, math.sqrt(float(by_region[members].sum()) / whole)))
     return sorted(ratios, key=lambda item: item[1])

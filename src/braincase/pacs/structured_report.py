@@ -21,7 +21,7 @@ from braincase.answer.compose import Answer, AnsweredHit
 from braincase.labels import value_text
 from braincase.pacs.dicom_objects import MAKER, Source, describe
 from braincase.purpose import PURPOSE
-from braincase.report.wording import sections_of, warning_of
+from braincase.report.wording import reason_of, sections_of, warning_of
 from braincase.sources.archive_links import ImageReference, Link
 from braincase.version import __version__
 
@@ -184,7 +184,8 @@ def _hit_group(hit: AnsweredHit, searched: Searched, source: Source) -> Any:
         measurements=measurements,
     )
     labels = ", ".join(f"{k} {value_text(v)}" for k, v in found.labels.items() if v is not None)
-    _say(group, source, [f"Labels: {labels}" if labels else "", *_parts(hit)])
+    reason = reason_of(hit)
+    _say(group, source, [f"Labels: {labels}" if labels else "", reason[:1].upper() + reason[1:]])
     if link := searched.studies.get(found.scan_id):
         group[0].ContentSequence.extend(_places(link))
     return group
@@ -198,17 +199,6 @@ def _places(link: Link) -> Iterator[Any]:
         kind, instance, _ = link.image
         name = _code("HITIMAGE", "Image of the similar case")
         yield sr.ImageContentItem(name, kind, instance, relationship_type=contains)
-
-
-def _parts(hit: AnsweredHit) -> Iterator[str]:
-    if hit.likeness:
-        alike = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:3])
-        apart = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:-4:-1])
-        yield f"Parts most alike: {alike}"
-        yield f"Parts least alike: {apart}"
-    elif hit.regions:
-        shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
-        yield f"Largest shares of the distance: {shares}"
 
 
 def _say(group: Any, source: Source, texts: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
 _LEARNING = tuple(threading.RLock() for _ in range(64))
 #: Part of every name; raised when what is cached changes its meaning.
-FORMAT = 2
+FORMAT = 3
 #: What reading a missing or damaged ``.npz`` file may raise.
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 #: Files that are cached; one is a few kilobytes, a normative model a few megabytes.

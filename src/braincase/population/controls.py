@@ -18,7 +18,7 @@ from braincase.gallery.columns import columns_of_labels
 from braincase.gallery.filter import columns_of, parse_where, select
 from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.json_values import Json
-from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex
+from braincase.labels import CONTROL_NAMES, Value, age_and_sex
 from braincase.population.cache import Arrays, cached_arrays
 from braincase.population.normative import (
     FEWEST_CONTROLS,
@@ -28,9 +28,9 @@ from braincase.population.normative import (
     normative_arrays,
     normative_of_arrays,
     region_means,
-    terms_of,
 )
 from braincase.population.region_means import means_of_cases
+from braincase.population.regression import terms_of
 from braincase.population.spread import VoxelSpread
 from braincase.population.volumes import image_of_case
 from braincase.progress import progress_if_slow
@@ -46,17 +46,18 @@ USUAL_CONTROLS = f"diagnosis in ({', '.join(repr(name) for name in CONTROL_NAMES
 class RegionZScores:
     """One person's z-scores for age and sex, by region, against `controls` people.
 
-    `ages` are those of the youngest and of the oldest control; of a person outside them nothing is
-    known and `by_region` is empty.
+    `ages` are those of the youngest and of the oldest control, `sexes` theirs; of other people
+    nothing is known and `by_region` is empty.
     """
 
     by_region: Mapping[str, float]
     controls: int
     ages: tuple[float, float]
+    sexes: tuple[str, ...]
 
     @property
     def known(self) -> bool:
-        """Whether anything is known at this person's age."""
+        """Whether anything is known of people of this age and sex."""
         return bool(self.by_region)
 
     def abnormal(self) -> list[tuple[str, float]]:
@@ -78,12 +79,9 @@ class ControlModel:
 
     def spread(self) -> VoxelSpread:
         """Return the voxelwise spread of controls about what is normal, for difference maps."""
-        voxels, shape = self.model.voxels, self.grid.shape
-        return VoxelSpread(
-            voxels.coefficients[0].reshape(shape).astype(np.float32),
-            voxels.deviation.reshape(shape).astype(np.float32),
-            voxels.people,
-        )
+        voxels = self.model.voxels
+        deviation = voxels.deviation.reshape(self.grid.shape).astype(np.float32)
+        return VoxelSpread(deviation, voxels.people)
 
     def of_volume(self, volume: NDArray[np.uint8], labels: Mapping[str, Value]) -> RegionZScores:
         """Score a volume whose age and sex are in `labels`.
@@ -102,17 +100,19 @@ class ControlModel:
         return {
             case.scan_id: self._scored(means[case.scan_id], case.labels)
             for case in cases
-            if case.scan_id in means and knows_age_and_sex(case.labels)
+            if case.scan_id in means and age_and_sex(case.labels)
         }
 
     def _scored(self, means: NDArray[np.float64], labels: Mapping[str, Value]) -> RegionZScores:
-        if not knows_age_and_sex(labels):
+        known = age_and_sex(labels)
+        if known is None:
             raise UsageError("query", "no age and sex known", "both, to say what is normal")
-        people, ages = self.model.voxels.people, self.model.ages
-        if not self.model.covers(float(labels["age"] or 0)):
-            return RegionZScores({}, people, ages)
-        z = self.model.regions.z(means, terms_of_labels(labels))
-        return RegionZScores(dict(zip(self.model.names, z.tolist(), strict=True)), people, ages)
+        regions = self.model.regions
+        of = regions.people, regions.ages, regions.sexes
+        if not regions.covers(*known):
+            return RegionZScores({}, *of)
+        z = regions.z(means, terms_of(*known))
+        return RegionZScores(dict(zip(self.model.names, z.tolist(), strict=True)), *of)
 
 
 def control_model_of(
@@ -146,15 +146,10 @@ def control_model_of(
         grid = grid_of_resolution(info.resolution_mm)
         return normative_arrays(_fitted(gallery, info.version, controls, grid))
 
-    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS, "ages": True}
+    depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
     arrays = cached_arrays(gallery, info.version, "normative", depends_on, learn, learned_at)
     assert arrays is not None  # too few controls are an error
     return ControlModel(gallery, normative_of_arrays(arrays))
-
-
-def terms_of_labels(labels: Mapping[str, Value]) -> NDArray[np.float64]:
-    """Return the regression's terms for labels in which age and sex are known."""
-    return terms_of(float(labels["age"] or 0), str(labels["sex"]))
 
 
 def controls_of(gallery: Gallery, version: int, controls: str) -> list[StoredCase]:
@@ -162,7 +157,7 @@ def controls_of(gallery: Gallery, version: int, controls: str) -> list[StoredCas
     people = [
         case
         for case in gallery.one_scan_each(MOST_PEOPLE, as_of=version)
-        if knows_age_and_sex(case.labels)
+        if age_and_sex(case.labels)
     ]
     return [people[i] for i in np.flatnonzero(are_controls(people, controls))]
 
@@ -221,5 +216,5 @@ def _fitted(gallery: Gallery, version: int, controls: str, grid: Grid) -> Normat
                 yield image_of_case(case, grid).volume
                 advance()
 
-        ages = [float(case.labels["age"] or 0) for case in cases]
-        return fit_normative(volumes(), ages, [str(case.labels["sex"]) for case in cases], grid)
+        known = [pair for case in cases if (pair := age_and_sex(case.labels))]
+        return fit_normative(volumes(), known, grid)

@@ -66,7 +66,10 @@ class NeighbourLabels:
         ]
         if self.probabilities:
             calibrated = ", ".join(f"{k} {v:.0%}" for k, v in self.probabilities.items())
-            lines.append(f"calibrated on this gallery: {calibrated}")
+            lines.append(
+                f"calibrated on this gallery: {calibrated} (too sure where the model was trained on"
+                " its people)"
+            )
         return lines
 
 

@@ -1,4 +1,4 @@
-"""Voxelwise mean and standard deviation of smoothed volumes, the usual spread."""
+"""Voxelwise standard deviation of smoothed volumes, the usual spread."""
 
 from __future__ import annotations
 
@@ -27,18 +27,14 @@ def smoothed(
 
 @dataclass(frozen=True, eq=False)
 class VoxelSpread:
-    """Voxelwise mean and standard deviation of smoothed volumes: how much they usually differ.
+    """Voxelwise standard deviation of `n` smoothed volumes: how much they usually differ."""
 
-    `mean` and `deviation` have the grid's shape; `n` volumes were used.
-    """
-
-    mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
     n: int
 
 
 def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> VoxelSpread:
-    """Compute mean and standard deviation of volumes online, one at a time in memory.
+    """Compute the standard deviation of volumes online, one at a time in memory.
 
     Parameters
     ----------
@@ -62,4 +58,4 @@ def usual_spread(volumes: Iterable[NDArray[np.uint8]], grid: Grid) -> VoxelSprea
         mean += step / n
         squares += step * (blurred - mean)
     deviation = np.sqrt(squares / max(n - 1, 1))
-    return VoxelSpread(mean.astype(np.float32), deviation.astype(np.float32), n)
+    return VoxelSpread(deviation.astype(np.float32), n)

@@ -36,11 +36,17 @@ USUAL = 0.25
 
 @dataclass(frozen=True)
 class Typicality:
-    """Conformal p-value of a distance to the nearest case; `people` were compared."""
+    """Conformal p-value of a distance to the nearest case.
+
+    For `as_far` of the `people` compared the nearest other person is as far away; for half of them
+    at least `usual`.
+    """
 
     p_value: float
     distance: float
     people: int
+    as_far: int
+    usual: float
 
     @property
     def similar(self) -> bool:
@@ -53,9 +59,7 @@ class Typicality:
 
     def line(self) -> str:
         """Return one sentence for the user."""
-        digits = 0 if self.similar else 1
-        share = f"{self.p_value:.{digits}%} of {self.people} people"
-        farther = f"for {share} the nearest other person is"
+        farther = f"for {self.as_far} of {self.people} people the nearest other person is"
         if not self.similar:
             return (
                 f"No similar case in this gallery: only {farther} as far away as this query's"
@@ -114,7 +118,9 @@ def nearest_distances(
 def typicality(distance: float, distances: NDArray[np.float64]) -> Typicality:
     """Compute the p-value of a query's distance to its nearest hit among `nearest_distances`."""
     as_far = len(distances) - int(np.searchsorted(distances, distance, side="left"))
-    return Typicality((1 + as_far) / (1 + len(distances)), distance, len(distances))
+    people = len(distances)
+    usual = float(np.median(distances))
+    return Typicality((1 + as_far) / (1 + people), distance, people, as_far, usual)
 
 
 def learned_distances(

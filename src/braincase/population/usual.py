@@ -93,14 +93,13 @@ def _spread_of_all(
         spread = _measured(gallery, version, grid)
         if spread.n < FEWEST_PEOPLE:
             return None
-        return {"mean": spread.mean, "deviation": spread.deviation, "n": np.asarray(spread.n)}
+        return {"deviation": spread.deviation, "n": np.asarray(spread.n)}
 
     depends_on = {"most": MOST_PEOPLE}
     arrays = cached_arrays(gallery, version, "spread", depends_on, learn, learned_at)
     if arrays is None:
         return None
-    mean, deviation = (np.asarray(arrays[name], np.float32) for name in ("mean", "deviation"))
-    return VoxelSpread(mean, deviation, int(arrays["n"]))
+    return VoxelSpread(np.asarray(arrays["deviation"], np.float32), int(arrays["n"]))
 
 
 def _measured(gallery: Gallery, version: int, grid: Grid) -> VoxelSpread:

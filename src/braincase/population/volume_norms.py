@@ -2,12 +2,12 @@
 
 The volumes are those that the local code of a case holds (`braincase.volumetry.readout`), so no
 image is read. They are of the standard space, in which every brain has one size. What is usual is a
-linear regression of log volumes on age and sex, as of `braincase.population.normative`.
+regression of log volumes on age and sex (`braincase.population.regression`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
@@ -17,21 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from braincase.gallery import Gallery
 from braincase.json_values import Json
-from braincase.labels import Value, is_simulated, knows_age_and_sex
+from braincase.labels import Value, age_and_sex, is_simulated
 from braincase.population.cache import Arrays, cached_arrays
-from braincase.population.controls import (
-    MOST_CONTROLS,
-    USUAL_CONTROLS,
-    controls_of,
-    terms_of_labels,
-)
-from braincase.population.normative import (
-    FEWEST_CONTROLS,
+from braincase.population.controls import MOST_CONTROLS, USUAL_CONTROLS, controls_of
+from braincase.population.normative import FEWEST_CONTROLS
+from braincase.population.regression import (
     Regression,
-    covers_age,
     fit_regression,
     regression_arrays,
     regression_of_arrays,
+    terms_of,
 )
 from braincase.volumetry.code_layout import holds_volumes, volumes_of_code
 
@@ -114,30 +109,18 @@ class VolumeForAge:
         return self.percentile is not None and not USUAL[0] <= self.percentile <= USUAL[1]
 
 
-@dataclass(frozen=True, eq=False)
-class VolumeNorms:
-    """Normative model of log volumes in a gallery's controls.
+def percentiles_of(
+    volumes_ml: NDArray[np.float64], labels: Mapping[str, Value], norms: Regression
+) -> list[float] | None:
+    """Return the percentiles of one person's volumes for age and sex, 0 to 100.
 
-    Parameters
-    ----------
-    regression
-        Of the log volume of each of `MEASURES`.
-    ages
-        Of the youngest and of the oldest control.
+    None where age or sex are not known, or no control is like that.
     """
-
-    regression: Regression
-    ages: tuple[float, float]
-
-    def percentiles(
-        self, volumes_ml: NDArray[np.float64], labels: Mapping[str, Value]
-    ) -> NDArray[np.float64] | None:
-        """Return the percentiles of one person's volumes, or None where age or sex say nothing."""
-        known = knows_age_and_sex(labels)
-        if not known or not covers_age(self.ages, float(labels["age"] or 0)):
-            return None
-        z = self.regression.z(np.log(volumes_ml), terms_of_labels(labels))
-        return np.array([100 * NormalDist().cdf(value) for value in z.tolist()])
+    known = age_and_sex(labels)
+    if known is None or not norms.covers(*known):
+        return None
+    z = norms.z(np.log(volumes_ml), terms_of(*known))
+    return [100 * NormalDist().cdf(value) for value in z.tolist()]
 
 
 def volumes_ml(code: ArrayLike) -> NDArray[np.float64] | None:
@@ -165,7 +148,7 @@ def told_volumes(gallery_simulated: bool, *scans: Mapping[str, Value]) -> list[s
 def volumes_for_age(
     code: ArrayLike,
     labels: Mapping[str, Value],
-    norms: VolumeNorms | None,
+    norms: Regression | None,
     gallery_simulated: bool,
 ) -> tuple[VolumeForAge, ...]:
     """Return the volumes that a code holds, with percentiles where norms are known.
@@ -184,8 +167,8 @@ def volumes_for_age(
     volumes = volumes_ml(code)
     if volumes is None:
         return ()
-    percentiles = norms.percentiles(volumes, labels) if norms else None
-    each = [None] * len(volumes) if percentiles is None else percentiles.tolist()
+    percentiles = percentiles_of(volumes, labels, norms) if norms else None
+    each: Sequence[float | None] = percentiles or [None] * len(volumes)
     told = dict(zip(MEASURES, map(VolumeForAge, MEASURES, volumes.tolist(), each), strict=True))
     return tuple(told[name] for name in told_volumes(gallery_simulated, labels))
 
@@ -196,8 +179,8 @@ def volume_norms_of(
     controls: str = USUAL_CONTROLS,
     *,
     learned_at: int | None = None,
-) -> VolumeNorms | None:
-    """Return the normative model of volumes of a gallery's controls, fitted once a version.
+) -> Regression | None:
+    """Return the normative model of log volumes of a gallery's controls, fitted once a version.
 
     None where its codes hold no volumes, or where it has too few controls with age and sex.
 
@@ -219,16 +202,11 @@ def volume_norms_of(
     def learn() -> Arrays:
         people = controls_of(gallery, info.version, controls)[:MOST_CONTROLS]
         if len(people) < FEWEST_CONTROLS:
-            return {"ages": np.empty(0)}  # so that no search looks for them again
+            return {"people": np.array(0)}  # so that no search looks for them again
         volumes = [v for case in people if (v := volumes_ml(case.code)) is not None]
-        design = np.stack([terms_of_labels(case.labels) for case in people])
-        regression = fit_regression(design, np.log(np.stack(volumes)))
-        ages = [float(case.labels["age"] or 0) for case in people]
-        return {**regression_arrays(regression), "ages": np.array([min(ages), max(ages)])}
+        known = [pair for case in people if (pair := age_and_sex(case.labels))]
+        return regression_arrays(fit_regression(known, np.log(np.stack(volumes))))
 
     depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
     arrays = cached_arrays(gallery, info.version, "volumes", depends_on, learn, learned_at)
-    if arrays is None or not arrays["ages"].size:
-        return None
-    youngest, oldest = map(float, arrays["ages"])
-    return VolumeNorms(regression_of_arrays(arrays), (youngest, oldest))
+    return None if arrays is None or not arrays["people"] else regression_of_arrays(arrays)

@@ -11,6 +11,7 @@ from braincase.images.atlas import side_of
 from braincase.labels import Value, value_text
 from braincase.population.controls import RegionZScores
 from braincase.population.normative import NORMAL_Z
+from braincase.population.regression import Regression
 
 #: A heading and what stands below it, a line each.
 TextSection = tuple[str, tuple[str, ...]]
@@ -86,13 +87,18 @@ def _reasons(answer: Answer) -> Iterator[str]:
     if answer.without_regions:
         yield f"by region: {answer.without_regions}"
     for hit in answer.hits:
-        if hit.likeness:
-            alike = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:3])
-            apart = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:-3:-1])
-            yield f"{_name(hit)}: most alike in {alike}; least in {apart}"
-        elif hit.regions:
-            shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
-            yield f"{_name(hit)}: largest shares of the difference in regions: {shares}"
+        if reason := reason_of(hit):
+            yield f"{_name(hit)}: {reason}"
+
+
+def reason_of(hit: AnsweredHit) -> str:
+    """Return in which parts of the brain query and hit are most and least alike, if known."""
+    if hit.likeness:
+        alike = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:3])
+        apart = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:-3:-1])
+        return f"most alike in {alike}; least in {apart}"
+    shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
+    return f"largest shares of the difference in regions: {shares}" if shares else ""
 
 
 def _person(answer: Answer) -> Iterator[str]:
@@ -167,13 +173,15 @@ def _volumes(answer: Answer, every: bool) -> Iterator[str]:
     if norms and _placed(answer):
         if not shown:
             yield f"none of {len(answer.volumes)} beyond percentiles 5 and 95"
-        youngest, oldest = norms.ages
         yield (
-            f"percentiles among {norms.regression.people} controls of {youngest:.0f} to"
-            f" {oldest:.0f} years, of brains brought to one size; by chance one volume in ten"
+            f"percentiles among {norms.people} controls, {ages_and_sexes(norms)}, of brains brought"
+            " to one size; by chance one volume in ten is beyond 5 and 95"
         )
     elif shown:
-        yield "no percentiles: age or sex is not known, or no control is of about that age"
+        yield (
+            "no percentiles: age or sex is not known, or no control is of that sex and about that"
+            " age"
+        )
 
 
 def _placed(answer: Answer) -> bool:
@@ -204,17 +212,26 @@ def _normality(answer: Answer) -> Iterator[str]:
 
 
 def not_known_here(scores: RegionZScores) -> str:
-    """Return why nothing can be said of a person's age."""
-    youngest, oldest = scores.ages
+    """Return why nothing can be said of a person."""
     return (
-        f"not known here: the gallery's {scores.controls} controls are {youngest:.0f} to"
-        f" {oldest:.0f} years old, and this person is not"
+        f"not known here: the gallery's {scores.controls} controls are {ages_and_sexes(scores)},"
+        " and this person is not"
     )
+
+
+def ages_and_sexes(controls: RegionZScores | Regression) -> str:
+    """Return who the controls are: ``60 to 85 years old``, and of which sex if of one only."""
+    youngest, oldest = controls.ages
+    one = "" if len(controls.sexes) > 1 else f" and all {controls.sexes[0]}"
+    return f"{youngest:.0f} to {oldest:.0f} years old{one}"
 
 
 def _typical(answer: Answer) -> Iterator[str]:
     if answer.typicality and answer.typicality.similar:
         yield answer.typicality.line()
+    if answer.usually_closer_than is not None:
+        closer = percent_closer(answer.usually_closer_than)
+        yield f"as a rule the nearest case of a person here is closer than {closer} of pairs"
 
 
 def _name(hit: AnsweredHit) -> str:

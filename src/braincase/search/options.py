@@ -38,7 +38,7 @@ class SearchOptions:
         younger.
     similar_by
         ``code`` (the model's distance), ``normal`` (built alike; the disease counts little) or
-        ``abnormality`` (ill alike whatever the build); see `braincase.population.similarity`.
+        ``abnormality`` (ill alike whatever the build); see `braincase.population.disease_axes`.
     known
         What is known of the query's person beyond the scan: age, sex, ...
     series
@@ -46,6 +46,9 @@ class SearchOptions:
     controls
         Filter that says which cases are the controls that query and hits are compared with; None
         for those whose `diagnosis` says so (`braincase.labels.CONTROL_NAMES`).
+    learned_at
+        The version of the gallery whose lessons hold, as in `braincase.population.cache`; None for
+        the version that is searched.
     """
 
     k: int | None = None
@@ -61,6 +64,7 @@ class SearchOptions:
     known: Mapping[str, Value] = field(default_factory=dict)
     series: int | None = None
     controls: str | None = None
+    learned_at: int | None = None
 
     def __post_init__(self) -> None:
         """Take one name, or names with commas, where a tuple is expected."""

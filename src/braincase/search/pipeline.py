@@ -13,13 +13,14 @@ from braincase.errors import ParameterError, ScanError, UnknownCaseError
 from braincase.gallery import Code, Gallery, Query, SearchResult, StoredCase, checked_code
 from braincase.images.geometry import grid_of_resolution
 from braincase.population.controls import USUAL_CONTROLS, check_controls
-from braincase.population.similarity import SIMILARITIES, rank_by_axes
+from braincase.population.direction import learned_direction
 from braincase.population.volumes import stored_volume
+from braincase.search.by_axes import SIMILARITIES, rank_by_axes
 from braincase.search.cells import weights_of
 from braincase.search.nearest import search
 from braincase.search.options import USUAL_K, SearchOptions
 from braincase.search.query_scan import QueryScan
-from braincase.search.refine import learn_direction, refined_code
+from braincase.search.refine import refined_code
 
 if TYPE_CHECKING:
     from braincase.models.encoder import Encoder
@@ -49,6 +50,8 @@ class FinishedSearch:
         The regions that the search was restricted to.
     controls
         Filter that says who is a control.
+    learned_at
+        The version of the gallery whose lessons hold; None for the version that was searched.
     """
 
     gallery: Gallery
@@ -60,6 +63,7 @@ class FinishedSearch:
     encoder: Encoder | None = None
     regions: tuple[str, ...] = ()
     controls: str = USUAL_CONTROLS
+    learned_at: int | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,13 +218,14 @@ def _search(
     )
     regions = tuple(name.partition(":")[0] for name in options.regions)
     found = search(gallery, query)
-    finished = FinishedSearch(
-        gallery, query, found, scan, moves=moves, regions=regions, controls=controls
-    )
-    if options.similar_by == "code":
-        return finished
-    ranked = rank_by_axes(gallery, query, finished.result, options.similar_by, controls)
-    return replace(finished, result=ranked, similar_by=options.similar_by)
+    if options.similar_by != "code":
+        found = rank_by_axes(
+            gallery, query, found, options.similar_by, controls, learned_at=options.learned_at
+        )
+    return FinishedSearch(
+        gallery, query, found, scan, options.similar_by, moves, None, regions, controls,
+        options.learned_at,
+    )  # fmt: skip
 
 
 def _moved(
@@ -236,7 +241,8 @@ def _moved(
         parts = [f"{way} {', '.join(scan_ids)}" for way, scan_ids in ways.items() if scan_ids]
         moves.append(f"The query was moved {' and '.join(parts)}.")
     if options.older:
-        direction = learn_direction(gallery, "age", as_of=options.as_of)
+        version = gallery.info(options.as_of).version
+        direction = learned_direction(gallery, version, "age", learned_at=options.learned_at)
         code = direction.moved(_checked(gallery, code), options.older)
         how = "older" if options.older > 0 else "younger"
         moves.append(

@@ -59,6 +59,9 @@ class NormalityBody(OpenBody):
     control_ages: list[float] | None = Field(
         None, description="Of the youngest and the oldest; of other ages nothing is known."
     )
+    control_sexes: list[str] | None = Field(
+        None, description="Of the controls; of the other sex nothing is known."
+    )
     normal_anatomy: float | None
     abnormality: float | None
     abnormal: list[tuple[str, float]] | None
@@ -77,6 +80,7 @@ class VolumeNormsBody(Body):
 
     controls: int
     ages: list[float] = Field(description="Of the youngest and the oldest control.")
+    sexes: list[str] = Field(description="Of the controls.")
 
 
 class AnsweredHitBody(HitBody):
@@ -138,6 +142,8 @@ class TypicalityBody(OpenBody):
     p_value: float
     distance: float
     people: int
+    as_far: int = Field(description="Of these people, whose nearest other is as far away.")
+    usual: float = Field(description="Distance of the nearest other person, median of people.")
     unlike: bool
     text: str
 
@@ -169,6 +175,9 @@ class AnswerBody(OpenBody):
     seen_again: SeenAgainBody | None = Field(None, description="Null where nobody was.")
     neighbours: NeighboursBody | None
     typicality: TypicalityBody | None
+    usually_closer_than: float | None = Field(
+        None, description="`closer_than` of a person's nearest other, median of people here."
+    )
     normality: NormalityBody | None = None
     volumes: list[VolumeBody] = Field(default_factory=list, description="Of the query.")
     volume_norms: VolumeNormsBody | None = None

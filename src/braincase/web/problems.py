@@ -11,11 +11,11 @@ from braincase.errors import (
     FingerprintError,
     GalleryError,
     MissingLabelsError,
+    NoControlsAlikeError,
     OtherImageError,
     ParameterError,
     ScanError,
     TooFewPeopleError,
-    UnknownAgeError,
     UnknownCaseError,
     UsageError,
 )
@@ -96,8 +96,8 @@ def problem_of(error: BraincaseError) -> Problem:
     if isinstance(error, MissingLabelsError):
         text = "To rank by anatomy or abnormality, age and sex (F or M) of the query must be known."
         return Problem(400, "needs_age", text)
-    if isinstance(error, UnknownAgeError):
-        text = f"What is normal at that age is not known here: expected {error.expected}."
+    if isinstance(error, NoControlsAlikeError):
+        text = f"What is normal at that age and sex is not known here: expected {error.expected}."
         return Problem(404, "other_age", text)
     if isinstance(error, ParameterError):
         return Problem(400, "usage", sentence(error, PARAMETERS.get(error.where, error.where)))

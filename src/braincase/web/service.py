@@ -50,22 +50,10 @@ CACHED_VIEWS = 6
 
 @dataclass(eq=False)
 class Learned:
-    """A cache in memory of what was learned from the gallery.
-
-    Parameters
-    ----------
-    since, since_cases
-        The version, and its size, for which answers were calibrated.
-    cases
-        The size of the gallery that `usual` was learned from.
-    usual
-        What its volumes usually look like, by the filter of the controls, once it was asked for.
-    """
+    """The version of the gallery whose lessons hold, and how many cases it has."""
 
     since: int = 0
     since_cases: int = 0
-    cases: int = 0
-    usual: dict[str, Usual] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +80,9 @@ class Service:
         A private folder for files made on the way, such as maps.
     audit, once, metrics, gate
         Who did what; who did it again and again; how much and how fast; who may.
-    learned, lock
-        What was learned from images when it was first asked for; and who may learn.
+    learned, usual, lock
+        Whose lessons hold; what images usually look like, by the filter of the controls and the
+        version, once it was asked for; and who may change them.
     """
 
     settings: ServiceSettings
@@ -111,6 +100,7 @@ class Service:
     metrics: Metrics
     gate: Gate
     learned: Learned = field(default_factory=Learned)
+    usual: dict[tuple[str, int], Usual] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property

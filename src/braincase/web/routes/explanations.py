@@ -14,7 +14,7 @@ from braincase.answer.maps import agreement_map, difference_map
 from braincase.gallery import StoredCase
 from braincase.images.atlas import label_volume
 from braincase.images.volume import write_volume
-from braincase.labels import knows_age_and_sex
+from braincase.labels import age_and_sex
 from braincase.population.normative import deviation_of
 from braincase.population.spread import VoxelSpread
 from braincase.population.usual import Usual, usual_of
@@ -32,9 +32,7 @@ from braincase.web.service import CurrentService, Service
 
 #: Map files cached on disk; the oldest go first.
 CACHED_FILES = 200
-#: Spread and normative model are learned again when the gallery has changed by more than this.
-GROWTH = 0.1
-#: Choices of controls whose spread and model stay in memory; all lie in the gallery's cache.
+#: Spreads and normative models that stay in memory; all lie in the gallery's cache.
 MOST_USUAL = 4
 
 
@@ -52,14 +50,12 @@ def explaining_map(
     service.note_view(principal, scan_id=scan_id, kind=kind)
     query, hit = _query_volume(service, answered), service.volume_of(case)
 
-    controls = answered.finished.controls
-
     def make() -> NDArray[np.float32]:
-        spread = _spread(_usual(service, controls))
+        spread = _spread(_usual(service, answered))
         difference = difference_map(query, hit, service.grid, spread)
         return difference if kind == "difference" else agreement_map(difference)
 
-    named = ("explain", query.tobytes(), case.image_hash, scan_id, kind, controls)
+    named = ("explain", query.tobytes(), case.image_hash, scan_id, kind, *_learned_from(answered))
     return _send(service, request, make, *named)
 
 
@@ -71,25 +67,25 @@ def _spread(usual: Usual) -> VoxelSpread:
     return usual.spread
 
 
-def _usual(service: Service, controls: str) -> Usual:
-    """Return what is usual and what is normal, measured on those controls.
+def _learned_from(answered: AnsweredSearch) -> tuple[str, int]:
+    """Return who the controls are, and the version whose lessons hold for an answer."""
+    finished = answered.finished
+    return finished.controls, finished.learned_at or finished.result.gallery_version
 
-    It is learned again when the gallery has changed much: a single case changes nothing that can
-    be seen, and learning takes seconds, in which no other search waits.
-    """
-    n_cases, learned = service.gallery.info().cases, service.learned
+
+def _usual(service: Service, answered: AnsweredSearch) -> Usual:
+    """Return what is usual and what is normal, as the answer knew it, from memory or learned."""
+    finished, key = answered.finished, _learned_from(answered)
     with service.lock:
-        if abs(n_cases - learned.cases) > GROWTH * max(learned.cases, 1):
-            learned.cases = n_cases
-            learned.usual.clear()
-        there = learned.usual.get(controls)
+        there = service.usual.get(key)
     if there is not None:
         return there
-    usual = usual_of(service.gallery, controls=controls)
+    version = finished.result.gallery_version
+    usual = usual_of(service.gallery, version, finished.controls, learned_at=finished.learned_at)
     with service.lock:
-        while len(learned.usual) >= MOST_USUAL:
-            learned.usual.pop(next(iter(learned.usual)))
-        learned.usual[controls] = usual
+        while len(service.usual) >= MOST_USUAL:
+            service.usual.pop(next(iter(service.usual)))
+        service.usual[key] = usual
     return usual
 
 
@@ -104,19 +100,18 @@ def deviation_map(
         case = _case_in(service, answered, scan_id)
         service.note_view(principal, scan_id=scan_id, kind="deviation")
         volume, labels = service.volume_of(case), case.labels
-    controls = answered.finished.controls
-    normal = _usual(service, controls).controls
+    normal = _usual(service, answered).controls
     if normal is None:
         text = "What is normal is not known: the gallery has too few controls with age and sex."
         raise Problem(404, "no_controls", text)
-    if not knows_age_and_sex(labels):
+    known = age_and_sex(labels)
+    if known is None:
         raise Problem(404, "no_age", "The distance from normal needs the person's age and sex.")
-    age, sex = float(labels["age"] or 0), str(labels["sex"])
     return _send(
         service,
         request,
-        lambda: deviation_of(normal.model, volume, age, sex).z_map,
-        *("deviation", volume.tobytes(), age, sex, controls),
+        lambda: deviation_of(normal.model, volume, *known).z_map,
+        *("deviation", volume.tobytes(), *known, *_learned_from(answered)),
     )
 
 

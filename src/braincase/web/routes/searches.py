@@ -131,12 +131,7 @@ def _carry_out(
 ) -> AnsweredSearch:
     service.gate.rates.spend(service.settings.limits.searches, "searches", principal.name)
     finished = _search(service, principal, request)
-    answered = answer(
-        finished,
-        service.settings.label,
-        normality=request.normality,
-        learned_at=service.known_since(finished.result.gallery_version),
-    )
+    answered = answer(finished, service.settings.label, normality=request.normality)
     name = name or _name_of(request, finished.result)
     gallery_simulated = service.gallery.info(finished.result.gallery_version).simulated
     perhaps_real = not (gallery_simulated and is_simulated(finished.query.labels))
@@ -191,6 +186,7 @@ def _search(
         similar_by=request.similar_by,
         known=dict(request.known),
         controls=request.controls,
+        learned_at=service.known_since(version),
     )
     if request.case is not None:
         return search_by_case(service.gallery, request.case, options)

@@ -906,6 +906,11 @@ export interface components {
             seen_again: components["schemas"]["SeenAgainBody"] | null;
             neighbours: components["schemas"]["NeighboursBody"] | null;
             typicality: components["schemas"]["TypicalityBody"] | null;
+            /**
+             * Usually Closer Than
+             * @description `closer_than` of a person's nearest other, median of people here.
+             */
+            usually_closer_than: number | null;
             normality: components["schemas"]["NormalityBody"] | null;
             /**
              * Volumes
@@ -1451,6 +1456,11 @@ export interface components {
              * @description Of the youngest and the oldest; of other ages nothing is known.
              */
             control_ages: number[] | null;
+            /**
+             * Control Sexes
+             * @description Of the controls; of the other sex nothing is known.
+             */
+            control_sexes: string[] | null;
             /** Normal Anatomy */
             normal_anatomy: number | null;
             /** Abnormality */
@@ -1855,6 +1865,16 @@ export interface components {
             distance: number;
             /** People */
             people: number;
+            /**
+             * As Far
+             * @description Of these people, whose nearest other is as far away.
+             */
+            as_far: number;
+            /**
+             * Usual
+             * @description Distance of the nearest other person, median of people.
+             */
+            usual: number;
             /** Unlike */
             unlike: boolean;
             /** Text */
@@ -1915,6 +1935,11 @@ export interface components {
              * @description Of the youngest and the oldest control.
              */
             ages: number[];
+            /**
+             * Sexes
+             * @description Of the controls.
+             */
+            sexes: string[];
         };
     };
     responses: never;

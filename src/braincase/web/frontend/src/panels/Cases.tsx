@@ -32,13 +32,18 @@ function Nearness({ hit }: { hit: Hit }) {
   if (typeof closer !== "number") {
     return <p class="distance"><span class="hint">{t("distance")}</span> <span class="number">{distance}</span></p>;
   }
-  const text = t("closerThan", { share: percent(Math.floor(closer * 100) / 100) });
+  const text = t("closerThan", { share: shareBelow(closer) });
   return (
     <div class="distance" title={t("closerHint", { distance })}>
       <meter min={0} max={1} value={closer} aria-label={text} />
       <span>{text}</span>
     </div>
   );
+}
+
+/** A share of pairs, rounded down: nobody is closer than all. */
+function shareBelow(share: number): string {
+  return percent(Math.floor(share * 100) / 100);
 }
 
 /** The course of a person as a line (scores) or a row of labels; needs a visit after the hit's. */
@@ -161,10 +166,16 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
 export function AnyoneSimilar() {
   const typicality = state.answer.value?.typicality;
   if (!typicality) return null;
-  const { p_value, people, unlike } = typicality;
-  if (unlike) return <Unlike share={p_value} people={people} />;
+  const { p_value, people, as_far: n, unlike } = typicality;
+  if (unlike) return <Unlike n={n} people={people} />;
   const key = p_value >= USUAL ? "likeText" : "farText";
-  return <p class="anyone">{t(key, { share: percent(p_value), people: number(people) })}</p>;
+  return <p class="anyone">{t(key, { n: number(n), people: number(people) })}<UsuallyCloser /></p>;
+}
+
+/** How close the nearest case of a person is as a rule: what a card's share is to be held against. */
+function UsuallyCloser() {
+  const usually = state.answer.value?.usually_closer_than;
+  return typeof usually === "number" && <> <span class="hint">{t("closerUsually", { share: shareBelow(usually) })}</span></>;
 }
 
 /** What to do where there is nothing to search in yet. */
@@ -223,11 +234,11 @@ export function Cases() {
 }
 
 /** The warning that nobody in the gallery is like the query. */
-function Unlike({ share, people }: { share: number; people: number }) {
+function Unlike({ n, people }: { n: number; people: number }) {
   return (
     <div class="warning" role="alert">
       <strong>{t("unlikeTitle")}</strong>
-      <p>{t("unlikeText", { share: percent(share, 1), people: number(people) })}</p>
+      <p>{t("unlikeText", { n: number(n), people: number(people) })}<UsuallyCloser /></p>
     </div>
   );
 }

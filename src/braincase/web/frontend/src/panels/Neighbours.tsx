@@ -72,11 +72,7 @@ function Shares() {
       {neighbours.unknown > 0 && <p class="hint">{t("unknownPeople", { n: neighbours.unknown })}</p>}
       <p class="hint">
         {neighbours.calibration
-          ? t("calibrationText", {
-              people: number(neighbours.calibration.people),
-              before: number(neighbours.calibration.brier_before, 3),
-              after: number(neighbours.calibration.brier_after, 3),
-            })
+          ? t("calibrationText", { people: number(neighbours.calibration.people) })
           : t(state.answeredBy.value === "code" ? "notCalibrated" : "onlyOverallCalibrated")}
       </p>
     </>

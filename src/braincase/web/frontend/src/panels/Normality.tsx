@@ -4,6 +4,7 @@ import { runSearch } from "../actions";
 import type { Hit } from "../api/bodies";
 import { number, t } from "../i18n";
 import { regionText } from "../i18n/parts";
+import { whoTheyAre } from "../lib/controls";
 import * as state from "../state";
 import { ChosenControls } from "./ChosenControls";
 import { Numbers } from "./Numbers";
@@ -26,12 +27,10 @@ export function NormalityLine({ hit }: { hit: Hit }) {
   );
 }
 
-/** Of an age at which the gallery has no controls: a straight line says nothing beyond its points. */
+/** Of people unlike the gallery's controls in age or sex: nothing is known of them. */
 function NotKnownHere({ normality }: { normality: NonNullable<Hit["normality"]> }) {
-  const [youngest, oldest] = normality.control_ages ?? [];
-  if (youngest === undefined || oldest === undefined) return null;
-  const ages = { n: normality.controls ?? 0, from: Math.round(youngest), to: Math.round(oldest) };
-  return <p class="not-known">{t("otherAge", ages)}</p>;
+  const who = whoTheyAre(normality.controls ?? 0, normality.control_ages ?? [], normality.control_sexes ?? []);
+  return who && <p class="not-known">{t("otherAge", who)}</p>;
 }
 
 /** What the line means, and the regions beyond normal where they were asked for. */

@@ -3,6 +3,7 @@
 import type { Volume } from "../api/bodies";
 import { number, t } from "../i18n";
 import { regionText } from "../i18n/parts";
+import { whoTheyAre } from "../lib/controls";
 import * as state from "../state";
 import { ChosenControls } from "./ChosenControls";
 
@@ -60,11 +61,9 @@ export function VolumesLine({ volumes }: { volumes: readonly Volume[] }) {
 function Told() {
   const answer = state.answer.value;
   const norms = answer?.volume_norms;
-  const [youngest, oldest] = norms?.ages ?? [];
-  if (!norms || youngest === undefined || oldest === undefined) return <p class="hint">{t("noVolumeNorms")}</p>;
-  const ages = { n: norms.controls, from: Math.round(youngest), to: Math.round(oldest) };
-  if (!answer?.volumes.some(isPlaced)) return <p class="hint">{t("volumesNotPlaced", ages)}</p>;
-  return <p class="hint">{t("volumesTold", ages)}</p>;
+  const who = norms && whoTheyAre(norms.controls, norms.ages, norms.sexes);
+  if (!who) return <p class="hint">{t("noVolumeNorms")}</p>;
+  return <p class="hint">{t(answer?.volumes.some(isPlaced) ? "volumesTold" : "volumesNotPlaced", who)}</p>;
 }
 
 /** Of the query, beside it. */

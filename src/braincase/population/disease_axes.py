@@ -1,4 +1,4 @@
-"""Similarity by disease axes (Fisher's discriminant): abnormality, and normal anatomy without it.
+"""Disease axes (Fisher's discriminant) of a gallery: abnormality, and normal anatomy without it.
 
 A gallery's codes are adjusted for age and sex as its controls depend on them, and scaled by what
 remains of the controls' spread. In that space the directions in which patients differ from controls
@@ -18,25 +18,23 @@ Management 30(4), 110-119.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypedDict, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braincase.errors import MissingLabelsError, TooFewPeopleError
-from braincase.gallery import Gallery, Query, SearchResult, StoredCase, hit_of
+from braincase.errors import TooFewPeopleError
+from braincase.gallery import Gallery, StoredCase
 from braincase.json_values import Json
-from braincase.labels import CONTROL_NAMES, Value, knows_age_and_sex, value_text
+from braincase.labels import CONTROL_NAMES, Value, age_and_sex, value_text
 from braincase.population.cache import cached
-from braincase.population.controls import USUAL_CONTROLS, are_controls, terms_of_labels
+from braincase.population.controls import USUAL_CONTROLS, are_controls
 from braincase.population.covariance import shrunken
-from braincase.population.normative import FEWEST_CONTROLS, N_TERMS
+from braincase.population.normative import FEWEST_CONTROLS
+from braincase.population.regression import N_TERMS, terms_of_labels
 
-#: By the name the user knows them; ``code`` is the model's own distance.
-SIMILARITIES = ("code", "normal", "abnormality")
-_CALLED = {"normal": "normal anatomy", "abnormality": "abnormality"}
 #: People from whom it is learned at most, and how few patients of one kind teach nothing.
 MOST_PEOPLE, FEWEST_PATIENTS = 5000, 20
 #: Parts that are left out in turn to measure how far controls spread.
@@ -127,7 +125,7 @@ class DiseaseAxes:
         self, code: ArrayLike, labels: Mapping[str, Value], cases: Sequence[StoredCase]
     ) -> dict[str, AxesDistances]:
         """Compare one scan with cases, by scan_id; cases without age or sex are left out."""
-        comparable = [case for case in cases if knows_age_and_sex(case.labels)]
+        comparable = [case for case in cases if age_and_sex(case.labels)]
         if not comparable:
             return {}
         own_build, own_illness = self.parts(np.asarray(code)[None], [labels])
@@ -194,7 +192,7 @@ def disease_axes_of(
 
 
 def _learned(people: Sequence[StoredCase], column: str, controls: str) -> _AxesJson | _MissingJson:
-    usable = [case for case in people if knows_age_and_sex(case.labels)]
+    usable = [case for case in people if age_and_sex(case.labels)]
     labels = np.array([value_text(case.labels.get(column)) for case in usable], dtype=np.str_)
     normal = named = np.isin(labels, CONTROL_NAMES)
     if controls != USUAL_CONTROLS:
@@ -306,68 +304,3 @@ def _held_out_spread(
     of_controls, of_patients = variances
     scale = float(np.sqrt(np.concatenate(squares).mean()))
     return scale, of_patients > MORE_VARIABLE * of_controls
-
-
-def rank_by_axes(
-    gallery: Gallery,
-    query: Query,
-    result: SearchResult,
-    kind: str,
-    controls: str = USUAL_CONTROLS,
-) -> SearchResult:
-    """Rank all cases that a search went through by normal anatomy or by abnormality.
-
-    Parameters
-    ----------
-    gallery, query, result
-        The search by code.
-    kind
-        ``normal`` or ``abnormality``.
-    controls
-        As in `disease_axes_of`.
-
-    Raises
-    ------
-    UsageError
-        If the query's age or sex is not known.
-    TooFewPeopleError
-        If the gallery has too few controls or patients.
-    """
-    if not knows_age_and_sex(query.labels):
-        advice = "Tell them with `age` and `sex`."
-        raise MissingLabelsError("similar_by", "age or sex of the query unknown", "both", advice)
-    axes = disease_axes_of(gallery, result.gallery_version, controls=controls)
-    others = [
-        case
-        for case in gallery.cases(query.where, result.gallery_version)
-        if case.subject != result.own_subject
-    ]
-    distances = {
-        scan_id: pair.normal_anatomy if kind == "normal" else pair.abnormality
-        for scan_id, pair in axes.between(query.code, query.labels, others).items()
-    }
-    ranked = [case for case in others if case.scan_id in distances]
-    ranked.sort(key=lambda case: distances[case.scan_id])
-    nearest: dict[str, StoredCase] = {}
-    for case in ranked:
-        nearest.setdefault(case.subject, case)
-    hits = tuple(
-        hit_of(rank, case, distances[case.scan_id])
-        for rank, case in enumerate(list(nearest.values())[: query.k], start=1)
-    )
-    return replace(
-        result,
-        hits=hits,
-        weights_name=_CALLED[kind],
-        n_searched=len(ranked),
-        notes=(*result.notes, *_ranking_notes(axes, kind, len(others) - len(ranked))),
-    )
-
-
-def _ranking_notes(axes: DiseaseAxes, kind: str, n_left_out: int) -> Iterator[str]:
-    yield (
-        f"Ranked by {_CALLED[kind]}, learned from {axes.controls} controls and patients with"
-        f" {', '.join(axes.kinds)}; the distance is in standard deviations of controls."
-    )
-    if n_left_out:
-        yield f"{n_left_out} cases without age or sex were left out."
