@@ -108,8 +108,13 @@ def now() -> str:
 
 def has_tables(connection: sqlite3.Connection) -> bool:
     """Return whether a gallery was made in a database: a killed process may leave an empty one."""
-    meta = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
-    return connection.execute(meta).fetchone() is not None
+    return has_table(connection, "meta")
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a database has a table of a name."""
+    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(wanted, (name,)).fetchone() is not None
 
 
 def begin(connection: sqlite3.Connection, folder: Path) -> None:
@@ -217,15 +222,9 @@ def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
     )
 
 
-def has_views(connection: sqlite3.Connection) -> bool:
-    """Return whether a record has a table of view volumes; older ones have none."""
-    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'views'"
-    return connection.execute(wanted).fetchone() is not None
-
-
 def add_views(connection: sqlite3.Connection) -> None:
     """Give an older record the table of view volumes."""
-    if not has_views(connection):
+    if not has_table(connection, "views"):
         (statement,) = (s for s in _SCHEMA.split(";") if "TABLE views" in s)
         connection.execute(statement)
 
