@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from braincase.errors import GalleryError, ReadOnlyGalleryError, UsageError
-from braincase.gallery import create_gallery, open_gallery
+from braincase.gallery import Gallery, create_gallery, open_gallery
 from braincase.gallery.embedded import EmbeddedEngine
 from braincase.gallery.record import turns
 from braincase.gallery.record.database import gallery_errors
 from braincase.gallery.record.record import Record
-from braincase.gallery.stored_gallery import StoredGallery
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
@@ -196,7 +195,7 @@ class MeddlingEngine(EmbeddedEngine):
 def test_a_hit_erased_during_a_search_makes_the_search_start_again(gallery):
     case = some_cases(30)[6]
     engine = MeddlingEngine(lambda: gallery.remove([case.scan_id], erase=True))
-    searching = StoredGallery(Record(gallery.folder), engine, "searching")
+    searching = Gallery(Record(gallery.folder), engine, "searching")
     neighbours = searching.nearest(np.asarray(case.code), 1)
     assert engine.n_ranked == 2
     assert neighbours.cases[0].scan_id == "sub-003_ses-2"
@@ -212,7 +211,7 @@ class RefusingEngine(EmbeddedEngine):
 
 
 def test_what_the_engine_refuses_is_not_recorded(gallery):
-    refusing = StoredGallery(Record(gallery.folder), RefusingEngine(), "refusing")
+    refusing = Gallery(Record(gallery.folder), RefusingEngine(), "refusing")
     new = replace(some_cases(1)[0], scan_id="sub-new", subject="new")
     for change in (
         lambda: refusing.add([new], MODEL),
@@ -233,7 +232,7 @@ def test_the_engine_follows_every_change_and_hears_of_an_erasure(gallery):
         def follow_write(self, erased):
             followed.append((erased, gallery.info().version))
 
-    following = StoredGallery(Record(gallery.folder), FollowingEngine(), "following")
+    following = Gallery(Record(gallery.folder), FollowingEngine(), "following")
     following.add([replace(some_cases(1)[0], scan_id="sub-new", subject="new")], MODEL)
     following.remove(["sub-003_ses-1"])
     following.remove(["sub-new"], erase=True)
