@@ -146,6 +146,28 @@ class TestTemporaryFolders:
         if "no space left" in said:  # a common series is read without a temporary folder
             assert f"set TMPDIR to a folder with more room than {small}" in said
 
+    def test_where_there_is_none_one_line_says_so(self, tmp_path, mounts, web_gallery, web_model):
+        state = tmp_path / "state"
+        state.mkdir()
+        script = (
+            "for folder in /tmp /var/tmp /usr/tmp; do test -d $folder &&"
+            " mount --bind $folder $folder && mount -o remount,bind,ro $folder; done;"
+            ' mount -t tmpfs none "$1" && shift && cd /proc && exec "$@"'
+        )
+        wrap = (*mounts, "sh", "-c", script, "sh", str(state))
+        places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/nowhere")
+        arguments = ("serve", web_gallery, "--model", web_model, "--port", "0")
+        done = run(*arguments, wrap=wrap, XDG_STATE_HOME=str(state), **places)
+        assert done.returncode == 1
+        assert "No usable temporary directory" in text(done)
+        assert text(done).endswith("Set TMPDIR to a folder you can write to.\n")
+
+    def test_a_file_named_like_their_error_is_another_matter(self, tmp_path):
+        path = tmp_path / "usable temporary directory"
+        path.touch()
+        done = run("simulate", path / "cohort", "--size", "small")
+        assert f"{path}: Not a directory. Check the path" in text(done)
+
     def test_a_copy_onto_a_full_disk_says_which(self, tmp_path):
         folder = write_dicom(tmp_path / "s", *marker((20, 22, 4), (4.0, 4.0, 2.5)))
         with open_files(folder) as files, pytest.raises(OSError, match="No space left") as caught:

@@ -1,17 +1,21 @@
 """What is particular to the embedded engine; what all promise: test_gallery_contract.py."""
 
+import fcntl
+import resource
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from braincase.errors import GalleryError, UsageError
-from braincase.gallery import create_gallery, open_gallery
+from braincase.errors import GalleryError, ReadOnlyGalleryError, UsageError
+from braincase.gallery import Gallery, create_gallery, open_gallery
 from braincase.gallery.embedded import EmbeddedEngine
+from braincase.gallery.record import turns
+from braincase.gallery.record.database import gallery_errors
 from braincase.gallery.record.record import Record
-from braincase.gallery.stored_gallery import StoredGallery
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
@@ -102,13 +106,15 @@ def test_a_folder_that_cannot_be_written_can_still_be_searched(gallery, monkeypa
 
     def refuse_writing(database, **options):
         if "mode=rw" in str(database):
-            raise sqlite3.OperationalError("attempt to write a readonly database")
+            memory = connect(":memory:")
+            memory.execute("PRAGMA query_only = ON")
+            memory.execute("CREATE TABLE refused (x)")  # the error that SQLite itself raises
         return connect(database, **options)
 
     monkeypatch.setattr(sqlite3, "connect", refuse_writing)
     reader = open_gallery(gallery.folder)
     assert reader.info().cases == 60
-    with pytest.raises(GalleryError, match="cannot be written"):
+    with pytest.raises(ReadOnlyGalleryError, match="cannot be written"):
         reader.remove(["sub-003_ses-1"])
     reader.close()
 
@@ -120,6 +126,56 @@ def test_a_full_disk_is_told_and_nothing_half_is_written(gallery):
     with pytest.raises(GalleryError, match="the disk is full"):
         gallery.add(many, MODEL)
     assert gallery.info().cases == 60
+
+
+def test_a_failing_disk_is_not_called_a_damaged_gallery(gallery):
+    size = (gallery.folder / "gallery.sqlite3").stat().st_size
+    many = [replace(case, scan_id="new-" + case.scan_id) for case in some_cases(2000)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(GalleryError, match=r"the disk fails \(disk I/O error\)"):
+            gallery.add(many, MODEL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert gallery.info().cases == 60
+
+
+def test_a_file_that_cannot_be_opened_is_not_called_a_damaged_gallery(tmp_path):
+    with (
+        pytest.raises(GalleryError, match="a file of the gallery cannot be opened"),
+        gallery_errors(tmp_path),
+    ):
+        sqlite3.connect(tmp_path / "no folder" / "milvus.sqlite3")
+
+
+@pytest.mark.parametrize("name", ["full", "locked", "busy", "readonly", "closed database"])
+def test_a_damaged_schema_is_called_damaged_whatever_names_it_holds(gallery, name):
+    gallery.close()
+    path = gallery.folder / "gallery.sqlite3"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f'CREATE INDEX "{name}" ON cases (subject)')
+        connection.execute("PRAGMA writable_schema = ON")
+        wrong = f'CREATE INDEX "{name}" ON nothing (subject)'
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (wrong, name))
+    with pytest.raises(GalleryError, match=r"damaged \(malformed database schema"):
+        open_gallery(gallery.folder)
+
+
+@pytest.mark.parametrize("held", ["the queue", "the record"])
+def test_who_waits_too_long_for_another_writer_is_told_so(gallery, monkeypatch, held):
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.05)
+    with ExitStack() as holding:
+        if held == "the queue":
+            queue = holding.enter_context((gallery.folder / turns.QUEUE_FILE).open("w"))
+            fcntl.flock(queue, fcntl.LOCK_EX)
+        else:
+            path = gallery.folder / "gallery.sqlite3"
+            other = holding.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+            other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(GalleryError, match="another process is writing"):
+            gallery.remove(["sub-003_ses-1"])
+    assert gallery.remove(["sub-003_ses-1"]).version == 2
 
 
 class MeddlingEngine(EmbeddedEngine):
@@ -139,7 +195,7 @@ class MeddlingEngine(EmbeddedEngine):
 def test_a_hit_erased_during_a_search_makes_the_search_start_again(gallery):
     case = some_cases(30)[6]
     engine = MeddlingEngine(lambda: gallery.remove([case.scan_id], erase=True))
-    searching = StoredGallery(Record(gallery.folder), engine, "searching")
+    searching = Gallery(Record(gallery.folder), engine, "searching")
     neighbours = searching.nearest(np.asarray(case.code), 1)
     assert engine.n_ranked == 2
     assert neighbours.cases[0].scan_id == "sub-003_ses-2"
@@ -155,7 +211,7 @@ class RefusingEngine(EmbeddedEngine):
 
 
 def test_what_the_engine_refuses_is_not_recorded(gallery):
-    refusing = StoredGallery(Record(gallery.folder), RefusingEngine(), "refusing")
+    refusing = Gallery(Record(gallery.folder), RefusingEngine(), "refusing")
     new = replace(some_cases(1)[0], scan_id="sub-new", subject="new")
     for change in (
         lambda: refusing.add([new], MODEL),
@@ -176,7 +232,7 @@ def test_the_engine_follows_every_change_and_hears_of_an_erasure(gallery):
         def follow_write(self, erased):
             followed.append((erased, gallery.info().version))
 
-    following = StoredGallery(Record(gallery.folder), FollowingEngine(), "following")
+    following = Gallery(Record(gallery.folder), FollowingEngine(), "following")
     following.add([replace(some_cases(1)[0], scan_id="sub-new", subject="new")], MODEL)
     following.remove(["sub-003_ses-1"])
     following.remove(["sub-new"], erase=True)

@@ -297,6 +297,16 @@ def test_numbers_beyond_float32_squares_are_refused_before_anything_is_written(g
     assert gallery.info().cases == 200
 
 
+def test_what_a_retry_does_not_mend_is_told_at_once(milvus, tmp_path, caplog):
+    for name in ("lost", "no-name"):
+        collection = Collection(parse_url(f"milvus://{milvus}/lost?record={tmp_path}"))
+        collection.url = replace(collection.url, collection=name)  # `parse_url` refuses bad names
+        with pytest.raises(GalleryError, match="Milvus says"):
+            collection.count()
+        collection.close()
+    assert "asking Milvus again" not in caplog.text
+
+
 def test_a_server_that_is_not_there_is_told_in_one_line(milvus, tmp_path):
     url = f"milvus://127.0.0.1:1/none?record={tmp_path}/g"
     with pytest.raises(GalleryError, match=r"Is Milvus running at 127\.0\.0\.1:1") as error:

@@ -19,6 +19,7 @@
     ├── FingerprintError      two models' codes were about to be compared
     ├── AuditError            the audit log cannot be written, or was changed afterwards
     └── GalleryError          a gallery is missing, damaged, empty or locked
+        ├── ReadOnlyGalleryError  it cannot be written, only read
         └── TooFewPeopleError it has too few people to teach what was asked
 
 Each reads as one line: *where*: found …; expected …. What to do next.
@@ -129,6 +130,10 @@ class AuditError(BraincaseError):
 
 class GalleryError(BraincaseError):
     """A gallery is missing, damaged, empty or locked."""
+
+
+class ReadOnlyGalleryError(GalleryError):
+    """A gallery cannot be written: its folder or file belongs to others."""
 
 
 class TooFewPeopleError(GalleryError):

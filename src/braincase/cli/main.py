@@ -99,13 +99,13 @@ def main() -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _stop(_no_space(error.filename), 1)
-        if "usable temporary directory" in str(error):
-            _stop(f"{error.strerror}. Set TMPDIR to a folder you can write to.", 1)
         if error.filename is None:
+            if isinstance(error, FileNotFoundError) and not _has_temporary_folder():
+                _stop(f"{error.strerror}. Set TMPDIR to a folder you can write to.", 1)
             raise
         _stop(f"{error.filename}: {error.strerror}. Check the path and your rights to it.", 1)
     except UnicodeEncodeError as error:
-        if "surrogates" not in error.reason:
+        if not "\ud800" <= error.object[error.start] <= "\udfff":  # not a lone surrogate
             raise
         name = str(error.object)[:200]
         _stop(f"{name!r}: a name that is no UTF-8. Rename the file or folder.", 1)
@@ -121,6 +121,14 @@ def _line_of(error: BraincaseError) -> str:
     where = options_of(error.where) if isinstance(error, ParameterError) else error.where
     advice = with_options(error.advice)
     return str(BraincaseError(where, error.found, error.expected, advice))
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _no_space(filename: str | None) -> str:

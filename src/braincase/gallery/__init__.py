@@ -1,6 +1,6 @@
 """The gallery: a versioned case database with exact nearest-neighbour search.
 
-One small interface, `Gallery`, and the engines that search. `open_gallery` and `create_gallery`
+One class, `Gallery`, and the engines that search. `open_gallery` and `create_gallery`
 take a folder (the embedded engine: no server) or the URL of a Milvus collection and its record
 (the distributed engine). Both are exact.
 """
@@ -16,7 +16,7 @@ from braincase.gallery.cases import (
     Version,
     checked_code,
 )
-from braincase.gallery.interface import Gallery, Neighbours, refuse_other_model
+from braincase.gallery.gallery import Gallery, Neighbours, refuse_other_model
 from braincase.gallery.opening import create_gallery, exists, open_gallery, sync_gallery
 from braincase.gallery.query import (
     Hit,

@@ -10,23 +10,23 @@ import numpy as np
 from braincase.gallery.cases import Code, NewCase
 from braincase.gallery.engine_interface import Ranked
 from braincase.gallery.exact import nearest_rows
+from braincase.gallery.gallery import Gallery
 from braincase.gallery.query import Weights
 from braincase.gallery.record.record import Record, create_record
 from braincase.gallery.record.selection import Selection, Snapshot
-from braincase.gallery.stored_gallery import StoredGallery
 
 
 def create_embedded(
     folder: Path, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
-) -> StoredGallery:
+) -> Gallery:
     """Make an empty embedded gallery; see `braincase.gallery.create_gallery`."""
     create_record(folder, fingerprint, resolution_mm, n_dimensions, encoder)
     return open_embedded(folder)
 
 
-def open_embedded(folder: Path) -> StoredGallery:
+def open_embedded(folder: Path) -> Gallery:
     """Open an embedded gallery; see `braincase.gallery.open_gallery`."""
-    return StoredGallery(Record(folder), EmbeddedEngine(), str(folder))
+    return Gallery(Record(folder), EmbeddedEngine(), str(folder))
 
 
 class EmbeddedEngine:

@@ -139,7 +139,7 @@ def _rough_plain(
             np.dot(here, query, out=rough[start : start + BLOCK])
     rough *= -2
     rough += lengths
-    rough += np.float32(_square(query))
+    rough += np.float32(weighted_square(query))
     return rough, float(np.sqrt(lengths.max()))
 
 
@@ -160,11 +160,14 @@ def _rough_weighted(
         lengths = (block * block) @ light
         longest = max(longest, float(lengths.max()))
         np.subtract(lengths, block @ pulled, out=rough[start:stop])
-    rough += np.float32(_square(query, weights))
+    rough += np.float32(weighted_square(query, weights))
     return rough, float(np.sqrt(longest))
 
 
-def _square(query: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> float:
+def weighted_square(
+    query: NDArray[np.float32], weights: NDArray[np.float64] | None = None
+) -> float:
+    """Return the weighted squared length, sum(w q^2)."""
     squares = query.astype(np.float64) ** 2
     return float(squares.sum() if weights is None else squares @ weights)
 
@@ -174,7 +177,7 @@ def _error_bound(
 ) -> float:
     """Return the error bound of a rough squared distance; infinite after an overflow."""
     underflow = 4 * (len(query) + 16) * float(np.finfo(np.float32).tiny)
-    reach = longest + math.sqrt(_square(query, weights))
+    reach = longest + math.sqrt(weighted_square(query, weights))
     return 2 * relative_error(len(query)) * reach**2 + underflow
 
 

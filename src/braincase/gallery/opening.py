@@ -6,7 +6,7 @@ from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.gallery.embedded import create_embedded, open_embedded
-from braincase.gallery.interface import Gallery, refuse_other_model
+from braincase.gallery.gallery import Gallery, refuse_other_model
 from braincase.gallery.milvus.lifecycle import create_milvus, open_milvus, sync_milvus
 from braincase.gallery.milvus.sync import SyncResult
 from braincase.gallery.record.connection import is_made

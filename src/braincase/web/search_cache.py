@@ -15,8 +15,8 @@ from braincase.gallery import Gallery
 from braincase.search.pipeline import FinishedSearch
 from braincase.web import answer_schema, schema
 from braincase.web.expiring_cache import ExpiringCache
+from braincase.web.service_settings import MIB
 
-MIB = 1 << 20
 #: Searches with stored cases, and their bytes: enough for the pages that are open.
 MOST_LINKS, MOST_LINK_BYTES = 64, 32 * MIB
 #: Searches with uploads or codes, and their bytes.

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.gallery.exact import relative_error
+from braincase.gallery.exact import relative_error, weighted_square
 
 #: Squares of larger numbers leave the range of float32.
 LARGEST = 1e15
@@ -44,12 +44,6 @@ def squared_of_products(
 ) -> NDArray[np.float64]:
     """Turn inner products into rough squared distances."""
     return weighted_square(query, weights) - products
-
-
-def weighted_square(query: NDArray[np.float32], weights: NDArray[np.float64] | None) -> float:
-    """Return the weighted squared length, sum(w q^2)."""
-    squares = query.astype(np.float64) ** 2
-    return float(squares.sum() if weights is None else squares @ weights)
 
 
 def error_bound(

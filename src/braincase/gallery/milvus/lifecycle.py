@@ -7,20 +7,19 @@ from contextlib import closing
 import numpy as np
 
 from braincase.errors import GalleryError
-from braincase.gallery.interface import refuse_other_model
+from braincase.gallery.gallery import Gallery, refuse_other_model
 from braincase.gallery.milvus.collection import Collection, CollectionDescription, refuse_too_long
 from braincase.gallery.milvus.engine import MilvusEngine, sync_advice
 from braincase.gallery.milvus.sync import CollectionSync, SyncResult
 from braincase.gallery.milvus.sync_state import SyncState
 from braincase.gallery.record.memory import NEVER
 from braincase.gallery.record.record import Record, create_record
-from braincase.gallery.stored_gallery import StoredGallery
 from braincase.gallery.url import MilvusUrl
 
 
 def create_milvus(
     url: MilvusUrl, fingerprint: str, resolution_mm: int, n_dimensions: int, encoder: str = ""
-) -> StoredGallery:
+) -> Gallery:
     """Make an empty record and its collection; see `braincase.gallery.create_gallery`."""
     refuse_too_long(url, n_dimensions)
     with closing(Collection(url)) as collection:
@@ -63,7 +62,7 @@ def sync_milvus(url: MilvusUrl) -> SyncResult:
         return CollectionSync(record, collection, state).run(everything=True)
 
 
-def open_milvus(url: MilvusUrl) -> StoredGallery:
+def open_milvus(url: MilvusUrl) -> Gallery:
     """Open a record and its collection; see `braincase.gallery.open_gallery`.
 
     Raises
@@ -82,7 +81,7 @@ def open_milvus(url: MilvusUrl) -> StoredGallery:
     except BaseException:
         record.close()
         raise
-    return StoredGallery(record, engine, str(url))
+    return Gallery(record, engine, str(url))
 
 
 def _open_engine(url: MilvusUrl, record: Record, collection: Collection) -> MilvusEngine:

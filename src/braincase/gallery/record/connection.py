@@ -23,6 +23,7 @@ from braincase.gallery.record.database import (
     PATIENCE_S,
     gallery_errors,
     has_tables,
+    primary_code,
     reading,
     writing,
 )
@@ -94,7 +95,7 @@ def _open(folder: Path) -> Opened:
         try:
             return Opened(_connection(folder, f"mode={mode}"), None)
         except sqlite3.OperationalError as error:
-            if "readonly" not in str(error) and "unable to open" not in str(error):
+            if primary_code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise
     state = state_of(folder)
     if any(state[3:]):
@@ -139,6 +140,7 @@ class Database:
         self.folder = folder
         self.lock = threading.RLock()
         self._opened = connect(folder)
+        self._closed = False
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -169,7 +171,15 @@ class Database:
 
     @contextmanager
     def _unchanging(self) -> Iterator[None]:
-        """Open the file anew if it has changed, where SQLite does not notice; check afterwards."""
+        """Open the file anew if it has changed, where SQLite does not notice; check afterwards.
+
+        Raises
+        ------
+        GalleryError
+            If the record is closed, or was changed meanwhile.
+        """
+        if self._closed:
+            raise GalleryError(self.folder, "closed", "an open gallery", "Open it again.")
         if self._opened.state is None or self.connection.in_transaction:
             yield
             return
@@ -185,4 +195,5 @@ class Database:
     def close(self) -> None:
         """Close the connection."""
         with self.lock:
+            self._closed = True
             self.connection.close()

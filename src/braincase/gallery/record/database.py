@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from braincase.errors import GalleryError
+from braincase.errors import GalleryError, ReadOnlyGalleryError
 from braincase.files import create_file, make_folder
 
 #: A row that a query gives; sqlite3 does not type its columns.
@@ -108,8 +108,13 @@ def now() -> str:
 
 def has_tables(connection: sqlite3.Connection) -> bool:
     """Return whether a gallery was made in a database: a killed process may leave an empty one."""
-    meta = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
-    return connection.execute(meta).fetchone() is not None
+    return has_table(connection, "meta")
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a database has a table of a name."""
+    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(wanted, (name,)).fetchone() is not None
 
 
 def begin(connection: sqlite3.Connection, folder: Path) -> None:
@@ -156,21 +161,37 @@ def gallery_errors(folder: Path) -> Iterator[None]:
         raise _gallery_error(folder, error) from error
 
 
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code; `SQLITE_OK` where Python raised without asking it."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+
+
+def busy_error(folder: Path) -> GalleryError:
+    """Return what is told when another process writes for longer than one waits."""
+    advice = "Try again when the other process has finished."
+    return GalleryError(folder, "another process is writing", "a free gallery", advice)
+
+
 def _gallery_error(folder: Path, error: sqlite3.Error) -> GalleryError:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        advice = "Try again when the other process has finished."
-        return GalleryError(folder, "another process is writing", "a free gallery", advice)
-    if "full" in text:
-        return GalleryError(folder, "the disk is full", "free space", "Nothing half was written.")
-    if "readonly" in text:
-        return GalleryError(folder, "the gallery cannot be written", "a folder you may write to")
-    if "closed database" in text:
-        return GalleryError(folder, "closed", "an open gallery", "Open it again.")
-    if isinstance(error, sqlite3.DatabaseError):
-        advice = "Restore it from a copy, or index the cohort anew."
-        return GalleryError(folder / FILE_NAME, f"damaged ({text})", "a whole gallery", advice)
-    return GalleryError(folder, text)
+    match primary_code(error):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return busy_error(folder)
+        case sqlite3.SQLITE_FULL:
+            advice = "Nothing half was written."
+            return GalleryError(folder, "the disk is full", "free space", advice)
+        case sqlite3.SQLITE_READONLY:
+            found = "the gallery cannot be written"
+            return ReadOnlyGalleryError(folder, found, "a folder you may write to")
+        case sqlite3.SQLITE_CANTOPEN:
+            found = "a file of the gallery cannot be opened"
+            return GalleryError(folder, found, "a folder you may read and write")
+        case sqlite3.SQLITE_IOERR:
+            advice = "Nothing half was written. Check the disk, its quota and its connection."
+            return GalleryError(folder, f"the disk fails ({error})", "a working disk", advice)
+    if isinstance(error, (sqlite3.InterfaceError, sqlite3.ProgrammingError)):  # the file is whole
+        return GalleryError(folder, str(error))
+    advice = "Restore it from a copy, or index the cohort anew."
+    return GalleryError(folder / FILE_NAME, f"damaged ({error})", "a whole gallery", advice)
 
 
 def checksum_of(scan_id: str, labels: str, code: bytes) -> int:
@@ -201,15 +222,9 @@ def checked_columns(connection: sqlite3.Connection, code: str = "code") -> str:
     )
 
 
-def has_views(connection: sqlite3.Connection) -> bool:
-    """Return whether a record has a table of view volumes; older ones have none."""
-    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'views'"
-    return connection.execute(wanted).fetchone() is not None
-
-
 def add_views(connection: sqlite3.Connection) -> None:
     """Give an older record the table of view volumes."""
-    if not has_views(connection):
+    if not has_table(connection, "views"):
         (statement,) = (s for s in _SCHEMA.split(";") if "TABLE views" in s)
         connection.execute(statement)
 

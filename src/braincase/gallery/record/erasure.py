@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from braincase.errors import GalleryError
+from braincase.errors import ReadOnlyGalleryError
 from braincase.gallery.record.connection import Database
 from braincase.gallery.record.database import PATIENCE_S
 from braincase.gallery.record.writing import ERASING
@@ -45,9 +45,7 @@ def finish_erasure(database: Database, wait_s: float) -> tuple[str, ...]:
                 connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
         with database.writing() as connection:
             connection.execute("DELETE FROM meta WHERE key = ?", (ERASING,))
-    except GalleryError as error:
-        if "cannot be written" not in error.found:
-            raise
+    except ReadOnlyGalleryError:
         return (NOTE,)  # a reader without rights has opened it
     return ()
 

@@ -18,7 +18,7 @@ from braincase.gallery.record.database import (
     FILE_NAME,
     SqlRow,
     checked_columns,
-    has_views,
+    has_table,
     is_whole,
 )
 
@@ -44,7 +44,7 @@ def time_of(connection: sqlite3.Connection, version: int) -> str:
 def _fields(connection: sqlite3.Connection) -> str:
     """Return what is selected for `_stored`, and from where."""
     cases = "FROM cases LEFT JOIN cohorts USING (cohort)"
-    if has_views(connection):
+    if has_table(connection, "views"):  # older records have none
         return f"{_FIELDS}, added_in, view, view_hash {cases} LEFT JOIN views USING (row)"
     return f"{_FIELDS}, added_in, NULL, NULL {cases}"
 

@@ -166,10 +166,7 @@ class Record:
     def person(
         self, subject: str, as_of: int | None = None, ever: bool = False
     ) -> tuple[StoredCase, ...]:
-        """Return all scans of one person, in the order they were added.
-
-        With `ever`, each state that any of them had at any version and that is not erased.
-        """
+        """Return all scans of one person, or each of their states; see `Gallery.person`."""
         with self._snapshots.reading() as (connection, memory):
             if ever:
                 mask = memory.removed_in >= 0
@@ -207,25 +204,13 @@ class Record:
             return reading.time_of(connection, version)
 
     def snapshot(self, as_of: int | None = None) -> Snapshot:
-        """Return a snapshot of one version; None is the newest.
-
-        Raises
-        ------
-        ParameterError
-            If there was no such version.
-        """
+        """Return a snapshot of one version; see `SnapshotCache.snapshot`."""
         return self._snapshots.snapshot(as_of)
 
     def select(
         self, snapshot: Snapshot, where: str, only_subject: str | None, without_subject: str | None
     ) -> Selection:
-        """Return the cases a search looks at.
-
-        Raises
-        ------
-        FilterError
-            If the filter cannot be understood, names no column, or compares numbers with text.
-        """
+        """Return the cases a search looks at; see `SnapshotCache.select`."""
         return self._snapshots.select(snapshot, where, only_subject, without_subject)
 
     def cases_at(self, snapshot: Snapshot, places: Rows) -> tuple[StoredCase, ...] | None:

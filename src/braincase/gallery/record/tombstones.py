@@ -17,6 +17,7 @@ from pathlib import Path
 
 from braincase.errors import GalleryError
 from braincase.files import atomic_write
+from braincase.gallery.record.database import has_table
 
 KEY_FILE = "gallery.key"
 KEY_BYTES = 32
@@ -84,8 +85,7 @@ class Tombstones:
 
     def any(self) -> bool:
         """Return whether there are tombstones."""
-        table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tombstones'"
-        if self._connection.execute(table).fetchone() is None:
+        if not has_table(self._connection, "tombstones"):
             return False
         return self._connection.execute("SELECT 1 FROM tombstones LIMIT 1").fetchone() is not None
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from braincase.files import private_mode
-from braincase.gallery.record.database import PATIENCE_S
+from braincase.gallery.record.database import PATIENCE_S, busy_error, primary_code
 
 QUEUE_FILE = "gallery.lock"
 #: Seconds between two tries; a write takes several times as long.
@@ -28,17 +28,19 @@ def begin_in_turn(connection: sqlite3.Connection, folder: Path) -> None:
 
     Raises
     ------
+    GalleryError
+        If others have written for longer than `PATIENCE_S`.
     sqlite3.OperationalError
-        If others have written for longer than `PATIENCE_S`, or the record cannot be written.
+        If the record cannot be written.
     """
     deadline = time.monotonic() + PATIENCE_S
     queue = _open_queue(folder)
     try:
         if queue is not None:
-            _wait_for(lambda: _lock(queue), deadline)
+            _wait_for(lambda: _lock(queue), deadline, folder)
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            _wait_for(lambda: _begin(connection), deadline)
+            _wait_for(lambda: _begin(connection), deadline, folder)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
     finally:
@@ -55,10 +57,10 @@ def _open_queue(folder: Path) -> int | None:
         return None
 
 
-def _wait_for(succeeds: Callable[[], bool], deadline: float) -> None:
+def _wait_for(succeeds: Callable[[], bool], deadline: float, folder: Path) -> None:
     while not succeeds():
         if time.monotonic() > deadline:
-            raise sqlite3.OperationalError("database is locked")
+            raise busy_error(folder)
         time.sleep(PAUSE_S)
 
 
@@ -76,7 +78,7 @@ def _begin(connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if primary_code(error) != sqlite3.SQLITE_BUSY:
             raise
         return False
     return True

@@ -1,14 +1,17 @@
-"""The gallery behind the interface: a record that stores, and an engine that ranks."""
+"""The gallery (versioned case database): a record that stores, and an engine that ranks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from braincase.errors import UnknownCaseError
+from braincase.errors import FingerprintError, UnknownCaseError
 from braincase.gallery.cases import (
     Change,
     ClosestPeople,
@@ -19,7 +22,6 @@ from braincase.gallery.cases import (
     Version,
 )
 from braincase.gallery.engine_interface import Engine, Ranked
-from braincase.gallery.interface import Neighbours, refuse_other_model
 from braincase.gallery.query import Weights
 from braincase.gallery.record.closest import closest_pair, even_sample
 from braincase.gallery.record.memory import Live
@@ -27,12 +29,40 @@ from braincase.gallery.record.record import Record
 from braincase.gallery.record.selection import Selection, Snapshot
 
 
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest cases to a code: `distances` is Euclidean, shape (len(cases),), increasing.
+
+    `n_cases` were in the gallery at `version`, `n_selected` passed the filter, and `n_searched` of
+    these were left when the people to leave out were gone.
+    """
+
+    cases: tuple[StoredCase, ...]
+    distances: NDArray[np.float64]
+    version: int
+    n_cases: int
+    n_selected: int
+    n_searched: int
+    exact: bool = True
+    notes: tuple[str, ...] = ()
+
+
 @final
-class StoredGallery:
-    """A gallery made of a record and a search engine; see `braincase.gallery.Gallery`.
+class Gallery:
+    """A versioned case database with nearest-neighbour search: a record and a search engine.
 
     Every engine has the same record, so people, filters, versions and distances are the same code
-    for all of them.
+    for all of them. Every change is one transaction: when the call returns, it is on the disk; if
+    it raises, nothing happened. `as_of` names an earlier version; None is the newest.
+
+    Attributes
+    ----------
+    fingerprint
+        The model whose codes it holds.
+    folder
+        The folder of its record.
+    cache_folder
+        A folder for what is learned from its cases; erasing a case removes it.
     """
 
     def __init__(self, record: Record, engine: Engine, url: str) -> None:
@@ -256,3 +286,16 @@ class StoredGallery:
         """Close the engine's connections and the record's file."""
         self._engine.close()
         self._record.close()
+
+
+def refuse_other_model(where: str | Path, own: str, offered: str) -> None:
+    """Compare two models' fingerprints and stop before codes of two models meet.
+
+    Raises
+    ------
+    FingerprintError
+        If the fingerprints differ.
+    """
+    if own != offered:
+        advice = "Codes of two models cannot be compared: use that model, or index with this one."
+        raise FingerprintError(where, f"model {offered[:12]}", f"model {own[:12]}", advice)
