@@ -34,6 +34,7 @@ from braincase.search.nearest import search
 Volume = NDArray[np.uint8]
 LEVELS = (0.01, 0.05, 0.10, 0.20)
 K = 10
+PATIENTS = "diagnosis = 'AD'"
 #: Held-out people of a fold that each change is tried on.
 TRIED = 40
 
@@ -147,6 +148,8 @@ def folds_of(demo: Path, settings: str) -> Iterator[dict[str, NDArray]]:
             gallery = filled(Path(folder) / "g", cohort, codes, fold.train)
             null = nearest_distances(gallery, most_people=10_000)
             scores = {"p": p_values(gallery, codes[queries], null)}
+            patients = nearest_distances(gallery, most_people=10_000, where=PATIENTS)
+            scores["p among patients"] = p_values(gallery, codes[queries], patients, PATIENTS)
             volumes = cohort.volumes[queries[:TRIED]]
             for name, change in ODD.items():
                 changed = embed(np.stack([np.ascontiguousarray(change(v)) for v in volumes]))
@@ -180,9 +183,9 @@ def folds_of(demo: Path, settings: str) -> Iterator[dict[str, NDArray]]:
 
 
 def p_values(
-    gallery: Gallery, codes: NDArray[np.float32], null: NDArray[np.float64]
+    gallery: Gallery, codes: NDArray[np.float32], null: NDArray[np.float64], where: str = ""
 ) -> NDArray[np.float64]:
-    nearest = [float(gallery.nearest(code, 1).distances[0]) for code in codes]
+    nearest = [float(gallery.nearest(code, 1, where=where).distances[0]) for code in codes]
     return np.array([typicality(distance, null).p_value for distance in nearest])
 
 
@@ -208,7 +211,13 @@ def believed(
         shares.append({s.label: s.share for s in labels.shares}.get("AD", 0.0))
         assert labels.probabilities is not None
         probabilities.append(labels.probabilities["AD"])
-    return {"share": np.array(shares), "probability": np.array(probabilities), "ill": truth == "AD"}
+    among_themselves = np.array([calibration.brier_before, calibration.brier_after])
+    return {
+        "share": np.array(shares),
+        "probability": np.array(probabilities),
+        "ill": truth == "AD",
+        "among themselves": among_themselves[None],
+    }
 
 
 def print_reliability(name: str, said: NDArray[np.float64], ill: NDArray[np.bool_]) -> None:
@@ -238,6 +247,9 @@ def main() -> None:
     print(f"{arguments.settings}, {len(joined['p'])} held-out people (simulated)")
     for level in LEVELS:
         print(f"| held-out people with p < {level:.2f} | {(joined['p'] < level).mean():.3f} |")
+    for kind, of in (("healthy", ~joined["ill"]), ("with AD", joined["ill"])):
+        unlike = (joined["p among patients"][of] < ALPHA).mean()
+        print(f"| {of.sum()} {kind}, searched with {PATIENTS}: p < {ALPHA} | {unlike:.3f} |")
     n = len(joined["upside down"])
     print(f"\n'No similar case' (p < {ALPHA}) of {n} changed held-out people:")
     for name in ODD:
@@ -245,6 +257,8 @@ def main() -> None:
     print()
     print_reliability("share", joined["share"], joined["ill"])
     print_reliability("probability", joined["probability"], joined["ill"])
+    before, after = joined["among themselves"].mean(axis=0)
+    print(f"the gallery's own people: Brier score {before:.3f} of shares, {after:.3f} calibrated")
     print("\nRecognised as the person they are:")
     for name in joined:
         if name.startswith("same: "):

@@ -178,7 +178,7 @@ def test_another_filter_or_weighting_is_learned_anew(gallery, patient):
     corner = np.zeros(150)
     corner[72] = 1.0
     weighted = answer(search_for(gallery, patient, k=4, weights=corner))
-    assert women.typicality.people == 56
+    assert women.typicality.people == 29  # women alone
     assert weighted.typicality.distance < plain
     assert weighted.typicality.p_value > 0.05
 
@@ -471,3 +471,49 @@ def test_too_few_controls_are_a_note_and_no_error(tiny, tmp_path):
     assert answered.normality is None
     assert any("12 controls" in note for note in answered.notes)
     gallery.close()
+
+
+@pytest.fixture
+def two_kinds(tmp_path):
+    """Forty people of a kind about 0, forty of another five deviations away."""
+    rng = np.random.default_rng(0)
+    cases = [
+        NewCase(f"sub-{kind}{i}", f"{kind}{i}", rng.normal([5.0 * (kind == "AD"), 0.0]),
+                labels={"diagnosis": kind, "age": float(60 + i % 20)})
+        for kind in ("CN", "AD")
+        for i in range(40)
+    ]  # fmt: skip
+    gallery = create_gallery(tmp_path / "g", "m", 4, n_dimensions=2)
+    gallery.add(cases, "m")
+    yield gallery
+    gallery.close()
+
+
+def test_under_a_filter_the_query_is_judged_against_the_people_who_pass_it(two_kinds):
+    """Against everybody's nearest of a kind a healthy query among patients was 'close as usual'."""
+    query = Query([0.0, 0.0], "m", k=5, where="diagnosis = 'AD'", subject="new")
+    answered = answer(FinishedSearch(two_kinds, query, search(two_kinds, query)))
+    assert not answered.typicality.similar
+    assert answered.typicality.people == 40
+    assert "No similar case among those who pass the filter" in answered.typicality.line()
+    assert answered.calibration is None  # they have one label
+    patient = replace(query, code=[5.0, 0.0])
+    alike = answer(FinishedSearch(two_kinds, patient, search(two_kinds, patient)))
+    assert alike.typicality.similar
+    nobody = replace(query, where="diagnosis = 'MCI'")
+    empty = answer(FinishedSearch(two_kinds, nobody, search(two_kinds, nobody)))
+    assert (empty.hits, empty.typicality, empty.calibration) == ((), None, None)
+
+
+def test_an_answer_tells_how_close_the_nearest_case_is_as_a_rule(two_kinds):
+    """The nearest of many is closer than nearly all pairs even among strangers."""
+    query = Query([2.5, 0.0], "m", k=3, subject="new")
+    answered = answer(FinishedSearch(two_kinds, query, search(two_kinds, query)))
+    people = two_kinds.one_scan_each(80)
+    apart = np.array([np.linalg.norm(a.code - b.code) for a in people for b in people if a != b])
+    first = nearest_distances(two_kinds)
+    expected = (apart > np.median(first)).mean()
+    assert answered.usually_closer_than == pytest.approx(expected, abs=0.02)
+    assert answered.hits[0].closer_than < answered.usually_closer_than
+    lines = dict(sections_of(answered))["How usual such a distance is"]
+    assert lines[-1].startswith("as a rule the nearest case of a person here is closer than 9")

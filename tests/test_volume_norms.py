@@ -162,10 +162,12 @@ def test_an_answer_tells_the_volumes_of_query_and_hits(gallery: Gallery) -> None
     left, right = answered.volumes[:2]
     assert lines[0].startswith(f"hippocampus: left {left.ml:.1f} ml (")
     assert f"), right {right.ml:.1f} ml (" in lines[0]
-    assert "32 controls" in lines[-1]
+    assert "32 controls" in lines[-2]
+    assert "brought to one size" in lines[-1]
     unusual = [v for v in answered.volumes if v.unusual]
     plain = {plain_name(v.name) for v in unusual}
-    assert len(dict(sections_of(answered))["Volumes for age and sex"]) == max(1, len(plain)) + 1
+    few = dict(sections_of(answered))["Volumes for age and sex"]
+    assert len(few) == (len(plain) + 2 if plain else 2)
 
 
 def test_that_there_are_too_few_controls_is_learned_once(tmp_path: Path) -> None:
@@ -207,6 +209,9 @@ def test_a_real_head_in_a_gallery_of_simulated_people_is_not_told_them_either(
         heading = "Volumes for age and sex" if labels else "Volumes"
         lines = dict(sections_of(answered, why=True))[heading]
         assert not any(line.startswith("cerebellum") for line in lines)
+        assert "brought to one size" in lines[-1]
+        without = "no percentiles: age or sex is not known, or this person is not like"
+        assert any(line.startswith(without) for line in lines) == (not labels)
     by_code = answer(search_by_code(gallery, case.code, SearchOptions(k=3)))
     assert {volume.name for volume in by_code.volumes} == told
 

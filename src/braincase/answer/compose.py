@@ -308,7 +308,7 @@ def _typicality(search: FinishedSearch, weights: Weights | None) -> Typicality |
             as_of=result.gallery_version,
         )
         distance = float(nearest.distances[0])
-    return typicality(distance, distances)
+    return typicality(distance, distances, bool(result.where.strip()))
 
 
 def _answered_hits(

@@ -173,10 +173,10 @@ class Gallery:
         return self._record.person(subject, as_of, ever)
 
     def one_scan_each(
-        self, most: int, seed: int = 0, as_of: int | None = None
+        self, most: int, seed: int = 0, as_of: int | None = None, where: str = ""
     ) -> tuple[StoredCase, ...]:
-        """Return one random scan of each of at most `most` random people."""
-        return self._record.one_scan_each(most, seed, as_of)
+        """Return one random scan, of those that pass a filter, of each of at most `most` people."""
+        return self._record.one_scan_each(most, seed, as_of, where)
 
     def thumbnail(self, scan_id: str, as_of: int | None = None) -> bytes | None:
         """Return the small picture of a case, if it has one."""

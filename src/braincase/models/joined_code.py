@@ -54,7 +54,7 @@ class JoinedCode:
 def root_posterior(log_likelihoods: Floats) -> Floats:
     """Return the square roots of posterior probabilities, all labels alike likely before; (n, k).
 
-    Their Euclidean distance is Hellinger's between two posteriors.
+    Their Euclidean distance is Hellinger's between two posteriors, but for a factor.
     """
     tempered = log_likelihoods / TEMPERATURE
     parts = np.exp(tempered - tempered.max(axis=1, keepdims=True))

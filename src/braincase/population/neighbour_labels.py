@@ -210,7 +210,7 @@ def calibrate(
     TooFewPeopleError
         If there are not two labels with enough people each.
     """
-    people = gallery.one_scan_each(most_people, seed, as_of)
+    people = gallery.one_scan_each(most_people, seed, as_of, where)
     labelled = [case for case in people if case.labels.get(column) is not None]
     if not labelled:
         raise UsageError(column, "no case has this label", "a label of the gallery")
@@ -336,7 +336,7 @@ def learned_calibration(
                 weights=weights,
                 as_of=result.gallery_version,
             ).to_json()
-        except TooFewPeopleError:
+        except (TooFewPeopleError, UsageError):  # or nobody who passes the filter has a label
             return None
 
     version = result.gallery_version

@@ -4,7 +4,8 @@ Each of many people is taken out of the gallery, and the distance to the nearest
 is noted. If the query came from the same population, its own nearest distance would be
 exchangeable with these, so the share of people who lie at least as far from everyone is a p-value
 that is right for any distribution: below 5 %, at most 5 % of such queries fall. A small p-value
-says: no similar case here.
+says: no similar case here. Where a filter was searched with, both the people taken out and their
+nearest cases are those who pass it: a query unlike these people is told so.
 
 References
 ----------
@@ -39,7 +40,7 @@ class Typicality:
     """Conformal p-value of a distance to the nearest case.
 
     For `as_far` of the `people` compared the nearest other person is as far away; for half of them
-    at least `usual`.
+    at least `usual`. They are those who pass a filter, if `filtered`.
     """
 
     p_value: float
@@ -47,6 +48,7 @@ class Typicality:
     people: int
     as_far: int
     usual: float
+    filtered: bool = False
 
     @property
     def similar(self) -> bool:
@@ -60,16 +62,22 @@ class Typicality:
     def line(self) -> str:
         """Return one sentence for the user."""
         farther = f"for {self.as_far} of {self.people} people the nearest other person is"
+        here = "in this gallery"
+        if self.filtered:
+            farther = (
+                f"for {self.as_far} of {self.people} people who pass the filter the nearest is"
+            )
+            here = "among those who pass the filter"
         if not self.similar:
             return (
-                f"No similar case in this gallery: only {farther} as far away as this query's"
+                f"No similar case {here}: only {farther} as far away as this query's"
                 f" nearest case (p = {self.p_value:.3f})."
             )
         if self.p_value >= USUAL:
-            return f"A similar case is in this gallery, close as usual here: {farther} as far away."
+            return f"A similar case is {here}, close as usual here: {farther} as far away."
         return (
-            "A similar case is in this gallery, but farther away than is usual here: only"
-            f" {farther} as far away."
+            f"A similar case is {here}, but farther away than is usual here: only {farther} as far"
+            " away."
         )
 
 
@@ -103,7 +111,7 @@ def nearest_distances(
     TooFewPeopleError
         If there are fewer than `FEWEST_PEOPLE`.
     """
-    people = gallery.one_scan_each(most_people, seed, as_of)
+    people = gallery.one_scan_each(most_people, seed, as_of, where)
     doing = "learning how far apart people lie"
     nearest = neighbours_of_others(
         gallery, people, 1, doing, where=where, weights=weights, as_of=as_of
@@ -115,12 +123,15 @@ def nearest_distances(
     return np.sort(distances)
 
 
-def typicality(distance: float, distances: NDArray[np.float64]) -> Typicality:
+def typicality(
+    distance: float, distances: NDArray[np.float64], filtered: bool = False
+) -> Typicality:
     """Compute the p-value of a query's distance to its nearest hit among `nearest_distances`."""
     as_far = len(distances) - int(np.searchsorted(distances, distance, side="left"))
     people = len(distances)
     usual = float(np.median(distances))
-    return Typicality((1 + as_far) / (1 + people), distance, people, as_far, usual)
+    p_value = (1 + as_far) / (1 + people)
+    return Typicality(p_value, distance, people, as_far, usual, filtered)
 
 
 def learned_distances(

@@ -174,14 +174,22 @@ def _volumes(answer: Answer, every: bool) -> Iterator[str]:
         if not shown:
             yield f"none of {len(answer.volumes)} beyond percentiles 5 and 95"
         yield (
-            f"percentiles among {norms.people} controls, {ages_and_sexes(norms)}, of brains brought"
-            " to one size; by chance one volume in ten is beyond 5 and 95"
+            f"percentiles among {norms.people} controls, {ages_and_sexes(norms)}; by chance one"
+            " volume in ten is beyond 5 and 95, so most healthy people have some"
         )
     elif shown:
-        yield (
-            "no percentiles: age or sex is not known, or no control is of that sex and about that"
-            " age"
-        )
+        yield f"no percentiles: {_why_no_percentiles(norms)}"
+    if shown:
+        yield "ml of brains brought to one size: not comparable with ml in the scan's own space"
+
+
+def _why_no_percentiles(norms: Regression | None) -> str:
+    if norms is None:
+        return "the gallery has too few controls of known age and sex"
+    return (
+        "age or sex is not known, or this person is not like the gallery's"
+        f" {norms.people} controls, {ages_and_sexes(norms)}"
+    )
 
 
 def _placed(answer: Answer) -> bool:

@@ -144,6 +144,7 @@ class TypicalityBody(OpenBody):
     people: int
     as_far: int = Field(description="Of these people, whose nearest other is as far away.")
     usual: float = Field(description="Distance of the nearest other person, median of people.")
+    filtered: bool = Field(description="Whether these are people who pass the search's filter.")
     unlike: bool
     text: str
 

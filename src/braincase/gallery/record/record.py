@@ -177,16 +177,19 @@ class Record:
             return reading.cases_of(connection, rows) or ()
 
     def one_scan_each(
-        self, most: int, seed: int = 0, as_of: int | None = None
+        self, most: int, seed: int = 0, as_of: int | None = None, where: str = ""
     ) -> tuple[StoredCase, ...]:
-        """Return one random scan of each of at most `most` random people."""
-        with self._snapshots.reading() as (connection, memory):
-            live = self._snapshots.live(memory, version_as_of(as_of, memory))
+        """Return one random scan of each of some random people; see `Gallery.one_scan_each`."""
+        while True:
+            snapshot = self.snapshot(as_of)
             rng = np.random.default_rng(seed)
-            shuffled = rng.permutation(np.flatnonzero(live.mask))
-            _, first = np.unique(memory.people().indices[shuffled], return_index=True)
-            places = shuffled[rng.permutation(first)[:most]]
-            return reading.cases_of(connection, memory.record_rows[places]) or ()
+            shuffled = rng.permutation(self.select(snapshot, where, None, None).places)
+            owners = snapshot.memory.people().indices[shuffled]
+            _, first = np.unique(owners, return_index=True)
+            cases = self.cases_at(snapshot, shuffled[rng.permutation(first)[:most]])
+            if cases is not None:
+                return cases
+            self.check_changed_since(snapshot)  # one has been erased this very moment
 
     def thumbnail(self, scan_id: str, as_of: int | None = None) -> bytes | None:
         """Return the small picture of a case, if it has one."""

@@ -1875,6 +1875,11 @@ export interface components {
              * @description Distance of the nearest other person, median of people.
              */
             usual: number;
+            /**
+             * Filtered
+             * @description Whether these are people who pass the search's filter.
+             */
+            filtered: boolean;
             /** Unlike */
             unlike: boolean;
             /** Text */
