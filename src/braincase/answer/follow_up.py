@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from braincase.gallery import Gallery, Hit, StoredCase
-from braincase.json_values import Json, to_json
-from braincase.labels import Value
+from braincase.gallery import Gallery, Hit
+from braincase.labels import Value, age_of
 
 
 @dataclass(frozen=True)
@@ -21,23 +20,7 @@ class LaterVisit:
     labels: Mapping[str, Value]
 
 
-@dataclass(frozen=True)
-class FollowUp:
-    """Follow-up of a hit: the person's later visits, in the order of time."""
-
-    hit: Hit
-    visits: tuple[LaterVisit, ...]
-
-    def course(self, column: str) -> list[Value]:
-        """Return one label over time, from the hit's own scan on."""
-        return [self.hit.labels.get(column), *(visit.labels.get(column) for visit in self.visits)]
-
-    def to_json(self) -> dict[str, Json]:
-        """Return plain JSON values."""
-        return {"scan_id": self.hit.scan_id, "visits": to_json(self.visits)}
-
-
-def follow_up(gallery: Gallery, hit: Hit, as_of: int | None = None) -> FollowUp:
+def follow_up(gallery: Gallery, hit: Hit, as_of: int | None = None) -> tuple[LaterVisit, ...]:
     """Return the later visits of a hit's person.
 
     Visits are in the order of age; where an age is missing, in that of the session names (numbers
@@ -52,12 +35,9 @@ def follow_up(gallery: Gallery, hit: Hit, as_of: int | None = None) -> FollowUp:
     as_of
         The version searched; None for now.
     """
-    return FollowUp(hit, _later(hit, gallery.person(hit.subject, as_of)))
-
-
-def _later(hit: Hit, scans: Sequence[StoredCase]) -> tuple[LaterVisit, ...]:
-    ages = {case.scan_id: _age(case.labels) for case in scans}
-    start = _age(hit.labels)
+    scans = gallery.person(hit.subject, as_of)
+    ages = {case.scan_id: age_of(case.labels) for case in scans}
+    start = age_of(hit.labels)
     if start is None or None in ages.values():
         session = _natural(hit.session)
         later = [case for case in scans if _natural(case.session) > session]
@@ -70,11 +50,6 @@ def _later(hit: Hit, scans: Sequence[StoredCase]) -> tuple[LaterVisit, ...]:
         LaterVisit(case.scan_id, case.session, round(years[case.scan_id], 2), case.labels)
         for case in later
     )
-
-
-def _age(labels: Mapping[str, Value]) -> float | None:
-    age = labels.get("age")
-    return float(age) if isinstance(age, int | float) else None
 
 
 def _natural(session: str | None) -> list[tuple[int, str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from braincase.answer.follow_up import follow_up
 from braincase.gallery import Gallery, Hit
-from braincase.labels import Value
+from braincase.labels import Value, age_of
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def outcome_of(
             visit.scan_id,
             visit.session,
             visit.years,
-            _number(visit.labels, "age"),
+            age_of(visit.labels),
             visit.labels.get(label) if label else None,
             visit.labels.get(score) if score else None,
         )
-        for visit in follow_up(gallery, hit, version).visits
+        for visit in follow_up(gallery, hit, version)
     )
 
 
@@ -110,8 +110,3 @@ def seen_again(
         len(known),
         tuple(LabelChange(*change, people) for change, people in changes.most_common()),
     )
-
-
-def _number(labels: Mapping[str, Value], name: str) -> float | None:
-    value = labels.get(name)
-    return float(value) if isinstance(value, int | float) else None

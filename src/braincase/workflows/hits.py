@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from braincase.answer.notebook import html_of_result
 from braincase.gallery import Hit, open_gallery
 from braincase.images.geometry import GRIDS
+from braincase.report.hits_table import HIT_COLUMNS
 from braincase.search.pipeline import FinishedSearch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-#: Columns of the table that every hit has; a label of such a name gets `_label` behind it.
-OWN = ("rank", "scan_id", "subject", "session", "distance", "score")
 
 
 class Hits(list[Hit]):
@@ -41,12 +39,13 @@ class Hits(list[Hit]):
 
         rows = [
             {
-                **{name: getattr(hit, name) for name in OWN},
+                **{name: getattr(hit, name) for name in HIT_COLUMNS},
                 **{_column(name): value for name, value in hit.labels.items()},
             }
             for hit in self
         ]
-        return DataFrame(rows, columns=list(dict.fromkeys([*OWN, *(n for r in rows for n in r)])))
+        names = dict.fromkeys((*HIT_COLUMNS, *(name for row in rows for name in row)))
+        return DataFrame(rows, columns=list(names))
 
     def plot(self) -> Figure:
         """Draw the query and its hits, each in three planes, and return the figure (Matplotlib)."""
@@ -82,4 +81,4 @@ class Hits(list[Hit]):
 
 
 def _column(name: str) -> str:
-    return f"{name}_label" if name in OWN else name
+    return f"{name}_label" if name in HIT_COLUMNS else name

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from braincase.answer.compose import answer
 from braincase.gallery import SearchResult
-from braincase.labels import Value, is_simulated
+from braincase.labels import is_simulated
+from braincase.report.hits_table import hits_table
 from braincase.search.courses import search_by_change
 from braincase.search.options import SearchOptions
 from braincase.search.pipeline import (
@@ -227,16 +228,9 @@ def _read_link(name: str) -> schema.SearchRequest:
 def cases_tsv(search: str, service: CurrentService, principal: Reader) -> Response:
     """Send the hits as a tab-separated table."""
     hits = find(search, service, principal).finished.result.hits
-    labels = list(dict.fromkeys(name for hit in hits for name in hit.labels))
-    rows: list[list[Value]] = [
-        ["rank", "scan_id", "subject", "session", "distance", "score", *labels]
-    ]
-    for hit in hits:
-        values = [hit.labels.get(name) for name in labels]
-        numbers = [f"{hit.distance:.6g}", f"{hit.score:.6g}"]
-        rows.append([hit.rank, hit.scan_id, hit.subject, hit.session, *numbers, *values])
+    header, rows = hits_table(hits)
     service.note(principal, "table", hits=len(hits))
     headers = {"Content-Disposition": 'attachment; filename="similar-cases.tsv"'}
     return Response(
-        tsv(rows), media_type="text/tab-separated-values; charset=utf-8", headers=headers
+        tsv([header, *rows]), media_type="text/tab-separated-values; charset=utf-8", headers=headers
     )
