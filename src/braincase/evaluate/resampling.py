@@ -2,8 +2,7 @@
 
 Where everybody counts with one row, a resample is as many row numbers as there are people, so a
 thousand resamples are one array of shape (1000, people) and every statistic here works along the
-last axis. `braincase.evaluate.metrics` has the same scores one at a time; the tests hold them
-together.
+last axis. The tests compare each with the same score of scikit-learn or SciPy, one at a time.
 """
 
 from __future__ import annotations
