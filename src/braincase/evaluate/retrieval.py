@@ -48,14 +48,14 @@ class Askers:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The baselines' view of everybody, and where each row of each cohort stands in it."""
+class SharedBaselines:
+    """The baselines' features of everybody, for all folds, and where each cohort's rows stand."""
 
     baselines: Baselines
     place: Mapping[tuple[str, int], int]
 
-    def of(self, cohort: Cohort, rows: Rows) -> Rows:
-        """Return the places of these rows."""
+    def places_of(self, cohort: Cohort, rows: Rows) -> Rows:
+        """Return where these rows stand in the features."""
         return np.array([self.place[str(cohort.folder), int(row)] for row in rows], np.intp)
 
 
@@ -109,7 +109,7 @@ def answer_queries(
     study: Study,
     number: int,
     fitted: Sequence[Fitted],
-    bench: Bench,
+    shared: SharedBaselines,
     train: Rows,
     askers: Sequence[Askers],
 ) -> Round:
@@ -121,8 +121,8 @@ def answer_queries(
         Number of the fold held out.
     fitted
         Its models.
-    bench
-        For the baselines.
+    shared
+        Everybody's features.
     train
         Training scans that the baselines are fitted on; each person's first one is in the gallery.
     askers
@@ -132,12 +132,12 @@ def answer_queries(
     y = study.y[gallery]
     answers = [_answer_by_model(study, model, gallery, y, askers) for model in fitted]
     part = Part(
-        train=bench.of(study.cohort, train),
+        train=shared.places_of(study.cohort, train),
         train_y=study.y[train],
         train_subjects=study.subjects[train],
-        gallery=bench.of(study.cohort, gallery),
+        gallery=shared.places_of(study.cohort, gallery),
         gallery_y=y,
-        queries=np.concatenate([bench.of(who.cohort, who.rows) for who in askers]),
+        queries=np.concatenate([shared.places_of(who.cohort, who.rows) for who in askers]),
     )
     return Round(
         fold=number,
@@ -149,16 +149,16 @@ def answer_queries(
         answers=(
             *answers,
             *(answer.class_first(y) for answer in answers[-1:]),
-            *bench.baselines.answer(part, study.seed),
+            *shared.baselines.answer(part, study.seed),
         ),
     )
 
 
-def prepare_bench(pieces: Sequence[tuple[Cohort, Rows]]) -> Bench:
+def prepare_shared_baselines(pieces: Sequence[tuple[Cohort, Rows]]) -> SharedBaselines:
     """Measure everybody's features once, for all folds."""
     keys = [(str(cohort.folder), int(row)) for cohort, rows in pieces for row in rows]
     baselines = prepare_baselines(measure_features(pieces))
-    return Bench(baselines, {key: i for i, key in enumerate(keys)})
+    return SharedBaselines(baselines, {key: i for i, key in enumerate(keys)})
 
 
 def held_out_people(study: Study, test: Rows) -> Askers:
