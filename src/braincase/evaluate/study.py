@@ -19,6 +19,7 @@ from braincase.errors import CohortError, LeakError, UsageError
 from braincase.evaluate.features import batches
 from braincase.evaluate.results import Codes, Fit, Fitted, Material, Provenance, Rows, Training
 from braincase.json_values import JsonObject, parse_json
+from braincase.labels import is_of_simulation
 from braincase.parallel import default_workers
 
 #: Groups between which a model is trained when nothing else is asked for.
@@ -108,7 +109,7 @@ class Study:
         people = {c: len(set(self.subjects[self.y == i])) for i, c in enumerate(self.classes)}
         return Material(
             data=data_set_name(self.cohort),
-            simulated=is_simulated(self.cohort),
+            simulated=is_of_simulation(self.cohort.recipe),
             resolution_mm=self.cohort.grid.resolution_mm,
             label=self.label,
             people=people,
@@ -284,14 +285,9 @@ def attribute_of(cohort: Cohort, name: str) -> Attribute:
     return Attribute(name, np.where(codes >= 0, codes, np.nan).astype(np.float64), False)
 
 
-def is_simulated(cohort: Cohort) -> bool:
-    """Return whether the cohort carries simulated truth."""
-    return any(str(column).startswith("true_") for column in cohort.table.columns)
-
-
 def data_set_name(cohort: Cohort) -> str:
     """Return the name that stands over the data set's columns."""
-    if is_simulated(cohort):
+    if is_of_simulation(cohort.recipe):
         return "simulated"
     return str(_read_json(cohort, "dataset_description.json").get("Name") or cohort.folder.name)
 
