@@ -58,6 +58,17 @@ def test_auc_of_one_class_is_not_a_number():
     assert np.isnan(resampling.auc(np.zeros((1, 4)), np.ones((1, 4), bool)))
 
 
+def test_auc_of_several_classes_is_the_mean_of_each_against_the_best_of_the_rest():
+    rng = np.random.default_rng(4)
+    rows = np.arange(60)[None]
+    for n in (2, 3):
+        y = rng.integers(0, n, 60)
+        evidence = rng.normal(size=(60, n)).astype(np.float32) + np.eye(n)[y]
+        margins = [evidence[:, c] - np.delete(evidence, c, 1).max(1) for c in range(n)]
+        each = [roc_auc_score(y == c, margin) for c, margin in enumerate(margins)]
+        assert resampling.one_vs_rest_auc(evidence, y)(rows) == pytest.approx(np.mean(each))
+
+
 def test_spearman_of_all_resamples_is_scipys_of_each(drawn):
     y, _, scores = drawn
     one_by_one = [spearmanr(s, a).statistic for s, a in zip(scores, y, strict=True)]

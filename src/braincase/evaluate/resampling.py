@@ -99,6 +99,25 @@ def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Floats:
     return _divide(above, n_positive * (positive.shape[-1] - n_positive))
 
 
+def one_vs_rest_auc(evidence: NDArray[np.float32], y: NDArray[np.intp]) -> Statistic:
+    """Return the statistic: mean over the classes of the AUC of one against the rest.
+
+    Parameters
+    ----------
+    evidence
+        Shape (people, classes); a class stands against the best of the others.
+    y
+        Class of each person, shape (people,).
+    """
+    n = evidence.shape[1]
+    # With two classes both directions are the same number.
+    classes = range(n) if n > 2 else [1]
+    margins = {c: evidence[:, c] - np.delete(evidence, c, axis=1).max(axis=1) for c in classes}
+    return lambda rows: np.asarray(
+        np.mean([auc(margin[rows], y[rows] == c) for c, margin in margins.items()], axis=0)
+    )
+
+
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
     """Return Spearman's rank correlation, 0 where one is constant; shapes (r, n) to (r,)."""
     first, second = (rankdata(part, axis=-1) for part in (a, b))
