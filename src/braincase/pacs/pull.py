@@ -29,9 +29,8 @@ from braincase.sources.archive_links import Link, add_link
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.dicom_names import OTHER, T1, normalised
 from braincase.sources.dicom_series import classify, group_series, volume_problems
-from braincase.sources.pseudonym import pseudonym
+from braincase.sources.pseudonym import pseudonym, session_of
 
-SESSION_LENGTH = 8
 #: Slices of a classic series below which no head is covered; an enhanced one has few instances.
 FEWEST_SLICES, MOST_ENHANCED = 40, 4
 CENSUS = ".pull-census.json"
@@ -179,7 +178,7 @@ def _move(archive: Asked, study: str, series: str, target: Path, spool: Path, ke
     if header is None:
         raise ArchiveError("archive", "no image of the series came", "its images")
     subject = pseudonym(owner_of(header).key, key)
-    session = pseudonym(study, key, SESSION_LENGTH)
+    session = session_of(pseudonym(study, key))
     _, kind, instance = sorted(images)[len(images) // 2]
     accession = str(header.get("AccessionNumber") or "")
     link = Link(session, subject, study, accession, (str(kind), str(instance), series))
