@@ -16,8 +16,8 @@ from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volume
 from braincase.errors import LeakError, ParameterError
 from braincase.json_values import canonical_json
 from braincase.models.encoder import Encoder
-from braincase.models.encoder_check import open_encoder
 from braincase.models.model_json import ModelJson, images_digest, read_about
+from braincase.models.open_encoder import open_encoder
 from braincase.models.settings import PRESETS, ModelSettings, load_settings
 from braincase.report.bench_page import write_page
 from braincase.simulate.truth import lesion_masks, read_truth
