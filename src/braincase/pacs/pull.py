@@ -19,7 +19,8 @@ from typing import Any
 
 from braincase.files import make_folder, write_json
 from braincase.json_values import to_json
-from braincase.pacs.archive_query import Asked, Wanted, write_image_file
+from braincase.pacs.archive_query import Asked, Wanted
+from braincase.pacs.dicom_objects import write_object
 from braincase.pacs.sending import ArchiveError
 from braincase.pacs.settings import WINDOW, Pull
 from braincase.pacs.spool import INSTANCE_LENGTH
@@ -170,7 +171,7 @@ def _move(archive: Asked, study: str, series: str, target: Path, spool: Path, ke
     for image in archive.get(study, series):
         name = pseudonym(str(image.SOPInstanceUID), key, INSTANCE_LENGTH)
         make_folder(aside)
-        write_image_file(aside / f"{name}.dcm", image)
+        write_object(aside / f"{name}.dcm", image)
         header = image
         images.append(
             (int(image.get("InstanceNumber") or 0), image.SOPClassUID, image.SOPInstanceUID)
