@@ -17,7 +17,7 @@ from braincase.evaluate.features import measure_features
 from braincase.evaluate.results import Codes, Fitted, Rows
 from braincase.evaluate.scores import Answered, Queries, score_answers
 from braincase.evaluate.staging import Placed
-from braincase.evaluate.study import Study, clean_labels, encode, one_scan_a_person
+from braincase.evaluate.study import Study, clean_labels, embed_rows, one_scan_a_person
 
 Role = Literal["held out", "never trained", "unseen data set"]
 
@@ -212,6 +212,7 @@ def _answer_by_model(
     gallery_y: NDArray[np.intp],
     askers: Sequence[Askers],
 ) -> Answers:
-    queries: Codes = np.concatenate([encode(who.cohort, who.rows, model) for who in askers])
-    codes = encode(study.cohort, gallery, model)
+    asked = [embed_rows(model.embed, who.cohort, who.rows) for who in askers]
+    queries: Codes = np.concatenate(asked)
+    codes = embed_rows(model.embed, study.cohort, gallery)
     return answers_of_codes(model.name, "model", queries, codes, gallery_y)
