@@ -11,7 +11,7 @@ import numpy as np
 
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID, downsampled
 from braincase.images.volume import read_volume
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.preprocess.prepare_volume import prepare_volume
 
 

@@ -34,7 +34,7 @@ from braincase.bench.setting import Setting, Truth
 from braincase.bench.views import show
 from braincase.cohort.cohort import open_cohort
 from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volumes
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.models.search_code import SearchCode
 from braincase.simulate.truth import lesion_masks, read_truth
 from braincase.volumetry.code_layout import NETWORK, READ_OUT, READ_OUT_WEIGHT

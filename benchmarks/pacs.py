@@ -34,7 +34,7 @@ from pydicom.uid import generate_uid
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import pacs_node as pn
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.pacs.ledger import STATES
 from braincase.pacs.spool import INSTANCE_LENGTH
 from braincase.sources.pseudonym import pseudonym

@@ -36,7 +36,7 @@ from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volume
 from braincase.images.geometry import HALF_GRID, mean_of_blocks
 from braincase.images.tissue import image_shares, tissue_intensities
 from braincase.images.volume import read_volume
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.models.starter import STARTER
 from braincase.population.volume_norms import MEASURES
 from braincase.preprocess.prepare_volume import prepare_volume

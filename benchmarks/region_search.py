@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from braincase.bench.archive import Archive, archive_of
 from braincase.cohort.cohort import open_cohort
 from braincase.images.atlas import region_weights
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.simulate.truth import read_truth, volume_column
 from braincase.volumetry.code_layout import regions_of_code
 from braincase.volumetry.regions import NAMES, SIDED

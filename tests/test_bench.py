@@ -33,7 +33,7 @@ from braincase.bench.comparison import (
 )
 from braincase.bench.contestant import check_names, vectors_of_all
 from braincase.bench.discriminant import discriminant
-from braincase.bench.result import BenchResult, read_result, result_json, verdict, write_result
+from braincase.bench.result import BenchResult, read_result, result_json, write_result
 from braincase.bench.run import run_bench
 from braincase.bench.views import shortened, show, view_of
 from braincase.cli.main import main
@@ -103,10 +103,10 @@ def test_a_contestant_is_compared_with_every_baseline(result):
 def test_the_first_line_names_a_baseline_that_wins(result):
     assert result.first_line.startswith("No baseline wins against perfect in any of 8 tasks")
     others = tuple(sorted(result.entrants, key=lambda e: e.name != "blind"))
-    lost = verdict(replace(result, entrants=others))
+    lost = replace(result, entrants=others).first_line
     assert lost.startswith("A baseline wins against blind in 8 of 8 tasks (a, b, c, d, e, f, g, h)")
     alone = replace(result, entrants=result.of_kind("baseline"))
-    assert verdict(alone) == "Baselines only, no contestant: 8 tasks were scored."
+    assert alone.first_line == "Baselines only, no contestant: 8 tasks were scored."
 
 
 def test_only_baselines_are_rivals_and_the_ceiling_is_none(result):

@@ -20,11 +20,12 @@ from braincase.simulate.atrophy import (
 )
 from braincase.simulate.calibration.effect import Effect, effects_table
 from braincase.simulate.calibration.lesions import lesion_effects
-from braincase.simulate.fields import exponentiate, jacobian_determinant, pull
+from braincase.simulate.fields import exponentiate, pull
 from braincase.simulate.imaging import simulate_visit
 from braincase.simulate.people import SimulatedVisit, Size, draw_visits
 from braincase.volumetry.measure import region_volumes
 from braincase.volumetry.regions import NAMES
+from test_fields import jacobian_determinant
 
 #: Ten regions that disease tells apart, whose effect on the images is held to the norms.
 KEY = (

@@ -37,13 +37,13 @@ def series_of(folder):
         return group_series(read_headers(files)[0])
 
 
-def verdict(folder):
+def classified(folder):
     (series,) = series_of(folder)
     return classify(series)
 
 
 def reasons(folder):
-    return "; ".join(verdict(folder).reasons)
+    return "; ".join(classified(folder).reasons)
 
 
 def edit(path, **fields):
@@ -144,7 +144,7 @@ class TestChoice:
         ],
     )
     def test_names_and_settings_decide(self, tmp_path, head, fields, answer):
-        found = verdict(write_dicom(tmp_path / "s", *head, **fields))
+        found = classified(write_dicom(tmp_path / "s", *head, **fields))
         assert found.answer == answer, found.reasons
 
     def test_the_only_volume_of_a_study_is_taken_as_not_sure(self, tmp_path, head):

@@ -22,8 +22,9 @@ from braincase.gallery import open_gallery
 from braincase.images.geometry import HALF_GRID, STANDARD_GRID
 from braincase.images.volume import read_volume, write_volume
 from braincase.models.check_head import FILE, head_as_scanned, head_on_grid
-from braincase.models.encoder_check import open_encoder, write_expected
+from braincase.models.encoder_check import write_expected
 from braincase.models.encoder_file import find_encoder_file
+from braincase.models.open_encoder import open_encoder
 from braincase.simulate.head import Scanning, simulate_head
 from refusals import refused
 from test_cli import only_line, run

@@ -11,7 +11,7 @@ import pytest
 
 from braincase.errors import CohortError, LeakError
 from braincase.evaluate import open_study, remember, run_honest, run_paper
-from braincase.evaluate.honest import MOST_SCANS, _sample, verdict
+from braincase.evaluate.honest import MOST_SCANS, _sample
 from braincase.evaluate.results import Estimate
 from braincase.report.evaluation import write_report
 from pca import fit_by, fit_pca, flat
@@ -153,7 +153,7 @@ def test_a_code_of_noise_loses_and_the_first_line_says_so(study):
 def test_the_first_line_says_when_a_difference_may_be_chance(honest):
     cases = {Estimate(0.02, -0.03, 0.06): True, Estimate(0.2, 0.1, 0.3): False}
     for lead, chance in cases.items():
-        assert ("neither is clearly ahead" in verdict(honest.methods, lead, "braincase")) == chance
+        assert ("neither is clearly ahead" in replace(honest, lead=lead).first_line) == chance
 
 
 def test_linear_references_stand_in_the_papers_table(study, paper):
@@ -201,7 +201,7 @@ def test_a_ranking_is_compared_with_rankings_of_its_kind(study):
     plain, svm = result.methods[0], result.methods[-1]
     better = replace(svm, mean_ap=Estimate(1.1))
     alone = [m for m in result.methods if m.order == "by distance"]
-    assert "mAP" not in verdict([*alone, better], Estimate(0), "braincase")
+    assert "mAP" not in replace(result, methods=(*alone, better)).first_line
     assert plain.evidence_f1.value == plain.vote_f1.value == 1
 
 

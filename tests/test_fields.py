@@ -8,12 +8,17 @@ import pytest
 from braincase.simulate.fields import (
     FIELD_GRID,
     exponentiate,
-    jacobian_determinant,
     pull,
     random_field,
     velocity_of_log_volume_change,
 )
 from braincase.volumetry.priors import load_priors, load_region_maps
+from braincase.volumetry.registration import volume_factor
+
+
+def jacobian_determinant(displacement):
+    """The local volume factor det(I + grad u) of a displacement in mm, shape FIELD_GRID.shape."""
+    return volume_factor(displacement / np.float32(FIELD_GRID.resolution_mm))
 
 
 def test_prescribed_volume_change_is_what_the_jacobian_measures() -> None:

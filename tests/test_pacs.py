@@ -30,7 +30,7 @@ import pacs_node as pn
 from braincase.cohort.cohort import Cohort
 from braincase.errors import ScanError, UsageError
 from braincase.gallery import open_gallery
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.pacs.dicomweb import LOGIN, WebArchive
 from braincase.pacs.ledger import Ledger
 from braincase.pacs.pull import against, is_open

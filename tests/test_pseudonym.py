@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from braincase.errors import UsageError
-from braincase.sources.pseudonym import KEY_FILE, LENGTH, local_key, pseudonym
+from braincase.sources.pseudonym import KEY_FILE, LENGTH, local_key, pseudonym, session_of
 from refusals import refused
 
 
@@ -26,6 +26,12 @@ def test_a_pseudonym_is_a_bids_label_without_collisions():
     names = {pseudonym(str(number), b"k" * 32) for number in range(20_000)}
     assert len(names) == 20_000
     assert all(len(name) == LENGTH and name.isalnum() for name in names)
+
+
+def test_a_session_keeps_its_name_which_is_the_beginning_of_its_studys():
+    study = pseudonym("1.2.840.113619", b"k" * 32)
+    assert session_of(study) == pseudonym("1.2.840.113619", b"k" * 32, 8) == "5xbbjqn3"
+    assert study.startswith(session_of(study))
 
 
 def test_the_key_is_made_once_and_only_its_user_can_read_it(home):

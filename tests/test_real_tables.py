@@ -13,7 +13,7 @@ from braincase.sources.cells import age_of, identifiers, sexes, with_points
 from braincase.sources.dates import DateColumn, date_column
 from braincase.sources.encoding import decode
 from braincase.sources.find import find_scans
-from braincase.sources.rows import label_rows, read_rows, read_table_file
+from braincase.sources.rows import label_rows, read_table_file
 from braincase.sources.table import read_table
 from refusals import refused
 from source_files import bids, image, ods, text, xls
@@ -133,12 +133,16 @@ def test_separators(people, separator):
 
 def test_a_quote_is_a_letter_in_a_tsv(tmp_path):
     path = text(tmp_path / "t.tsv", 'id\tnote\n1\t"moved a lot\n2\t"quoted"\n3\t5" tall\n')
-    assert [row["note"] for row in read_rows(path)] == ['"moved a lot', "quoted", '5" tall']
+    assert [row["note"] for row in read_table_file(path).rows] == [
+        '"moved a lot',
+        "quoted",
+        '5" tall',
+    ]
 
 
 def test_a_quoted_tsv_with_tabs_and_lines_in_cells_is_read(tmp_path):
     path = text(tmp_path / "t.tsv", 'id\tnote\n1\t"a\tb"\n2\t"c\nd"\n')
-    assert [row["note"] for row in read_rows(path)] == ["a\tb", "c\nd"]
+    assert [row["note"] for row in read_table_file(path).rows] == ["a\tb", "c\nd"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,7 @@ def test_an_open_quote_in_a_csv_is_an_error_with_its_line(people, content, line)
 
 def test_quoted_cells_with_separators_and_lines_are_whole(people):
     path = people('path,subject,note\ns1.nii,A1,"a, ""b"" and\nc"\ns2.nii,A2,5" tall\n')
-    assert [row["note"] for row in read_rows(path)] == ['a, "b" and\nc', '5" tall']
+    assert [row["note"] for row in read_table_file(path).rows] == ['a, "b" and\nc', '5" tall']
 
 
 def test_a_title_above_the_header_is_passed_over(people):

@@ -78,7 +78,7 @@ def test_the_page_is_whole_and_needs_no_other_file(page):
     assert "<script" not in page
 
 
-def test_the_verdict_is_the_first_line_under_the_title(results, page):
+def test_who_wins_is_the_first_line_under_the_title(results, page):
     assert first_line(results) == results[1].first_line
     shown = re.sub(r"<[^>]+>", "", page.split("</h1>")[1]).strip()
     assert shown.startswith(first_line(results))

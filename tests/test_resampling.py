@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
-from braincase.evaluate import metrics, resampling
+from braincase.evaluate import resampling
 from braincase.evaluate.resampling import draw_people, estimate, mean_of, ratio_of
 
 
@@ -18,33 +20,58 @@ def drawn():
     return y[rows], named[rows], scores[rows]
 
 
-def test_macro_f1_of_all_resamples_is_the_one_of_each(drawn):
+def test_macro_f1_of_all_resamples_is_scikit_learns_of_each(drawn):
     y, named, _ = drawn
-    one_by_one = [metrics.macro_f1(a, b) for a, b in zip(y, named, strict=True)]
+    one_by_one = [
+        f1_score(a, b, labels=np.unique(a), average="macro", zero_division=0)
+        for a, b in zip(y, named, strict=True)
+    ]
     assert np.allclose(resampling.macro_f1(y, named, range(3)), one_by_one)
 
 
-def test_recalls_of_all_resamples_are_those_of_each(drawn):
+def test_recalls_of_all_resamples_are_scikit_learns_of_each(drawn):
     y, named, _ = drawn
-    one_by_one = [metrics.recall_per_class(a, b) for a, b in zip(y, named, strict=True)]
-    expected = [[recall.get(c, np.nan) for c in range(3)] for recall in one_by_one]
-    assert np.isnan(expected).any()
-    assert np.allclose(resampling.recalls(y, named, range(3)), expected, equal_nan=True)
+    one_by_one = [
+        recall_score(a, b, labels=range(3), average=None, zero_division=np.nan)
+        for a, b in zip(y, named, strict=True)
+    ]
+    assert np.isnan(one_by_one).any()
+    assert np.allclose(resampling.recalls(y, named, range(3)), one_by_one, equal_nan=True)
 
 
-def test_auc_of_all_resamples_is_the_one_of_each(drawn):
+def test_no_named_class_is_a_wrong_one():
+    y, named = np.array([[0, 0, 1]]), np.array([[0, -1, 1]])
+    assert resampling.recalls(y, named, range(2)).tolist() == [[0.5, 1.0]]
+    assert resampling.macro_f1(y, named, range(2)) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_auc_of_all_resamples_is_scikit_learns_of_each_and_counts_pairs(drawn):
     y, _, scores = drawn
-    one_by_one = [metrics.roc_auc(s, a == 1) for s, a in zip(scores, y, strict=True)]
-    assert np.allclose(resampling.auc(scores, y == 1), one_by_one)
+    found = resampling.auc(scores, y == 1)
+    for auc, s, positive in zip(found, scores, y == 1, strict=True):
+        assert auc == pytest.approx(roc_auc_score(positive, s))
+        above = [(p > n) + (p == n) / 2 for p in s[positive] for n in s[~positive]]
+        assert auc == pytest.approx(np.mean(above))
 
 
 def test_auc_of_one_class_is_not_a_number():
     assert np.isnan(resampling.auc(np.zeros((1, 4)), np.ones((1, 4), bool)))
 
 
-def test_spearman_of_all_resamples_is_the_one_of_each(drawn):
+def test_auc_of_several_classes_is_the_mean_of_each_against_the_best_of_the_rest():
+    rng = np.random.default_rng(4)
+    rows = np.arange(60)[None]
+    for n in (2, 3):
+        y = rng.integers(0, n, 60)
+        evidence = rng.normal(size=(60, n)).astype(np.float32) + np.eye(n)[y]
+        margins = [evidence[:, c] - np.delete(evidence, c, 1).max(1) for c in range(n)]
+        each = [roc_auc_score(y == c, margin) for c, margin in enumerate(margins)]
+        assert resampling.one_vs_rest_auc(evidence, y)(rows) == pytest.approx(np.mean(each))
+
+
+def test_spearman_of_all_resamples_is_scipys_of_each(drawn):
     y, _, scores = drawn
-    one_by_one = [metrics.spearman(s, a) for s, a in zip(scores, y, strict=True)]
+    one_by_one = [spearmanr(s, a).statistic for s, a in zip(scores, y, strict=True)]
     assert np.allclose(resampling.spearman(scores, y), one_by_one)
     assert resampling.spearman(np.ones((1, 5)), np.arange(5.0)[None]) == 0
 

@@ -7,9 +7,9 @@ import pytest
 from braincase.cohort.derivatives import write_dataset
 from braincase.errors import UsageError
 from braincase.labels import read_cell, safe_cell
-from braincase.sources.rows import clean_subjects, labels_of, read_header, read_rows, value_of
+from braincase.sources.rows import clean_subjects, labels_of, read_header, read_table_file, value_of
 from braincase.sources.scan import Scan
-from braincase.sources.visits import nearest, parse_date
+from braincase.sources.visits import AMERICAN, nearest
 from braincase.web.catalogue import tsv
 from refusals import refused
 
@@ -48,18 +48,18 @@ def test_cells_become_numbers_only_where_they_are_numbers(text, value):
 )
 def test_tables_are_read_however_they_were_saved(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
-    assert read_rows(tmp_path / "t.csv") == [{"path": "a.nii", "m_f": "F"}]
+    assert read_table_file(tmp_path / "t.csv").rows == ({"path": "a.nii", "m_f": "F"},)
 
 
 def test_a_table_in_windows_letters_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes("site\nZürich\n".encode("cp1252"))
-    assert read_rows(tmp_path / "t.csv") == [{"site": "Zürich"}]
+    assert read_table_file(tmp_path / "t.csv").rows == ({"site": "Zürich"},)
 
 
 def test_an_empty_table_is_a_usage_error(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"")
     with refused(UsageError, "empty table"):
-        read_rows(tmp_path / "t.csv")
+        read_table_file(tmp_path / "t.csv")
 
 
 def test_binary_files_have_no_columns_that_matter(tmp_path):
@@ -94,7 +94,7 @@ def test_two_people_never_become_one():
     ],
 )
 def test_dates(text, day):
-    assert parse_date(text) == day
+    assert AMERICAN.parse(text) == day
 
 
 def test_the_nearest_visit_counts_within_the_window_only():
@@ -120,6 +120,6 @@ def test_every_table_that_is_written_makes_formulas_text(tmp_path, text):
     write_dataset(tmp_path, [Scan(tmp_path, "a", None, {"remark": text, "change": -5.5})])
     lines = table.read_text().splitlines()
     assert lines[1].split("\t")[1] == safe_cell(text)
-    assert read_rows(table)[0]["change"] == "-5.5"
-    assert labels_of(read_rows(table)[0])["remark"] == text
+    assert read_table_file(table).rows[0]["change"] == "-5.5"
+    assert labels_of(read_table_file(table).rows[0])["remark"] == text
     assert tsv([["a"], [text]]).splitlines()[1] == safe_cell(text)

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from braincase.gallery import NewCase, create_gallery
 from braincase.images.atlas import ATLAS, _atlas_folder, read_atlas
 from braincase.images.volume import write_volume
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 from braincase.population.logistic import fit_logistic
 from gallery_cases import filled_gallery
 from test_encoder_file import write_encoder
@@ -89,7 +89,7 @@ def test_the_starter_model_embeds_a_head_without_torch() -> None:
     program = """
 import sys
 from braincase.models.check_head import head_on_grid
-from braincase.models.encoder_check import open_encoder
+from braincase.models.open_encoder import open_encoder
 encoder = open_encoder("starter")
 print(encoder.embed(head_on_grid(encoder.grid, True)[None]).shape, "torch" in sys.modules)
 """

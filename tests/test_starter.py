@@ -14,7 +14,7 @@ import braincase
 from braincase.errors import ParameterError
 from braincase.gallery import NewCase, create_gallery
 from braincase.models.check_head import head_on_grid
-from braincase.models.encoder_check import fingerprint_of, open_encoder
+from braincase.models.open_encoder import encoder_info, open_encoder
 from braincase.models.starter import CHECK, FOLDER, STARTER, model_folder, starter_if_its
 from braincase.volumetry.code_layout import LONG
 
@@ -35,7 +35,7 @@ def test_it_is_small_and_says_on_whom_it_was_trained() -> None:
 
 
 def test_it_is_known_by_name_and_by_fingerprint(tmp_path, monkeypatch) -> None:
-    assert starter_if_its(fingerprint_of(STARTER)) == STARTER
+    assert starter_if_its(encoder_info(STARTER).fingerprint) == STARTER
     assert starter_if_its("a" * 64) is None
     monkeypatch.chdir(tmp_path)
     assert model_folder(STARTER) == FOLDER
@@ -71,7 +71,9 @@ def test_models_lists_it(words: list[str], tmp_path) -> None:
     )
     if words:
         (told,) = json.loads(done.stdout)
-        assert told["fingerprint"] == fingerprint_of(STARTER)
+        assert told["fingerprint"] == encoder_info(STARTER).fingerprint
     else:
-        assert done.stdout.startswith(f"starter: 4 mm, {fingerprint_of(STARTER)[:12]}, simulated")
+        assert done.stdout.startswith(
+            f"starter: 4 mm, {encoder_info(STARTER).fingerprint[:12]}, simulated"
+        )
         assert "MTS-L" in done.stdout

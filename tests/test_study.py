@@ -151,3 +151,11 @@ def test_material_counts_people_and_scans(tiny):
     assert material.others == {"EMCI": 2}
     assert material.data == "simulated"
     assert material.census["scans"] == 34
+
+
+def test_a_cohort_is_simulated_by_its_recipe_whatever_its_columns_are_called(tiny):
+    assert open_study(tiny, n_folds=3).material().simulated
+    real = replace(changed(tiny, true_label=tiny.table["diagnosis"]), recipe={"Name": "another"})
+    material = open_study(real, n_folds=3).material()
+    assert not material.simulated
+    assert material.data != "simulated"

@@ -15,9 +15,9 @@ import httpx
 from braincase.cli.serve import load_for_service
 from braincase.cohort.cohort import Cohort
 from braincase.models.embed import encoder_of
-from braincase.models.encoder_check import fingerprint_of
 from braincase.models.model import Model, load_model, save_model
 from braincase.models.network import build_network
+from braincase.models.open_encoder import encoder_info
 from braincase.models.settings import ModelSettings
 from braincase.web.app import build_app
 from braincase.web.run import PatientServer, open_port, server_config
@@ -49,7 +49,7 @@ def settings_for(
     free = {"requests": "", "searches": "", "uploads": "", "logins": "", "sign_ins": ""}
     limits = Limits(**{**free, **options.pop("limits", {})})
     if model is not None:
-        options["fingerprint"] = fingerprint_of(model)
+        options["fingerprint"] = encoder_info(model).fingerprint
         options["load"] = partial(load_for_service, model, options["fingerprint"])
     options.setdefault("static", gallery.parent / "not-built")
     return ServiceSettings(gallery=str(gallery), audit=audit, limits=limits, port=0, **options)

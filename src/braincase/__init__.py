@@ -59,7 +59,7 @@ _HOME = {
     "load_settings": "models.settings",
     "model_fitter": "workflows.experiment",
     "open_cohort": "cohort.cohort",
-    "open_encoder": "models.encoder_check",
+    "open_encoder": "models.open_encoder",
     "open_gallery": "workflows.searchable_gallery",
     "open_study": "evaluate",
     "prepare_cohort": "preprocess.prepare_cohort",

@@ -14,10 +14,10 @@ from braincase.gallery import create_gallery as create_gallery
 from braincase.images.atlas import load_regions as load_regions
 from braincase.models.card import write_card as write_card
 from braincase.models.embed import encoder_of as encoder_of
-from braincase.models.encoder_check import open_encoder as open_encoder
 from braincase.models.model import Model as Model
 from braincase.models.model import load_model as load_model
 from braincase.models.model import save_model as save_model
+from braincase.models.open_encoder import open_encoder as open_encoder
 from braincase.models.settings import ModelSettings as ModelSettings
 from braincase.models.settings import load_settings as load_settings
 from braincase.models.train import train_model as train_model

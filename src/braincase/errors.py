@@ -30,7 +30,14 @@ by statuses and sentences.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+
+def some_of(things: Iterable[object], most: int = 3) -> str:
+    """Name the first few of some things, and say how many more there are."""
+    texts = [str(thing) for thing in things]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 class BraincaseError(Exception):

@@ -16,8 +16,10 @@ BRAIN_ML = "brain_ml"
 TRUE_SEVERITY = "true_severity"
 #: What the recipe of a simulated cohort names as its maker.
 SIMULATOR = "braincase simulate"
+#: The label that people are told apart by where none is named.
+USUAL_LABEL = "diagnosis"
 #: Labels that tables and pictures show first.
-USUAL_COLUMNS = ("diagnosis", "age", "sex")
+USUAL_COLUMNS = (USUAL_LABEL, "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.
 CONTROL_NAMES = ("CN", "HC", "NC", "control", "healthy", "normal")
 

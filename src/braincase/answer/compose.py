@@ -28,7 +28,7 @@ from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
 from braincase.gallery import Code, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
-from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY
+from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY, USUAL_LABEL
 from braincase.population.controls import RegionZScores
 from braincase.population.disease_axes import AxesDistances
 from braincase.population.neighbour_labels import (
@@ -52,9 +52,7 @@ from braincase.volumetry.code_layout import regions_of_code
 
 #: Regions named for each hit.
 TOP_REGIONS = 5
-#: The label that is shown when none is named, and the scores that are followed over time; the last
-#: is the truth of simulated people.
-USUAL_LABEL = "diagnosis"
+#: Scores that are followed over time; the last is the truth of simulated people.
 SCORES = ("mmse", "moca", "cdr", TRUE_SEVERITY)
 #: Columns that nobody means by a label.
 NO_LABELS = (*RESERVED_COLUMNS, "age", "sex", BRAIN_ML)

@@ -24,6 +24,7 @@ from braincase.evaluate.baselines import (
 )
 from braincase.evaluate.features import batches, measure_features
 from braincase.evaluate.results import Codes, Rows
+from braincase.evaluate.study import embed_rows
 from braincase.models.settings import PRESETS
 
 #: What the ceiling searches by: every true volume.
@@ -123,7 +124,7 @@ def _untrained(cohort: Cohort, train: Rows, rows: Rows) -> Codes:
 
     mean = _mean_volume(cohort, train)
     embed = untrained_embedder(PRESETS[UNTRAINED], cohort.grid, mean)
-    return np.concatenate([embed(cohort.volumes[part]) for part in batches(rows)])
+    return embed_rows(embed, cohort, rows)
 
 
 def _mean_volume(cohort: Cohort, rows: Rows) -> NDArray[np.float32]:

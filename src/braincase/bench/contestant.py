@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort
 from braincase.errors import CohortError, ParameterError
-from braincase.evaluate.features import batches
 from braincase.evaluate.results import Codes, Rows
+from braincase.evaluate.study import embed_rows
 from braincase.images.geometry import Grid
 from braincase.models.encoder import Embed, Encoder
 
@@ -67,7 +67,7 @@ def vectors_of_embedding(name: str, embed: Embed, grid: Grid) -> Vectors:
         if grid != cohort.grid:
             found, expected = (f"volumes of {g.resolution_mm} mm" for g in (cohort.grid, grid))
             raise CohortError(cohort.folder, found, f"{expected} for {name}")
-        return np.concatenate([embed(cohort.volumes[part]) for part in batches(rows)])
+        return embed_rows(embed, cohort, rows)
 
     return vectors
 

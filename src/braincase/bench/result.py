@@ -130,29 +130,27 @@ class BenchResult:
 
     @property
     def first_line(self) -> str:
-        """Say who wins, a baseline first of all; of the contestant that was named first."""
-        return verdict(self)
-
-
-def verdict(result: BenchResult) -> str:
-    """Say in one line in which tasks a baseline is better than the contestant named first."""
-    contestants = result.of_kind("contestant")
-    decided = [task for task in result.tasks if task.primary]
-    if not contestants:
-        return f"Baselines only, no contestant: {len(decided)} tasks were scored."
-    name = contestants[0].name
-    ahead = {
-        t.letter: s.ahead for t in decided if t.primary and (s := t.primary.of(name)) and s.ahead
-    }
-    lost = [letter for letter, d in ahead.items() if d.estimate.value < 0]
-    sure = [k for k, d in ahead.items() if d.estimate.value > 0 and (d.p_holm or 0) < 0.05]
-    first = (
-        f"A baseline wins against {name} in {len(lost)} of {len(ahead)} tasks ({', '.join(lost)})"
-        if lost
-        else f"No baseline wins against {name} in any of {len(ahead)} tasks"
-    )
-    clear = f"in {', '.join(sure)}" if sure else "in none"
-    return f"{first}; {name} is ahead beyond chance (Holm, 5 %) {clear}."
+        """Say in which tasks a baseline is better than the contestant that was named first."""
+        contestants = self.of_kind("contestant")
+        decided = [task for task in self.tasks if task.primary]
+        if not contestants:
+            return f"Baselines only, no contestant: {len(decided)} tasks were scored."
+        name = contestants[0].name
+        ahead = {
+            t.letter: s.ahead
+            for t in decided
+            if t.primary and (s := t.primary.of(name)) and s.ahead
+        }
+        lost = [letter for letter, d in ahead.items() if d.estimate.value < 0]
+        sure = [k for k, d in ahead.items() if d.estimate.value > 0 and (d.p_holm or 0) < 0.05]
+        first = (
+            f"A baseline wins against {name} in {len(lost)} of {len(ahead)} tasks"
+            f" ({', '.join(lost)})"
+            if lost
+            else f"No baseline wins against {name} in any of {len(ahead)} tasks"
+        )
+        clear = f"in {', '.join(sure)}" if sure else "in none"
+        return f"{first}; {name} is ahead beyond chance (Holm, 5 %) {clear}."
 
 
 def write_result(path: Path, result: BenchResult) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,8 +36,7 @@ from braincase.bench.tasks.task import Asked, Measure, Reference, Skipped, Task
 from braincase.bench.views import Shown, show
 from braincase.evaluate.resampling import RESAMPLES, Statistic
 from braincase.evaluate.results import Codes
-from braincase.evaluate.study import library_versions
-from braincase.parallel import default_workers
+from braincase.evaluate.study import library_versions, machine_name
 from braincase.progress import progress
 
 #: Every question of the benchmark, in order.
@@ -241,7 +239,7 @@ def _about(
         resolution_mm=archive.cohort.grid.resolution_mm,
         resamples=resamples,
         versions=library_versions(),
-        machine=f"{platform.machine()}, {default_workers()} cores, {platform.system()}",
+        machine=machine_name(),
         started=started.isoformat(timespec="seconds"),
         seconds={name: round(value, 1) for name, value in seconds.items()},
     )

@@ -225,10 +225,11 @@ def prepare(
         raise CohortError(source, "no T1-weighted scan", "at least one", advice)
     plan = Plan(out, grid, intensity, brain_extraction, None, census.dropped, census.label_column)
     if model is not None:
-        from braincase.models.encoder_check import input_of
+        from braincase.models.open_encoder import encoder_info
         from braincase.workflows.index_scans import plan_for
 
-        plan = plan_for(*input_of(model), out, census)
+        info = encoder_info(model)
+        plan = plan_for(info.grid, info.recipe, out, census)
     plan = replace(plan, view=seen, views_of_all=view is not None or view_brain_only)
     if dry_run:
         _show_plan(scans, plan, part, census, as_json)

@@ -87,7 +87,7 @@ def index(
 ) -> None:
     """Put every scan of a cohort, or of raw scans, into a gallery; what is there already stays."""
     from braincase.cohort.cohort import open_cohort
-    from braincase.models.encoder_check import open_encoder
+    from braincase.models.open_encoder import open_encoder
     from braincase.sources.listing import is_cohort
     from braincase.workflows.index_cohort import index_cohort
     from braincase.workflows.index_scans import ScanSource, cohort_beside, index_scans

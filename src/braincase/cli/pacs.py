@@ -58,10 +58,10 @@ def serve(
     """Take studies by DICOM and send similar cases back to the archive; on this machine only."""
     settings = _settings(config)
     from braincase.cli.serve import load_for_service
-    from braincase.models.encoder_check import fingerprint_of
+    from braincase.models.open_encoder import encoder_info
     from braincase.pacs.run import run
 
-    fingerprint = fingerprint_of(model)
+    fingerprint = encoder_info(model).fingerprint
     run(gallery, fingerprint, partial(load_for_service, model, fingerprint), settings)
 
 

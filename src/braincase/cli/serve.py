@@ -44,7 +44,7 @@ def load_for_service(model: str | Path, fingerprint: str | None = None) -> Encod
     The worker may start again after days: what was put in the model's place since is refused.
     """
     from braincase.gallery import refuse_other_model
-    from braincase.models.encoder_check import open_encoder
+    from braincase.models.open_encoder import open_encoder
     from braincase.preprocess.space.template import load_template
 
     load_template()  # now, and not while the first person waits
@@ -130,16 +130,17 @@ def serve(
 ) -> None:
     """Serve a gallery to browsers and programs; on this machine only, unless told otherwise."""
     from braincase.cohort.view import view_choice
-    from braincase.models.encoder_check import fingerprint_of, input_of
+    from braincase.models.open_encoder import encoder_info
     from braincase.web.service_settings import ServiceSettings
 
     model = model or _starter_of(gallery)
-    fingerprint = fingerprint_of(model) if model else None  # the worker checks it when it loads
+    info = encoder_info(model) if model else None
+    fingerprint = info.fingerprint if info else None  # the worker checks it when it loads
     settings = ServiceSettings(
         gallery=gallery,
         load=partial(load_for_service, model, fingerprint) if model else None,
         fingerprint=fingerprint,
-        model_simulated=bool(model and is_of_simulation(input_of(model)[1])),
+        model_simulated=bool(info and is_of_simulation(info.recipe)),
         label=label,
         host=host,
         port=port,

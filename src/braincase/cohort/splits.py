@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from braincase.errors import LeakError, UsageError
+from braincase.errors import LeakError, UsageError, some_of
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,9 @@ def check_no_leak(subjects: Sequence[str] | NDArray[np.object_], fold: Fold) -> 
     names = np.asarray(subjects, dtype=object)
     both = sorted(set(names[fold.train]) & set(names[fold.test]), key=str)
     if both:
-        more = f" and {len(both) - 10} more" if len(both) > 10 else ""
         raise LeakError(
             "split",
-            f"{len(both)} subjects in training and in test: {', '.join(map(str, both[:10]))}{more}",
+            f"{len(both)} subjects in training and in test: {some_of(both, 10)}",
             "each subject on one side",
             "Split by subject, for example with braincase.cohort.splits.group_folds.",
         )

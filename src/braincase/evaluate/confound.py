@@ -22,7 +22,7 @@ from braincase.evaluate.shared_attributes import (
 from braincase.evaluate.study import (
     Study,
     attribute_of,
-    encode,
+    embed_rows,
     start_clock,
     train_fold,
     training_of,
@@ -92,7 +92,7 @@ def run_confound(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> Conf
         for fitted in train_fold(study, fit, number, models):
             trainings.append(training_of(study, number, fitted))
             gallery = study.first_scans(fold.train)
-            codes = (encode(study.cohort, rows, fitted) for rows in (fold.test, gallery))
+            codes = (embed_rows(fitted.embed, study.cohort, rows) for rows in (fold.test, gallery))
             of_model = neighbourhoods.setdefault(fitted.name, [])
             of_model.append(neighbourhood(study, fold.test, gallery, *codes))
     reports = tuple(report_model(study, name, folds) for name, folds in neighbourhoods.items())

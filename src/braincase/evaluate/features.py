@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from braincase.cohort.cohort import Cohort
-from braincase.images.geometry import Grid
+from braincase.images.geometry import Grid, mean_of_blocks
 from braincase.images.tissue import tissue_intensities, tissue_shares
 from braincase.progress import progress
 
@@ -72,7 +72,8 @@ def measure_features(pieces: Sequence[tuple[Cohort, NDArray[np.intp]]]) -> Featu
 
 def smoothed_voxels(images: NDArray[np.uint8], grid: Grid) -> NDArray[np.float32]:
     """Pool to 4 mm, smooth and flatten uint8 images of shape (n, *grid.shape)."""
-    pooled = _pool(images.astype(np.float32), VOXEL_MM // grid.resolution_mm) / np.float32(255)
+    edge = VOXEL_MM // grid.resolution_mm
+    pooled = mean_of_blocks(images.astype(np.float32), edge) / np.float32(255)
     sigma = SMOOTHING_MM / VOXEL_MM
     smooth = gaussian_filter(pooled, (0, sigma, sigma, sigma), mode="constant", truncate=3)
     return np.asarray(smooth.reshape(len(images), -1), np.float32)
@@ -116,12 +117,3 @@ def _cube_of_voxel(grid: Grid) -> NDArray[np.intp]:
     x, y, z = (np.arange(n) // edge for n in grid.shape)
     cube = (x[:, None, None] * (y[-1] + 1) + y[:, None]) * (z[-1] + 1) + z
     return np.asarray(cube.ravel())
-
-
-def _pool(images: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
-    """Average cubes of `edge` voxels; shape (n, x, y, z) to (n, x/edge, y/edge, z/edge)."""
-    for axis in (1, 2, 3) if edge > 1 else ():
-        starts = range(edge)
-        parts = [np.moveaxis(np.moveaxis(images, axis, 0)[i::edge], 0, axis) for i in starts]
-        images = np.add.reduce(parts) / np.float32(edge)
-    return images

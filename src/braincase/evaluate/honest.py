@@ -28,7 +28,7 @@ from braincase.evaluate.retrieval import (
     answer_queries,
     held_out_people,
     never_trained_people,
-    prepare_bench,
+    prepare_shared_baselines,
     unseen_people,
 )
 from braincase.evaluate.scores import Answered, MethodScore, lead_on_macro_f1, score_method
@@ -94,8 +94,21 @@ class HonestResult:
 
     @property
     def first_line(self) -> str:
-        """Say who wins, a baseline first of all."""
-        return verdict(self.methods, self.lead, self.contestant)
+        """Say who wins: the scores on which a baseline beats the contestant come first."""
+        methods = self.methods
+        model = next(method for method in methods if method.name == self.contestant)
+        baseline = _best([m for m in methods if m.kind == "baseline"], "macro_f1")
+        lost = [
+            title for column, title in COLUMNS.items() if _is_lost(methods, self.contestant, column)
+        ]
+        which = "every score" if len(lost) == len(COLUMNS) else ", ".join(lost)
+        who_wins = f"A baseline wins on {which}" if lost else "No baseline wins on any score"
+        return (
+            f"{who_wins}: macro-F1 of {title_of(model.name)}, named beforehand, is "
+            f"{model.macro_f1.value:.3f}, of the best baseline ({baseline.name}) "
+            f"{baseline.macro_f1.value:.3f}; difference {self.lead.signed()}"
+            f"{', neither is clearly ahead' if self.lead.covers(0) else ''}."
+        )
 
     def to_json(self) -> dict[str, Json]:
         """Return everything but the single queries as plain JSON types."""
@@ -145,31 +158,6 @@ def run_honest(
     )
 
 
-def verdict(methods: Sequence[MethodScore], lead: Estimate, contestant: str) -> str:
-    """Say in one line on which scores a baseline beats the contestant.
-
-    Parameters
-    ----------
-    methods
-        All lines of the table.
-    lead
-        Macro-F1 of the contestant less that of the best baseline.
-    contestant
-        The model that was named beforehand.
-    """
-    model = next(method for method in methods if method.name == contestant)
-    baseline = _best([m for m in methods if m.kind == "baseline"], "macro_f1")
-    lost = [title for column, title in COLUMNS.items() if _is_lost(methods, contestant, column)]
-    which = "every score" if len(lost) == len(COLUMNS) else ", ".join(lost)
-    who_wins = f"A baseline wins on {which}" if lost else "No baseline wins on any score"
-    return (
-        f"{who_wins}: macro-F1 of {title_of(model.name)}, named beforehand, is "
-        f"{model.macro_f1.value:.3f}, of the best baseline ({baseline.name}) "
-        f"{baseline.macro_f1.value:.3f}; difference {lead.signed()}"
-        f"{', neither is clearly ahead' if lead.covers(0) else ''}."
-    )
-
-
 def _is_lost(methods: Sequence[MethodScore], contestant: str, column: str) -> bool:
     """Say whether a baseline beats the contestant, rankings of one kind with each other."""
     mine = [m for m in methods if m.name in (contestant, f"{contestant}, class first")]
@@ -202,7 +190,7 @@ def _all_rounds(
     pieces = [(study.cohort, usable), (study.cohort, others.rows)]
     if strangers:
         pieces.append((strangers.cohort, strangers.rows))
-    bench = prepare_bench(pieces)
+    baselines = prepare_shared_baselines(pieces)
     rounds, trainings = [], []
     for number, fold in study.used_folds():
         fitted = train_fold(study, fit, number, models)
@@ -212,7 +200,7 @@ def _all_rounds(
             askers.append(strangers)
         train = np.intersect1d(fold.train, usable)
         present = [people for people in askers if len(people.rows)]
-        rounds.append(answer_queries(study, number, fitted, bench, train, present))
+        rounds.append(answer_queries(study, number, fitted, baselines, train, present))
     return rounds, trainings
 
 

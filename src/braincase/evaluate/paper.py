@@ -34,7 +34,7 @@ from braincase.evaluate.results import (
     Rows,
     Training,
 )
-from braincase.evaluate.study import Study, encode, start_clock, train_fold, training_of
+from braincase.evaluate.study import Study, embed_rows, start_clock, train_fold, training_of
 from braincase.json_values import Json, to_json, to_json_object
 from braincase.progress import progress
 
@@ -185,7 +185,7 @@ def run_paper(study: Study, fit: Fit, models: Sequence[str] = MODELS) -> PaperRe
 
 
 def _hold_out(study: Study, number: int, test: Rows, fitted: Fitted) -> HeldOut:
-    codes = encode(study.cohort, test, fitted)
+    codes = embed_rows(fitted.embed, study.cohort, test)
     clusters = kmeans_clusters(codes, len(study.classes), study.seed)
     errors = _errors(study.cohort, test, fitted)
     return HeldOut(number, fitted.name, fitted, test, codes, clusters, errors)

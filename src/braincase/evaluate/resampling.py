@@ -2,8 +2,7 @@
 
 Where everybody counts with one row, a resample is as many row numbers as there are people, so a
 thousand resamples are one array of shape (1000, people) and every statistic here works along the
-last axis. `braincase.evaluate.metrics` has the same scores one at a time; the tests hold them
-together.
+last axis. The tests compare each with the same score of scikit-learn or SciPy, one at a time.
 """
 
 from __future__ import annotations
@@ -98,6 +97,25 @@ def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Floats:
     ranks = np.where(positive, rankdata(scores, axis=-1), 0).sum(axis=-1)
     above = ranks - n_positive * (n_positive + 1) / 2
     return _divide(above, n_positive * (positive.shape[-1] - n_positive))
+
+
+def one_vs_rest_auc(evidence: NDArray[np.float32], y: NDArray[np.intp]) -> Statistic:
+    """Return the statistic: mean over the classes of the AUC of one against the rest.
+
+    Parameters
+    ----------
+    evidence
+        Shape (people, classes); a class stands against the best of the others.
+    y
+        Class of each person, shape (people,).
+    """
+    n = evidence.shape[1]
+    # With two classes both directions are the same number.
+    classes = range(n) if n > 2 else [1]
+    margins = {c: evidence[:, c] - np.delete(evidence, c, axis=1).max(axis=1) for c in classes}
+    return lambda rows: np.asarray(
+        np.mean([auc(margin[rows], y[rows] == c) for c, margin in margins.items()], axis=0)
+    )
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:

@@ -17,7 +17,7 @@ from braincase.evaluate.features import measure_features
 from braincase.evaluate.results import Codes, Fitted, Rows
 from braincase.evaluate.scores import Answered, Queries, score_answers
 from braincase.evaluate.staging import Placed
-from braincase.evaluate.study import Study, clean_labels, encode, one_scan_a_person
+from braincase.evaluate.study import Study, clean_labels, embed_rows, one_scan_a_person
 
 Role = Literal["held out", "never trained", "unseen data set"]
 
@@ -48,14 +48,14 @@ class Askers:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The baselines' view of everybody, and where each row of each cohort stands in it."""
+class SharedBaselines:
+    """The baselines' features of everybody, for all folds, and where each cohort's rows stand."""
 
     baselines: Baselines
     place: Mapping[tuple[str, int], int]
 
-    def of(self, cohort: Cohort, rows: Rows) -> Rows:
-        """Return the places of these rows."""
+    def places_of(self, cohort: Cohort, rows: Rows) -> Rows:
+        """Return where these rows stand in the features."""
         return np.array([self.place[str(cohort.folder), int(row)] for row in rows], np.intp)
 
 
@@ -109,7 +109,7 @@ def answer_queries(
     study: Study,
     number: int,
     fitted: Sequence[Fitted],
-    bench: Bench,
+    shared: SharedBaselines,
     train: Rows,
     askers: Sequence[Askers],
 ) -> Round:
@@ -121,8 +121,8 @@ def answer_queries(
         Number of the fold held out.
     fitted
         Its models.
-    bench
-        For the baselines.
+    shared
+        Everybody's features.
     train
         Training scans that the baselines are fitted on; each person's first one is in the gallery.
     askers
@@ -132,12 +132,12 @@ def answer_queries(
     y = study.y[gallery]
     answers = [_answer_by_model(study, model, gallery, y, askers) for model in fitted]
     part = Part(
-        train=bench.of(study.cohort, train),
+        train=shared.places_of(study.cohort, train),
         train_y=study.y[train],
         train_subjects=study.subjects[train],
-        gallery=bench.of(study.cohort, gallery),
+        gallery=shared.places_of(study.cohort, gallery),
         gallery_y=y,
-        queries=np.concatenate([bench.of(who.cohort, who.rows) for who in askers]),
+        queries=np.concatenate([shared.places_of(who.cohort, who.rows) for who in askers]),
     )
     return Round(
         fold=number,
@@ -149,16 +149,16 @@ def answer_queries(
         answers=(
             *answers,
             *(answer.class_first(y) for answer in answers[-1:]),
-            *bench.baselines.answer(part, study.seed),
+            *shared.baselines.answer(part, study.seed),
         ),
     )
 
 
-def prepare_bench(pieces: Sequence[tuple[Cohort, Rows]]) -> Bench:
+def prepare_shared_baselines(pieces: Sequence[tuple[Cohort, Rows]]) -> SharedBaselines:
     """Measure everybody's features once, for all folds."""
     keys = [(str(cohort.folder), int(row)) for cohort, rows in pieces for row in rows]
     baselines = prepare_baselines(measure_features(pieces))
-    return Bench(baselines, {key: i for i, key in enumerate(keys)})
+    return SharedBaselines(baselines, {key: i for i, key in enumerate(keys)})
 
 
 def held_out_people(study: Study, test: Rows) -> Askers:
@@ -212,6 +212,7 @@ def _answer_by_model(
     gallery_y: NDArray[np.intp],
     askers: Sequence[Askers],
 ) -> Answers:
-    queries: Codes = np.concatenate([encode(who.cohort, who.rows, model) for who in askers])
-    codes = encode(study.cohort, gallery, model)
+    asked = [embed_rows(model.embed, who.cohort, who.rows) for who in askers]
+    queries: Codes = np.concatenate(asked)
+    codes = embed_rows(model.embed, study.cohort, gallery)
     return answers_of_codes(model.name, "model", queries, codes, gallery_y)

@@ -142,16 +142,8 @@ class Pool:
 
     def auc(self, rows: Rows) -> Floats:
         """Return the mean AUC over folds: evidence of two folds' models is never compared."""
-        return resampling.mean_over_folds(self._auc, rows, self.fold)
-
-    def _auc(self, rows: Rows) -> Floats:
-        # With two classes both directions are the same number.
-        several = range(len(self.classes)) if len(self.classes) > 2 else [1]
-        values = []
-        for c in several:
-            margin = self.evidence[:, c] - np.delete(self.evidence, c, axis=1).max(axis=1)
-            values.append(resampling.auc(margin[rows], self.y[rows] == c))
-        return np.asarray(np.mean(values, axis=0))
+        of_fold = resampling.one_vs_rest_auc(self.evidence, self.y)
+        return resampling.mean_over_folds(of_fold, rows, self.fold)
 
 
 def score_answers(answers: Answers, queries: Queries) -> Answered:

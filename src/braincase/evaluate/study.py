@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 
 from braincase.cohort.cohort import Cohort, class_names
 from braincase.cohort.splits import Fold, check_no_leak, group_folds
-from braincase.errors import CohortError, LeakError, UsageError
+from braincase.errors import CohortError, LeakError, UsageError, some_of
 from braincase.evaluate.features import batches
 from braincase.evaluate.results import Codes, Fit, Fitted, Material, Provenance, Rows, Training
 from braincase.json_values import JsonObject, parse_json
+from braincase.labels import USUAL_LABEL, is_of_simulation
+from braincase.models.encoder import Embed
 from braincase.parallel import default_workers
 
 #: Groups between which a model is trained when nothing else is asked for.
 USUAL_CLASSES = ("CN", "AD")
 #: A column of numbers with more different values than this is a quantity, not a category.
 MOST_CATEGORIES = 12
+#: How many of some names an error tells.
+NAMED = 8
 LIBRARIES = ("braincase", "numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -108,7 +112,7 @@ class Study:
         people = {c: len(set(self.subjects[self.y == i])) for i, c in enumerate(self.classes)}
         return Material(
             data=data_set_name(self.cohort),
-            simulated=is_simulated(self.cohort),
+            simulated=is_of_simulation(self.cohort.recipe),
             resolution_mm=self.cohort.grid.resolution_mm,
             label=self.label,
             people=people,
@@ -122,7 +126,7 @@ class Study:
 
 def open_study(
     cohort: Cohort,
-    label: str = "diagnosis",
+    label: str = USUAL_LABEL,
     classes: Sequence[str] = (),
     n_folds: int = 5,
     run_folds: int = 0,
@@ -184,10 +188,10 @@ def check_sides(cohort: Cohort, fold: Fold) -> None:
     twice = set(train["image_hash"]) & set(test["image_hash"])
     if twice:
         both = pd.concat([train, test])
-        names = sorted(set(both.loc[both["image_hash"].isin(twice), "subject"]))
+        names = some_of(sorted(set(both.loc[both["image_hash"].isin(twice), "subject"])), NAMED)
         raise LeakError(
             cohort.folder,
-            f"one image under the names of {_some(names)} would be trained on and held out",
+            f"one image under the names of {names} would be trained on and held out",
             "each image once",
             "Remove the duplicates that the census lists.",
         )
@@ -208,7 +212,7 @@ def train_fold(study: Study, fit: Fit, number: int, models: Sequence[str]) -> li
     fitted = [fit(study.cohort, fold.train, name, number) for name in models]
     names = [model.name for model in fitted]
     if not names or len(set(names)) < len(names):
-        raise UsageError("models", f"{_some(names)}" if names else "none", "one or more, each once")
+        raise UsageError("models", some_of(names, NAMED) or "none", "one or more, each once")
     return fitted
 
 
@@ -219,9 +223,9 @@ def one_scan_a_person(subjects: NDArray[np.str_], rows: Rows) -> Rows:
     return np.asarray(ascending[np.sort(first)], np.intp)
 
 
-def encode(cohort: Cohort, rows: Rows, fitted: Fitted) -> Codes:
-    """Embed these rows of the cohort, a batch of volumes at a time; shape (len(rows), 150)."""
-    codes = [fitted.embed(cohort.volumes[batch]) for batch in batches(rows)]
+def embed_rows(embed: Embed, cohort: Cohort, rows: Rows) -> Codes:
+    """Embed these rows of the cohort, a batch of volumes at a time; shape (len(rows), length)."""
+    codes = [embed(cohort.volumes[batch]) for batch in batches(rows)]
     return np.concatenate(codes) if codes else np.empty((0, 0), np.float32)
 
 
@@ -251,7 +255,7 @@ def start_clock(study: Study) -> Callable[[], Provenance]:
             seconds=round(time.perf_counter() - clock, 1),
             started=started.isoformat(timespec="seconds"),
             versions=library_versions(),
-            machine=f"{platform.machine()}, {default_workers()} cores, {platform.system()}",
+            machine=machine_name(),
         )
 
     return stop
@@ -284,14 +288,9 @@ def attribute_of(cohort: Cohort, name: str) -> Attribute:
     return Attribute(name, np.where(codes >= 0, codes, np.nan).astype(np.float64), False)
 
 
-def is_simulated(cohort: Cohort) -> bool:
-    """Return whether the cohort carries simulated truth."""
-    return any(str(column).startswith("true_") for column in cohort.table.columns)
-
-
 def data_set_name(cohort: Cohort) -> str:
     """Return the name that stands over the data set's columns."""
-    if is_simulated(cohort):
+    if is_of_simulation(cohort.recipe):
         return "simulated"
     return str(_read_json(cohort, "dataset_description.json").get("Name") or cohort.folder.name)
 
@@ -303,8 +302,8 @@ def _choose_classes(
     usual = USUAL_CLASSES if set(USUAL_CLASSES) <= set(values) else tuple(values)
     chosen = tuple(dict.fromkeys(classes)) or usual
     if unknown := [name for name in chosen if name not in values]:
-        found = f"no scan with {label} {_some(unknown)}"
-        raise UsageError(cohort.folder, found, f"some of {_some(values)}")
+        found = f"no scan with {label} {some_of(unknown, NAMED)}"
+        raise UsageError(cohort.folder, found, f"some of {some_of(values, NAMED)}")
     if len(chosen) < 2:
         found = f"one class only in {label!r} ({chosen[0]})" if chosen else f"no value in {label!r}"
         advice = "Add scans of another class or name another label."
@@ -317,6 +316,11 @@ def _read_json(cohort: Cohort, name: str) -> JsonObject:
     return dict(parse_json(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
+def machine_name() -> str:
+    """Return what numbers were computed on: processor, cores, system."""
+    return f"{platform.machine()}, {default_workers()} cores, {platform.system()}"
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that numbers depend on."""
     versions = {"python": platform.python_version()}
@@ -326,8 +330,3 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.cohort.derivatives import Recipe
 from braincase.errors import ModelError, ScanError
 from braincase.files import read_json, refuse_overwrite, write_json
-from braincase.images.geometry import Grid, grid_of_resolution
 from braincase.images.volume import Volume
 from braincase.models.check_head import head_as_scanned, head_hash, head_on_grid
 from braincase.models.encoder import Encoder
@@ -25,11 +23,9 @@ from braincase.models.encoder_file import (
     EncoderFile,
     Function,
     check_weights,
-    find_encoder_file,
     run_encoder_file,
     vector_of,
 )
-from braincase.models.starter import model_folder
 
 
 @dataclass(frozen=True)
@@ -39,63 +35,6 @@ class CheckedEncoder:
     file: EncoderFile
     length: int
     distance: float
-
-
-def open_encoder(model: str | Path) -> Encoder:
-    """Load an encoder: a model's folder, an encoder file, or the name of an entry point.
-
-    Parameters
-    ----------
-    model
-        ``model/``, ``starter`` for the one that ships with the package, ``encoder.py``, or what an
-        installed package offers as ``braincase.encoders``.
-        An encoder file is a program: name only one that you trust.
-
-    Raises
-    ------
-    ModelError
-        If there is none; if its weights are not those it names; or if its vector of the bundled
-        simulated head is not the expected one.
-    """
-    file = find_encoder_file(model)
-    if file is not None:
-        return load_encoder_file(file)
-    from braincase.models.open_model import open_model
-
-    return open_model(model_folder(model))
-
-
-def input_of(model: str | Path) -> tuple[Grid, Recipe]:
-    """Return the standard grid and recipe of what `open_encoder` would load, running nothing of it.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
-    file = find_encoder_file(model)
-    if file is not None:
-        return file.standard_grid, file.recipe
-    from braincase.models.model_json import read_about
-
-    about = read_about(model_folder(model))
-    return grid_of_resolution(about["resolution_mm"]), about["recipe"]
-
-
-def fingerprint_of(model: str | Path) -> str:
-    """Return the fingerprint of what `open_encoder` would load, without loading or running it.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
-    file = find_encoder_file(model)
-    if file is not None:
-        return file.fingerprint
-    from braincase.models.model_json import read_about
-
-    return str(read_about(model_folder(model))["fingerprint"])
 
 
 def load_encoder_file(file: EncoderFile) -> Encoder:

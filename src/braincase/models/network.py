@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -37,8 +37,8 @@ BLACK = 0.5 / 255
 PATCH = 8
 
 
-class Autoencoder(nn.Module, ABC):
-    """A convolutional autoencoder (CAE): the interface that both networks implement.
+class Autoencoder(nn.Module, metaclass=ABCMeta):
+    """A convolutional autoencoder (CAE): the interface that all networks implement.
 
     `search_code` makes its code a longer one to search with; None where the code is searched as it
     is. `mean` is the mean brain of the training scans, shape (1, 1, *shape) in [0, 1]; None where

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Protocol
 
-import pydicom
 from pydicom.dataset import Dataset
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.sop_class import (
@@ -17,7 +15,6 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from braincase.files import atomic_write
 from braincase.pacs.moving import MR_CLASSES, MoveReceiver
 from braincase.pacs.node import TRANSFER_SYNTAXES
 from braincase.pacs.sending import ArchiveError, associate
@@ -187,9 +184,3 @@ class _Released:
 def _refusal(archive: Archive, what: str, code: int | None) -> ArchiveError:
     found = f"{what} was not answered" if code is None else f"{what} was answered 0x{code:04X}"
     return ArchiveError(f"archive {archive.ae_title}", found, "0x0000")
-
-
-def write_image_file(path: Path, image: Any) -> None:
-    """Write an image that came from an archive, whole."""
-    with atomic_write(path) as aside:
-        pydicom.dcmwrite(aside, image, enforce_file_format=True)

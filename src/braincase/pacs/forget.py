@@ -16,12 +16,12 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.gallery import open_gallery
 from braincase.pacs.ledger import FILE, Ledger
-from braincase.pacs.pull import SESSION_LENGTH, pulled_of
+from braincase.pacs.pull import pulled_of
 from braincase.pacs.settings import PacsSettings
 from braincase.pacs.spool import Spool, locked
 from braincase.sources.archive_links import FILE as LINKS
 from braincase.sources.archive_links import Link, find_links, forget_session, links_of
-from braincase.sources.pseudonym import pseudonym
+from braincase.sources.pseudonym import pseudonym, session_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def forget(
     subject = pseudonym(whose.patient, key) if whose.patient else ""
     links = _links(path, whose, subject)
     sessions = {link.session for link in links}
-    sessions |= {pseudonym(whose.study, key, SESSION_LENGTH)} if whose.study else set()
+    sessions |= {session_of(pseudonym(whose.study, key))} if whose.study else set()
     with locked(settings.node.spool):
         studies, more = _forget_in_spool(settings, key, subject, sessions)
         sessions |= more
@@ -104,11 +104,10 @@ def _forget_in_spool(
     with closing(Ledger(settings.node.spool)) as ledger:
         spool = Spool(settings.node, settings.limits, key, ledger)
         studies = set(ledger.of_subject(subject)) if subject else set()
-        # A session's pseudonym is the beginning of its study's.
-        studies |= {one.study for one in ledger.studies() if one.study[:SESSION_LENGTH] in sessions}
+        studies |= {one.study for one in ledger.studies() if session_of(one.study) in sessions}
         for study in studies:
             spool.forget(study)
-        return len(studies), {study[:SESSION_LENGTH] for study in studies}
+        return len(studies), {session_of(study) for study in studies}
 
 
 def _erase(gallery: str, subject: str, subjects: set[str], sessions: set[str]) -> int:
@@ -128,7 +127,7 @@ def _erase(gallery: str, subject: str, subjects: set[str], sessions: set[str]) -
 def _forget_pulled(folder: Path, subject: str, sessions: set[str], key: bytes) -> int:
     series = set(pulled_of(folder, subject, key)) if subject else set()
     for study in folder.iterdir():
-        if study.is_dir() and study.name[:SESSION_LENGTH] in sessions:
+        if study.is_dir() and session_of(study.name) in sessions:
             series |= {found for found in study.iterdir() if found.is_dir()}
     for found in series:
         shutil.rmtree(found)

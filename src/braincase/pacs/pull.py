@@ -19,7 +19,8 @@ from typing import Any
 
 from braincase.files import make_folder, write_json
 from braincase.json_values import to_json
-from braincase.pacs.archive_query import Asked, Wanted, write_image_file
+from braincase.pacs.archive_query import Asked, Wanted
+from braincase.pacs.dicom_objects import write_object
 from braincase.pacs.sending import ArchiveError
 from braincase.pacs.settings import WINDOW, Pull
 from braincase.pacs.spool import INSTANCE_LENGTH
@@ -29,9 +30,8 @@ from braincase.sources.archive_links import Link, add_link
 from braincase.sources.dicom_identity import owner_of
 from braincase.sources.dicom_names import OTHER, T1, normalised
 from braincase.sources.dicom_series import classify, group_series, volume_problems
-from braincase.sources.pseudonym import pseudonym
+from braincase.sources.pseudonym import pseudonym, session_of
 
-SESSION_LENGTH = 8
 #: Slices of a classic series below which no head is covered; an enhanced one has few instances.
 FEWEST_SLICES, MOST_ENHANCED = 40, 4
 CENSUS = ".pull-census.json"
@@ -171,7 +171,7 @@ def _move(archive: Asked, study: str, series: str, target: Path, spool: Path, ke
     for image in archive.get(study, series):
         name = pseudonym(str(image.SOPInstanceUID), key, INSTANCE_LENGTH)
         make_folder(aside)
-        write_image_file(aside / f"{name}.dcm", image)
+        write_object(aside / f"{name}.dcm", image)
         header = image
         images.append(
             (int(image.get("InstanceNumber") or 0), image.SOPClassUID, image.SOPInstanceUID)
@@ -179,7 +179,7 @@ def _move(archive: Asked, study: str, series: str, target: Path, spool: Path, ke
     if header is None:
         raise ArchiveError("archive", "no image of the series came", "its images")
     subject = pseudonym(owner_of(header).key, key)
-    session = pseudonym(study, key, SESSION_LENGTH)
+    session = session_of(pseudonym(study, key))
     _, kind, instance = sorted(images)[len(images) // 2]
     accession = str(header.get("AccessionNumber") or "")
     link = Link(session, subject, study, accession, (str(kind), str(instance), series))

@@ -49,10 +49,9 @@ from braincase.search.query_scan import QueryScan
 from braincase.sources.archive_links import FILE as LINKS
 from braincase.sources.archive_links import Link, add_link, links_of
 from braincase.sources.dicom_identity import owner_of
-from braincase.sources.pseudonym import pseudonym
+from braincase.sources.pseudonym import pseudonym, session_of
 from braincase.web.intake.prepared_study import read_prepared, write_prepared
 
-SESSION_LENGTH = 8
 #: Seconds that are waited for the archive's word, and after which it is asked again.
 COMMITMENT_S, ASK_AGAIN_S = 3.0, 300.0
 log = logging.getLogger("braincase")
@@ -156,7 +155,7 @@ def _prepare(shop: Workshop, study: Study) -> None:
     write_prepared(folder, embedded, scan.subject, scan.files, grid, model)
     source = read_source([scan.path / name for name in scan.files], shop.key)
     subject = pseudonym(owner_of(source.header).key, shop.key)
-    session = pseudonym(source.study_uid, shop.key, SESSION_LENGTH)
+    session = session_of(pseudonym(source.study_uid, shop.key))
     accession = str(source.header.get("AccessionNumber") or "")
     middle = source.images[len(source.images) // 2]
     link = Link(session, subject, source.study_uid, accession, middle)

@@ -16,12 +16,10 @@ import contextlib
 import json
 import os
 import threading
-import zlib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +36,6 @@ Arrays = Mapping[str, NDArray[np.generic]]
 _LEARNING = tuple(threading.RLock() for _ in range(64))
 #: Part of every name; raised when what is cached changes its meaning.
 FORMAT = 3
-#: What reading a missing or damaged ``.npz`` file may raise.
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 #: Files that are cached; one is a few kilobytes, a normative model a few megabytes.
 MOST_FILES = 200
 

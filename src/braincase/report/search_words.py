@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 from braincase.purpose import PURPOSE, PURPOSE_JA
 
 Language = Literal["en", "ja"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 _JAPANESE = {
     PURPOSE: PURPOSE_JA,

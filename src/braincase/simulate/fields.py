@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from braincase.images.geometry import HALF_GRID
-from braincase.volumetry.registration import own_voxels, sample, volume_factor
+from braincase.volumetry.registration import own_voxels, sample
 
 Field = NDArray[np.float32]
 
@@ -107,8 +107,3 @@ def exponentiate(velocity: Field) -> Field:
     for _ in range(SQUARINGS):
         displacement = displacement + pull(displacement, displacement)
     return displacement
-
-
-def jacobian_determinant(displacement: Field) -> NDArray[np.float32]:
-    """Return the local volume factor det(I + grad u), shape FIELD_GRID.shape."""
-    return volume_factor(displacement / np.float32(FIELD_GRID.resolution_mm))

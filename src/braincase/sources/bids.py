@@ -26,6 +26,7 @@ from braincase.sources.identity import (
     facts_of,
     match_names,
 )
+from braincase.sources.image_names import entities_of
 from braincase.sources.listing import file_problem, is_hidden
 from braincase.sources.rows import label_column_of, label_name, read_table_file
 from braincase.sources.scan import Scan
@@ -173,12 +174,6 @@ def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     return scans, take_census(
         scans, dropped + second, column, image_marks(scans), people.notes, people.accounts()
     )
-
-
-def entities_of(stem: str) -> dict[str, str]:
-    """Return the ``key-value`` pairs of a BIDS file name."""
-    pairs = (part.partition("-") for part in stem.split("_"))
-    return {key: value for key, dash, value in pairs if dash}
 
 
 def _sessions(subject: Path, shared: list[_Sidecar], people: _People) -> Iterator[_Session]:

@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from braincase.errors import some_of
 from braincase.labels import Value, read_cell
 from braincase.sources.words import MISSING, NO_NUMBER, SEX_PAIRS, SEXES
 
@@ -290,6 +291,4 @@ def _short(number: float | None) -> str:
 
 def _some(texts: Iterable[str]) -> str:
     """Return a few of some texts, quoted, and how many more there are."""
-    texts = list(dict.fromkeys(texts))
-    named = ", ".join(repr(text) for text in texts[:3])
-    return named + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+    return some_of(map(repr, dict.fromkeys(texts)))

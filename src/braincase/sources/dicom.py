@@ -39,11 +39,9 @@ from braincase.sources.dicom_files import (
 from braincase.sources.dicom_identity import age_of, contradictions, owner_of
 from braincase.sources.dicom_series import Series, classify, group_series
 from braincase.sources.listing import kind_of, kinds, list_source
-from braincase.sources.pseudonym import local_key, pseudonym
+from braincase.sources.pseudonym import local_key, pseudonym, session_of
 from braincase.sources.rows import clean
 from braincase.sources.scan import Scan
-
-SESSION_LENGTH = 8
 
 
 def read_dicom(
@@ -92,7 +90,7 @@ def read_dicom(
         name = clean(subject) if subject else pseudonym(owner.key or str(place), secret)
         people[name] += [one.header for one in all_series]
         age, remark = age_of(choice.series.header)
-        visit = pseudonym(study or str(place), secret, SESSION_LENGTH)
+        visit = session_of(pseudonym(study or str(place), secret))
         scans.append(_scan(place, choice, name, visit, age))
         notes += [note for note in ("" if subject else owner.note, remark) if note]
         notes += choice.notes

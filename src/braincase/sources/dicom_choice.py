@@ -58,16 +58,16 @@ def choose_t1w(study: Sequence[Series], number: int | None = None) -> Choice:
     number
         A series number to take whatever it calls itself, as long as it is a regular volume.
     """
-    verdicts = {series.mark: classify(series) for series in study}
-    skipped = {s.mark: (s.name, "; ".join(verdicts[s.mark].reasons)) for s in study}
+    classified = {series.mark: classify(series) for series in study}
+    skipped = {s.mark: (s.name, "; ".join(classified[s.mark].reasons)) for s in study}
     if number is not None:
         candidates = [s for s in study if s.number("SeriesNumber") == number]
         candidates = [s for s in candidates if not volume_problems(s)]
         sure = True
     else:
-        candidates = [s for s in study if verdicts[s.mark].answer == "yes"]
+        candidates = [s for s in study if classified[s.mark].answer == "yes"]
         sure = bool(candidates)
-        unsure = [s for s in study if verdicts[s.mark].answer == "not sure"]
+        unsure = [s for s in study if classified[s.mark].answer == "not sure"]
         if not candidates and len(unsure) == 1:
             candidates = unsure
         if not candidates:

@@ -79,7 +79,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Classification:
     """Whether a series is a 3-D T1w of a head, and why."""
 
     answer: Certainty
@@ -100,7 +100,7 @@ def group_series(headers: Mapping[str, DicomHeader]) -> list[Series]:
     return [_series(names, headers) for names in groups.values()]
 
 
-def classify(series: Series) -> Verdict:
+def classify(series: Series) -> Classification:
     """Classify a series as a 3-D T1w volume of a head or not, by its geometry, physics and names.
 
     Missing echo time, repetition time or field strength are no reason against it. ``not sure`` is a
@@ -117,12 +117,14 @@ def classify(series: Series) -> Verdict:
     if other and not named:
         reasons.append(f"named {(other.group(1) or other.group(2))!r}")
     if reasons:
-        return Verdict("no", tuple(reasons))
+        return Classification("no", tuple(reasons))
     if named and not other:
-        return Verdict("yes", ("named as T1w",))
+        return Classification("yes", ("named as T1w",))
     if not named and _is_t1_by_physics(series):
-        return Verdict("yes", ("a 3-D gradient echo with T1w settings",))
-    return Verdict("not sure", ("nothing in the header says T1w" if not named else "two names",))
+        return Classification("yes", ("a 3-D gradient echo with T1w settings",))
+    return Classification(
+        "not sure", ("nothing in the header says T1w" if not named else "two names",)
+    )
 
 
 def volume_problems(series: Series) -> list[str]:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from braincase.errors import some_of
 from braincase.labels import Value
 from braincase.sources.cells import identifiers
 from braincase.sources.dates import date_column, holds_dates
@@ -116,9 +117,9 @@ def people_table(table: SourceTable, labels: Labels, who: str, when: str | None)
             people[name].append(i)
     empty = [table.lines[i] for i, name in enumerate(names) if not name]
     if empty:
-        notes.append(f"{table.name}: {_some(empty)} without a name are of nobody")
+        notes.append(f"{table.name}: {some_of(empty)} without a name are of nobody")
     if nobody:
-        notes.append(f"{table.name}: {_some(sorted(nobody))} is a placeholder, no person")
+        notes.append(f"{table.name}: {some_of(sorted(nobody))} is a placeholder, no person")
     rows = {name: Person(tuple(indices)) for name, indices in people.items()}
     return PeopleTable(table, labels, rows, when, tuple(notes))
 
@@ -175,20 +176,20 @@ def match_names(on_disk: Iterable[str], in_table: Iterable[str], table: str) -> 
                 names[ours[0]] = theirs[0]
                 joined.append(f"{theirs[0]} is {ours[0]}")
             else:
-                unsure.append(f"{_some(theirs)} may be {_some(ours)}")
+                unsure.append(f"{some_of(theirs)} may be {some_of(ours)}")
     notes = []
     if joined:
         notes.append(
-            f"{table}: {_some(joined)} (but for zeros, prefix, marks or case; no other fits)"
+            f"{table}: {some_of(joined)} (but for zeros, prefix, marks or case; no other fits)"
         )
     if unsure:
-        notes.append(f"{table}: {_some(dict.fromkeys(unsure))}: not joined")
+        notes.append(f"{table}: {some_of(dict.fromkeys(unsure))}: not joined")
     rest = [row for row in rows if row not in names.values()]
     without = [name for name in disk if name not in names]
     if rest and rows:
-        notes.append(f"{table}: {_rows(len(rest))} no scan ({_some(rest)})")
+        notes.append(f"{table}: {_rows(len(rest))} no scan ({some_of(rest)})")
     if without and rows:
-        notes.append(f"{table}: no row for {_some(without)}")
+        notes.append(f"{table}: no row for {some_of(without)}")
     return Match(names, tuple(notes))
 
 
@@ -301,8 +302,3 @@ def _unpadded_visit(name: str) -> str:
 
 def _rows(n: int) -> str:
     return "1 row fits" if n == 1 else f"{n:,} rows fit"
-
-
-def _some(items: Iterable[object]) -> str:
-    texts = [str(item) for item in items]
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

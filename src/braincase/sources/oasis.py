@@ -25,10 +25,10 @@ from pathlib import Path
 
 from braincase.errors import UsageError
 from braincase.labels import Value
-from braincase.sources.bids import entities_of
 from braincase.sources.cells import number_of, value_of
 from braincase.sources.census import Census, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
+from braincase.sources.image_names import entities_of
 from braincase.sources.listing import file_problem, is_hidden, list_source
 from braincase.sources.rows import (
     Row,

@@ -18,7 +18,7 @@ from braincase.errors import UsageError
 #: Environment variable that names another key file, for one shared by several machines.
 KEY_FILE = "BRAINCASE_KEY_FILE"
 LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-LENGTH = 12
+LENGTH, SESSION_LENGTH = 12, 8
 
 
 def pseudonym(identifier: str, key: bytes, length: int = LENGTH) -> str:
@@ -26,6 +26,11 @@ def pseudonym(identifier: str, key: bytes, length: int = LENGTH) -> str:
     content = identifier.strip().encode(errors="backslashreplace")  # half characters of old files
     number = int.from_bytes(hmac.digest(key, content, hashlib.sha256))
     return "".join(LETTERS[(number >> (5 * i)) & 31] for i in range(length))
+
+
+def session_of(study: str) -> str:
+    """Return the pseudonym of a session: the beginning of that of its study."""
+    return study[:SESSION_LENGTH]
 
 
 def local_key() -> bytes:

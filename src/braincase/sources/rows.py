@@ -128,17 +128,6 @@ def read_table_file(
     return chosen
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a table's rows; headers become lower-case words joined by ``_``.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read as a table with a header line.
-    """
-    return list(read_table_file(path).rows)
-
-
 def read_header(path: Path) -> set[str]:
     """Return the column names of a table (of all sheets), or nothing if it is none."""
     try:

@@ -36,7 +36,7 @@ SYSTEM = (
 #: The exit code of a launcher that could not start the program.
 NOT_STARTED = 126
 
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 #: Landlock: system calls (the same on all machines), flags, and access rights by ABI version.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8

@@ -17,7 +17,6 @@ from braincase.errors import UsageError
 from braincase.files import check_regular
 from braincase.sources.encoding import decode
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 #: Workbooks that calamine reads; of an XLSX openpyxl also tells zeros that are only shown.
 OLD_WORKBOOKS = (".xls", ".ods", ".xlsb")
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", *OLD_WORKBOOKS)

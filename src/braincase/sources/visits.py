@@ -14,11 +14,6 @@ DAYS_A_YEAR = 365.25
 AMERICAN = DateColumn("month first")
 
 
-def parse_date(text: str) -> date | None:
-    """Parse a date written as 2006-04-18, 20060418, 18.4.2006, or American 4/18/2006 or 4/18/06."""
-    return AMERICAN.parse(text)
-
-
 def years_between(start: date, end: date) -> float:
     """Return the time from one date to another, years."""
     return (end - start).days / DAYS_A_YEAR

@@ -15,15 +15,15 @@ from braincase.bench.setting import Truth
 from braincase.cohort.region_volumes import REGION_VOLUMES, cohort_region_volumes
 from braincase.errors import LeakError, ParameterError
 from braincase.json_values import canonical_json
+from braincase.labels import USUAL_LABEL
 from braincase.models.encoder import Encoder
-from braincase.models.encoder_check import open_encoder
 from braincase.models.model_json import ModelJson, images_digest, read_about
+from braincase.models.open_encoder import open_encoder
 from braincase.models.settings import PRESETS, ModelSettings, load_settings
 from braincase.report.bench_page import write_page
 from braincase.simulate.truth import lesion_masks, read_truth
 from braincase.workflows.experiment import model_fitter
 
-LABEL = "diagnosis"
 #: Trained where nothing else is asked for: the preset in batches that hold somebody of each of
 #: eleven conditions. In the preset's batches of 16 they hardly ever do, and L never acts.
 USUAL = replace(
@@ -104,7 +104,7 @@ def _trained(archive: Archive, folder: Path, settings: ModelSettings, seeds: int
     """Train a model on the training people, once for each seed; what is there already is read."""
     fitted = []
     for seed in range(seeds):
-        fit, names = model_fitter([settings], LABEL, folder / f"seed{seed}", seed)
+        fit, names = model_fitter([settings], USUAL_LABEL, folder / f"seed{seed}", seed)
         fitted.append(fit(archive.cohort, archive.splits.train, names[0], 0))
     name, grid = settings.name, archive.cohort.grid
     runs = tuple(vectors_of_embedding(name, f.embed, grid) for f in fitted)

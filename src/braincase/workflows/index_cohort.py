@@ -16,7 +16,7 @@ from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.cohort.resolution import at_resolution
 from braincase.cohort.view import find_view
-from braincase.errors import CohortError, FingerprintError, ScanError, UsageError
+from braincase.errors import CohortError, FingerprintError, ScanError, UsageError, some_of
 from braincase.gallery import Change, Gallery, NewCase
 from braincase.gallery.opening import create_gallery, exists, open_gallery
 from braincase.gallery.record.content import checked_case
@@ -72,20 +72,14 @@ class Indexed:
         scans: dict[str, list[str]] = {}
         for scan, reason in self.failed:
             scans.setdefault(reason, []).append(scan)
-        lines += [f"left out: {_few(names, 1)}: {reason}" for reason, names in scans.items()]
+        lines += [f"left out: {some_of(names, 1)}: {reason}" for reason, names in scans.items()]
         if self.faces:
-            few = _few(self.faces, 3)
+            few = some_of(self.faces)
             lines.append(
                 f"note: the images of {len(self.faces)} scans show the person's face ({few}), and"
                 " so does the gallery: index defaced or skull-stripped ones if others may see it"
             )
         return lines
-
-
-def _few(names: Sequence[str], most: int) -> str:
-    """Name so many at most; ``--json`` names all."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def index_cohort(

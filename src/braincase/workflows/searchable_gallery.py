@@ -386,7 +386,7 @@ def encoder_from(model: str | Path | Model | Encoder) -> Encoder:
         As in `open_gallery`.
     """
     if isinstance(model, str | Path):
-        from braincase.models.encoder_check import open_encoder
+        from braincase.models.open_encoder import open_encoder
 
         return open_encoder(model)
     if isinstance(model, Encoder):

@@ -9,15 +9,13 @@ from braincase.cohort.cohort import Cohort, open_cohort
 from braincase.cohort.packing import IDENTITY_COLUMNS
 from braincase.errors import UsageError
 from braincase.files import refuse_overwrite
+from braincase.labels import USUAL_LABEL
 from braincase.models.card import write_card
 from braincase.models.model import Model, save_model
 from braincase.models.model_json import ABOUT
 from braincase.models.settings import ModelSettings, load_settings
 from braincase.models.train import is_main_process, train_model
 from braincase.models.training_set import rows_of_classes
-
-#: The label where none is named.
-USUAL_LABEL = "diagnosis"
 
 
 def train_and_save(

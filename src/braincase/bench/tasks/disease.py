@@ -17,7 +17,7 @@ from braincase.evaluate.answers import (
     squared_distances,
 )
 from braincase.evaluate.ranking import RankingScores, rank_by_distance, score_ranking
-from braincase.evaluate.resampling import Floats, Statistic, mean_of
+from braincase.evaluate.resampling import Statistic, mean_of, one_vs_rest_auc
 from braincase.evaluate.results import Rows
 from braincase.evaluate.scores import HITS, VOTERS
 
@@ -69,23 +69,11 @@ def disease_scores(
         "nearest_f1": f1(hits.nearest),
         "precision": mean_of(hits.precision_at_k),
         "mean_ap": mean_of(hits.average_precision),
-        "auc": _auc(by_distance.evidence, y),
+        "auc": one_vs_rest_auc(by_distance.evidence, y),
         "class_f1": f1(np.array(classes, object)[by_class.evidence.argmax(axis=1)]),
         "class_ap": mean_of(first.average_precision),
-        "class_auc": _auc(by_class.evidence, y),
+        "class_auc": one_vs_rest_auc(by_class.evidence, y),
     }
-
-
-def _auc(evidence: NDArray[np.float32], y: NDArray[np.intp]) -> Statistic:
-    """Return the mean AUC of one class against the rest."""
-    classes = range(evidence.shape[1])
-    margins = [evidence[:, c] - np.delete(evidence, c, axis=1).max(axis=1) for c in classes]
-
-    def statistic(rows: Rows) -> Floats:
-        each = [resampling.auc(margin[rows], y[rows] == c) for c, margin in enumerate(margins)]
-        return np.asarray(np.mean(each, axis=0))
-
-    return statistic
 
 
 def ask_disease(

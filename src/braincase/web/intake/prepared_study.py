@@ -87,7 +87,7 @@ def find_prepared(links: Path, link: Link, grid: Grid, fingerprint: str) -> Prep
     grid, fingerprint
         Of the gallery that is searched.
     """
-    # A session's pseudonym is the beginning of its study's.
+    # The pseudonym of a study begins with that of its session (`pseudonym.session_of`).
     for facts in links.parent.glob(f"studies/{link.session}*/prepared/{FACTS}"):
         try:
             prepared = read_prepared(facts.parent, grid)

@@ -15,6 +15,7 @@ from braincase.cohort.view import remove_views, view_path, voxel_hash
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
+from braincase.labels import USUAL_LABEL
 from braincase.search.cells import without_cells
 from braincase.sources.scan import Scan
 from braincase.web import schema
@@ -31,7 +32,6 @@ from braincase.web.problems import Problem, not_found
 from braincase.web.security.gate import Curator, Reader
 from braincase.web.service import CurrentService, Service, region_names
 
-#: The column that only simulated people have.
 AsOf = Annotated[
     int | None, Query(ge=0, le=2**53, description="An earlier version; cases may have left since.")
 ]
@@ -65,7 +65,7 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
 
 def label_column(service: Service, names: list[str]) -> str | None:
     """Return the column that neighbours vote on."""
-    wanted = service.settings.label or "diagnosis"
+    wanted = service.settings.label or USUAL_LABEL
     return wanted if wanted in names else None
 
 
