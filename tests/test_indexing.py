@@ -195,3 +195,16 @@ def test_a_later_visit_of_a_cohort_that_moved_is_the_same_persons(tmp_path):
     both = SimpleNamespace(folder=tmp_path / "b", grid=HALF_GRID, table=table, volumes=volumes)
     done = index_cohort(tmp_path / "g", both, model())
     assert (done.added, done.unchanged, done.notes) == (7, 7, ())
+
+
+def test_spellings_of_one_label_are_named_by_index_and_gallery(tmp_path):
+    cohort = some_cohort(tmp_path / "a")
+    cohort.table["diagnosis"] = ["AD", "ad", "CN", "CN", "CN", "CN", "CN"]
+    note = "diagnosis: 'AD' and 'ad' differ only in case: counted as 2"
+    done = index_cohort(tmp_path / "g", cohort, model())
+    assert done.notes == (note,)
+    assert f"note: {note}" in done.lines()
+    with closing(open_gallery(tmp_path / "g")) as gallery:
+        assert gallery.info().notes == (note,)
+        gallery.remove(["sub-1"])
+        assert gallery.info().notes == ()

@@ -156,6 +156,7 @@ def index_cohort(
                 advance(len(part))
         if total.added or total.updated:
             learn_gallery(gallery)
+            notes = (*notes, *gallery.spelling_notes())
     is_new = cohort.table["scan_id"].isin(added)
     new = {str(subject) for subject in cohort.table.loc[is_new, "subject"]}
     people = {subject: folder for subject, folder in elsewhere.items() if subject in new}
