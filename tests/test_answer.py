@@ -211,6 +211,24 @@ def test_a_gallery_of_codes_without_places_or_labels_answers_too(tmp_path):
     gallery.close()
 
 
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [
+        (6, "how usual a distance is (20) or which parts are alike (10)"),
+        (15, "how usual a distance is (20)"),
+        (20, ""),
+    ],
+)
+def test_what_a_small_gallery_cannot_tell_is_a_note(tmp_path, people, told):
+    gallery = create_gallery(tmp_path / "g", MODEL, 4)
+    gallery.add(some_cases(people, scans_each=1), MODEL)
+    notes = answer(search_for(gallery, "sub-000_ses-1", k=3)).notes
+    gallery.close()
+    note = f"The gallery has {people} people: too few to say {told}."
+    assert (note in notes) == bool(told)
+    assert bool(told) == any("too few to say" in one for one in notes)
+
+
 def test_what_became_of_all_hits_is_counted_in_one_line(tmp_path):
     courses = {
         "a": [("M00", 70.0, "MCI"), ("M12", 71.0, "MCI"), ("M30", 72.5, "AD")],

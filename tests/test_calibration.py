@@ -18,7 +18,7 @@ from braincase.simulate.atrophy import (
     velocity_of_changes,
     volumes_after,
 )
-from braincase.simulate.calibration.effect import Effect, effects_table
+from braincase.simulate.calibration.effect import Effect, effects_json, effects_table
 from braincase.simulate.calibration.lesions import lesion_effects
 from braincase.simulate.fields import exponentiate, pull
 from braincase.simulate.imaging import simulate_visit
@@ -95,5 +95,20 @@ def test_an_effect_is_met_in_its_interval_or_near_what_was_asked() -> None:
     missed = replace(row, measured=-13.0)
     assert not missed.met
     table = effects_table([row, missed])
-    assert "1 of 2 met" in table
+    assert "1 of 2 met, 1 of them near" in table
+    assert "| x, % | -10.00 | -11.00 to -9.00 | -12.40 | near |" in table
+    assert table.splitlines()[-1].startswith("Met: in the interval, or near, a change that")
     assert "| x, % | -10.00 | -11.00 to -9.00 | -13.00 | missed |" in table
+
+
+def test_no_area_under_a_curve_is_near_its_interval() -> None:
+    row = Effect("classifier", "AUC", "", 0.885, 0.85, 0.92, 0.94, "a source", is_change=False)
+    assert not row.met
+    assert replace(row, measured=0.9).met
+    assert effects_json([row])[0]["met"] is False
+    assert "| AUC | 0.89 | 0.85 to 0.92 | 0.94 | missed |" in effects_table([row])
+
+
+def test_only_changes_have_a_tolerance() -> None:
+    told = lesion_effects(3)
+    assert [row.is_change for row in told] == [row.unit == "ml" for row in told]

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from braincase.sources.census import census_from_json, take_census
 from braincase.sources.choose import image_marks, one_a_session
 from braincase.sources.scan import Scan
+from braincase.sources.table import read_table
 
 
 def scan(subject, session=None, path=None, **labels):
@@ -90,3 +93,35 @@ def test_a_person_in_two_label_groups_is_named() -> None:
     line = "1 person has scans of several labels in diagnosis: p1 (AD, CN)"
     assert census.notes == (line,)
     assert line in census.lines()
+
+
+def test_spellings_of_one_label_are_named_and_never_merged() -> None:
+    named = ["AD", "ad", "Alzheimer", "CN", "control", "MCI", "amyloid+", "amyloid-"]
+    census = take_census([scan(str(i), diagnosis=name) for i, name in enumerate(named)])
+    assert len(census.labels) == len(named)
+    assert census.notes == (
+        "diagnosis: 'AD' and 'ad' differ only in case: counted as 2",
+        "diagnosis: 'CN' and 'control' may mean the same: counted as 2",
+        "diagnosis: 'AD' and 'Alzheimer' may mean the same: counted as 2",
+    )
+
+
+def test_columns_that_may_be_the_label_are_named_where_none_is_found(tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"x")
+    table = tmp_path / "scans.csv"
+    table.write_text("path,subject,age,sex,condition\na.nii.gz,a,60,F,AD\nb.nii.gz,b,61,M,CN\n")
+    (note,) = read_table(table)[1].notes
+    assert note == (
+        "no column diagnosis; text columns: condition; name one with --label (`label_column`)"
+    )
+    assert read_table(table, "condition")[1].notes == ()
+
+
+@pytest.mark.parametrize("header", ["DX_GROUP", "Dx Group", "dx_group"])
+def test_the_label_column_of_abide_is_found(tmp_path, header) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(b"x")
+    table = tmp_path / "scans.csv"
+    table.write_text(f"path,subject,{header}\na.nii.gz,a,1\n")
+    census = read_table(table)[1]
+    assert (census.label_column, census.labels) == ("dx_group", {"1": 1})

@@ -11,7 +11,7 @@ import pytest
 
 from braincase.errors import CohortError, LeakError
 from braincase.evaluate import open_study, remember, run_honest, run_paper
-from braincase.evaluate.honest import MOST_SCANS, _sample
+from braincase.evaluate.honest import COLUMNS, MOST_SCANS, _sample
 from braincase.evaluate.results import Estimate
 from braincase.report.evaluation import write_report
 from pca import fit_by, fit_pca, flat
@@ -140,7 +140,7 @@ def test_a_perfect_code_beats_every_baseline_and_says_so(study):
     for estimate in (best.top1, best.mean_ap, best.macro_f1, best.auc):
         assert estimate.value == 1
     assert best.precision.value > 0.75  # the gallery has fewer than ten cases of a class
-    assert result.first_line.startswith("No baseline wins")
+    assert result.first_line.endswith(". No baseline is higher elsewhere.")
 
 
 def test_a_code_of_noise_loses_and_the_first_line_says_so(study):
@@ -154,6 +154,33 @@ def test_the_first_line_says_when_a_difference_may_be_chance(honest):
     cases = {Estimate(0.02, -0.03, 0.06): True, Estimate(0.2, 0.1, 0.3): False}
     for lead, chance in cases.items():
         assert ("neither is clearly ahead" in replace(honest, lead=lead).first_line) == chance
+
+
+def test_the_first_line_begins_with_the_primary_score_and_names_no_winner_by_chance(honest):
+    """A higher AUC of a baseline is told with its intervals, not as a win before all."""
+
+    def set_to(method, **values):
+        same = dict.fromkeys(COLUMNS, Estimate(0.5, 0.4, 0.6))
+        return replace(method, **same | values)
+
+    auc, f1 = Estimate(0.95, 0.91, 0.98), Estimate(0.958, 0.9, 0.99)
+    best = Estimate(0.967, 0.93, 0.99)
+    methods = [
+        set_to(method, **({"auc": best} if method.kind == "baseline" else {"auc": auc}))
+        for method in honest.methods
+    ]
+    methods[0] = replace(methods[0], macro_f1=f1)
+    name = methods[0].name
+    lead = Estimate(0.041, -0.02, 0.1)
+    line = replace(honest, methods=methods, lead=lead, contestant=name).first_line
+    assert line.startswith("On macro-F1 neither is clearly ahead: macro-F1 of ")
+    assert line.endswith("A baseline is higher on AUC: 0.967 against 0.950, intervals overlap.")
+    assert "wins" not in line
+    apart = [replace(m, auc=Estimate(0.5, 0.4, 0.6)) if m.name == name else m for m in methods]
+    lead = Estimate(-0.1, -0.2, -0.05)
+    line = replace(honest, methods=apart, lead=lead, contestant=name).first_line
+    assert line.startswith("A baseline wins on macro-F1: ")
+    assert "AUC: 0.967 against 0.500, intervals apart" in line
 
 
 def test_linear_references_stand_in_the_papers_table(study, paper):

@@ -1,3 +1,4 @@
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -134,3 +135,76 @@ def test_another_model_or_another_grid_is_refused(tmp_path):
     of_2_mm = replace(model(), grid=STANDARD_GRID)
     with pytest.raises(FingerprintError, match="scans at 4 mm; expected 2 mm"):
         index_cohort(tmp_path / "g", some_cohort(tmp_path / "c"), of_2_mm)
+
+
+def renamed(cohort, folder, change):
+    """The same people's names over other images: another site's cohort."""
+    table = cohort.table.assign(image_hash=[f"{h}{change}" for h in cohort.table["image_hash"]])
+    return SimpleNamespace(**{**vars(cohort), "folder": folder, "table": table})
+
+
+def test_another_sites_people_of_the_same_names_do_not_replace_those_there(tmp_path):
+    first = some_cohort(tmp_path / "a")
+    index_cohort(tmp_path / "g", first, model())
+    counting = Counting()
+    done = index_cohort(tmp_path / "g", renamed(first, tmp_path / "b", "b"), model(counting))
+    assert (done.added, done.updated, done.unchanged, done.version) == (0, 0, 0, 1)
+    assert [scan for scan, _ in done.failed] == list(first.table["scan_id"])
+    assert counting.embedded == 0
+    (line,) = [line for line in done.lines() if line.startswith("left out: sub-0 and 6 more: ")]
+    assert f"{tmp_path / 'a'}" in line
+    assert "--site NAME" in line
+    assert f"braincase gallery remove {tmp_path / 'g'} SCAN" in line
+    with closing(open_gallery(tmp_path / "g")) as gallery:
+        assert gallery.get("sub-1").image_hash == "hash-1"
+
+
+def test_a_cohort_moved_or_prepared_again_in_its_folder_goes_on(tmp_path):
+    first = some_cohort(tmp_path / "a")
+    index_cohort(tmp_path / "g", first, model())
+    moved = SimpleNamespace(**{**vars(first), "folder": tmp_path / "b"})
+    done = index_cohort(tmp_path / "g", moved, model())
+    assert (done.unchanged, done.failed, done.notes) == (7, (), ())
+    again = index_cohort(tmp_path / "g", renamed(first, tmp_path / "a", "2"), model())
+    assert (again.updated, again.failed) == (7, ())
+
+
+def test_people_with_scans_of_several_cohorts_are_named(tmp_path):
+    first = some_cohort(tmp_path / "a")
+    index_cohort(tmp_path / "g", first, model())
+    second = renamed(first, tmp_path / "b", "b")
+    second.table["scan_id"] += "_ses-2"
+    second.table["session"] = "2"
+    done = index_cohort(tmp_path / "g", second, model())
+    assert done.added == 7
+    assert done.in_other_cohorts == tuple(first.table["subject"])
+    (note,) = done.notes
+    assert note.startswith("sub-0, sub-1, sub-2 and 4 more had other scans in this gallery, from")
+    assert str(tmp_path / "a") in note
+    assert "--site NAME" in note
+    assert index_cohort(tmp_path / "g", second, model()).notes == ()  # told once
+
+
+def test_a_later_visit_of_a_cohort_that_moved_is_the_same_persons(tmp_path):
+    first = some_cohort(tmp_path / "a")
+    index_cohort(tmp_path / "g", first, model())
+    later = renamed(first, tmp_path / "b", "later")
+    later.table["scan_id"] += "_ses-2"
+    table = pd.concat([first.table, later.table], ignore_index=True)
+    volumes = np.concatenate([first.volumes, later.volumes])
+    both = SimpleNamespace(folder=tmp_path / "b", grid=HALF_GRID, table=table, volumes=volumes)
+    done = index_cohort(tmp_path / "g", both, model())
+    assert (done.added, done.unchanged, done.notes) == (7, 7, ())
+
+
+def test_spellings_of_one_label_are_named_by_index_and_gallery(tmp_path):
+    cohort = some_cohort(tmp_path / "a")
+    cohort.table["diagnosis"] = ["AD", "ad", "CN", "CN", "CN", "CN", "CN"]
+    note = "diagnosis: 'AD' and 'ad' differ only in case: counted as 2"
+    done = index_cohort(tmp_path / "g", cohort, model())
+    assert done.notes == (note,)
+    assert f"note: {note}" in done.lines()
+    with closing(open_gallery(tmp_path / "g")) as gallery:
+        assert gallery.info().notes == (note,)
+        gallery.remove(["sub-1"])
+        assert gallery.info().notes == ()

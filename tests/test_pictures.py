@@ -1,4 +1,5 @@
 import re
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 
@@ -21,10 +22,13 @@ from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.images.volume import write_volume
 from braincase.population.volume_norms import VolumeForAge
 from braincase.population.volumes import stored_volume
+from braincase.purpose import PURPOSE
 from braincase.report.case_picture import hit_picture, query_picture
-from braincase.report.search_figure import draw_search
-from braincase.report.search_page import write_search_html
+from braincase.report.search_figure import draw_search, search_figure
+from braincase.report.search_page import draw, pictures_of, write_search_html
 from braincase.search.nearest import search
+from braincase.search.options import SearchOptions
+from braincase.search.pipeline import search_by_case
 from gallery_cases import MODEL, some_codes
 
 
@@ -159,7 +163,8 @@ def test_the_html_is_one_file_with_escaped_text(shown, tmp_path):
     assert page.count("data:image/png;base64,") == 3 * (1 + 3 + 1)
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "&lt;b&gt;AD&lt;/b&gt;" in page
-    assert "Scans of this person" in page
+    assert "Other scans of this person" in page
+    assert "is simulated" not in page
     assert "Radiological convention" in page
     assert page.count("<b>R</b><b>L</b>") == 2 * 5
 
@@ -208,3 +213,32 @@ def test_volumes_of_people_of_unknown_age_are_compared_with_each_other() -> None
     one, other = ([VolumeForAge("hippocampus", ml)] for ml in (3.0, 4.0))
     bars = explanation_figure(explained_pair((one, other))).axes[1].patches
     assert [bar.get_width() for bar in bars] == pytest.approx([-25.0])
+
+
+def test_a_persons_other_scans_come_by_age_without_the_query(tmp_path):
+    with closing(create_gallery(tmp_path / "g", MODEL, 4)) as gallery:
+        ages = {"sub-a_ses-2": 71, "sub-a_ses-1": 70, "sub-a_ses-10": 79, "sub-b": 60}
+        people = {scan: scan[4] for scan in ages}
+        codes = some_codes(4)
+        gallery.add(
+            [
+                NewCase(scan, people[scan], code, labels={"age": age, "true_severity": 0.5})
+                for (scan, age), code in zip(ages.items(), codes, strict=True)
+            ],
+            MODEL,
+        )
+        finished = search_by_case(gallery, "sub-a_ses-2", SearchOptions(k=1))
+        query, hits, others = pictures_of(finished)
+        assert query.heading == "Query: sub-a_ses-2"
+        assert [hit.heading for hit in hits] == ["1. sub-b"]
+        assert [other.heading for other in others] == ["sub-a_ses-1", "sub-a_ses-10"]
+        draw(finished, None, tmp_path / "page.html")
+        page = (tmp_path / "page.html").read_text()
+        assert "Other scans of this person" in page
+        assert PURPOSE in page
+        assert "Every person in this gallery is simulated." in page
+        figure = search_figure(query, hits, others, simulated=True)
+        texts = [text.get_text() for text in figure.texts]
+        assert "Other scans of this person" in texts
+        assert f"{PURPOSE} Every person in this gallery is simulated." in texts
+        assert PURPOSE in [text.get_text() for text in search_figure(query, hits, others).texts]

@@ -247,8 +247,9 @@ def test_notebooks_show_pictures_and_nothing_is_taken_for_html(
     assert shown._repr_html_().count("data:image") == 4
     figure = shown.plot()
     assert isinstance(figure, Figure)
-    # Three planes of the query, of three hits, and of its person's own scans.
-    assert len(figure.axes) == 3 * (1 + 3 + len(search.result.same_subject))
+    # Three planes of the query, of three hits, and of its person's other scans.
+    others = [hit for hit in search.result.same_subject if hit.scan_id != search.query.scan_id]
+    assert len(figure.axes) == 3 * (1 + 3 + len(others))
 
 
 def test_records_are_told_in_a_line(tiny: Cohort, web_model: Path, folder: str) -> None:

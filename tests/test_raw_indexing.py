@@ -1,5 +1,6 @@
 """Raw scans into a gallery: prepared by the model's recipe, resumable, no scan stops it."""
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
 
@@ -159,3 +160,25 @@ def test_a_cohort_is_told_from_a_source(tiny, indexed, table):
 
 def test_a_bids_source_is_not_taken_for_a_cohort(shared_data):
     assert not is_cohort(shared_data / "heads-bids")
+
+
+def test_a_site_put_before_its_subjects_keeps_its_people_apart(indexed, table, tmp_path):
+    gallery = tmp_path / "g"
+    shutil.copytree(indexed[0], gallery)
+    cohort = tmp_path / "cohort"
+    shutil.copytree(cohort_beside(indexed[0]), cohort)
+    other = tmp_path / "raw"
+    shutil.copytree(table.parent, other)
+    (other / "scans.tsv").write_text("path\tsubject\tage\nb.nii.gz\ta\t60\n")
+    source = ScanSource(other / "scans.tsv", cohort)
+    done, _ = index_scans(gallery, source, ENCODER, workers=1)
+    reason = dict(done.failed)[str(other / "b.nii.gz")]
+    assert "the cohort's sub-a is" in reason
+    assert "--site NAME (`site`)" in reason
+    done, _ = index_scans(gallery, replace(source, site="B"), ENCODER, workers=1)
+    assert done.added == 1
+    with closing(open_gallery(gallery, MODEL)) as opened:
+        assert opened.get("sub-Ba").labels["site"] == "B"
+        assert opened.get("sub-a").labels["age"] == 70
+    with pytest.raises(ParameterError, match="site"):
+        index_scans(gallery, replace(source, site="B-1"), ENCODER, workers=1)

@@ -181,3 +181,31 @@ def test_above_ten_thousand_cases_the_chance_counts_those_compared(tmp_path):
     assert "of 10,000 compared" in again.notes[0]
     assert "with probability 0.0002" in again.notes[0]  # 0.000 once
     gallery.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "note"),
+    [
+        ("sex = 'f'", "No case has sex 'f'; there are F, M. Did you mean 'F'?"),
+        (
+            "age > 60 and diagnosis in ('ad', 'mci')",
+            "No case has diagnosis 'ad' or 'mci'; there are AD, CN, MCI."
+            " Did you mean 'AD' or 'MCI'?",
+        ),
+        ("sex = 'F' and diagnosis = 'XYZ'", "No case has diagnosis 'XYZ'; there are AD, CN, MCI."),
+        ("age = 7", "No case has age 7; there are 31, from 56 to 86."),
+    ],
+)
+def test_a_value_that_no_case_has_is_named_where_nothing_passes(gallery, where, note):
+    result = search(gallery, query(where=where, subject="nobody"))
+    assert not result.hits
+    assert note in result.notes
+    assert note in result.to_json()["notes"]
+
+
+@pytest.mark.parametrize(
+    "where", ["sex = 'f' or sex = 'F'", "not sex = 'f'", "age > 200", "sex in ('f', 'F')"]
+)
+def test_values_are_not_corrected_where_something_passes_or_the_filter_says_why(gallery, where):
+    result = search(gallery, query(where=where, subject="nobody"))
+    assert not [note for note in result.notes if note.startswith("No case has")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -77,3 +78,26 @@ def test_models_lists_it(words: list[str], tmp_path) -> None:
             f"starter: 4 mm, {encoder_info(STARTER).fingerprint[:12]}, simulated"
         )
         assert "MTS-L" in done.stdout
+
+
+def test_a_model_at_hand_is_found_by_the_gallerys_fingerprint(
+    tmp_path, web_gallery, web_model, monkeypatch
+) -> None:
+    shutil.copytree(web_gallery, tmp_path / "a" / "gallery")
+    grid = open_encoder(web_model).grid
+    volume = head_on_grid(grid, strip=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with braincase.open_gallery(tmp_path / "a" / "gallery") as gallery:
+        short = gallery.gallery.fingerprint[:12]
+        wanted = f"the gallery's model, {short}, to embed the scan. `braincase models FOLDER`"
+        with pytest.raises(ParameterError, match=wanted):
+            gallery.search(volume, k=1)
+    broken = tmp_path / "a" / "broken"
+    broken.mkdir()
+    (broken / "model.json").write_text("{")
+    for folder in (tmp_path / "a" / "mine", tmp_path / "elsewhere" / "mine"):
+        shutil.copytree(web_model, folder)
+        with braincase.open_gallery(tmp_path / "a" / "gallery") as gallery:
+            assert len(gallery.search(volume, k=1)) == 1
+        shutil.rmtree(folder)

@@ -59,6 +59,6 @@ def test_a_code_finds_what_its_case_finds(clinic, tmp_path):
         # What stands beside the options is meant more than what stands in them.
         men = gallery.search(case.scan_id, k=3, where="sex = 'M'", options=women)
         assert [hit.labels["sex"] for hit in men] == ["M"] * 3
-        with pytest.raises(UsageError, match="the model of the gallery"):
+        with pytest.raises(UsageError, match="the gallery's model"):
             gallery.search(clinic.volumes[np.array([0])][0])
     assert open_gallery(tmp_path / "g").fingerprint == MODEL

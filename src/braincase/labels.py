@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 #: One value of a table: text, a number, or nothing.
 Value = str | float | int | None
@@ -22,6 +23,16 @@ USUAL_LABEL = "diagnosis"
 USUAL_COLUMNS = (USUAL_LABEL, "age", "sex")
 #: What controls are called in the column `diagnosis` of the data sets we read.
 CONTROL_NAMES = ("CN", "HC", "NC", "control", "healthy", "normal")
+#: Names of one group that a pooled column may hold side by side, in lower case.
+SYNONYMS = (
+    (
+        *(name.lower() for name in CONTROL_NAMES),
+        "controls",
+        "healthy control",
+        "cognitively normal",
+    ),
+    ("ad", "alzheimer", "alzheimers", "alzheimer's", "alzheimer's disease", "alzheimer disease"),
+)
 
 #: Beginnings of formulas, also behind apostrophes, so that reading back is exact.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
@@ -48,6 +59,33 @@ def read_cell(text: str) -> str:
     """Return what `safe_cell` was given."""
     inner = text.removeprefix("'")
     return inner if inner != text and safe_cell(inner) == text else text
+
+
+def spelling_notes(column: str, values: Iterable[Value]) -> tuple[str, ...]:
+    """Name values of a column that are most likely one label spelled differently.
+
+    They are never merged: who reads it decides.
+    """
+    by_case: dict[str, set[str]] = defaultdict(set)
+    for value in values:
+        if isinstance(value, str) and value.strip():
+            by_case["_".join(value.replace("_", " ").lower().split())].add(value)
+    notes = [
+        f"{column}: {_quoted(alike)} differ only in case: counted as {len(alike)}"
+        for alike in by_case.values()
+        if len(alike) > 1
+    ]
+    for names in SYNONYMS:
+        there = {name.replace(" ", "_") for name in names} & by_case.keys()
+        if len(there) > 1:
+            alike = {min(by_case[name]) for name in there}
+            notes.append(f"{column}: {_quoted(alike)} may mean the same: counted as {len(alike)}")
+    return tuple(notes)
+
+
+def _quoted(values: Iterable[str]) -> str:
+    *most, last = [f"'{value}'" for value in sorted(values)]
+    return f"{', '.join(most)} and {last}"
 
 
 def is_simulated(labels: Mapping[str, Value]) -> bool:

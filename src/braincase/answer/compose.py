@@ -26,7 +26,7 @@ from braincase.answer.notebook import html_of_result
 from braincase.answer.outcomes import OutcomeVisit, SeenAgain, outcome_of, seen_again
 from braincase.answer.shares import PARTS, explain, likeness
 from braincase.errors import ParameterError
-from braincase.gallery import Code, Hit, SearchResult, Weights, checked_weights
+from braincase.gallery import Code, GalleryInfo, Hit, SearchResult, Weights, checked_weights
 from braincase.json_values import Json, to_json
 from braincase.labels import BRAIN_ML, RESERVED_COLUMNS, TRUE_SEVERITY, USUAL_LABEL
 from braincase.population.controls import RegionZScores
@@ -39,7 +39,9 @@ from braincase.population.neighbour_labels import (
 )
 from braincase.population.pairs import closer_than, learned_pairs
 from braincase.population.regression import Regression
+from braincase.population.typicality import FEWEST_PEOPLE as FEWEST_TYPICAL
 from braincase.population.typicality import Typicality, learned_distances, typicality
+from braincase.population.usual import FEWEST_PEOPLE as FEWEST_USUAL
 from braincase.population.usual import learned_usual
 from braincase.population.volume_norms import (
     VolumeForAge,
@@ -255,6 +257,7 @@ def answer(
         notes=(
             *search.notes,
             *_label_notes(column, info.columns),
+            *_few_people_notes(info),
             *control_notes(search, norms),
             *scores.notes,
         ),
@@ -285,6 +288,18 @@ def _label_notes(column: str | None, columns: Sequence[str]) -> tuple[str, ...]:
         return ()
     why = f"no column '{USUAL_LABEL}'"
     return (f"Neighbours vote on nothing: {why}. Name a label: {', '.join(others)}.",)
+
+
+def _few_people_notes(info: GalleryInfo) -> tuple[str, ...]:
+    """Say what a small gallery cannot tell, for its absence would say nothing."""
+    unknown = []
+    if info.people < FEWEST_TYPICAL:
+        unknown.append(f"how usual a distance is ({FEWEST_TYPICAL})")
+    if info.people < FEWEST_USUAL and not without_cells(info):
+        unknown.append(f"which parts are alike ({FEWEST_USUAL})")
+    if not unknown:
+        return ()
+    return (f"The gallery has {info.people} people: too few to say {' or '.join(unknown)}.",)
 
 
 def _typicality(search: FinishedSearch, weights: Weights | None) -> Typicality | None:

@@ -57,6 +57,12 @@ class WholeHelp(TyperGroup):
             formatter.write_dl(rows)
 
 
+Site = Annotated[
+    str | None,
+    typer.Option(help="Name to put before each subject (B: 01 becomes B01), to tell sites apart."),
+]
+
+
 def comma_list(text: str) -> list[str]:
     """Return the parts of ``a, b`` without blanks; none of an empty text."""
     return [part.strip() for part in text.split(",") if part.strip()]

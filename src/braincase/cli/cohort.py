@@ -13,6 +13,7 @@ from braincase.cli.arguments import (
     AsJson,
     Force,
     Seed,
+    Site,
     View,
     ViewBrainOnly,
     Workers,
@@ -176,6 +177,7 @@ def prepare(
         list[str] | None,
         typer.Option(help="Keep a column that seems to identify people; may be repeated."),
     ] = None,
+    site: Site = None,
     model: Annotated[
         str | None,
         typer.Option(help="Prepare as a model or an encoder file wants it, instead of the next 3."),
@@ -213,7 +215,7 @@ def prepare(
     if model is not None and (resolution, intensity, brain_extraction) != USUAL:
         found = "given with --resolution, --intensity or --brain-extraction"
         raise UsageError("--model", found, "the model's own")
-    scans, census = find_scans(source, kind, label, subject, series, keep_column or ())
+    scans, census = find_scans(source, kind, label, subject, series, keep_column or (), site)
     if not as_json:
         print(
             "\n".join(

@@ -14,6 +14,7 @@ from braincase.cli.arguments import (
     MODEL_VARIABLE,
     AsJson,
     GalleryOption,
+    Site,
     View,
     ViewBrainOnly,
     WholeHelp,
@@ -76,6 +77,7 @@ def index(
         list[str] | None,
         typer.Option(help="Keep a column that seems to identify people; may be repeated."),
     ] = None,
+    site: Site = None,
     view: View = None,
     view_brain_only: ViewBrainOnly = False,
     pacs: Annotated[
@@ -98,6 +100,9 @@ def index(
     if is_cohort(path):
         if cohort is not None:
             raise UsageError("--cohort", "a source that is a cohort already", "raw scans")
+        if site is not None:
+            advice = "Prepare its scans with --site: braincase prepare SCANS OUT --site NAME"
+            raise UsageError("--site", "a source that is a cohort already", "raw scans", advice)
         if view is not None or view_brain_only:
             advice = "A cohort's views are made by braincase prepare."
             raise UsageError("--view", "a source that is a cohort already", "raw scans", advice)
@@ -107,7 +112,7 @@ def index(
         folder = cohort or cohort_beside(gallery)
         seen = chosen_view(view, view_brain_only)
         of_all = view is not None or view_brain_only
-        scans = ScanSource(path, folder, kind, label, subject, series, keep, seen, of_all)
+        scans = ScanSource(path, folder, kind, label, subject, series, keep, seen, of_all, site)
         _show_indexed(path, *index_scans(gallery, scans, encoder, workers), as_json)
 
 

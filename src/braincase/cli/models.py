@@ -23,14 +23,10 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """List the models at hand: the starter model that ships with the package, and your own."""
-    from braincase.models.model_json import ABOUT, read_about
-    from braincase.models.starter import FOLDER, STARTER
+    from braincase.models.at_hand import models_at_hand
+    from braincase.models.model_json import read_about
 
-    found = {STARTER: FOLDER}
-    for folder in folders or [Path()]:
-        for file in sorted([*folder.glob(ABOUT), *folder.glob(f"*/{ABOUT}")]):
-            found[str(file.parent)] = file.parent
-    told = {name: read_about(path) for name, path in found.items()}
+    told = {name: read_about(path) for name, path in models_at_hand(folders or ()).items()}
     if as_json:
         print_json([{"model": name, **about} for name, about in told.items()])
         return

@@ -36,7 +36,7 @@ def search(
         typer.Option(
             "--model",
             envvar=MODEL_VARIABLE,
-            help="Folder of the gallery's model, or encoder file; the starter model is found.",
+            help="Folder of the gallery's model, or encoder file; else one at hand is found.",
         ),
     ] = None,
     k: Annotated[

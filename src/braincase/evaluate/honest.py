@@ -1,7 +1,7 @@
 """The honest protocol: one scan a person, people never seen, and baselines in the same table.
 
 Held-out people ask; the training folds' people are the gallery. Models and baselines are fitted on
-the same training scans. Where a baseline wins, the first line says so.
+the same training scans. Where a baseline wins or is higher, the first line says so.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ COLUMNS = {
     "evidence_f1": "macro-F1, evidence",
     "auc": "AUC",
 }
+#: How the first line ends where it is the best on all other scores.
+NO_OTHER = "No baseline is higher elsewhere"
 #: Scores of a ranking: compared only with those of a ranking of the same kind.
 OF_RANKING = ("top1", "precision", "mean_ap", "macro_f1", "vote_f1")
 
@@ -94,20 +96,24 @@ class HonestResult:
 
     @property
     def first_line(self) -> str:
-        """Say who wins: the scores on which a baseline beats the contestant come first."""
-        methods = self.methods
-        model = next(method for method in methods if method.name == self.contestant)
-        baseline = _best([m for m in methods if m.kind == "baseline"], "macro_f1")
-        lost = [
-            title for column, title in COLUMNS.items() if _is_lost(methods, self.contestant, column)
-        ]
-        which = "every score" if len(lost) == len(COLUMNS) else ", ".join(lost)
-        who_wins = f"A baseline wins on {which}" if lost else "No baseline wins on any score"
+        """Say who wins on the primary score, and on which others a baseline is higher.
+
+        Only the primary score, macro-F1, has an interval of the difference on the same people; a
+        baseline wins where that excludes 0.
+        """
+        model = next(method for method in self.methods if method.name == self.contestant)
+        baseline = _best([m for m in self.methods if m.kind == "baseline"], "macro_f1")
+        if self.lead.covers(0) or self.lead.value == 0:
+            who_wins = "On macro-F1 neither is clearly ahead"
+        else:
+            who_wins = f"{'A' if self.lead.value < 0 else 'No'} baseline wins on macro-F1"
+        others = [name for name in COLUMNS if name != "macro_f1"]
+        higher = [text for name in others for text in _higher(self.methods, self.contestant, name)]
+        rest = f"A baseline is higher on {'; '.join(higher)}" if higher else NO_OTHER
         return (
             f"{who_wins}: macro-F1 of {title_of(model.name)}, named beforehand, is "
             f"{model.macro_f1.value:.3f}, of the best baseline ({baseline.name}) "
-            f"{baseline.macro_f1.value:.3f}; difference {self.lead.signed()}"
-            f"{', neither is clearly ahead' if self.lead.covers(0) else ''}."
+            f"{baseline.macro_f1.value:.3f}; difference {self.lead.signed()}. {rest}."
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -158,18 +164,22 @@ def run_honest(
     )
 
 
-def _is_lost(methods: Sequence[MethodScore], contestant: str, column: str) -> bool:
-    """Say whether a baseline beats the contestant, rankings of one kind with each other."""
-    mine = [m for m in methods if m.name in (contestant, f"{contestant}, class first")]
-    for own in mine:
+def _higher(methods: Sequence[MethodScore], contestant: str, column: str) -> Iterator[str]:
+    """Say by how much a baseline is higher, rankings of one kind compared with each other."""
+    names = (contestant, f"{contestant}, class first") if column in OF_RANKING else (contestant,)
+    for own in [m for m in methods if m.name in names]:
         rivals = [
             method
             for method in methods
             if method.kind == "baseline" and (column not in OF_RANKING or method.order == own.order)
         ]
-        if rivals and _best([own, *rivals], column) is not own:
-            return True
-    return False
+        if rivals and (best := _best([own, *rivals], column)) is not own:
+            high, low = getattr(best, column), getattr(own, column)
+            kind = ", class first" if own.name != contestant else ""
+            yield (
+                f"{COLUMNS[column]}{kind}: {high.value:.3f} against {low.value:.3f},"
+                f" intervals {'overlap' if high.overlaps(low) else 'apart'}"
+            )
 
 
 def _best(methods: Sequence[MethodScore], column: str) -> MethodScore:

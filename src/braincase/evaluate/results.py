@@ -97,6 +97,16 @@ class Estimate:
         """Return whether the interval holds a value; false without an interval."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
+    def overlaps(self, other: Estimate) -> bool:
+        """Return whether two intervals have a value in common; without one, the value is it."""
+        mine, theirs = self._ends(), other._ends()
+        return mine[0] <= theirs[1] and theirs[0] <= mine[1]
+
+    def _ends(self) -> tuple[float, float]:
+        if self.low is None or self.high is None:
+            return self.value, self.value
+        return self.low, self.high
+
     def signed(self) -> str:
         """Write a difference with its sign and interval."""
         if self.low is None or self.high is None:

@@ -57,6 +57,16 @@ class TextColumn:
 Column = NumberColumn | TextColumn
 
 
+def distinct_values(column: Column, rows: NDArray[np.bool_]) -> list[str] | list[float]:
+    """Return the different values that some rows have, in order; missing ones left out."""
+    mask = rows & column.present()
+    if isinstance(column, NumberColumn):
+        numbers: list[float] = np.unique(column.values[mask]).tolist()
+        return numbers
+    texts: list[str] = column.texts[np.unique(column.indices[mask])].tolist()
+    return texts
+
+
 def column_of(values: Sequence[Value]) -> Column:
     """Return values as one column: numbers if every value that is there is one, otherwise text."""
     if all(value is None or isinstance(value, int | float) for value in values):

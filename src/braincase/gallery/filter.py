@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincase.errors import FilterError
-from braincase.gallery.columns import Column, NumberColumn, Values
+from braincase.gallery.columns import Column, NumberColumn, Values, distinct_values
 
 Mask = NDArray[np.bool_]
 Literal = str | float
@@ -46,6 +46,8 @@ OPERATORS: dict[str, Callable[[Values, Literal], Mask]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+#: Values of a column that are named where one is asked for that none has.
+MOST_VALUES = 8
 #: Deeper nesting than this is no filter a person writes.
 DEEPEST = 50
 
@@ -149,6 +151,46 @@ def select(expression: Expression, columns: Mapping[str, Column]) -> Mask:
         If a column does not exist, or holds numbers where the filter has text, or the reverse.
     """
     return _evaluate(expression, columns)[0]
+
+
+def absent_values(
+    expression: Expression, columns: Mapping[str, Column], rows: Mask
+) -> tuple[str, ...]:
+    """Name values that a filter asks for and that no row has, a sentence each.
+
+    Only what has to be equal is looked at: ``age > 200`` says by itself why nothing passes.
+    """
+    match expression:
+        case AllOf(parts) | AnyOf(parts):
+            told = (absent_values(part, columns, rows) for part in parts)
+            return tuple(dict.fromkeys(note for notes in told for note in notes))
+        case Compare(name, "=" | "==", value):
+            return _absent(name, (value,), distinct_values(columns[name], rows))
+        case In(name, values):
+            return _absent(name, values, distinct_values(columns[name], rows))
+    return ()
+
+
+def _absent(name: str, wanted: Sequence[Literal], there: Sequence[Literal]) -> tuple[str, ...]:
+    missing = [value for value in wanted if value not in there]
+    if not there:
+        return (f"No case has a value of {name}.",)
+    if len(missing) < len(wanted):
+        return ()
+    texts = [_shown(value) for value in there]
+    shown = f"there are {', '.join(texts)}"
+    if len(texts) > MOST_VALUES:
+        shown = f"there are {len(texts)}, from {texts[0]} to {texts[-1]}"
+    by_case = {text.lower(): text for text in texts}
+    near = [get_close_matches(_shown(v).lower(), by_case, 1) for v in missing if isinstance(v, str)]
+    meant = dict.fromkeys(f"'{by_case[name]}'" for found in near for name in found)
+    advice = f" Did you mean {' or '.join(meant)}?" if meant else ""
+    asked = " or ".join(f"'{v}'" if isinstance(v, str) else _shown(v) for v in missing)
+    return (f"No case has {name} {asked}; {shown}.{advice}",)
+
+
+def _shown(value: Literal) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _evaluate(expression: Expression, columns: Mapping[str, Column]) -> tuple[Mask, Mask]:

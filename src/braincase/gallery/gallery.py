@@ -26,7 +26,7 @@ from braincase.gallery.query import Weights
 from braincase.gallery.record.closest import closest_pair, even_sample
 from braincase.gallery.record.memory import Live
 from braincase.gallery.record.record import Record
-from braincase.gallery.record.selection import Selection, Snapshot
+from braincase.gallery.record.selection import Selection, Snapshot, why_none_passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ class Gallery:
             selection.passing.count,
             selection.n_searched,
             ranked.exact,
-            snapshot.notes,
+            (*snapshot.notes, *why_none_passes(snapshot, where, selection.passing)),
         )
 
     def _rank_people(
@@ -274,9 +274,13 @@ class Gallery:
             people=snapshot.live.n_people,
             columns=tuple(snapshot.memory.columns),
             changed=self._record.time_of(snapshot.version),
-            notes=snapshot.notes,
+            notes=(*snapshot.notes, *snapshot.spellings),
             encoder=self._record.encoder,
         )
+
+    def spelling_notes(self) -> tuple[str, ...]:
+        """Return which labels most likely are one and count as several, a sentence each."""
+        return self._record.snapshot(None).spellings
 
     def versions(self) -> tuple[Version, ...]:
         """Return the history, oldest first."""

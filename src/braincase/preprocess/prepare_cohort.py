@@ -256,9 +256,7 @@ def sort_out(scans: Iterable[Scan], plan: Plan) -> tuple[list[Scan], Dropped]:
         before = read_scan_result(plan.folder, scan)
         if scan.scan_id in accepted:
             reason = f"{scan.scan_id} is {accepted[scan.scan_id].path} already"
-        elif before and before.clashes_with(scan):
-            reason = f"the cohort's {scan.scan_id} is {before.scan.path} already"
-        else:
+        elif not (reason := before.clash_with(scan) if before else ""):
             reason = _bad_name(plan, scan)
         if reason:
             refused.append((str(scan.path), reason))

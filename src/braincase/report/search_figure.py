@@ -1,4 +1,4 @@
-"""Figure of a search as PNG: the query, its hits and earlier scans, each in three planes."""
+"""Figure of a search as PNG: the query, its hits and the person's other scans, in three planes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from braincase.files import atomic_write
 from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT
+from braincase.purpose import PURPOSE
 from braincase.report.case_picture import CasePicture
+from braincase.report.search_words import SIMULATED
 
 
 class _TextStyle(TypedDict, total=False):
@@ -25,8 +27,8 @@ class _TextStyle(TypedDict, total=False):
     path_effects: list[AbstractPathEffect]
 
 
-#: Inches: one case with its two lines of text, the title of a group, the line at the foot.
-_CASE_WIDTH, _CASE_HEIGHT, _TITLE, _FOOT = 4.8, 2.12, 0.35, 0.25
+#: Inches: one case with its two lines of text, the title of a group, the lines at the foot.
+_CASE_WIDTH, _CASE_HEIGHT, _TITLE, _FOOT = 4.8, 2.12, 0.35, 0.4
 #: Of the three planes of a case together, in inches.
 _PLANES_WIDTH = 4.55
 #: Bright fat lies behind the letters of a head as scanned: they are outlined.
@@ -39,9 +41,12 @@ _LETTER: _TextStyle = {
 
 
 def search_figure(
-    query: CasePicture, hits: Sequence[CasePicture], earlier: Sequence[CasePicture]
+    query: CasePicture,
+    hits: Sequence[CasePicture],
+    others: Sequence[CasePicture],
+    simulated: bool = False,
 ) -> Figure:
-    """Draw query, hits and earlier scans into one figure.
+    """Draw query, hits and the person's other scans into one figure.
 
     Parameters
     ----------
@@ -49,10 +54,12 @@ def search_figure(
         Drawn first, in a frame.
     hits
         In the order of their ranks, two in a row.
-    earlier
-        Earlier scans of the query's person, below the hits.
+    others
+        Other scans of the query's person, below the hits.
+    simulated
+        Whether the gallery's people are simulated, which is said at the foot.
     """
-    groups = [("", [query]), ("Similar cases", hits), ("Earlier scans of this person", earlier)]
+    groups = [("", [query]), ("Similar cases", hits), ("Other scans of this person", others)]
     shown = [(title, cases) for title, cases in groups if cases]
     height = _FOOT + sum(_group_height(title, cases) for title, cases in shown)
     figure = Figure(figsize=(2 * _CASE_WIDTH, height), dpi=110, facecolor="white")
@@ -65,16 +72,22 @@ def search_figure(
         for place, case in enumerate(cases):
             _draw_case(figure, case, _CASE_WIDTH * (place % 2), head - _CASE_HEIGHT * (place // 2))
         top -= _group_height(title, cases)
-    _write(figure, 0.1, 0.06, f"{CONVENTION} {PLANES_TEXT}", fontsize=7, color="0.35")
+    _write(figure, 0.1, 0.22, f"{CONVENTION} {PLANES_TEXT}", fontsize=7, color="0.35")
+    about = f"{PURPOSE} {SIMULATED}" if simulated else PURPOSE
+    _write(figure, 0.1, 0.06, about, fontsize=7, fontweight="bold", color="0.25")
     return figure
 
 
 def draw_search(
-    query: CasePicture, hits: Sequence[CasePicture], earlier: Sequence[CasePicture], path: Path
+    query: CasePicture,
+    hits: Sequence[CasePicture],
+    others: Sequence[CasePicture],
+    path: Path,
+    simulated: bool = False,
 ) -> Path:
     """Draw `search_figure` into a PNG file and return its path."""
     with atomic_write(path) as aside:
-        search_figure(query, hits, earlier).savefig(aside, format="png")
+        search_figure(query, hits, others, simulated).savefig(aside, format="png")
     return path
 
 

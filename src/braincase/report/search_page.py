@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from PIL import Image
 
 from braincase.cohort.view import ViewVolume
 from braincase.files import write_text
-from braincase.gallery import SearchResult
+from braincase.gallery import Hit, SearchResult
 from braincase.images.planes import CONVENTION, EDGES, PLANES_TEXT, Place, Plane
+from braincase.labels import age_of
 from braincase.purpose import PURPOSE
 from braincase.report.case_picture import AS_SCANNED, CasePicture, hit_picture, picture_of_query
 from braincase.report.search_figure import draw_search
-from braincase.report.search_words import Language, heading_of, words_of
+from braincase.report.search_words import SIMULATED, Language, heading_of, words_of
 from braincase.report.wording import AnswerText
 from braincase.search.pipeline import FinishedSearch
 
@@ -53,12 +55,14 @@ def write_search_html(
     about: Sequence[tuple[str, str]] = (),
     language: Language = "en",
     keys: Sequence[KeyPictures] = (),
+    simulated: bool = False,
 ) -> Path:
-    """Write query, hits and earlier scans as one self-contained HTML file and return its path.
+    """Write query, hits and own other scans as one self-contained HTML file; return its path.
 
     `text` is what the answer says, notes included; without it the result's notes stand there. Its
     warning stands first, after `about`: date, reader and settings by name. Headings are in the
     page's `language`, lines in English. `keys` stand before the hits.
+    `simulated` says that the gallery's people are.
     """
     words = words_of(language)
     listed = text.sections or ([("Notes", result.notes)] if result.notes else [])
@@ -74,6 +78,7 @@ def write_search_html(
         sections=[(heading_of(heading, language), lines) for heading, lines in listed],
         warning=text.warning,
         about=about,
+        simulated=SIMULATED if simulated else "",
         language=language,
         t=lambda text: words.get(text, text),
         convention=f"{CONVENTION} {PLANES_TEXT}",
@@ -148,11 +153,14 @@ def draw(
     if not (png or html):
         return
     pictures = pictures_of(search, view, text.nearness)
+    simulated = search.gallery.info(search.result.gallery_version).simulated
     if png:
-        draw_search(*pictures, png)
+        draw_search(*pictures, png, simulated)
     if html:
         key_pictures = [_key_pictures(search, key, view, text.nearness) for key in keys]
-        write_search_html(*pictures, search.result, html, text, about, language, key_pictures)
+        write_search_html(
+            *pictures, search.result, html, text, about, language, key_pictures, simulated
+        )
 
 
 def pictures_of(
@@ -160,13 +168,15 @@ def pictures_of(
     view: ViewVolume | None = None,
     nearness: Mapping[str, str] = NO_TEXT.nearness,
 ) -> tuple[CasePicture, list[CasePicture], list[CasePicture]]:
-    """Return the pictures of query, hits and own scans, as scanned where the query can be.
+    """Return the pictures of query, hits and own other scans, as scanned where the query can be.
 
-    `nearness` is what stands below each hit, by scan_id; without it its distance.
+    The person's other scans come in the order of their ages. `nearness` is what stands below each
+    hit, by scan_id; without it its distance.
     """
     result = search.result
     query = picture_of_query(search, as_scanned=True, view=view)
-    hits, earlier = (
+    own = sorted((h for h in result.same_subject if h.scan_id != result.query_id), key=_by_age)
+    hits, others = (
         [
             hit_picture(
                 search.gallery,
@@ -177,9 +187,17 @@ def pictures_of(
             )
             for hit in group
         ]
-        for group in (result.hits, result.same_subject)
+        for group in (result.hits, own)
     )
-    return query, hits, earlier
+    # Their ranks are those of the distance.
+    named = [replace(one, heading=hit.scan_id) for one, hit in zip(others, own, strict=True)]
+    return query, hits, named
+
+
+def _by_age(hit: Hit) -> tuple[float, str]:
+    """Sort by age, whose age is not known last, then by name."""
+    age = age_of(hit.labels)
+    return math.inf if age is None else age, hit.scan_id
 
 
 def _key_pictures(

@@ -10,8 +10,12 @@ from braincase.purpose import PURPOSE, PURPOSE_JA
 
 Language = Literal["en", "ja"]
 
+#: What a report of a gallery of simulated people says of them.
+SIMULATED = "Every person in this gallery is simulated."
+
 _JAPANESE = {
     PURPOSE: PURPOSE_JA,
+    SIMULATED: "このギャラリーの人物はすべて模擬データです。",
     "Similar cases": "類似症例",
     "Similar cases to": "類似症例:",
     "the query": "検索元",
@@ -28,6 +32,7 @@ _JAPANESE = {
     "Marked as unlike": "似ていないと評価",
     "Controls": "健常例の条件",
     "Scans of this person": "本人の画像",
+    "Other scans of this person": "本人の他の画像",
     "Key images": "キー画像",
     "What became of them": "その後の経過",
     "Brightness beyond normal for age and sex": "年齢・性別の正常範囲を外れた明るさ",

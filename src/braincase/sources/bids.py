@@ -17,7 +17,7 @@ from braincase.errors import UsageError
 from braincase.files import check_regular
 from braincase.json_values import parse_json
 from braincase.labels import Value
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, no_label_note, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
 from braincase.sources.identity import (
     SUBJECT,
@@ -171,8 +171,9 @@ def read_bids(folder: Path, label_column: str | None = None) -> tuple[list[Scan]
     scans, second = one_a_session(ranked)
     scans.sort(key=lambda scan: scan.scan_id)
     column = label_name(label_column) or label_column_of(people.columns)
+    notes = (*people.notes, *no_label_note(scans, column))
     return scans, take_census(
-        scans, dropped + second, column, image_marks(scans), people.notes, people.accounts()
+        scans, dropped + second, column, image_marks(scans), notes, people.accounts()
     )
 
 

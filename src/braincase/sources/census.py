@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 from braincase.json_values import Json, JsonObject, to_json_object
+from braincase.labels import spelling_notes
 from braincase.sources.scan import Scan
 
 #: Facts of a person; two values of one for the same subject are a conflict.
@@ -134,10 +135,32 @@ def take_census(
             *_shared_images(scans, marks),
         ),
         duplicates=tuple(_duplicates(scans, marks)),
-        notes=tuple(dict.fromkeys((*notes, *_several_labels(scans, label_column)))),
+        notes=tuple(dict.fromkeys((*notes, *_notes_on_labels(scans, label_column, labels)))),
         label_column=label_column,
         tables=tuple(tables),
     )
+
+
+def no_label_note(scans: Sequence[Scan], column: str) -> tuple[str, ...]:
+    """Say which columns may hold the labels where no scan has one in the column that is counted."""
+    if not scans or any(_label(scan, column) != "no label" for scan in scans):
+        return ()
+    texts = {
+        name: None
+        for scan in scans
+        for name, value in scan.labels.items()
+        if isinstance(value, str) and name not in CONSTANT_LABELS
+    }
+    if not texts:
+        return ()
+    columns = ", ".join(texts)
+    return (f"no column {column}; text columns: {columns}; name one with --label (`label_column`)",)
+
+
+def _notes_on_labels(
+    scans: list[Scan], label_column: str, labels: Iterable[str]
+) -> tuple[str, ...]:
+    return (*_several_labels(scans, label_column), *spelling_notes(label_column, labels))
 
 
 class _CensusJson(TypedDict):

@@ -24,6 +24,7 @@ from braincase.sources.listing import is_cohort, is_hidden, list_source
 from braincase.sources.oasis import is_oasis, read_oasis
 from braincase.sources.scan import Scan
 from braincase.sources.sheets import OTHER_SUFFIXES, TABLE_SUFFIXES
+from braincase.sources.site import at_site
 from braincase.sources.table import read_table
 
 Source = Literal["auto", "image", "images", "table", "bids", "adni", "oasis", "dicom"]
@@ -51,6 +52,7 @@ def find_scans(
     subject: str | None = None,
     series: int | None = None,
     keep_columns: Sequence[str] = (),
+    site: str | None = None,
 ) -> tuple[list[Scan], Census]:
     """Find the T1w scans in a file or folder of any kind that has a reader.
 
@@ -72,6 +74,8 @@ def find_scans(
         The number of the DICOM series to take, instead of choosing one.
     keep_columns
         Columns to keep as labels although they seem to identify people.
+    site
+        Letters and digits to put before each subject, where sites number their people alike.
 
     Returns
     -------
@@ -94,7 +98,8 @@ def find_scans(
         raise ParameterError("source", repr(source), f"one of {', '.join(get_args(Source))}")
     kind = recognise(path) if source == "auto" else source
     scans, census = _read(path, kind, label_column, subject, series)
-    return without_identifying(scans, census, path, keep_columns)
+    scans, census = without_identifying(scans, census, path, keep_columns)
+    return (scans, census) if site is None else at_site(scans, census, site)
 
 
 def _read(

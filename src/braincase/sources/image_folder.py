@@ -18,7 +18,7 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.images.header import suffix_of
 from braincase.labels import Value
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, no_label_note, take_census
 from braincase.sources.choose import Dropped, Rank, image_marks, one_a_session
 from braincase.sources.dicom_names import is_noisy_uni, is_part_of_mp2rage, is_uni
 from braincase.sources.identity import (
@@ -102,6 +102,7 @@ def read_image_folder(folder: Path, label_column: str | None = None) -> tuple[li
         )
     scans, second = _best(ranked, places)
     column = label_name(label_column) or label_column_of(key for s in scans for key in s.labels)
+    notes += no_label_note(scans, column)
     accounts = [line for t in tables for line in account(t, len(used[t.table.name]))]
     return scans, take_census(scans, dropped + second, column, image_marks(scans), notes, accounts)
 

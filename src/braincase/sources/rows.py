@@ -26,7 +26,7 @@ __all__ = ["number_of", "value_of"]
 
 Row = dict[str, str]
 #: Columns that hold a scan's class, in the order they are looked for.
-LABEL_COLUMNS = ("diagnosis", "label", "dx", "group")
+LABEL_COLUMNS = ("diagnosis", "label", "dx", "dx_group", "group")
 #: Ages in other units than years, by column.
 AGE_UNITS = {"age_months": 12.0, "age_in_months": 12.0, "age_mo": 12.0, "age_m": 12.0}
 AGE_UNITS |= {"age_days": 365.25, "age_in_days": 365.25, "age_weeks": 52.18}

@@ -22,7 +22,7 @@ from pathlib import Path
 from braincase.errors import UsageError
 from braincase.labels import Value
 from braincase.sources.cells import identifiers, is_missing
-from braincase.sources.census import Census, take_census
+from braincase.sources.census import Census, no_label_note, take_census
 from braincase.sources.choose import Dropped, image_marks
 from braincase.sources.identity import PATH, SESSION, SUBJECT, column_among, placeholders
 from braincase.sources.listing import file_problem
@@ -93,6 +93,7 @@ def read_table(path: Path, label_column: str | None = None) -> tuple[list[Scan],
     listed = list(scans.values())
     column = label_name(label_column) or label_column_of(n for s in listed for n in s.labels)
     notes = [*(f"{table.name}: {note}" for note in table.notes), *columns.notes, *labels.notes]
+    notes += no_label_note(listed, column)
     accounts = [
         f"{table.name}: {len(listed):,} of {len(table.rows):,} rows are scans",
         f"{table.name}: columns: {'; '.join(labels.columns)}",

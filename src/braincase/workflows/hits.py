@@ -54,7 +54,9 @@ class Hits(list[Hit]):
 
         path = self._search.result.gallery  # it may have been closed
         with closing(open_gallery(path)) as gallery:
-            return search_figure(*pictures_of(replace(self._search, gallery=gallery)))
+            search = replace(self._search, gallery=gallery)
+            simulated = gallery.info(search.result.gallery_version).simulated
+            return search_figure(*pictures_of(search), simulated)
 
     def __repr__(self) -> str:
         header, rows = self._search.result.rows()

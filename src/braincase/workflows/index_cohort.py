@@ -29,6 +29,7 @@ from braincase.search.options import SearchOptions
 from braincase.search.pipeline import search_by_case
 from braincase.sources.identifying import check_there, identifying_columns, left_out_notes
 from braincase.workflows.native_scans import RawScans, native_code
+from braincase.workflows.other_cohorts import note_on, people_elsewhere, taken_by_another
 from braincase.workflows.searchable_gallery import encoder_from
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Indexed:
     """What indexing did; `failed` holds pairs (scan_id, reason), `erased_before` scan_ids.
 
     `left_out` says which columns are no labels of the gallery as they may identify people; `faces`
-    are scan_ids whose volumes show the person's face; `notes` is what else the user should know.
+    are scan_ids whose volumes show the person's face; `in_other_cohorts` subjects who had other
+    scans from another cohort; `notes` is what else the user should know.
     """
 
     version: int
@@ -55,6 +57,7 @@ class Indexed:
     erased_before: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     faces: tuple[str, ...] = ()
+    in_other_cohorts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -95,8 +98,10 @@ def index_cohort(
 
     A scan that is there with the same image and labels is not embedded again, so an interrupted run
     goes on where it stopped; one whose labels or view volume changed keeps its code; one whose
-    image changed is embedded anew. Each batch is one transaction. Columns that seem to identify
-    people (names, birth dates, addresses, hospital numbers) are left out of the labels.
+    image changed is embedded anew, unless the one there is from another folder: that may be another
+    person of the same name, and the scan is left out. Each batch is one transaction. Columns that
+    seem to identify people (names, birth dates, addresses, hospital numbers) are left out of the
+    labels.
 
     Parameters
     ----------
@@ -135,14 +140,22 @@ def index_cohort(
     with contextlib.closing(_gallery_for(url, cohort, encoder)) as gallery:
         total = Indexed(gallery.info().version, left_out=tuple(left_out_notes(why)), notes=notes)
         chosen = np.arange(len(cohort.table)) if rows is None else rows
+        elsewhere, added = people_elsewhere(gallery, cohort), set[str]()
         with progress("indexing", len(chosen)) as advance:
             for start in range(0, len(chosen), batch):
                 part = chosen[start : start + batch]
-                total = _add(total, *_index_rows(gallery, cohort, encoder, part, raw or {}, why))
+                done = _index_rows(gallery, cohort, encoder, part, raw or {}, why)
+                added.update(done[0].added)
+                total = _add(total, *done)
                 advance(len(part))
         if total.added or total.updated:
             learn_gallery(gallery)
-        return total
+            notes = (*notes, *gallery.spelling_notes())
+    is_new = cohort.table["scan_id"].isin(added)
+    new = {str(subject) for subject in cohort.table.loc[is_new, "subject"]}
+    people = {subject: folder for subject, folder in elsewhere.items() if subject in new}
+    told = (*notes, note_on(people)) if people else notes
+    return replace(total, in_other_cohorts=tuple(people), notes=told)
 
 
 def learn_gallery(gallery: Gallery) -> None:
@@ -215,11 +228,16 @@ def _index_rows(
     raw: RawScans,
     left_out: Mapping[str, str],
 ) -> tuple[Change, list[tuple[str, str]], list[str]]:
-    scans = [_scan_of(cohort, row, left_out) for row in rows]
-    stored = gallery.find([scan.scan_id for scan in scans])
+    scans = {row: _scan_of(cohort, row, left_out) for row in rows}
+    stored = gallery.find([scan.scan_id for scan in scans.values()])
+    url, failed = gallery.info().url, []
+    for row, scan in list(scans.items()):
+        if reason := taken_by_another(scan, stored.get(scan.scan_id), url):
+            failed.append((scan.scan_id, reason))
+            del scans[row]
     fresh = [
         row
-        for row, scan in zip(rows, scans, strict=True)
+        for row, scan in scans.items()
         if scan.scan_id not in stored
         or scan.image_hash is None
         or stored[scan.scan_id].image_hash != scan.image_hash
@@ -229,13 +247,13 @@ def _index_rows(
     pictures = {
         row: thumbnail_of(volume, cohort.grid) for row, volume in zip(codes, volumes, strict=True)
     }
-    with_face = {
-        row
+    faces = [
+        scans[row].scan_id
         for row, volume in zip(codes, volumes, strict=True)
         if shows_face(volume, cohort.grid.affine)
-    }
-    cases, failed = [], []
-    for row, scan in zip(rows, scans, strict=True):
+    ]
+    cases = []
+    for row, scan in scans.items():
         if row in broken:
             failed.append((scan.scan_id, broken[row]))
             continue
@@ -251,7 +269,6 @@ def _index_rows(
             failed.append((scan.scan_id, f"{error.found}; expected {error.expected}"))
             continue
         cases.append(case)
-    faces = [scan.scan_id for row, scan in zip(rows, scans, strict=True) if row in with_face]
     return gallery.update(cases, encoder.fingerprint), failed, faces
 
 

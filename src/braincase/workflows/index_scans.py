@@ -33,7 +33,7 @@ class ScanSource:
     """Raw scans: where they are, of which kind, and where their standard volumes go.
 
     `path` may be one image in memory (nibabel) of the person `subject`, which is prepared at each
-    call. `kind`, `label`, `subject`, `series` and `keep_columns` are those of
+    call. `kind`, `label`, `subject`, `series`, `keep_columns` and `site` are those of
     `braincase.sources.find.find_scans`; `view` and `views_of_all` those of `Plan`.
     """
 
@@ -46,6 +46,7 @@ class ScanSource:
     keep_columns: tuple[str, ...] = ()
     view: ViewChoice | None = None
     views_of_all: bool = False
+    site: str | None = None
 
 
 def cohort_beside(url: str | Path) -> Path:
@@ -115,6 +116,7 @@ def _index_found(
         source.subject,
         source.series,
         source.keep_columns,
+        source.site,
     )
     if not scans:
         reasons = "; ".join(f"{where}: {why}" for where, why in census.dropped[:3])

@@ -62,7 +62,8 @@ class SearchableGallery:
         The engine: `add`, `get`, `info`, `versions` and the rest of `braincase.gallery.Gallery`.
     encoder
         The model or encoder file its codes come from; without it only its own cases and codes can
-        be searched with, unless its codes are the starter model's.
+        be searched with, unless that model is at hand: the starter model, or one in the current
+        folder or beside the gallery.
 
     Examples
     --------
@@ -291,19 +292,18 @@ class SearchableGallery:
             raise UnknownCaseError(error.where, error.found, error.expected, advice) from None
 
     def _encoder(self) -> Encoder:
-        encoder = self.encoder or self._starter
-        if encoder is None:
-            expected = "the model of the gallery, to embed the scan"
-            raise ParameterError("model", "none given", expected)
-        return encoder
+        return self.encoder or self._at_hand
 
     @cached_property
-    def _starter(self) -> Encoder | None:
-        """The starter model where the codes are its, read when a scan is first to be embedded."""
-        from braincase.models.starter import starter_if_its
+    def _at_hand(self) -> Encoder:
+        """The model whose the codes are, read when a scan is first to be embedded.
 
-        name = starter_if_its(self.gallery.fingerprint)
-        return encoder_from(name) if name else None
+        It is the starter model, or lies in the current folder or beside the gallery.
+        """
+        from braincase.models.at_hand import model_of_gallery
+
+        info, beside = self.gallery.info(), self.gallery.folder.absolute().parent
+        return encoder_from(model_of_gallery(info.fingerprint, info.encoder, (Path(), beside)))
 
     def close(self) -> None:
         """Close the gallery's files and connections."""
@@ -362,7 +362,8 @@ def open_gallery(
     model
         A model's folder, an encoder file (a program: only one that you trust), the name of an
         installed encoder, or the model itself; not needed to search with the gallery's own cases,
-        nor where its codes are the starter model's.
+        nor where it is at hand: the starter model, or one in the current folder or beside the
+        gallery.
 
     Raises
     ------

@@ -9,10 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from braincase.gallery.columns import NumberColumn, distinct_values
 from braincase.gallery.exact import DENSE, Rows
-from braincase.gallery.filter import parse_where, select
+from braincase.gallery.filter import absent_values, parse_where, select
 from braincase.gallery.record.memory import Live, Memory
+from braincase.labels import RESERVED_COLUMNS, spelling_notes
 
+#: A column with more texts than this holds no groups.
+MOST_TEXTS = 50
 #: Filters remembered; a calibration or a reader asks hundreds of times with the same.
 MOST_FILTERS = 8
 
@@ -25,6 +29,18 @@ class Snapshot:
     live: Live
     version: int
     notes: tuple[str, ...]
+
+    @cached_property
+    def spellings(self) -> tuple[str, ...]:
+        """Labels of its cases that most likely are one, a sentence each."""
+        columns = self.memory.columns.items()
+        few = [
+            (name, distinct_values(column, self.live.mask))
+            for name, column in columns
+            if name not in RESERVED_COLUMNS and not isinstance(column, NumberColumn)
+        ]
+        notes = (spelling_notes(name, texts) for name, texts in few if len(texts) <= MOST_TEXTS)
+        return tuple(note for of_column in notes for note in of_column)
 
     def is_as_of(self, version: int | None) -> bool:
         """Return whether this is that version, as far as `memory` has come; None: the newest."""
@@ -114,6 +130,13 @@ class FilterCache:
         while len(self._passing) > MOST_FILTERS:
             self._passing.popitem(last=False)
         return passing
+
+
+def why_none_passes(snapshot: Snapshot, where: str, passing: Passing) -> tuple[str, ...]:
+    """Return which values a filter names that no case has, where no case passes it."""
+    if passing.count or not snapshot.live.n_cases:
+        return ()
+    return absent_values(parse_where(where), snapshot.memory.columns, snapshot.live.mask)
 
 
 def choose(

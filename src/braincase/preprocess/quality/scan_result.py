@@ -86,10 +86,15 @@ class ScanResult:
         told = (f"{Path(one.path).name} is not used: {one.reason}" for one in self.passed_over)
         return replace(run, evidence=(*run.evidence, *told))
 
-    def clashes_with(self, scan: Scan) -> bool:
-        """Tell whether another scan of the same name, which still exists, was here first."""
+    def clash_with(self, scan: Scan) -> str:
+        """Return why another scan of the same name, which still exists, was here first."""
         first, second = self.scan.path, self.of_visit(scan).path
-        return first != second and first.exists() and self.stat != stat_of(scan)
+        if first == second or not first.exists() or self.stat == stat_of(scan):
+            return ""
+        return (
+            f"the cohort's {scan.scan_id} is {first} already; another person of the same number,"
+            " at another site, gets a name of their own by --site NAME (`site`)"
+        )
 
 
 def stat_of(scan: Scan) -> Stat:

@@ -63,7 +63,7 @@ def _right_share(drawn: list[Map], asked: float) -> Effect:
     right = float(np.mean([one[middle:].sum() > one[:middle].sum() for one in drawn]))
     half = 1.96 * np.sqrt(asked * (1 - asked) / len(drawn))
     numbers = (asked, asked - half, asked + half, right)
-    return Effect("lesions", "stroke, share on the right", "", *numbers, STROKE_SOURCE)
+    return Effect("lesions", "stroke, share on the right", "", *numbers, STROKE_SOURCE, False)
 
 
 def _places(name: str, drawn: list[Map], real: Map, smooth_mm: float, source: str) -> Effect:
@@ -73,4 +73,5 @@ def _places(name: str, drawn: list[Map], real: Map, smooth_mm: float, source: st
     own = mean_of_blocks(smooth, 2)
     some = (real > 0.01 * real.max()) | (own > 0.01 * own.max())
     r = float(np.corrcoef(own[some], real[some])[0, 1])
-    return Effect("lesions", f"{name}, correlation of places", "", 1, SAME_PLACES, 1, r, source)
+    numbers = (1, SAME_PLACES, 1, r)
+    return Effect("lesions", f"{name}, correlation of places", "", *numbers, source, False)

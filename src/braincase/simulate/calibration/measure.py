@@ -73,4 +73,4 @@ def _classifier(cohort: Cohort, seed: int) -> Effect:
     ill = (table["diagnosis"].iloc[rows] == "AD").to_numpy()
     auc = voxel_svm_auc(cohort, rows, ill, seed)
     numbers = (0.885, 0.85, 0.92, auc, CLASSIFIER_SOURCE)
-    return Effect("classifier", "linear SVM on smoothed voxels, AUC", "", *numbers)
+    return Effect("classifier", "linear SVM on smoothed voxels, AUC", "", *numbers, is_change=False)

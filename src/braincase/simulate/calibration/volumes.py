@@ -80,7 +80,7 @@ def ageing_effects(table: pd.DataFrame, volumes: Volumes) -> list[Effect]:
         measured = 100 * float(tissue[those].mean()) / last
         name = f"brain at {age:.0f}, of that at {OASIS[3][0]:.0f}"
         row = (name, "%", asked, asked - half, asked + half, measured, OASIS_SOURCE)
-        effects.append(Effect("ageing", *row))
+        effects.append(Effect("ageing", *row, is_change=False))
     return effects
 
 
