@@ -38,8 +38,6 @@ from braincase.web.security.audit_once import AuditOnce
 from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
 
-#: Where a curator's cases go, beside the gallery's own files.
-SAVED = "saved"
 #: A calibration holds while the number of cases changes by no more than this share.
 DRIFT = 0.02
 #: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
@@ -158,10 +156,6 @@ class Service:
         temporary = Path(tempfile.gettempdir())
         gallery, audit = self.gallery.folder, self.audit.path.parent
         return {"gallery": gallery, "audit": audit, "temporary": temporary}
-
-    def saved_folder(self) -> Path:
-        """Return the cohort folder of the cases that curators keep."""
-        return self.gallery.folder / SAVED
 
     def known_since(self, version: int) -> int | None:
         """Return the version whose calibration holds for another, or None for its own.

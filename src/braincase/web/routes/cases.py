@@ -10,12 +10,19 @@ from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
-from braincase.cohort.derivatives import encode_image, image_path, read_image, sidecar_path
+from braincase.cohort.derivatives import (
+    describe_cohort,
+    encode_image,
+    image_path,
+    read_image,
+    sidecar_path,
+)
 from braincase.cohort.view import remove_views, view_path, voxel_hash
 from braincase.errors import UsageError
 from braincase.gallery import NewCase, StoredCase
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.search.cells import without_cells
+from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
 from braincase.web import schema
 from braincase.web.catalogue import case_body, describe_columns
@@ -192,7 +199,7 @@ def add_case(
             409, "exists", f"There is a case {request.scan_id} already; nothing was changed."
         )
     case = Scan(Path(), request.subject, request.session, dict(request.labels))
-    folder = service.saved_folder()
+    folder = _saved_folder(service)
     _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
     seen = service.view_of_upload(upload)
     with service.recorded(principal, "add", scan_id=request.scan_id) as result:
@@ -231,6 +238,14 @@ def add_case(
         removed=[],
         duplicates=[scan_id for _, scan_id in change.duplicates],
     )
+
+
+def _saved_folder(service: Service) -> Path:
+    """Return the cohort folder of saved cases; erasing deletes files in what is a cohort."""
+    folder = service.gallery.saved_folder
+    if not is_cohort(folder):
+        describe_cohort(folder)
+    return folder
 
 
 def _refuse_other_image(service: Service, path: Path, volume: NDArray[np.uint8]) -> None:
