@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from braincase.cohort.cohort import Cohort, open_cohort
+from braincase.cohort.cohort import Cohort
 from braincase.gallery import open_gallery
 from braincase.workflows.left_files import files_left
 from command_line import run
@@ -59,6 +61,20 @@ def erase(gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sca
     return out
 
 
+def test_a_full_disk_is_told_and_leaves_nothing(
+    client: httpx.Client, jobs: list[str], gallery: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        refused = save(client, jobs[0], "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (refused.status_code, refused.json()["error"]) == (507, "disk")
+    assert not [*gallery.rglob("sub-full*")]
+    assert save(client, jobs[0], "full").status_code == 201
+
+
 @pytest.mark.parametrize("described", [True, False])
 def test_erasing_deletes_the_files_of_a_saved_case(
     client: httpx.Client, jobs: list[str], gallery: Path, tmp_path: Path,
@@ -67,7 +83,6 @@ def test_erasing_deletes_the_files_of_a_saved_case(
     name = f"gone{described}"
     assert save(client, jobs[0], name).status_code == 201
     assert len(files_of(gallery, name)) == 2
-    assert len(open_cohort(gallery / "saved")) >= 1
     if not described:  # as earlier releases have left it
         (gallery / "saved" / "dataset_description.json").unlink()
     assert "2 files of them were deleted" in erase(gallery, tmp_path, capsys, f"sub-{name}")
@@ -105,3 +120,59 @@ def test_a_link_for_the_saved_cases_leads_to_no_files(
     for claimed in (tmp_path / "saved", other):
         moved = replace(case, cohort=claimed)
         assert files_left([moved], {"linked"}, tmp_path / "saved") == []
+
+
+def test_of_two_who_save_one_case_at_once_the_acknowledged_one_has_its_image(
+    client: httpx.Client, jobs: list[str]
+) -> None:
+    for turn in range(6):
+        answers: dict[str, int] = {}
+        barrier = threading.Barrier(2)
+
+        def go(job: str, name: str, barrier=barrier, answers=answers) -> None:  # type: ignore[no-untyped-def]
+            barrier.wait()
+            answers[job] = save(client, job, name, labels={"age": 50}).status_code
+
+        threads = [threading.Thread(target=go, args=(job, f"race{turn}")) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers.values()) == [201, 409]
+        assert client.get(f"{API}/cases/sub-race{turn}/volume.nii.gz").status_code == 200
+
+
+@pytest.mark.parametrize("label", ["x\u0007y", "x" * 2_100])
+def test_a_refused_case_leaves_nothing_and_its_name_is_free(
+    client: httpx.Client, jobs: list[str], gallery: Path, label: str
+) -> None:
+    name = f"refused{len(label)}"
+    refused = save(client, jobs[0], name, labels={"comment": label})
+    assert (refused.status_code, refused.json()["error"]) == (400, "usage")
+    assert not [*gallery.rglob(f"sub-{name}*")]
+    assert save(client, jobs[1], name).status_code == 201
+
+
+def test_what_a_killed_service_left_of_a_case_is_not_called_an_earlier_version(
+    client: httpx.Client, jobs: list[str], gallery: Path
+) -> None:
+    assert save(client, jobs[0], "killed").status_code == 201
+    image = next((gallery / "saved").rglob("sub-killed_*.nii.gz"))
+    left = Path(str(image).replace("sub-killed", "sub-again"))
+    left.parent.mkdir(parents=True)
+    shutil.copyfile(image, left)
+    assert save(client, jobs[1], "again").status_code == 201
+    assert client.get(f"{API}/cases/sub-again/volume.nii.gz").status_code == 200
+
+
+def test_a_refused_case_keeps_the_image_that_an_earlier_version_shows(
+    client: httpx.Client, jobs: list[str], gallery: Path
+) -> None:
+    version = save(client, jobs[0], "earlier").json()["version"]
+    sidecar = next((gallery / "saved").rglob("sub-earlier_*_T1w.json"))
+    before = files_of(gallery, "earlier"), sidecar.read_text()
+    assert client.delete(f"{API}/cases/sub-earlier").status_code == 200
+    assert save(client, jobs[0], "earlier", labels={"comment": "\u0007"}).status_code == 400
+    assert (files_of(gallery, "earlier"), sidecar.read_text()) == before
+    shown = client.get(f"{API}/cases/sub-earlier/volume.nii.gz?as_of={version}")
+    assert shown.status_code == 200

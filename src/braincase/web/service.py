@@ -81,6 +81,8 @@ class Service:
     learned, usual, lock
         Whose lessons hold; what images usually look like, by the filter of the controls and the
         version, once it was asked for; and who may change them.
+    saving
+        Held while a case is saved, files and gallery.
     """
 
     settings: ServiceSettings
@@ -100,6 +102,7 @@ class Service:
     learned: Learned = field(default_factory=Learned)
     usual: dict[tuple[str, int], Usual] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    saving: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
