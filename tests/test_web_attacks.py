@@ -447,6 +447,22 @@ class TestAudit:
             thread.join()
         assert verify_chain(path).lines == 100
 
+    def test_a_line_of_any_length_is_followed_by_the_next(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        with closing(AuditLog(path)) as service, closing(AuditLog(path)) as command_line:
+            service.write("ada", "search")
+            for n in (6_000, 1, 40_000):
+                scan_ids = [f"sub-{number:06}" for number in range(n)]
+                command_line.write("root", "erase", scan_ids=scan_ids)
+                service.write("ada", "search")
+        assert verify_chain(path).lines == 7
+        with path.open("ab") as log:
+            log.write(b'{"broken off": "' + b"x" * 200_000)
+        with closing(AuditLog(path)) as again:
+            again.write("ada", "search")
+        chain = verify_chain(path)
+        assert (chain.lines, chain.torn) == (8, 1)
+
     def test_a_short_write_is_no_success_and_merges_no_lines(self, tmp_path: Path) -> None:
         path = tmp_path / "audit.jsonl"
         with closing(AuditLog(path)) as log:
