@@ -153,6 +153,16 @@ class TestGuessing:
         assert [line["reason"] for line in refused] == ["wrong"] * 3 + ["too many"]
         assert {line["client"] for line in refused} == {"127.0.0.2"}
 
+    def test_guesses_that_have_to_wait_fill_neither_the_log_nor_the_disk(
+        self, web_gallery: Path, users: Path, tmp_path: Path
+    ) -> None:
+        audit, limits = tmp_path / "audit.jsonl", {"logins": "2/minute"}
+        with serving(settings_for(web_gallery, audit, users=users, limits=limits)) as client:
+            answers = [log_in(client, "ada", "a wrong guess").status_code for _ in range(30)]
+        assert answers == [401] * 2 + [429] * 28
+        refused = [line["reason"] for line in audit_lines(audit)]
+        assert refused == ["wrong", "wrong", "too many"]
+
     def test_right_passwords_are_not_counted(
         self, web_gallery: Path, users: Path, tmp_path: Path
     ) -> None:
@@ -708,6 +718,20 @@ class TestWrongKinds:
         case = first_case(open_service)
         answer = open_service.post(f"{API}/searches", json={"case": case, **wish})
         assert (answer.status_code, answer.json()["error"]) == (400, "usage")
+
+    @pytest.mark.parametrize("depth", [300, 900, 5_000])
+    @pytest.mark.parametrize("brackets", ["[]", ('{"a":', "}")], ids=["lists", "objects"])
+    def test_what_is_nested_deep_is_refused(
+        self, open_service: httpx.Client, depth: int, brackets: tuple[str, str]
+    ) -> None:
+        nested = brackets[0] * depth + '"x"' + brackets[1] * depth
+        for path, field in {"login": "password", "searches": "known", "cases": "labels"}.items():
+            answer = open_service.post(
+                f"{API}/{path}",
+                content=f'{{"{field}": {nested}}}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code == 400, (path, answer.text)
 
     @pytest.mark.parametrize("value", ['"\\ud800"', "1e400", "1" + "0" * 400, "NaN", '"a\\u0000b"'])
     def test_what_could_not_be_stored_is_refused(
