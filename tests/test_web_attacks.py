@@ -13,14 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import jwt
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from braincase.cohort.cohort import Cohort
@@ -346,6 +348,19 @@ class TestConnections:
         with from_address(open_service, "127.0.0.2") as again:
             wait_for(lambda: again.get(f"{API}/health").status_code == 200, 10)
 
+    @pytest.mark.parametrize("read_first", [1, 1 << 20])
+    def test_a_client_that_reads_no_answer_is_broken_off(
+        self, large_answers: httpx.Client, read_first: int
+    ) -> None:
+        with asking_for_much(large_answers) as line:
+            size = read(line, read_first)
+            wait_for(lambda: n_connections(large_answers) == 0, 20)
+            assert size + read(line, 9 << 20) < 8 << 20
+
+    def test_a_client_that_reads_slowly_gets_all_of_it(self, large_answers: httpx.Client) -> None:
+        with asking_for_much(large_answers) as line:
+            assert read(line, 9 << 20, pause_s=0.02) > 8 << 20
+
     def test_a_silent_tls_connection_is_closed_soon(
         self, web_gallery: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -370,6 +385,47 @@ class TestConnections:
             server.should_exit = True
             thread.join(timeout=20)
             listening.close()
+
+
+@pytest.fixture
+def large_answers(
+    web_gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[httpx.Client]:
+    """A service of little patience, with a path that answers 8 MiB to anybody."""
+    for name in ("UNREAD_S", "HEAD_S"):
+        monkeypatch.setattr(f"braincase.web.run.{name}", 0.7)
+    with serving(settings_for(web_gallery, tmp_path / "a")) as client:
+        app = client.app  # type: ignore[attr-defined]
+        app.add_api_route("/large", lambda: Response(bytes(8 << 20)))
+        yield client
+
+
+@contextmanager
+def asking_for_much(client: httpx.Client) -> Iterator[socket.socket]:
+    """A connection with small buffers that has asked for 8 MiB and read nothing yet."""
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        line.connect((client.base_url.host, client.base_url.port))
+        line.settimeout(10)
+        line.sendall(f"GET /large HTTP/1.1\r\nHost: {client.base_url.host}\r\n\r\n".encode())
+        yield line
+
+
+def read(line: socket.socket, most: int, pause_s: float = 0.0) -> int:
+    """Read from a connection, at most so many bytes, and say how many came."""
+    size = 0
+    with suppress(ConnectionResetError):
+        while size < most and (part := line.recv(min(most - size, 1 << 17))):
+            size += len(part)
+            time.sleep(pause_s)
+    return size
+
+
+def n_connections(client: httpx.Client) -> int:
+    """How many connections the process of the service has accepted and not closed."""
+    port = client.base_url.port
+    lines = psutil.Process().net_connections("tcp")
+    return sum(line.laddr.port == port and line.status == "ESTABLISHED" for line in lines)
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
