@@ -252,6 +252,20 @@ class TestErased:
                 assert hit not in again.text, path
             assert client.get(f"{API}/searches/{by_code['search']}").status_code == 404
 
+    def test_no_map_of_an_erased_person_is_kept(self, gallery_copy: Path, tmp_path: Path) -> None:
+        with serving(settings_for(gallery_copy, tmp_path / "a")) as client:
+            service = client.app.state.service  # type: ignore[attr-defined]
+            told = client.post(f"{API}/searches", json={"case": first_case(client)}).json()
+            hit = told["hits"][0]["scan_id"]
+            link = f"{API}/searches/{told['search']}"
+            assert client.get(f"{link}/maps/{hit}/difference.nii.gz").status_code == 200
+            assert not [*service.folder.rglob("*.nii.gz")]
+            with closing(open_gallery(str(gallery_copy))) as gallery:
+                gallery.remove([hit], erase=True)
+            assert client.get(link).status_code == 200
+            assert service.searches.maps.values() == []
+            assert client.get(f"{link}/maps/{hit}/difference.nii.gz").status_code == 404
+
 
 class TestPlaces:
     """Uploads that never end take their own person's places, not everybody's."""

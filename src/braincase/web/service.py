@@ -75,7 +75,7 @@ class Service:
     volumes, views
         Decoded standard volumes, and view volumes.
     folder
-        A private folder for files made on the way, such as maps.
+        A private folder for files made on the way, such as reports.
     audit, once, metrics, gate
         Who did what; who did it again and again; how much and how fast; who may.
     learned, usual, lock
