@@ -33,8 +33,8 @@ import numpy as np
 import psutil
 
 from braincase.gallery import open_gallery
+from braincase.gallery.gallery import SAVED
 from braincase.web.security.audit_chain import verify_chain
-from braincase.web.service import SAVED
 from braincase.workflows.gallery_upkeep import verify_gallery
 
 KILLS, SEED = 100, 0

@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -14,11 +15,11 @@ from gallery_cases import MODEL
 
 #: Tells every fsync, rename and mkdir of a write, in order.
 TRACE = """
-import os, stat, sys
+import os, re, stat, sys
 from pathlib import Path
 names = {}
 def shown(path):
-    return os.path.relpath(path, sys.argv[1]).replace(f"-{os.getpid()}-", "-PID-")
+    return re.sub(f"-{os.getpid()}-[0-9a-f]{{8}}-", "-PID-", os.path.relpath(path, sys.argv[1]))
 fsync, replace, mkdir = os.fsync, os.replace, os.mkdir
 def told_fsync(file):
     print("sync", shown(os.readlink(f"/proc/self/fd/{file}")))
@@ -125,6 +126,28 @@ def test_a_failed_write_leaves_everything_as_it_was(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
 
 
+def test_threads_that_write_one_file_at_once_each_write_a_whole_one(tmp_path):
+    path, inside, failed = tmp_path / "file.txt", threading.Barrier(2), []
+
+    def write(letter):
+        try:
+            with atomic_write(path) as aside:
+                inside.wait(timeout=10)
+                aside.write_text(letter * 1000)
+                inside.wait(timeout=10)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert path.read_text() in ("a" * 1000, "b" * 1000)
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_system_sees_the_syncs_too(tmp_path):
     log = tmp_path / "log"
@@ -145,8 +168,8 @@ def test_the_system_sees_the_syncs_too(tmp_path):
 def test_unfinished_files_of_killed_processes_go_with_the_next_write(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = (f".writing-{dead.pid}-a.json", f".writing-{dead.pid}-b", f".writing-{os.getpid()}-c",
-             ".writing-x-d")  # fmt: skip
+    names = (f".writing-{dead.pid}-0a1b2c3d-a.json", f".writing-{dead.pid}-b",
+             f".writing-{os.getpid()}-c", ".writing-x-d")  # fmt: skip
     for name in names:
         (tmp_path / name).touch()
     for name in names[:1] + names[2:]:

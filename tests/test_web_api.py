@@ -10,6 +10,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -427,6 +428,23 @@ def test_a_map_is_refused_where_the_library_knows_no_usual_spread(
         path = f"{API}/searches/{answer['search']}/maps/{hit}/difference.nii.gz"
         refused = client.get(path)
         assert (refused.status_code, refused.json()["error"]) == (404, "few_images")
+
+
+def test_who_asks_at_once_for_what_is_being_made_gets_it_whole(
+    web_gallery: Path, tmp_path: Path
+) -> None:
+    with serving(settings_for(web_gallery, tmp_path / "audit.jsonl")) as client:
+        told = asked(client, case=first_case(client), k=2)
+        hit = told["hits"][0]["scan_id"]
+        for path in (
+            "regions/atlas.nii.gz",
+            "regions/template.nii.gz",
+            f"searches/{told['search']}/maps/{hit}/difference.nii.gz",
+        ):
+            with ThreadPoolExecutor(4) as pool:
+                answers = [*pool.map(client.get, [f"{API}/{path}"] * 4)]
+            assert [answer.status_code for answer in answers] == [200] * 4
+            assert len({gzip.decompress(answer.content) for answer in answers}) == 1
 
 
 def test_atlas_and_template_lie_on_the_galleries_grid(client: httpx.Client, tiny: Cohort) -> None:

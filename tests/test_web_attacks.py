@@ -13,14 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import jwt
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from braincase.cohort.cohort import Cohort
@@ -153,6 +155,16 @@ class TestGuessing:
         assert [line["reason"] for line in refused] == ["wrong"] * 3 + ["too many"]
         assert {line["client"] for line in refused} == {"127.0.0.2"}
 
+    def test_guesses_that_have_to_wait_fill_neither_the_log_nor_the_disk(
+        self, web_gallery: Path, users: Path, tmp_path: Path
+    ) -> None:
+        audit, limits = tmp_path / "audit.jsonl", {"logins": "2/minute"}
+        with serving(settings_for(web_gallery, audit, users=users, limits=limits)) as client:
+            answers = [log_in(client, "ada", "a wrong guess").status_code for _ in range(30)]
+        assert answers == [401] * 2 + [429] * 28
+        refused = [line["reason"] for line in audit_lines(audit)]
+        assert refused == ["wrong", "wrong", "too many"]
+
     def test_right_passwords_are_not_counted(
         self, web_gallery: Path, users: Path, tmp_path: Path
     ) -> None:
@@ -239,6 +251,20 @@ class TestErased:
                 assert again.status_code == 200
                 assert hit not in again.text, path
             assert client.get(f"{API}/searches/{by_code['search']}").status_code == 404
+
+    def test_no_map_of_an_erased_person_is_kept(self, gallery_copy: Path, tmp_path: Path) -> None:
+        with serving(settings_for(gallery_copy, tmp_path / "a")) as client:
+            service = client.app.state.service  # type: ignore[attr-defined]
+            told = client.post(f"{API}/searches", json={"case": first_case(client)}).json()
+            hit = told["hits"][0]["scan_id"]
+            link = f"{API}/searches/{told['search']}"
+            assert client.get(f"{link}/maps/{hit}/difference.nii.gz").status_code == 200
+            assert not [*service.folder.rglob("*.nii.gz")]
+            with closing(open_gallery(str(gallery_copy))) as gallery:
+                gallery.remove([hit], erase=True)
+            assert client.get(link).status_code == 200
+            assert service.searches.maps.values() == []
+            assert client.get(f"{link}/maps/{hit}/difference.nii.gz").status_code == 404
 
 
 class TestPlaces:
@@ -336,6 +362,19 @@ class TestConnections:
         with from_address(open_service, "127.0.0.2") as again:
             wait_for(lambda: again.get(f"{API}/health").status_code == 200, 10)
 
+    @pytest.mark.parametrize("read_first", [1, 1 << 20])
+    def test_a_client_that_reads_no_answer_is_broken_off(
+        self, large_answers: httpx.Client, read_first: int
+    ) -> None:
+        with asking_for_much(large_answers) as line:
+            size = read(line, read_first)
+            wait_for(lambda: n_connections(large_answers) == 0, 20)
+            assert size + read(line, 9 << 20) < 8 << 20
+
+    def test_a_client_that_reads_slowly_gets_all_of_it(self, large_answers: httpx.Client) -> None:
+        with asking_for_much(large_answers) as line:
+            assert read(line, 9 << 20, pause_s=0.02) > 8 << 20
+
     def test_a_silent_tls_connection_is_closed_soon(
         self, web_gallery: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -360,6 +399,47 @@ class TestConnections:
             server.should_exit = True
             thread.join(timeout=20)
             listening.close()
+
+
+@pytest.fixture
+def large_answers(
+    web_gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[httpx.Client]:
+    """A service of little patience, with a path that answers 8 MiB to anybody."""
+    for name in ("UNREAD_S", "HEAD_S"):
+        monkeypatch.setattr(f"braincase.web.run.{name}", 0.7)
+    with serving(settings_for(web_gallery, tmp_path / "a")) as client:
+        app = client.app  # type: ignore[attr-defined]
+        app.add_api_route("/large", lambda: Response(bytes(8 << 20)))
+        yield client
+
+
+@contextmanager
+def asking_for_much(client: httpx.Client) -> Iterator[socket.socket]:
+    """A connection with small buffers that has asked for 8 MiB and read nothing yet."""
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        line.connect((client.base_url.host, client.base_url.port))
+        line.settimeout(10)
+        line.sendall(f"GET /large HTTP/1.1\r\nHost: {client.base_url.host}\r\n\r\n".encode())
+        yield line
+
+
+def read(line: socket.socket, most: int, pause_s: float = 0.0) -> int:
+    """Read from a connection, at most so many bytes, and say how many came."""
+    size = 0
+    with suppress(ConnectionResetError):
+        while size < most and (part := line.recv(min(most - size, 1 << 17))):
+            size += len(part)
+            time.sleep(pause_s)
+    return size
+
+
+def n_connections(client: httpx.Client) -> int:
+    """How many connections the process of the service has accepted and not closed."""
+    port = client.base_url.port
+    lines = psutil.Process().net_connections("tcp")
+    return sum(line.laddr.port == port and line.status == "ESTABLISHED" for line in lines)
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -446,6 +526,22 @@ class TestAudit:
         for thread in threads:
             thread.join()
         assert verify_chain(path).lines == 100
+
+    def test_a_line_of_any_length_is_followed_by_the_next(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        with closing(AuditLog(path)) as service, closing(AuditLog(path)) as command_line:
+            service.write("ada", "search")
+            for n in (6_000, 1, 40_000):
+                scan_ids = [f"sub-{number:06}" for number in range(n)]
+                command_line.write("root", "erase", scan_ids=scan_ids)
+                service.write("ada", "search")
+        assert verify_chain(path).lines == 7
+        with path.open("ab") as log:
+            log.write(b'{"broken off": "' + b"x" * 200_000)
+        with closing(AuditLog(path)) as again:
+            again.write("ada", "search")
+        chain = verify_chain(path)
+        assert (chain.lines, chain.torn) == (8, 1)
 
     def test_a_short_write_is_no_success_and_merges_no_lines(self, tmp_path: Path) -> None:
         path = tmp_path / "audit.jsonl"
@@ -692,6 +788,20 @@ class TestWrongKinds:
         case = first_case(open_service)
         answer = open_service.post(f"{API}/searches", json={"case": case, **wish})
         assert (answer.status_code, answer.json()["error"]) == (400, "usage")
+
+    @pytest.mark.parametrize("depth", [300, 900, 5_000])
+    @pytest.mark.parametrize("brackets", ["[]", ('{"a":', "}")], ids=["lists", "objects"])
+    def test_what_is_nested_deep_is_refused(
+        self, open_service: httpx.Client, depth: int, brackets: tuple[str, str]
+    ) -> None:
+        nested = brackets[0] * depth + '"x"' + brackets[1] * depth
+        for path, field in {"login": "password", "searches": "known", "cases": "labels"}.items():
+            answer = open_service.post(
+                f"{API}/{path}",
+                content=f'{{"{field}": {nested}}}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code == 400, (path, answer.text)
 
     @pytest.mark.parametrize("value", ['"\\ud800"', "1e400", "1" + "0" * 400, "NaN", '"a\\u0000b"'])
     def test_what_could_not_be_stored_is_refused(

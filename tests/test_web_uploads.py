@@ -130,6 +130,8 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
     assert not stored["model_simulated"]
     path = f"{API}/searches/{answer.json()['search']}/maps/{hit}/difference.nii.gz"
     assert client.get(path).status_code == 200
+    service = client.app.state.service  # type: ignore[attr-defined]
+    assert len(service.searches.maps.values()) == 1
 
     case = {"upload": job, "scan_id": "sub-new1", "subject": "new1", "labels": {"sex": "F"}}
     assert client.post(f"{API}/cases", json={**case, "scan_id": "sub-other"}).status_code == 400
@@ -161,6 +163,8 @@ def test_an_uploaded_scan_finds_its_cases_is_saved_and_taken_out_again(
         assert client.get(f"{API}/uploads/{job}/{name}").status_code == 404
     assert client.get(f"{API}/searches/{answer.json()['search']}").status_code == 404
     assert not files_of(client)
+    assert not [*service.folder.rglob("*.nii.gz")]
+    assert service.searches.maps.values() == []
 
 
 def jane_doe(folder: Path) -> bytes:

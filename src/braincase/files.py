@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """
     make_folder(path.parent, durable)
     _remove_left_over(path.parent)
-    aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    # Threads that write one path at once, each a whole file of its own: the last one stays.
+    aside = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         mode = create_file(aside, path)
         yield aside

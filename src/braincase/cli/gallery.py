@@ -247,7 +247,7 @@ def remove(
         change = _erase(gallery, wanted, audit) if erase else gallery.remove(wanted)
         erased = [*gone, *(theirs if erase else ())]
         people = {case.subject for case in erased if not gallery.person(case.subject, ever=True)}
-    left = files_left(erased, people)
+        left = files_left(erased, people, gallery.saved_folder)
     if delete_files:
         for path in left:
             path.unlink(missing_ok=True)

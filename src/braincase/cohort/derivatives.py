@@ -259,7 +259,7 @@ def claim_folder(folder: Path) -> None:
     if not ours:
         raise UsageError(folder, "the folder holds something else", "a new folder or a cohort")
     if not described:
-        _describe(folder)
+        describe_cohort(folder)
 
 
 def check_format(folder: Path) -> None:
@@ -277,7 +277,8 @@ def check_format(folder: Path) -> None:
         raise CohortError(folder, f"format {found}", f"format {FORMAT}", "Update braincase.")
 
 
-def _describe(folder: Path) -> None:
+def describe_cohort(folder: Path) -> None:
+    """Write ``dataset_description.json``, by which a folder is known as a cohort."""
     write_json(
         folder / DESCRIPTION,
         {
@@ -292,7 +293,7 @@ def _describe(folder: Path) -> None:
 
 def write_dataset(folder: Path, scans: Sequence[Scan]) -> None:
     """Write dataset_description.json, README.md, participants.tsv and sub-*/sub-*_sessions.tsv."""
-    _describe(folder)
+    describe_cohort(folder)
     write_text(folder / "README.md", README)
     write_text(folder / ".bidsignore", "packed\nqc\ncensus.json\ntruth.tsv\n*.html\n")
     people: dict[str, list[Scan]] = {}

@@ -28,6 +28,9 @@ from braincase.gallery.record.memory import Live
 from braincase.gallery.record.record import Record
 from braincase.gallery.record.selection import Selection, Snapshot, why_none_passes
 
+#: The folder, beside the gallery's own files, of the cases that curators save from uploads.
+SAVED = "saved"
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -80,6 +83,11 @@ class Gallery:
         self.folder = record.folder
         self.cache_folder = record.cache_folder
         self._closest: tuple[Live, ClosestPeople] | None = None
+
+    @property
+    def saved_folder(self) -> Path:
+        """Where a service keeps the cohort of the cases that curators save from uploads."""
+        return self.folder / SAVED
 
     def add(self, cases: Sequence[NewCase], fingerprint: str) -> Change:
         """Add new cases in one transaction; the same case again is left as it is.

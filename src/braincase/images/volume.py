@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,13 +125,22 @@ def write_volume(path: Path, data: NDArray[np.generic], affine: Affine) -> None:
     affine
         Voxel indices to RAS+ millimetres, shape (4, 4).
     """
+    with atomic_write(Path(path)) as aside:
+        _nifti_image(data, affine).to_filename(aside)
+
+
+def encode_volume(data: NDArray[np.generic], affine: Affine) -> bytes:
+    """Return the bytes of a ``.nii.gz`` as `write_volume` writes it, for what is on no disk."""
+    return gzip.compress(_nifti_image(data, affine).to_bytes(), compresslevel=1, mtime=0)
+
+
+def _nifti_image(data: NDArray[np.generic], affine: Affine) -> nib.Nifti1Image:
     stored = {"b": np.uint8, "f": np.float32}.get(data.dtype.kind, data.dtype)
     image = nib.Nifti1Image(data.astype(stored, copy=False), affine, dtype=stored)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
-    with atomic_write(Path(path)) as aside:
-        image.to_filename(aside)
+    return image
 
 
 def _voxels(

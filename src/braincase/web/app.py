@@ -90,7 +90,7 @@ ROUTES = (
     Route("GET", "/gallery", cases.gallery, (401,)),
     Route("GET", "/gallery/map", explanations.gallery_map, (401, 404)),
     Route("GET", "/cases", cases.list_cases, (401,)),
-    Route("POST", "/cases", cases.add_case, (401, 404, 409, 422), status=201),
+    Route("POST", "/cases", cases.add_case, (401, 404, 409, 422, 507), status=201),
     Route("GET", "/cases/{scan_id}", cases.one_case, (401, 404)),
     Route("DELETE", "/cases/{scan_id}", cases.remove_case, (401, 404, 409)),
     Route("POST", "/cases/{scan_id}/viewer", archive.open_viewer, (401, 404)),

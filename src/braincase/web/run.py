@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import socket
 import sys
+import termios
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -22,27 +24,49 @@ from braincase.web.limited_socket import Connections, LimitedSocket
 from braincase.web.service_settings import ServiceSettings
 
 #: Connections at once; more are answered 503.
-MOST_CONNECTIONS = 200
+MOST_CONNECTIONS = 400
 #: Connections that are accepted at all, and those of one client address.
-MOST_ACCEPTED, MOST_OF_ONE = 400, 100
+MOST_ACCEPTED, MOST_OF_ONE = 500, 100
 #: Seconds for a TLS handshake.
 HANDSHAKE_S = 5.0
 #: Seconds until a connection must have brought a whole request head.
 HEAD_S = 20.0
+#: Seconds between two looks at an answer that waits to be read, and bytes a second that must be.
+UNREAD_S, LEAST_BYTES_PER_S = 30.0, 16 << 10
 #: Seconds running requests get to end when the service is stopped.
 GOODBYE_S = 5
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP over a connection that is closed when no whole request head comes within `HEAD_S`.
+    """HTTP over a connection that ends when its client neither asks nor reads.
 
-    uvicorn itself waits for ever, so that a few hundred silent connections would be all it has.
+    It is closed when no whole request head comes within `HEAD_S`, and broken off when an answer is
+    read at less than `LEAST_BYTES_PER_S`. uvicorn itself waits for ever, so that a few hundred
+    silent connections would be all it has.
     """
+
+    _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
         self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._look_later()
+
+    def resume_writing(self) -> None:
+        """Write on; of a connection that is being closed, the rest must still be read."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_looking()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -55,7 +79,32 @@ class PatientProtocol(H11Protocol):
     def _close_if_silent(self, before: object) -> None:
         answered = self.cycle is None or self.cycle.response_complete
         if self.cycle is before and answered:
-            self.transport.close()
+            self.transport.close()  # once all is read
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._stop_looking()
+        if self.transport.get_write_buffer_size():
+            self._look = self.loop.call_later(UNREAD_S, self._abort_if_unread, self._unread())
+
+    def _stop_looking(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+
+    def _unread(self) -> int:
+        """Return the bytes that wait here, and in the system until the client takes them."""
+        sent = 0
+        with contextlib.suppress(OSError):
+            queue = fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+            sent = int.from_bytes(queue, sys.byteorder)
+        return self.transport.get_write_buffer_size() + sent
+
+    def _abort_if_unread(self, before: int) -> None:
+        read = before - self._unread()
+        if self.transport.get_write_buffer_size() and read < UNREAD_S * LEAST_BYTES_PER_S:
+            self.transport.abort()
+        else:
+            self._look_later()
 
 
 class PatientServer(uvicorn.Server):

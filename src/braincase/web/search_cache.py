@@ -1,7 +1,8 @@
-"""An LRU cache of answered searches, bounded by bytes, and emptied of what was erased since.
+"""An LRU cache of answered searches and their maps, bounded, and emptied of what was erased since.
 
 A search with a stored case can be made again from its permalink, so few of those are kept; one with
-an upload or a code cannot, and is kept as long as the upload.
+an upload or a code cannot, and is kept as long as the upload. Maps show people as images do: they
+are kept in memory only, and go with the upload, and whenever the gallery has changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from braincase.web.service_settings import MIB
 MOST_LINKS, MOST_LINK_BYTES = 64, 32 * MIB
 #: Searches with uploads or codes, and their bytes.
 MOST_TOKENS, MOST_TOKEN_BYTES = 1000, 256 * MIB
+#: Maps, and their bytes.
+MOST_MAPS, MOST_MAP_BYTES = 200, 128 * MIB
 #: Bytes in memory for each byte of the answer as JSON, measured with `tracemalloc`.
 BYTES_PER_LETTER = 10
 
@@ -49,12 +52,21 @@ class AnsweredSearch:
         return {*shown, *visits, *asked, *request.plus, *request.minus}
 
 
+@dataclass(frozen=True, eq=False)
+class MapFile:
+    """A map as a NIfTI file, and the upload that it was made with."""
+
+    content: bytes
+    upload: str | None
+
+
 class SearchCache:
-    """Answered searches by permalink or token; thread-safe."""
+    """Answered searches by permalink or token, and maps by what they show; thread-safe."""
 
     def __init__(self, seconds: float) -> None:
         self._links = ExpiringCache(MOST_LINKS, seconds, MOST_LINK_BYTES, _size_of)
         self._tokens = ExpiringCache(MOST_TOKENS, seconds, MOST_TOKEN_BYTES, _size_of)
+        self.maps = ExpiringCache[MapFile](MOST_MAPS, seconds, MOST_MAP_BYTES, _bytes_of_map)
         self._checked = -1
         self._lock = threading.Lock()
 
@@ -75,8 +87,9 @@ class SearchCache:
         self._tokens.drop(name)
 
     def drop_upload(self, job: str) -> None:
-        """Evict every search with an upload."""
+        """Evict every search with an upload, and every map."""
         self._tokens.drop_where(lambda search: search.upload == job)
+        self.maps.drop_where(lambda made: made.upload == job)
 
     def __len__(self) -> int:
         """Return how many searches are cached."""
@@ -102,11 +115,16 @@ class SearchCache:
                 cache.drop_where(
                     lambda s: not erased.get(s.body.gallery_version, set()).isdisjoint(s.scan_ids())
                 )
+            self.maps.drop_where(lambda _: True)  # they are quickly made again
             self._checked = version
 
     def _all(self) -> Iterator[AnsweredSearch]:
         yield from self._links.values()
         yield from self._tokens.values()
+
+
+def _bytes_of_map(made: MapFile) -> int:
+    return len(made.content)
 
 
 def _size_of(search: AnsweredSearch) -> int:

@@ -8,11 +8,18 @@ from collections.abc import Mapping
 
 def has_broken_text(content: object) -> bool:
     """Return whether any text inside cannot be written as UTF-8, or would end early in C."""
-    if isinstance(content, str):
-        return any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in content)
-    if isinstance(content, Mapping):
-        return any(map(has_broken_text, (*content.keys(), *content.values())))
-    return isinstance(content, list) and any(map(has_broken_text, content))
+    waiting = [content]  # no recursion: what anybody sends may be nested very deep
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            waiting += (*part.keys(), *part.values())
+        elif isinstance(part, list):
+            waiting += part
+        elif isinstance(part, str) and any(
+            "\ud800" <= letter <= "\udfff" or letter == "\0" for letter in part
+        ):
+            return True
+    return False
 
 
 def label_value(value: object) -> object:

@@ -38,8 +38,6 @@ from braincase.web.security.audit_once import AuditOnce
 from braincase.web.security.gate import Gate, Principal
 from braincase.web.service_settings import ServiceSettings
 
-#: Where a curator's cases go, beside the gallery's own files.
-SAVED = "saved"
 #: A calibration holds while the number of cases changes by no more than this share.
 DRIFT = 0.02
 #: Decoded volumes in memory for slices and maps; at 2 mm each is 0.6 MB.
@@ -77,12 +75,14 @@ class Service:
     volumes, views
         Decoded standard volumes, and view volumes.
     folder
-        A private folder for files made on the way, such as maps.
+        A private folder for files made on the way, such as reports.
     audit, once, metrics, gate
         Who did what; who did it again and again; how much and how fast; who may.
     learned, usual, lock
         Whose lessons hold; what images usually look like, by the filter of the controls and the
         version, once it was asked for; and who may change them.
+    saving
+        Held while a case is saved, files and gallery.
     """
 
     settings: ServiceSettings
@@ -102,6 +102,7 @@ class Service:
     learned: Learned = field(default_factory=Learned)
     usual: dict[tuple[str, int], Usual] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    saving: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -158,10 +159,6 @@ class Service:
         temporary = Path(tempfile.gettempdir())
         gallery, audit = self.gallery.folder, self.audit.path.parent
         return {"gallery": gallery, "audit": audit, "temporary": temporary}
-
-    def saved_folder(self) -> Path:
-        """Return the cohort folder of the cases that curators keep."""
-        return self.gallery.folder / SAVED
 
     def known_since(self, version: int) -> int | None:
         """Return the version whose calibration holds for another, or None for its own.

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from fastapi import Query, Request, Response
-from numpy.typing import NDArray
 
 from braincase.cohort.cohort import PreparedScan, write_case
-from braincase.cohort.derivatives import encode_image, image_path, read_image, sidecar_path
+from braincase.cohort.derivatives import (
+    describe_cohort,
+    encode_image,
+    image_path,
+    read_image,
+    sidecar_path,
+)
 from braincase.cohort.view import remove_views, view_path, voxel_hash
 from braincase.errors import UsageError
-from braincase.gallery import NewCase, StoredCase
+from braincase.gallery import Change, NewCase, StoredCase
+from braincase.gallery.record.content import checked_case
 from braincase.images.planes import planes_of, planes_of_thumbnail, thumbnail_of
 from braincase.labels import USUAL_LABEL
 from braincase.search.cells import without_cells
+from braincase.sources.listing import is_cohort
 from braincase.sources.scan import Scan
 from braincase.web import schema
 from braincase.web.catalogue import case_body, describe_columns
@@ -28,7 +36,8 @@ from braincase.web.image_responses import (
     slice_png,
     tag_of,
 )
-from braincase.web.problems import Problem, not_found
+from braincase.web.intake.messages import Embedded
+from braincase.web.problems import Problem, disk_problem, not_found
 from braincase.web.security.gate import Curator, Reader
 from braincase.web.service import CurrentService, Service, region_names
 
@@ -187,44 +196,20 @@ def add_case(
     if request.scan_id != expected:
         text = f"The scan_id of this subject and session is {expected}, not {request.scan_id}."
         raise Problem(400, "usage", text)
-    if service.gallery.find([request.scan_id]):
-        raise Problem(
-            409, "exists", f"There is a case {request.scan_id} already; nothing was changed."
-        )
     case = Scan(Path(), request.subject, request.session, dict(request.labels))
-    folder = service.saved_folder()
-    _refuse_other_image(service, image_path(folder, service.grid, case), scan.volume)
-    seen = service.view_of_upload(upload)
-    with service.recorded(principal, "add", scan_id=request.scan_id) as result:
-        prepared = PreparedScan(case, scan.volume, {"Recipe": dict(scan.recipe)}, seen)
-        image = write_case(folder, service.grid, prepared)
-        change = service.writer.add(
-            [
-                NewCase(
-                    scan_id=request.scan_id,
-                    subject=request.subject,
-                    code=scan.code,
-                    session=request.session,
-                    labels=dict(request.labels),
-                    cohort=folder,
-                    image=str(image.relative_to(folder)),
-                    image_hash=scan.image_hash,
-                    thumbnail=thumbnail_of(scan.volume, service.grid),
-                    view=str(view_path(image, seen.grid).relative_to(folder)) if seen else None,
-                    view_hash=voxel_hash(seen.voxels) if seen else None,
-                )
-            ],
-            service.gallery.fingerprint,
-        )
-        result["version"] = change.version
-        if change.erased_before:
-            remove_views(image)
-            image.unlink(missing_ok=True)
-            sidecar_path(image).unlink(missing_ok=True)
-            text = (
-                f"{request.scan_id} or its image was erased from this gallery; nothing was added."
+    prepared = PreparedScan(
+        case, scan.volume, {"Recipe": dict(scan.recipe)}, service.view_of_upload(upload)
+    )
+    with service.saving:  # of two who save one case, the second finds that of the first
+        if service.gallery.find([request.scan_id]):
+            raise Problem(
+                409, "exists", f"There is a case {request.scan_id} already; nothing was changed."
             )
-            raise Problem(409, "exists", text)
+        image = image_path(service.gallery.saved_folder, service.grid, case)
+        _refuse_other_image(service, image, prepared)
+        with service.recorded(principal, "add", scan_id=request.scan_id) as result:
+            change = _write_and_add(service, image, prepared, scan)
+            result["version"] = change.version
     return schema.ChangeBody(
         version=change.version,
         added=list(change.added),
@@ -233,9 +218,70 @@ def add_case(
     )
 
 
-def _refuse_other_image(service: Service, path: Path, volume: NDArray[np.uint8]) -> None:
+def _write_and_add(service: Service, image: Path, case: PreparedScan, scan: Embedded) -> Change:
+    """Write a case's files and add it; where it is refused, no file of it stays.
+
+    Raises
+    ------
+    Problem
+        If it was erased before, or the disk is full.
+    BraincaseError
+        If the gallery refuses it.
+    """
+    folder, of, seen = service.gallery.saved_folder, case.scan, case.view
+    new = NewCase(
+        scan_id=of.scan_id,
+        subject=of.subject,
+        code=scan.code,
+        session=of.session,
+        labels=of.labels,
+        cohort=folder,
+        image=str(image.relative_to(folder)),
+        image_hash=scan.image_hash,
+        thumbnail=thumbnail_of(scan.volume, service.grid),
+        view=str(view_path(image, seen.grid).relative_to(folder)) if seen else None,
+        view_hash=voxel_hash(seen.voxels) if seen else None,
+    )
+    checked_case(new, np.size(scan.code))
+    try:
+        if not is_cohort(folder):  # erasing deletes files in what is a cohort
+            describe_cohort(folder)
+        write_case(folder, service.grid, case)
+        change = service.writer.add([new], service.gallery.fingerprint)
+        if change.erased_before:
+            text = f"{of.scan_id} or its image was erased from this gallery; nothing was added."
+            raise Problem(409, "exists", text)
+    except BaseException as error:
+        if not _is_shown(service, image, of):
+            remove_views(image)
+            image.unlink(missing_ok=True)
+            sidecar_path(image).unlink(missing_ok=True)
+            _remove_empty(image.parent, folder)
+        if isinstance(error, OSError):
+            raise disk_problem(error) from None
+        raise
+    return change
+
+
+def _remove_empty(place: Path, folder: Path) -> None:
+    """Remove the folders of a person, up to that of all, that have become empty."""
+    with suppress(OSError):  # it holds another visit
+        while place != folder:
+            place.rmdir()
+            place = place.parent
+
+
+def _is_shown(service: Service, image: Path, case: Scan) -> bool:
+    """Say whether any version of the gallery shows this image file."""
+    states = service.gallery.person(case.subject, ever=True)
+    return any(state.image == image.absolute() for state in states)
+
+
+def _refuse_other_image(service: Service, image: Path, case: PreparedScan) -> None:
     """Refuse to change the image that an earlier version of the gallery shows."""
-    if path.exists() and not np.array_equal(read_image(path, service.grid), volume):
+    if not image.exists() or not _is_shown(service, image, case.scan):
+        return  # without a version, it is what a killed service left
+    if not np.array_equal(read_image(image, service.grid), case.volume):
         text = "An earlier version of the gallery has another image of this name; choose another."
         raise Problem(409, "exists", text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from braincase.answer.maps import agreement_map, difference_map
 from braincase.gallery import StoredCase
 from braincase.images.atlas import label_volume
-from braincase.images.volume import write_volume
+from braincase.images.volume import encode_volume, write_volume
 from braincase.labels import age_and_sex
 from braincase.population.normative import deviation_of
 from braincase.population.spread import VoxelSpread
@@ -22,16 +21,14 @@ from braincase.preprocess.space.standard import to_grid
 from braincase.preprocess.space.template import template_brain
 from braincase.web import schema
 from braincase.web.catalogue import finite
-from braincase.web.image_responses import file_response, tag_of
+from braincase.web.image_responses import bytes_response, file_response, tag_of
 from braincase.web.problems import Problem, not_found
 from braincase.web.routes.cases import label_column
 from braincase.web.routes.searches import MOST_NAME, find
-from braincase.web.search_cache import AnsweredSearch
+from braincase.web.search_cache import AnsweredSearch, MapFile
 from braincase.web.security.gate import Reader
 from braincase.web.service import CurrentService, Service
 
-#: Map files cached on disk; the oldest go first.
-CACHED_FILES = 200
 #: Spreads and normative models that stay in memory; all lie in the gallery's cache.
 MOST_USUAL = 4
 
@@ -56,7 +53,7 @@ def explaining_map(
         return difference if kind == "difference" else agreement_map(difference)
 
     named = ("explain", query.tobytes(), case.image_hash, scan_id, kind, *_learned_from(answered))
-    return _send(service, request, make, *named)
+    return _send(service, request, answered, make, *named)
 
 
 def _spread(usual: Usual) -> VoxelSpread:
@@ -110,6 +107,7 @@ def deviation_map(
     return _send(
         service,
         request,
+        answered,
         lambda: deviation_of(normal.model, volume, *known).z_map,
         *("deviation", volume.tobytes(), *known, *_learned_from(answered)),
     )
@@ -133,20 +131,20 @@ def _query_volume(service: Service, answered: AnsweredSearch) -> NDArray[np.uint
 
 
 def _send(
-    service: Service, request: Request, make: Callable[[], NDArray[np.float32]], *parts: object
+    service: Service,
+    request: Request,
+    answered: AnsweredSearch,
+    make: Callable[[], NDArray[np.float32]],
+    *parts: object,
 ) -> Response:
-    """Send a map, from the file cache or made now."""
-    path = service.folder / f"{tag_of(*parts)[1:-1]}.nii.gz"
-    if not path.exists():
-        write_volume(path, make(), service.grid.affine)
-        _drop_oldest(service.folder)
-    return file_response(request, path)
-
-
-def _drop_oldest(folder: Path) -> None:
-    files = sorted(folder.glob("*.nii.gz"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-CACHED_FILES]:
-        file.unlink(missing_ok=True)
+    """Send a map of a search, from memory or made now; no map is written to the disk."""
+    upload = answered.upload
+    name = tag_of(*parts, upload)
+    made = service.searches.maps.get(name)
+    if made is None:
+        content = encode_volume(make(), service.grid.affine)
+        made = service.searches.maps.put(name, MapFile(content, upload))
+    return bytes_response(request, made.content)
 
 
 def gallery_map(

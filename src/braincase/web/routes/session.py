@@ -57,7 +57,7 @@ def _checked(service: Service, request: Request, name: str, password: str) -> tu
     user = name if exists else "unknown"
     throttle, network = service.gate.throttle, network_of(client)
     if wait := throttle.begin(name, network):
-        service.audit.write(user, "login refused", client=client, reason="too many")
+        service.once.write(user, "login refused", client=client, reason="too many")
         text = f"Too many wrong logins. Please wait {math.ceil(wait)} seconds."
         raise Problem(429, "too_many", text, math.ceil(wait))
     try:

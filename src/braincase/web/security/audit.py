@@ -22,7 +22,7 @@ from braincase.errors import AuditError, UsageError
 from braincase.files import sync_to_disk
 from braincase.web.security.audit_chain import FIRST, hash_of, last_line
 
-#: Bytes at the end of a log among which its last line is looked for.
+#: Bytes at the end of a log among which its last line is looked for first.
 TAIL = 1 << 16
 
 
@@ -125,8 +125,12 @@ class AuditLog:
         size = os.fstat(self._descriptor).st_size
         if size == self._size:
             return
-        tail = os.pread(self._descriptor, TAIL, max(size - TAIL, 0))
-        line, self._torn = last_line(tail)
+        line, most, start, self._torn = b"", TAIL, size, False
+        while not line and start:  # a line may be long: an erasure names every scan
+            start = max(size - most, 0)
+            tail = os.pread(self._descriptor, size - start, start)
+            line = last_line(tail.partition(b"\n")[2] if start else tail)
+            self._torn, most = not tail.endswith(b"\n"), 4 * most
         self._previous = hash_of(line) if line else FIRST
 
 

@@ -46,13 +46,12 @@ def hash_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def last_line(content: bytes) -> tuple[bytes, bool]:
-    """Return the last whole event in a piece of a log, and whether something broken follows it."""
-    torn = bool(content) and not content.endswith(b"\n")
+def last_line(content: bytes) -> bytes:
+    """Return the line of the last whole event in a piece of a log, empty if there is none."""
     for line in reversed(content.split(b"\n")):
         if line and event_of(line) is not None:
-            return line, torn
-    return b"", torn
+            return line
+    return b""
 
 
 def verify_chain(path: Path) -> Chain:
