@@ -31,7 +31,7 @@ from braincase.cohort.view import ViewChoice
 from braincase.errors import ScanError
 from braincase.images.geometry import HALF_GRID
 from braincase.simulate.head import Pose, Scanning, simulate_head
-from braincase.web.intake import private_folders
+from braincase.sources.scratch import make_scratch
 from braincase.web.intake.archives import opened, safe_suffix
 from braincase.web.intake.zip_directory import count_entries
 from markers import write_dicom
@@ -504,7 +504,7 @@ def test_folders_of_a_killed_service_are_removed_by_the_next(
     (left / "job" / "scan.nii.gz").write_bytes(b"patient")
     other = tmp_path / f"braincase-web-{os.getppid()}-uploads-y"
     other.mkdir()
-    mine = private_folders.private_folder("uploads")
+    mine = make_scratch("web-uploads")
     assert not left.exists()
     assert other.exists()
     assert mine.stat().st_mode & 0o077 == 0

@@ -69,7 +69,7 @@ class FailureBody(Body):
     message: str = Field(description="One line for a radiologist.")
 
 
-class HealthBody(Body):
+class DoneBody(Body):
     """It is done."""
 
     status: Literal["ok"] = "ok"
@@ -112,7 +112,7 @@ class SignInBody(Body):
     provider: str | None = Field(description="Name of the OpenID provider: GET /oidc/login.")
 
 
-class LogoutBody(HealthBody):
+class LogoutBody(DoneBody):
     """The session has ended."""
 
     provider_logout: str | None = Field(

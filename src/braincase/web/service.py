@@ -23,11 +23,11 @@ from braincase.gallery import Gallery, StoredCase, open_gallery
 from braincase.images.geometry import VIEW_GRIDS, Grid, grid_of_resolution
 from braincase.population.usual import Usual
 from braincase.population.volumes import image_of_case, view_of_case
+from braincase.sources.scratch import make_scratch
 from braincase.web.catalogue import Catalogue
 from braincase.web.disk import bytes_in, free_bytes
 from braincase.web.expiring_cache import ExpiringCache
 from braincase.web.intake.messages import Embedded
-from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.queue import UploadQueue
 from braincase.web.intake.upload import Upload
 from braincase.web.monitoring import Gauges, Metrics
@@ -282,7 +282,7 @@ def open_service(settings: ServiceSettings) -> Service:
         searches=SearchCache(settings.limits.keep_s),
         volumes=ExpiringCache(CACHED_VOLUMES, settings.limits.keep_s),
         views=ExpiringCache(CACHED_VIEWS, settings.limits.keep_s),
-        folder=private_folder("service"),
+        folder=make_scratch("web-service"),
         audit=audit,
         once=AuditOnce(audit),
         metrics=metrics,

@@ -23,10 +23,9 @@ from braincase.cohort.view import ViewChoice, ViewVolume, pack_view, write_packe
 from braincase.errors import BraincaseError
 from braincase.images.geometry import VIEW_GRIDS, grid_of_resolution
 from braincase.models.encoder import Encoder
-from braincase.sources.scratch import remove_scratch
+from braincase.sources.scratch import make_scratch, remove_scratch
 from braincase.web.intake.confined import Confinement
 from braincase.web.intake.messages import Embedded, SeriesChoice, Step, Task
-from braincase.web.intake.private_folders import private_folder
 from braincase.web.intake.upload import ENDED, PREPARED, STAGES, VIEW, Status, Upload
 from braincase.web.intake.worker_process import WorkerProcess, distrusted
 from braincase.web.problems import Problem, not_found, problem_of
@@ -53,7 +52,7 @@ class UploadQueue:
         self.limits, self.view, self._observe = limits, view, observe
         self._load = load
         self._grid = grid_of_resolution(resolution_mm)
-        self._private = private_folder("uploads")
+        self._private = make_scratch("web-uploads")
         self._folder, self._work = self._private / "uploads", self._private / "jobs"
         for folder in (self._folder, self._work):
             folder.mkdir(mode=0o700)

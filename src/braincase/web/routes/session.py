@@ -107,11 +107,11 @@ def list_sessions(service: CurrentService, principal: Reader) -> list[schema.Ses
     ]
 
 
-def end_sessions(service: CurrentService, principal: Reader) -> schema.HealthBody:
+def end_sessions(service: CurrentService, principal: Reader) -> schema.DoneBody:
     """End all of one's own sessions, on every machine."""
     service.note(principal, "end sessions")
     service.gate.sessions.end_all(principal.name)
-    return schema.HealthBody(version="1")
+    return schema.DoneBody(version="1")
 
 
 def own_users_file(service: Service, principal: Principal) -> Path:

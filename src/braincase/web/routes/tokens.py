@@ -40,7 +40,7 @@ def make_token(
 
 def revoke(
     token: Annotated[str, Path(max_length=40)], service: CurrentService, principal: Reader
-) -> schema.HealthBody:
+) -> schema.DoneBody:
     """Revoke one of one's own API tokens."""
     users = own_users_file(service, principal)
     if token not in service.gate.users()[principal.name].tokens:
@@ -50,4 +50,4 @@ def revoke(
             revoke_token(users, token, principal.name)
         except UsageError:  # revoked elsewhere this moment
             raise not_found("such token of yours") from None
-    return schema.HealthBody(version="1")
+    return schema.DoneBody(version="1")

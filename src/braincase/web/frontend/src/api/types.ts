@@ -1158,6 +1158,20 @@ export interface components {
             };
         };
         /**
+         * DoneBody
+         * @description It is done.
+         */
+        DoneBody: {
+            /**
+             * Status
+             * @default ok
+             * @constant
+             */
+            status: "ok";
+            /** Version */
+            version: string;
+        };
+        /**
          * FailureBody
          * @description Why a request was not carried out.
          */
@@ -1220,20 +1234,6 @@ export interface components {
              * @default false
              */
             model_simulated: boolean;
-        };
-        /**
-         * HealthBody
-         * @description It is done.
-         */
-        HealthBody: {
-            /**
-             * Status
-             * @default ok
-             * @constant
-             */
-            status: "ok";
-            /** Version */
-            version: string;
         };
         /**
          * HitBody
@@ -2632,7 +2632,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthBody"];
+                    "application/json": components["schemas"]["DoneBody"];
                 };
             };
             /** @description Bad Request */
@@ -2851,7 +2851,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthBody"];
+                    "application/json": components["schemas"]["DoneBody"];
                 };
             };
             /** @description Bad Request */
