@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from braincase.errors import GalleryError, ParameterError
+from braincase.errors import ParameterError, TooFewPeopleError
 from braincase.gallery import (
     Code,
     Gallery,
@@ -94,7 +94,7 @@ def search(gallery: Gallery, query: Query) -> SearchResult:
         If the query's code is another model's.
     UsageError
         If k, the filter, the weights or the version cannot be used.
-    GalleryError
+    TooFewPeopleError
         If the gallery is empty.
 
     Examples
@@ -154,7 +154,7 @@ def _check(gallery: Gallery, query: Query) -> _CheckedQuery:
 def _check_counts(k: int, n_people: int, url: str) -> None:
     if n_people == 0:
         advice = "Fill it with: braincase index COHORT --gallery GALLERY --model MODEL"
-        raise GalleryError(url, "the gallery is empty", "at least one case", advice)
+        raise TooFewPeopleError(url, "the gallery is empty", "at least one case", advice)
     if k < 1:
         raise ParameterError("k", str(k), "at least 1")
     if k > n_people:
