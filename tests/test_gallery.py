@@ -162,6 +162,32 @@ def test_a_damaged_schema_is_called_damaged_whatever_names_it_holds(gallery, nam
         open_gallery(gallery.folder)
 
 
+@pytest.mark.parametrize(
+    ("kind", "statements"),
+    [
+        ("view", (
+            "ALTER TABLE cases RENAME TO real_cases",
+            "CREATE VIEW cases AS WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+            " SELECT real_cases.* FROM real_cases, r WHERE r.x < 0",
+        )),
+        ("trigger", (
+            "CREATE TRIGGER t AFTER INSERT ON cases BEGIN DELETE FROM versions; END",
+        )),
+        ("virtual table", ("CREATE VIRTUAL TABLE v USING rtree(a, b, c)",)),
+        ("generated column", ("ALTER TABLE cases ADD COLUMN v AS (zeroblob(1000000000))",)),
+    ],
+)  # fmt: skip
+def test_a_file_that_runs_something_when_it_is_read_is_no_gallery(gallery, kind, statements):
+    gallery.close()
+    path = gallery.folder / "gallery.sqlite3"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    with pytest.raises(GalleryError, match=f"a {kind} '.*expected plain tables") as error:
+        open_gallery(gallery.folder)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("held", ["the queue", "the record"])
 def test_who_waits_too_long_for_another_writer_is_told_so(gallery, monkeypatch, held):
     monkeypatch.setattr(turns, "PATIENCE_S", 0.05)
