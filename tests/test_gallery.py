@@ -1,8 +1,10 @@
 """What is particular to the embedded engine; what all promise: test_gallery_contract.py."""
 
 import fcntl
+import os
 import resource
 import sqlite3
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -16,6 +18,7 @@ from braincase.gallery.embedded import EmbeddedEngine
 from braincase.gallery.record import turns
 from braincase.gallery.record.database import gallery_errors
 from braincase.gallery.record.record import Record
+from braincase.gallery.record.writing import ERASING
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
@@ -126,6 +129,36 @@ def test_a_full_disk_is_told_and_nothing_half_is_written(gallery):
     with pytest.raises(GalleryError, match="the disk is full"):
         gallery.add(many, MODEL)
     assert gallery.info().cases == 60
+
+
+@pytest.mark.parametrize("hindrance", ["a full disk", "writers that wait"])
+def test_a_pending_erasure_that_cannot_be_finished_now_hinders_no_search(
+    tmp_path, monkeypatch, hindrance
+):
+    place = tmp_path / "disk"
+    place.mkdir()
+    with ExitStack() as holding:
+        if hindrance == "a full disk":
+            mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
+            if subprocess.run(mount, capture_output=True).returncode:
+                pytest.skip("a small disk (tmpfs) cannot be mounted here")
+            holding.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
+        filled_gallery(place / "g").close()
+        path = place / "g" / "gallery.sqlite3"
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO meta VALUES (?, '1')", (ERASING,))
+        if hindrance == "a full disk":  # room for SQLite's shared memory, and for no change
+            free = os.statvfs(place)
+            (place / "more").write_bytes(bytes(free.f_bavail * free.f_frsize - 32768))
+        else:
+            monkeypatch.setattr(turns, "PATIENCE_S", 0.05)
+            queue = holding.enter_context((place / "g" / turns.QUEUE_FILE).open("w"))
+            fcntl.flock(queue, fcntl.LOCK_EX)
+        with closing(open_gallery(place / "g")) as reader:
+            assert len(reader.nearest(some_codes(1)[0], 3).cases) == 3
+            with reader._record.database.querying() as connection:
+                meta = dict(connection.execute("SELECT key, value FROM meta"))
+            assert (ERASING in meta) == (hindrance == "a full disk")  # for the next opening
 
 
 def test_a_failing_disk_is_not_called_a_damaged_gallery(gallery):
