@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from braincase.pacs.dicom_objects import read_source
 from braincase.sources import dicom_files, dicom_volume
 from braincase.sources.dicom import read_dicom
 from braincase.sources.dicom_files import open_files, pixel_hash, read_headers
@@ -43,7 +44,7 @@ def test_a_deflated_series_is_read_like_any_other(tmp_path: Path) -> None:
     assert len(hashes) == 60
 
 
-@pytest.mark.parametrize("read", ["header", "pixels", "volume"])
+@pytest.mark.parametrize("read", ["header", "pixels", "volume", "source"])
 def test_a_deflate_bomb_stays_small(
     tmp_path: Path, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,9 @@ def test_a_deflate_bomb_stays_small(
             assert (len(headers), damaged) == (1, [])
         elif read == "pixels":
             assert pixel_hash(files, bomb.name)
+        elif read == "source":
+            source = read_source([bomb], KEY)
+            assert source.images[0][1] == source.header.SOPInstanceUID
         else:
             with pytest.raises(UnusualSeriesError, match="larger than any head"):
                 decode_series(files, files.names)

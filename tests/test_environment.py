@@ -133,6 +133,14 @@ class TestReadOnlyCohorts:
         assert "Set XDG_CACHE_HOME to a folder that can be written" in text(done)
 
 
+#: Runs a command where no folder for temporary files can be written, a tmpfs of a size beside it.
+NO_TEMPORARY = (
+    "for folder in /tmp /var/tmp /usr/tmp; do test -d $folder &&"
+    " mount --bind $folder $folder && mount -o remount,bind,ro $folder; done;"
+    ' mount -t tmpfs -o size={} none "$1" && shift && cd /proc && exec "$@"'
+)
+
+
 class TestTemporaryFolders:
     def test_one_without_room_is_named(self, tmp_path, mounts):
         source, small = tmp_path / "s", tmp_path / "small"
@@ -149,18 +157,25 @@ class TestTemporaryFolders:
     def test_where_there_is_none_one_line_says_so(self, tmp_path, mounts, web_gallery, web_model):
         state = tmp_path / "state"
         state.mkdir()
-        script = (
-            "for folder in /tmp /var/tmp /usr/tmp; do test -d $folder &&"
-            " mount --bind $folder $folder && mount -o remount,bind,ro $folder; done;"
-            ' mount -t tmpfs none "$1" && shift && cd /proc && exec "$@"'
-        )
-        wrap = (*mounts, "sh", "-c", script, "sh", str(state))
+        wrap = (*mounts, "sh", "-c", NO_TEMPORARY.format("1m"), "sh", str(state))
         places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/nowhere")
         arguments = ("serve", web_gallery, "--model", web_model, "--port", "0")
         done = run(*arguments, wrap=wrap, XDG_STATE_HOME=str(state), **places)
         assert done.returncode == 1
         assert "No usable temporary directory" in text(done)
         assert text(done).endswith("Set TMPDIR to a folder you can write to.\n")
+
+    def test_where_there_is_none_and_the_disk_is_full_one_line_says_both(self, tmp_path, mounts):
+        full = tmp_path / "full"
+        full.mkdir()
+        wrap = (*mounts, "sh", "-c", NO_TEMPORARY.format("64k"), "sh", str(full))
+        places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/nowhere")
+        arguments = ("simulate", full / "c", "--size", "tiny", "--workers", 1)
+        done = run(*arguments, wrap=wrap, **places)
+        assert done.returncode == 1
+        assert "Traceback" not in text(done)
+        assert "no space left; free some" in text(done)
+        assert text(done).endswith("or set TMPDIR to a folder you can write to\n")
 
     def test_a_file_named_like_their_error_is_another_matter(self, tmp_path):
         path = tmp_path / "usable temporary directory"

@@ -1,8 +1,10 @@
 """What is particular to the embedded engine; what all promise: test_gallery_contract.py."""
 
 import fcntl
+import os
 import resource
 import sqlite3
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -16,6 +18,7 @@ from braincase.gallery.embedded import EmbeddedEngine
 from braincase.gallery.record import turns
 from braincase.gallery.record.database import gallery_errors
 from braincase.gallery.record.record import Record
+from braincase.gallery.record.writing import ERASING
 from gallery_cases import MODEL, N_CELLS, filled_gallery, some_cases, some_codes
 
 
@@ -128,6 +131,36 @@ def test_a_full_disk_is_told_and_nothing_half_is_written(gallery):
     assert gallery.info().cases == 60
 
 
+@pytest.mark.parametrize("hindrance", ["a full disk", "writers that wait"])
+def test_a_pending_erasure_that_cannot_be_finished_now_hinders_no_search(
+    tmp_path, monkeypatch, hindrance
+):
+    place = tmp_path / "disk"
+    place.mkdir()
+    with ExitStack() as holding:
+        if hindrance == "a full disk":
+            mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
+            if subprocess.run(mount, capture_output=True).returncode:
+                pytest.skip("a small disk (tmpfs) cannot be mounted here")
+            holding.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
+        filled_gallery(place / "g").close()
+        path = place / "g" / "gallery.sqlite3"
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO meta VALUES (?, '1')", (ERASING,))
+        if hindrance == "a full disk":  # room for SQLite's shared memory, and for no change
+            free = os.statvfs(place)
+            (place / "more").write_bytes(bytes(free.f_bavail * free.f_frsize - 32768))
+        else:
+            monkeypatch.setattr(turns, "PATIENCE_S", 0.05)
+            queue = holding.enter_context((place / "g" / turns.QUEUE_FILE).open("w"))
+            fcntl.flock(queue, fcntl.LOCK_EX)
+        with closing(open_gallery(place / "g")) as reader:
+            assert len(reader.nearest(some_codes(1)[0], 3).cases) == 3
+            with reader._record.database.querying() as connection:
+                meta = dict(connection.execute("SELECT key, value FROM meta"))
+            assert (ERASING in meta) == (hindrance == "a full disk")  # for the next opening
+
+
 def test_a_failing_disk_is_not_called_a_damaged_gallery(gallery):
     size = (gallery.folder / "gallery.sqlite3").stat().st_size
     many = [replace(case, scan_id="new-" + case.scan_id) for case in some_cases(2000)]
@@ -160,6 +193,32 @@ def test_a_damaged_schema_is_called_damaged_whatever_names_it_holds(gallery, nam
         connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (wrong, name))
     with pytest.raises(GalleryError, match=r"damaged \(malformed database schema"):
         open_gallery(gallery.folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "statements"),
+    [
+        ("view", (
+            "ALTER TABLE cases RENAME TO real_cases",
+            "CREATE VIEW cases AS WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+            " SELECT real_cases.* FROM real_cases, r WHERE r.x < 0",
+        )),
+        ("trigger", (
+            "CREATE TRIGGER t AFTER INSERT ON cases BEGIN DELETE FROM versions; END",
+        )),
+        ("virtual table", ("CREATE VIRTUAL TABLE v USING rtree(a, b, c)",)),
+        ("generated column", ("ALTER TABLE cases ADD COLUMN v AS (zeroblob(1000000000))",)),
+    ],
+)  # fmt: skip
+def test_a_file_that_runs_something_when_it_is_read_is_no_gallery(gallery, kind, statements):
+    gallery.close()
+    path = gallery.folder / "gallery.sqlite3"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    with pytest.raises(GalleryError, match=f"a {kind} '.*expected plain tables") as error:
+        open_gallery(gallery.folder)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("held", ["the queue", "the record"])

@@ -139,3 +139,57 @@ def threads(item: int) -> int:
 def test_an_item_uses_one_thread_whatever_the_number_of_processes(workers):
     done = run_all(threads, range(2), "working", workers)
     assert [one.result for one in done] == [1, 1]
+
+
+#: Two items that leave their file when they are done, inside a command that Ctrl-C stops.
+STOPPED = """
+import signal, sys, time
+from functools import partial
+from pathlib import Path
+from braincase.cli import main
+from braincase.files import atomic_write
+from braincase.parallel import run_all
+
+
+def slow(seconds, name):
+    with atomic_write(Path(name)) as aside:
+        aside.write_text("half")
+        time.sleep(seconds)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+
+    @main.app.command()
+    def work(seconds: float) -> None:
+        list(run_all(partial(slow, seconds), [f"item-{n}" for n in range(6)], "", 2))
+
+    main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "presses", "done"), [(4.0, 1, 2), (600.0, 2, 0)], ids=["once", "twice"]
+)
+def test_ctrl_c_finishes_what_has_begun_and_a_second_one_drops_it(tmp_path, seconds, presses, done):
+    (tmp_path / "driver.py").write_text(STOPPED)
+    with subprocess.Popen(
+        [sys.executable, "driver.py", "work", str(seconds)], cwd=tmp_path, text=True,
+        stderr=subprocess.PIPE, start_new_session=True,
+    ) as run:  # fmt: skip
+        try:
+            while len(list(tmp_path.glob(".writing-*"))) < 2:
+                time.sleep(0.05)
+            for _ in range(presses):
+                os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
+                time.sleep(0.5)
+            _, said = run.communicate(timeout=30)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == 130, said
+    assert said.splitlines()[0].startswith("braincase: stopping: finishing the 2 begun; Ctrl-C")
+    assert said.splitlines()[-1].endswith("the same command goes on where it was")
+    assert "Traceback" not in said
+    assert len(list(tmp_path.glob("item-*"))) == done
+    assert not list(tmp_path.glob(".writing-*"))

@@ -14,6 +14,7 @@ from braincase.sources.dates import DateColumn, date_column
 from braincase.sources.encoding import decode
 from braincase.sources.find import find_scans
 from braincase.sources.rows import label_rows, read_table_file
+from braincase.sources.sheets import read_sheets
 from braincase.sources.table import read_table
 from refusals import refused
 from source_files import bids, image, ods, text, xls
@@ -192,6 +193,29 @@ def test_a_workbook_is_a_table_its_numbers_and_dates_kept(people, tmp_path):
         "sub-7": {"age": 65.5, "scan_date": "2020-02-01"}
     }
     assert any("only sheet People is read, not sheet Readme" in note for note in census.notes)
+
+
+@pytest.mark.parametrize("stray", [" ", "see there"])
+def test_a_cell_far_out_in_a_workbook_does_not_fill_all_cells_before_it(people, tmp_path, stray):
+    path = workbook(tmp_path / "p.xlsx", ("S", [["path", "subject"], ["s1.nii", "A1"]]))
+    book = openpyxl.load_workbook(path)
+    book.active["XFD1048576"] = stray
+    book.save(path)
+    (sheet,) = read_sheets(path)
+    assert sheet.lines == ((1, 2) if stray == " " else (1, 2, 1048576))
+    assert [row[:3] for row in sheet.cells[:2]] == (
+        [("path", "subject"), ("s1.nii", "A1")]
+        if stray == " "
+        else [("path", "subject", ""), ("s1.nii", "A1", "")]
+    )
+
+
+def test_a_workbook_of_more_cells_than_a_table_has_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("braincase.sources.sheets.MAX_CELLS", 1000)
+    rows = [["path", "subject"], *([None] * 90 + ["x"] for _ in range(12))]
+    path = workbook(tmp_path / "p.xlsx", ("S", rows))
+    with pytest.raises(UsageError, match=r"p\.xlsx: more than 1,000 cells in the sheet 'S'"):
+        read_sheets(path)
 
 
 def test_zeros_that_a_workbook_only_shows_are_read(people, tmp_path):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -164,6 +166,26 @@ def test_a_study_that_the_node_has_just_prepared_is_searched_with_and_its_person
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
     assert [line["session"] for line in lines if line["action"] == "open study"] == ["new5tudy"]
     assert "ACC9" not in audit.read_text()
+
+
+def test_whatever_writes_the_link_file_overwrites_what_it_moves_or_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, said = tmp_path / "links.sqlite", list[list[str]]()
+    connect = sqlite3.connect
+
+    def traced(*given: Any, **named: Any) -> sqlite3.Connection:
+        connection = connect(*given, **named)
+        said.append([])
+        connection.set_trace_callback(said[-1].append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    add_link(path, Link("session", "subject", STUDY, "ACC"))
+    assert forget_session(path, "session") == 1
+    assert len(said) == 2
+    # Not left to how SQLite was built: moving a row leaves a copy of it otherwise.
+    assert {statements[0] for statements in said} == {"PRAGMA secure_delete = ON"}
 
 
 def test_a_service_refuses_links_that_others_may_read_and_a_viewer_without_them(

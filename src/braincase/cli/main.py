@@ -133,8 +133,10 @@ def _has_temporary_folder() -> bool:
 
 def _no_space(filename: str | None) -> str:
     """Say where the disk is full; a temporary folder can be another one."""
-    temporary = tempfile.gettempdir()
     line = f"{filename or 'disk'}: no space left; free some and run it again"
+    if not _has_temporary_folder():
+        return f"{line}, or set TMPDIR to a folder you can write to"
+    temporary = tempfile.gettempdir()
     if filename and Path(filename).is_relative_to(temporary):
         line += f", or set TMPDIR to a folder with more room than {temporary}"
     return line

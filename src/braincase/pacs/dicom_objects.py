@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from braincase.files import atomic_write
+from braincase.sources.dicom_files import inflated
 from braincase.version import __version__
 
 MAKER = "Braincase"
@@ -87,10 +88,17 @@ def read_source(paths: Sequence[Path], key: bytes) -> Source:
     tags = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"]
     images = []
     for path in paths:
-        image = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+        image = _read_header(path, tags)
         images.append(tuple(str(image.get(tag)) for tag in tags))
-    header = pydicom.dcmread(paths[0], stop_before_pixels=True, force=True)
+    header = _read_header(paths[0])
     return Source(header, tuple(images), key)  # type: ignore[arg-type]
+
+
+def _read_header(path: Path, tags: list[str] | None = None) -> Any:
+    with path.open("rb") as file:
+        return pydicom.dcmread(
+            inflated(file), stop_before_pixels=True, force=True, specific_tags=tags
+        )
 
 
 def belongs_to(target: Any, source: Source) -> None:

@@ -25,6 +25,8 @@ RECEIVED, COMPLETE, PREPARED, SEARCHED, MADE, SENT = STATES = (
 REFUSED = "refused"
 ENDS = (SENT, REFUSED)
 FILE = "studies.sqlite"
+#: What is said of a study during whose step the node was killed, perhaps by it.
+KILLED = "the node was killed while it worked on the study"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS study (
     study TEXT PRIMARY KEY, subject TEXT NOT NULL DEFAULT '', state TEXT NOT NULL,
@@ -42,6 +44,7 @@ CREATE TABLE IF NOT EXISTS patient (
 CREATE TABLE IF NOT EXISTS commitment (
     study TEXT PRIMARY KEY, request TEXT NOT NULL, asked REAL NOT NULL,
     given INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS working (study TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
     name TEXT PRIMARY KEY, count INTEGER NOT NULL, last REAL NOT NULL);
 """
@@ -122,6 +125,7 @@ class Ledger:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.executescript(_TABLES)
+            self._count_killed()
 
     def close(self) -> None:
         """Close the file."""
@@ -143,6 +147,50 @@ class Ledger:
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock, closing(self._base.execute(query, values)) as cursor:
             return cursor.fetchall()
+
+    def _count_killed(self) -> None:
+        """Count a step that a kill interrupted as a failed try: the study may be why."""
+        with self._change() as base:
+            base.execute(
+                "UPDATE study SET attempts = attempts + 1, problem = ?"
+                " WHERE study IN (SELECT study FROM working) AND state NOT IN (?, ?)",
+                (KILLED, *ENDS),
+            )
+            base.execute("DELETE FROM working")
+
+    @contextmanager
+    def working_on(self, study: str) -> Iterator[None]:
+        """Note that a study is worked on; if the note is still there at the next start, a kill was.
+
+        Otherwise a study that takes the node's memory would be taken first again and again.
+        """
+        with self._change() as base:
+            base.execute("INSERT OR REPLACE INTO working VALUES (?)", (study,))
+        try:
+            yield
+        finally:
+            with self._change() as base:
+                base.execute("DELETE FROM working")
+
+    def cap_times(self, quiet_s: float, pause_s: float) -> None:
+        """Take moments out of the future: instances came, or steps failed, by a wrong clock.
+
+        Parameters
+        ----------
+        quiet_s, pause_s
+            The longest that a study waits for more instances, and for its next try.
+        """
+        now = time.time()
+        past = "UPDATE {0} SET {1} = :most WHERE {1} > :most"
+        latest = {
+            **dict.fromkeys(["first", "last", "ended"], now),
+            "quiet_until": now + quiet_s,
+            "next_try": now + pause_s,
+        }
+        with self._change() as base:
+            for column, most in latest.items():
+                base.execute(past.format("study", column), {"most": most})
+            base.execute(past.format("commitment", "asked"), {"most": now})
 
     def digest_of(self, study: str, instance: str) -> str | None:
         """Return the hash of an instance that came before, or None."""
@@ -343,5 +391,5 @@ class Ledger:
     def forget(self, study: str) -> None:
         """Remove all that is known of a study."""
         with self._change() as base:
-            for table in ("study", "instance", "patient", "result", "commitment"):
+            for table in ("study", "instance", "patient", "result", "commitment", "working"):
                 base.execute(f"DELETE FROM {table} WHERE study = ?", (study,))

@@ -23,6 +23,10 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Side of a picture: whole on a monitor of 1280 x 1024.
 SIDE = 1024
 HEAD, FOOT, LINE = 26, 28, 17
+#: Lines above a case: its heading, and at most two of what is said of it.
+LINES = 3
+#: What parts the words about a case; with the ellipsis all that the font has beside ASCII here.
+DOT, ELLIPSIS = " · ", "…"
 COLUMNS = 3
 #: Plane, and where its rows and columns run to: L left, P back, F feet.
 ORIENTATIONS = (("sagittal", "P", "F"), ("coronal", "L", "F"), ("axial", "L", "P"))
@@ -97,18 +101,16 @@ def _draw(cases: Sequence[CasePicture], plane: int, warning: str) -> NDArray[np.
     wide, high = SIDE // COLUMNS, (SIDE - HEAD - FOOT) // COLUMNS
     for place, case in enumerate(cases):
         left, top = wide * (place % COLUMNS), HEAD + high * (place // COLUMNS)
-        texts = (case.heading, f"{case.details} {case.note}")
-        for row, (text, font) in enumerate(zip(texts, (usual, small), strict=True)):
-            line = _cut(
-                pen, text.replace("·", ",").encode("ascii", "replace").decode(), font, wide - 10
-            )
-            pen.text((left + 6, top + LINE * row), line, 230, font)
+        pen.text((left + 6, top), _cut(pen, case.heading, usual, wide - 10), 230, usual)
+        said = DOT.join(filter(None, (case.details, case.note)))
+        for row, line in enumerate(_lines(pen, said, small, wide - 10), 1):
+            pen.text((left + 6, top + LINE * row), line, 230, small)
         shown = np.clip(case.planes[plane] * (255.0 / case.white), 0, 255).astype(np.uint8)
-        box = (wide - 8, high - 2 * LINE - 8)
+        box = (wide - 8, high - LINES * LINE - 8)
         scale = min(box[0] / shown.shape[1], box[1] / shown.shape[0])
         size = (round(shown.shape[1] * scale), round(shown.shape[0] * scale))
         image = Image.fromarray(np.ascontiguousarray(shown)).resize(size, Image.Resampling.BICUBIC)
-        corner = (left + (wide - size[0]) // 2, top + 2 * LINE + 4)
+        corner = (left + (wide - size[0]) // 2, top + LINES * LINE + 4)
         picture.paste(image, corner)
         middle = corner[1] + size[1] // 2 - 8
         first, last = EDGES[plane]
@@ -117,7 +119,22 @@ def _draw(cases: Sequence[CasePicture], plane: int, warning: str) -> NDArray[np.
     return np.asarray(picture)
 
 
+def _lines(pen: ImageDraw.ImageDraw, text: str, font: Any, most: int) -> list[str]:
+    """Break what is said of a case between two of its parts if it is wider than so many pixels."""
+    parts = text.split(DOT)
+    ways = [(DOT.join(parts[:place]), DOT.join(parts[place:])) for place in range(1, len(parts))]
+    if pen.textlength(text, font) <= most or not ways:
+        return [_cut(pen, text, font, most)]
+    best = min(ways, key=lambda lines: max(pen.textlength(line, font) for line in lines))
+    return [_cut(pen, line, font, most) for line in best]
+
+
 def _cut(pen: ImageDraw.ImageDraw, text: str, font: Any, most: int) -> str:
-    while text and pen.textlength(text, font) > most:
+    """Return a text in letters that the font has, with an ellipsis for what is too long."""
+    has = f"{DOT}{ELLIPSIS}"
+    text = "".join(sign if sign.isascii() or sign in has else "?" for sign in text)
+    if pen.textlength(text, font) <= most:
+        return text
+    while text and pen.textlength(text + ELLIPSIS, font) > most:
         text = text[:-1]
-    return text
+    return text.rstrip(DOT) + ELLIPSIS

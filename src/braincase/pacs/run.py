@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -65,11 +66,13 @@ def run(url: str, fingerprint: str, load: Callable[[], Encoder], settings: PacsS
 
 
 def _serve(shop: Workshop, node: Node, stop: threading.Event) -> None:
-    swept = 0.0
+    swept = -math.inf
     while not stop.is_set():
         try:
             if time.monotonic() - swept > SWEEP_S:
                 swept = time.monotonic()
+                settings = shop.settings
+                shop.ledger.cap_times(settings.node.quiet_s, settings.limits.most_retry_s)
                 shop.spool.sweep()
                 node.check()
             study = shop.ledger.due()

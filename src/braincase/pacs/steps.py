@@ -95,8 +95,12 @@ def work_on(shop: Workshop, study: Study) -> None:
         SEARCHED: _make,
         MADE: _send,
     }
+    if _is_given_up(shop, study):
+        shop.ledger.advance(study, REFUSED, problem=_after_tries(shop, study.problem))
+        return
     try:
-        steps[study.state](shop, study)
+        with shop.ledger.working_on(study.study):
+            steps[study.state](shop, study)
     except (ScanError, UsageError) as error:
         if study.state in (RECEIVED, COMPLETE):
             shop.ledger.advance(study, REFUSED, problem=_plain(error))
@@ -131,11 +135,20 @@ def _plain(error: BraincaseError) -> str:
 
 def _try_later(shop: Workshop, study: Study, problem: str) -> None:
     limits = shop.settings.limits
-    if study.attempts + 1 >= limits.tries and study.state != MADE:
-        shop.ledger.advance(study, REFUSED, problem=f"{problem} ({limits.tries} tries)")
+    if _is_given_up(shop, study, 1):
+        shop.ledger.advance(study, REFUSED, problem=_after_tries(shop, problem))
         return
     pause = min(limits.retry_s * 2.0**study.attempts, limits.most_retry_s)
     shop.ledger.postpone(study, problem, pause)
+
+
+def _is_given_up(shop: Workshop, study: Study, more: int = 0) -> bool:
+    """Say whether a study, with more failed tries, was tried often enough; sending has no end."""
+    return study.attempts + more >= shop.settings.limits.tries and study.state != MADE
+
+
+def _after_tries(shop: Workshop, problem: str) -> str:
+    return f"{problem} ({shop.settings.limits.tries} tries)"
 
 
 def _complete(shop: Workshop, study: Study) -> None:

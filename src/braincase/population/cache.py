@@ -16,7 +16,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,8 @@ from braincase.json_values import Json, JsonObject, parse_json
 
 #: What is cached as JSON: plain JSON values, which are the same after writing and reading.
 Lesson = TypeVar("Lesson")
+#: The record that a learner makes of it.
+Told = TypeVar("Told")
 #: What is cached as ``.npz``, by name.
 Arrays = Mapping[str, NDArray[np.generic]]
 #: Whoever learns the same thing at the same time waits for the first, instead of learning it too.
@@ -46,9 +48,10 @@ def cached(
     kind: str,
     depends_on: JsonObject,
     learn: Callable[[], Lesson],
+    read: Callable[[Lesson], Told],
     learned_at: int | None = None,
-) -> Lesson:
-    """Return a JSON value from the cache, or learn it and cache it where the folder is writable.
+) -> Told:
+    """Return what a JSON value in the cache tells, or learn and cache it, where one may write.
 
     Parameters
     ----------
@@ -60,23 +63,26 @@ def cached(
         All else it depends on.
     learn
         Returns it, as plain JSON values.
+    read
+        Makes a record of it. Whatever it raises of a stored value that is not as `learn` makes it,
+        the value is learned again.
     learned_at
         The version whose lesson holds; None for `version` itself.
     """
     learned_at = version if learned_at is None else learned_at
     path = gallery.cache_folder / f"{_file_name(gallery, learned_at, kind, depends_on)}.json"
     with _lock_of(path):
-        # A damaged file is learned again: it is a copy of what the gallery itself can tell.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            stored: Lesson = parse_json(path.read_text(encoding="utf-8"))["learned"]
+        # A damaged or another file is learned again: the gallery itself can tell it.
+        with contextlib.suppress(Exception):
+            told = read(parse_json(path.read_text(encoding="utf-8"))["learned"])
             _touch(path)
-            return stored
+            return told
         lesson = learn()
         content = {"kind": kind, "version": learned_at, **depends_on, "learned": lesson}
         with contextlib.suppress(OSError):
             write_json(path, content, durable=False)
             _drop_older(path, learned_at)
-        return lesson
+        return read(lesson)
 
 
 def cached_arrays(
@@ -85,9 +91,10 @@ def cached_arrays(
     kind: str,
     depends_on: JsonObject,
     learn: Callable[[], Arrays | None],
+    read: Callable[[Arrays], Told],
     learned_at: int | None = None,
-) -> Arrays | None:
-    """Return arrays from the cache, or learn and cache them, as `cached` does with JSON.
+) -> Told | None:
+    """Return what arrays in the cache tell, or learn and cache them, as `cached` does with JSON.
 
     `learn` returns None where the gallery has too little to teach; that is not cached, for a moved
     image may come back.
@@ -97,14 +104,27 @@ def cached_arrays(
     with _lock_of(path):
         stored = read_arrays(path)
         if stored is not None:
-            _touch(path)
-            return stored
+            with contextlib.suppress(Exception):
+                told = read(stored)
+                _touch(path)
+                return told
         arrays = learn()
-        if arrays is not None:
-            with contextlib.suppress(OSError):
-                write_arrays(path, arrays)
-                _drop_older(path, learned_at)
-        return arrays
+        if arrays is None:
+            return None
+        with contextlib.suppress(OSError):
+            write_arrays(path, arrays)
+            _drop_older(path, learned_at)
+        return read(arrays)
+
+
+def numbers(stored: Sequence[float] | None, count: int | None = None) -> NDArray[np.float64] | None:
+    """Return stored numbers as a vector, None as None; an error if they are not so many."""
+    if stored is None:
+        return None
+    vector = np.array(stored, np.float64)
+    if vector.ndim != 1 or not vector.size or count not in (None, vector.size):
+        raise ValueError(f"numbers of shape {vector.shape}")
+    return vector
 
 
 def read_arrays(path: Path) -> Arrays | None:

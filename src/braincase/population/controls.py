@@ -147,9 +147,11 @@ def control_model_of(
         return normative_arrays(_fitted(gallery, info.version, controls, grid))
 
     depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
-    arrays = cached_arrays(gallery, info.version, "normative", depends_on, learn, learned_at)
-    assert arrays is not None  # too few controls are an error
-    return ControlModel(gallery, normative_of_arrays(arrays))
+    told = cached_arrays(
+        gallery, info.version, "normative", depends_on, learn, normative_of_arrays, learned_at
+    )
+    assert told is not None  # too few controls are an error
+    return ControlModel(gallery, told)
 
 
 def controls_of(gallery: Gallery, version: int, controls: str) -> list[StoredCase]:

@@ -89,10 +89,14 @@ def learned_direction(
         direction = learn_direction(gallery, column, as_of=version)
         return {"slope": direction.slope, "people": np.array(direction.people)}
 
+    def read(arrays: Arrays) -> Direction:
+        slope = np.asarray(arrays["slope"], np.float64).reshape(gallery.info(version).n_dimensions)
+        return Direction(column, slope, int(arrays["people"]))
+
     depends_on: dict[str, Json] = {"column": column}
-    arrays = cached_arrays(gallery, version, "direction", depends_on, learn, learned_at)
-    assert arrays is not None  # too few people are an error
-    return Direction(column, np.asarray(arrays["slope"], np.float64), int(arrays["people"]))
+    told = cached_arrays(gallery, version, "direction", depends_on, learn, read, learned_at)
+    assert told is not None  # too few people are an error
+    return told
 
 
 def _design(cases: Sequence[StoredCase], column: str, adjust: Sequence[str]) -> NDArray[np.float64]:

@@ -176,10 +176,17 @@ def disease_axes_of(
     depends_on: dict[str, Json] = {"column": column}
     if controls != USUAL_CONTROLS:
         depends_on["controls"] = controls
-    lesson = cached(gallery, version, "split", depends_on, learn, learned_at)
-    if "missing" in lesson:
+    told = cached(gallery, version, "split", depends_on, learn, _told, learned_at)
+    if isinstance(told, str):
         expected = f"{FEWEST_CONTROLS} controls and {FEWEST_PATIENTS} patients of one kind"
-        raise TooFewPeopleError(gallery.info(version).url, lesson["missing"], expected)
+        raise TooFewPeopleError(gallery.info(version).url, told, expected)
+    return told
+
+
+def _told(lesson: _AxesJson | _MissingJson) -> DiseaseAxes | str:
+    """Return the axes, or what there was too little of."""
+    if "missing" in lesson:
+        return str(lesson["missing"])
     return DiseaseAxes(
         coefficients=np.array(lesson["coefficients"], np.float64),
         deviation=np.array(lesson["deviation"], np.float64),

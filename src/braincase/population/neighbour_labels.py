@@ -339,7 +339,9 @@ def learned_calibration(
         except (TooFewPeopleError, UsageError):  # or nobody who passes the filter has a label
             return None
 
+    def read(content: CalibrationJson | None) -> Calibration | None:
+        return None if content is None else calibration_of_json(content)
+
     version = result.gallery_version
     depends_on = {"column": column, "k": result.k, **search_identity(result, weights)}
-    content = cached(gallery, version, "calibration", depends_on, learn, learned_at)
-    return None if content is None else calibration_of_json(content)
+    return cached(gallery, version, "calibration", depends_on, learn, read, learned_at)

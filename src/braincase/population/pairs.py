@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from braincase.gallery import Gallery, Weights
 from braincase.json_values import JsonObject
-from braincase.population.cache import cached, weights_digest
+from braincase.population.cache import cached, numbers, weights_digest
 from braincase.population.usual import FEWEST_PEOPLE
 
 #: People whose distances are measured, each to so many others.
@@ -38,8 +40,8 @@ def learned_pairs(
         return [float(value) for value in quantiles]
 
     depends_on: JsonObject = {"weights": weights_digest(weights)}
-    quantiles = cached(gallery, version, "pairs", depends_on, learn, learned_at)
-    return None if quantiles is None else np.array(quantiles, dtype=np.float64)
+    read = partial(numbers, count=N_QUANTILES)
+    return cached(gallery, version, "pairs", depends_on, learn, read, learned_at)
 
 
 def closer_than(distance: float, quantiles: NDArray[np.float64]) -> float:

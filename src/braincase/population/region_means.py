@@ -36,12 +36,11 @@ class RegionMeansCache:
 
     def __init__(self, gallery: Gallery, n_regions: int) -> None:
         self._path = gallery.cache_folder / FILE
-        arrays = read_arrays(self._path)
         self._means: dict[str, NDArray[np.float64]] = {}
-        complete = arrays is not None and {"images", "means"} <= set(arrays)
-        if arrays is not None and complete and arrays["means"].shape[1:] == (n_regions,):
-            means = np.asarray(arrays["means"], np.float64)
-            self._means = dict(zip(arrays["images"].tolist(), means, strict=True))
+        arrays = read_arrays(self._path) or {}
+        with contextlib.suppress(Exception):  # missing, or of other content: measured again
+            images, means = arrays["images"].tolist(), np.asarray(arrays["means"], np.float64)
+            self._means = dict(zip(images, means.reshape(len(images), n_regions), strict=True))
         self._written = len(self._means)
 
     def __contains__(self, image_hash: str | None) -> bool:

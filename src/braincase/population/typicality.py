@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from braincase.errors import TooFewPeopleError
 from braincase.gallery import Gallery, SearchResult, Weights
 from braincase.json_values import Json, to_json_object
-from braincase.population.cache import cached, search_identity
+from braincase.population.cache import cached, numbers, search_identity
 from braincase.population.leave_one_out import neighbours_of_others
 
 #: People taken out in turn.
@@ -161,5 +161,4 @@ def learned_distances(
             return None
 
     version, depends_on = result.gallery_version, search_identity(result, weights)
-    distances = cached(gallery, version, "distances", depends_on, learn, learned_at)
-    return None if distances is None else np.array(distances, dtype=np.float64)
+    return cached(gallery, version, "distances", depends_on, learn, numbers, learned_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from braincase.errors import TooFewPeopleError
 from braincase.gallery import Gallery
 from braincase.images.geometry import Grid, grid_of_resolution
-from braincase.population.cache import Arrays, cached, cached_arrays
+from braincase.population.cache import Arrays, cached, cached_arrays, numbers
 from braincase.population.controls import USUAL_CONTROLS, ControlModel, control_model_of
 from braincase.population.spread import VoxelSpread, usual_spread
 from braincase.population.volumes import stored_volume
@@ -42,8 +43,8 @@ def learned_usual(
         codes = np.stack([case.code for case in people]).astype(np.float64)
         return [float(value) for value in 2 * codes.var(axis=0, ddof=1)]
 
-    differences = cached(gallery, version, "usual", {}, learn, learned_at)
-    return None if differences is None else np.array(differences, dtype=np.float64)
+    read = partial(numbers, count=gallery.info(version).n_dimensions)
+    return cached(gallery, version, "usual", {}, learn, read, learned_at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +96,12 @@ def _spread_of_all(
             return None
         return {"deviation": spread.deviation, "n": np.asarray(spread.n)}
 
+    def read(arrays: Arrays) -> VoxelSpread:
+        deviation = np.asarray(arrays["deviation"], np.float32).reshape(grid.shape)
+        return VoxelSpread(deviation, int(arrays["n"]))
+
     depends_on = {"most": MOST_PEOPLE}
-    arrays = cached_arrays(gallery, version, "spread", depends_on, learn, learned_at)
-    if arrays is None:
-        return None
-    return VoxelSpread(np.asarray(arrays["deviation"], np.float32), int(arrays["n"]))
+    return cached_arrays(gallery, version, "spread", depends_on, learn, read, learned_at)
 
 
 def _measured(gallery: Gallery, version: int, grid: Grid) -> VoxelSpread:

@@ -207,6 +207,8 @@ def volume_norms_of(
         known = [pair for case in people if (pair := age_and_sex(case.labels))]
         return regression_arrays(fit_regression(known, np.log(np.stack(volumes))))
 
+    def read(arrays: Arrays) -> Regression | None:
+        return regression_of_arrays(arrays) if arrays["people"] else None
+
     depends_on: dict[str, Json] = {"controls": controls, "most": MOST_CONTROLS}
-    arrays = cached_arrays(gallery, info.version, "volumes", depends_on, learn, learned_at)
-    return None if arrays is None or not arrays["people"] else regression_of_arrays(arrays)
+    return cached_arrays(gallery, info.version, "volumes", depends_on, learn, read, learned_at)

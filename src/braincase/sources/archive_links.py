@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +57,21 @@ def add_link(path: Path, link: Link) -> None:
         make_folder(path.parent)
         create_file(path)
     os.chmod(path, 0o600)
-    with closing(sqlite3.connect(path, timeout=30)) as base, base:
-        base.executescript(_TABLES)
+    with _writing(path) as base:
         row = (link.session, link.subject, link.study, link.accession)
         base.execute("INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?)", row)
         if link.image is not None:
             row = (link.session, *link.image)
             base.execute("INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?)", row)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection in which what is moved or removed is overwritten, so that it is gone."""
+    with closing(sqlite3.connect(path, timeout=30)) as base, base:
+        base.execute("PRAGMA secure_delete = ON")  # not every SQLite has it by itself
+        base.executescript(_TABLES)
+        yield base
 
 
 def links_of(path: Path, sessions: Iterable[str]) -> dict[str, Link]:
@@ -116,8 +124,6 @@ def forget_session(path: Path, session: str) -> int:
     """Remove the link of a study, and return how many there were."""
     if not path.exists():
         return 0
-    with closing(sqlite3.connect(path, timeout=30)) as base, base:
-        base.execute("PRAGMA secure_delete = ON")
-        base.executescript(_TABLES)
+    with _writing(path) as base:
         base.execute("DELETE FROM image WHERE session = ?", (session,))
         return base.execute("DELETE FROM link WHERE session = ?", (session,)).rowcount

@@ -24,6 +24,8 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", *OLD_WORKBOOKS)
 OTHER_SUFFIXES = (".numbers", ".sav", ".rda", ".rds", ".dta")
 SEPARATORS = ",;\t|"
 MAX_CELL = 1 << 24
+#: The most cells of a sheet, empty ones in between included: 16 columns of a million rows.
+MAX_CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,11 @@ def _workbook(path: Path) -> list[Sheet]:
             warnings.simplefilter("ignore")  # styles and extensions that openpyxl does not know
             book = load_workbook(path, read_only=True, data_only=True)
             try:
-                return [_worksheet(sheet) for sheet in book.worksheets]
+                return [_worksheet(path, sheet) for sheet in book.worksheets]
             finally:
                 book.close()
+    except UsageError:
+        raise
     except Exception as error:  # zipfile, XML and openpyxl each have their own
         found = f"no readable workbook ({type(error).__name__}: {error})"
         raise UsageError(path, found, "an XLSX table", "Save it again, or as CSV.") from error
@@ -116,19 +120,30 @@ def _old_worksheet(sheet: CalamineSheet, visible: bool) -> Sheet:
     return _from_header(Sheet(sheet.name, tuple(rows), tuple(lines), False, hidden))
 
 
-def _worksheet(sheet) -> Sheet:  # type: ignore[no-untyped-def]  # openpyxl has no types
-    rows, lines = [], []
+def _worksheet(path: Path, sheet) -> Sheet:  # type: ignore[no-untyped-def]  # openpyxl has no types
+    rows: list[tuple[str, ...]] = []
+    lines, width, left = [], 0, MAX_CELLS
+    sheet.reset_dimensions()  # else every row would be filled to the one cell farthest out
     for number, row in enumerate(sheet.iter_rows(), start=1):
+        left -= len(row)
+        if left < 0 or len(rows) * width > MAX_CELLS:
+            found = f"more than {MAX_CELLS:,} cells in the sheet {str(sheet.title)!r}"
+            advice = "Delete what stands far out at its right or at its end, or save it as CSV."
+            raise UsageError(path, found, "a table of people or scans", advice)
         cells = tuple(_cell_text(cell) for cell in row)
         if any(cells):
             rows.append(cells)
             lines.append(number)
+            width = max(width, *(place for place, cell in enumerate(cells, start=1) if cell))
+    rows = [(*cells[:width], *[""] * (width - len(cells))) for cells in rows]
     hidden = () if sheet.sheet_state == "visible" else ("a hidden sheet",)
     return _from_header(Sheet(str(sheet.title), tuple(rows), tuple(lines), False, hidden))
 
 
 def _cell_text(cell) -> str:  # type: ignore[no-untyped-def]  # openpyxl has no types
     """Return a cell as text: whole numbers without a fraction, zeros in front where they show."""
+    if cell.value is None:
+        return ""
     text = _value_text(cell.value)
     shown = str(getattr(cell, "number_format", "") or "")
     return text.zfill(len(shown)) if re.fullmatch(r"0{2,}", shown) and text.isdigit() else text

@@ -77,6 +77,8 @@ def connect(folder: Path) -> Opened:
             connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")  # erased means overwritten
+            connection.execute("PRAGMA trusted_schema = OFF")
+            _refuse_what_computes(connection, folder)
             if not has_tables(connection):
                 found = "no gallery here, but a file that was never filled"
                 raise GalleryError(folder, found, "a whole gallery", advice)
@@ -88,6 +90,32 @@ def connect(folder: Path) -> Opened:
             opened.connection.close()
             raise
     return opened
+
+
+def _refuse_what_computes(connection: sqlite3.Connection, folder: Path) -> None:
+    """Refuse a file that runs something where rows are read or written: it may have no end.
+
+    A gallery has tables and indices of stored values. A view, a trigger, a virtual table or a
+    generated column is somebody else's, who may have sent the file.
+    """
+    objects = (
+        connection.execute(
+            "SELECT type, name FROM sqlite_master"
+            " WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL %'"
+        ).fetchone()
+        or connection.execute(
+            "SELECT 'generated column', it.name || '.' || of_it.name"
+            " FROM sqlite_master AS it, pragma_table_xinfo(it.name) AS of_it"
+            " WHERE it.type = 'table' AND of_it.hidden"
+        ).fetchone()
+    )
+    if objects is not None:
+        kind, name = ("virtual table" if one == "table" else one for one in objects)
+        found = f"a {kind} {name[:40]!r}"
+        advice = (
+            "Take no gallery from a stranger; restore it from a copy, or index the cohort anew."
+        )
+        raise GalleryError(folder / FILE_NAME, found, "plain tables", advice)
 
 
 def _open(folder: Path) -> Opened:

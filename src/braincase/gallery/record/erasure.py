@@ -6,6 +6,7 @@ as long as somebody reads an older state, in the file itself.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 
@@ -30,7 +31,12 @@ def finish_erasure(database: Database, wait_s: float) -> tuple[str, ...]:
     database
         The record's.
     wait_s
-        Seconds to wait for readers of an older state.
+        Seconds to wait for readers of an older state; for writers it is not waited.
+
+    Raises
+    ------
+    GalleryError
+        If the disk is full or fails: what is left stays to be overwritten.
     """
     deadline = time.monotonic() + wait_s
     try:
@@ -41,10 +47,11 @@ def finish_erasure(database: Database, wait_s: float) -> tuple[str, ...]:
                     if time.monotonic() > deadline:
                         return (NOTE,)
                     time.sleep(_PAUSE_S)
+                # Where the mark cannot be removed now, a later opening merges once more.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    connection.execute("DELETE FROM meta WHERE key = ?", (ERASING,))
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
-        with database.writing() as connection:
-            connection.execute("DELETE FROM meta WHERE key = ?", (ERASING,))
     except ReadOnlyGalleryError:
         return (NOTE,)  # a reader without rights has opened it
     return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -116,7 +117,9 @@ class Record:
             self.database.close()
             raise
         if ERASING in meta:
-            finish_erasure(self.database, OPEN_WAIT_S)
+            # On a full disk it waits for the next opening: one can search all the same.
+            with contextlib.suppress(GalleryError):
+                finish_erasure(self.database, OPEN_WAIT_S)
         self._snapshots = SnapshotCache(self.database, self.n_dimensions, keep_codes)
 
     def put(self, cases: Sequence[NewCase], replace_changed: bool) -> Change:
