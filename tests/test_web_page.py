@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
+from PIL import Image
 from pydicom.uid import generate_uid
 
 import braincase
@@ -604,6 +606,77 @@ def test_query_and_hit_are_shown_as_scanned_or_as_they_are_compared(
         page.get_by_role("button", name="As scanned").click()
         expect(kind["query"]).to_have_text("as scanned, 2 mm")
         assert grey[0] == grey[1]
+
+
+def test_no_picture_stands_under_another_cases_name_and_a_failed_one_says_why(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        assert bright(page, "beside") > 0.05
+        page.route("**/volume.nii.gz*", lambda route: None)
+        page.keyboard.press("j")  # the next case, whose picture does not come
+        expect(page.locator(".pane-beside")).to_have_attribute("data-busy", "true")
+        assert bright(page, "beside") < 0.01  # black but for the word 'Loading'
+        expect(page.locator(".readout")).to_contain_text("Similar case –")
+        for side in ("beside", "query"):  # neither the pointer nor the other view can fail at it
+            page.locator(f".pane-{side} canvas").click(position={"x": 150, "y": 80})
+            page.mouse.wheel(0, 100)
+        cross = places(page)[0]
+        page.keyboard.press("j")
+        page.keyboard.press("k")  # what was asked for twice is there once
+        page.unroute("**/volume.nii.gz*")  # lets go what was held
+        page.locator(".pane-beside[data-busy=false]").wait_for()
+        assert bright(page, "beside") > 0.05
+        assert places(page) == [cross, cross]
+
+        page.route("**/volume.nii.gz*", lambda route: route.abort())
+        page.keyboard.press("j")
+        expect(page.locator(".pane-beside .pane-fault")).to_contain_text("could not be loaded")
+        assert bright(page, "beside") < 0.03  # that text alone
+        page.unroute("**/volume.nii.gz*")
+        page.get_by_role("button", name="Difference").click()  # another try
+        page.locator(".pane-beside[data-busy=false]").wait_for()
+        expect(page.locator(".pane-fault")).to_have_count(0)
+        assert bright(page, "beside") > 0.05
+
+
+def test_the_ruler_measures_in_millimetres_of_mni_space_and_says_so(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        grey = told_of(page, "grey")
+        page.select_option("#layout", label="Axial")
+        bar = page.locator(".pane-query .scale-bar")
+        wait_for(lambda: (bar.bounding_box() or {"width": 0})["width"] > 60)
+        page.click("#tool-ruler")
+        assert "not the patient's" in str(page.locator("#tool-ruler").get_attribute("title"))
+        expect(page.locator(".pane-beside .scale-space")).to_have_text(
+            "mm in MNI space, not the patient's"
+        )
+        box, length = page.locator(".pane-query canvas").bounding_box(), bar.bounding_box()
+        assert box is not None
+        assert length is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+        page.mouse.move(x - 50, y)
+        page.mouse.down(button="right")
+        page.mouse.move(x + 50, y, steps=5)
+        page.mouse.up(button="right")
+        canvas = page.locator(".pane-query canvas")
+        expect(canvas).to_have_attribute("data-measured", re.compile(r"\d"))
+        measured = float(str(canvas.get_attribute("data-measured")))
+        assert measured == pytest.approx(100 * 50 / length["width"], rel=0.05)  # as the bar says
+        assert told_of(page, "grey") == grey  # the right button sets no grey levels meanwhile
+        page.click("#tool-ruler")
+        expect(page.locator(".scale-space")).to_have_count(0)
+
+
+def bright(page: Page, side: str) -> float:
+    """Return the share of a view's pixels that are brighter than a ground can be."""
+    page.wait_for_timeout(1500)  # until the graphics card, here the processor, has drawn it
+    picture = page.locator(f".pane-{side} canvas").screenshot()
+    return float((np.asarray(Image.open(io.BytesIO(picture)).convert("L")) > 60).mean())
 
 
 def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:

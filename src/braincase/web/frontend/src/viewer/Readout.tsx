@@ -76,5 +76,10 @@ export function ScaleBar({ side }: { side: "query" | "beside" }) {
     };
   }, [views, moved, layout]);
   if (width.value === 0) return null;
-  return <span class="scale-bar" style={{ width: `${width.value}px` }}>{t("barLength", { cm: BAR_MM / 10 })}</span>;
+  return (
+    <span class="scale">
+      <span class="scale-bar" style={{ width: `${width.value}px` }}>{t("barLength", { cm: BAR_MM / 10 })}</span>
+      {state.ruler.value && <span class="scale-space">{t("rulerSpace")}</span>}
+    </span>
+  );
 }
