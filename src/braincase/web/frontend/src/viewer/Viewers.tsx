@@ -13,7 +13,7 @@ import { KeyImages } from "./KeyImages";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, View } from "./pair";
 import { CORNER, cross, EDGES, extent, FIRST_PLACE, greyScale, hasWebgl, loaded, moveCross } from "./place";
-import { Readout, ScaleBar } from "./Readout";
+import { MosaicLabels, Readout, ScaleBar } from "./Readout";
 import { pictures } from "./shown";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
@@ -156,12 +156,6 @@ function kindOf(viewMm: number | null): string {
   return state.asScanned.value ? t("noView", { mm }) : t("showsStandard", { mm });
 }
 
-/** Left and right of the slices side by side, on which NiiVue writes no letters. */
-function Sides() {
-  const letters = state.radiological.value ? ["R", "L"] : ["L", "R"];
-  return letters.map((letter, place) => <span key={letter} class={`mosaic-side mosaic-side-${place}`}>{letter}</span>);
-}
-
 function Pane({ side, title, name, line, canvas }: PaneProps) {
   const fault = useSignal<Fault | null>(null);
   const busy = useSignal(false);
@@ -186,7 +180,7 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onPointerDownCapture={takeFocus}
         />
         {anatomy && <ScaleBar side={side} />}
-        {anatomy && state.layout.value === "mosaic" && hasWebgl.value && <Sides />}
+        {anatomy && state.layout.value === "mosaic" && hasWebgl.value && <MosaicLabels side={side} />}
         {!hasWebgl.value && anatomy && ready && <Slices volume={anatomy} viewMm={viewMm} />}
         {anatomy && ready && <span class="pane-kind" data-view={viewMm ?? ""}>{kindOf(viewMm)}</span>}
         {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}
@@ -209,6 +203,14 @@ export function Viewers() {
     if (query.current && beside.current) void attach(query.current, beside.current);
   }, []);
   useTools();
+  const views = loaded.value;
+  useEffect(() => {
+    if (!views || !area.current) return;
+    // The whole reading area: it stays as it is when a legend's words or key images come and go.
+    const watch = new ResizeObserver(() => views.pair.arrange([views.query, views.beside], EDGES));
+    watch.observe(area.current);
+    return () => watch.disconnect();
+  }, [views]);
   const shownCase = state.beside.value;
   const answer = state.answer.value;
   const isOwn = answer?.same_subject.some((own) => own.scan_id === shownCase?.scan_id) ?? false;

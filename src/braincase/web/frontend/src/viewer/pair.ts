@@ -41,8 +41,9 @@ const RULER = [1, 0.92, 0.35, 1];
 
 /** How the planes stand in a view: three alike, one of them large over the other two, or slices side by side. */
 export type Layout = "three" | "axial" | "coronal" | "sagittal" | "mosaic";
-/** Axial slices every 11 mm through the brain, from the skull base up (MNI z, mm). */
-const MOSAIC = "A -50 -39 -28 ; A -17 -6 5 ; A 16 27 38 ; A 49 60 71";
+/** Axial slices every 11 mm through the brain, from the skull base up (MNI z, mm), row by row. */
+const MOSAIC_MM = [[-50, -39, -28], [-17, -6, 5], [16, 27, 38], [49, 60, 71]];
+const MOSAIC = MOSAIC_MM.map((row) => `A ${row.join(" ")}`).join(" ; ");
 /** Grey levels shown black and white. */
 export type GreyScale = readonly [black: number, white: number];
 const PLANE = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
@@ -71,7 +72,7 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
     isOrientationTextVisible: true,
     showAllOrientationMarkers: true,
     multiplanarPadPixels: 4,
-    multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
+    multiplanarLayout: MULTIPLANAR_TYPE.GRID, // `arrange` chooses it
     multiplanarShowRender: 0,
     tileMargin: 0,
     dragAndDropEnabled: false,
@@ -122,6 +123,24 @@ export function setRuler({ nv }: View, measuring: boolean): void {
     if (nv.canvas) nv.canvas.dataset["measured"] = distance.toFixed(1);
   };
   if (!measuring) nv.clearAllMeasurements();
+}
+
+/**
+ * Put the three planes in a column, a grid or a row, as they become largest in both views. Left to NiiVue they
+ * would be put anew with every line that comes and goes below the views.
+ */
+export function arrange(views: readonly View[], [x, y, z]: Millimetres): void {
+  for (const { nv } of views) {
+    const { clientWidth: width, clientHeight: height } = nv.canvas ?? { clientWidth: 0, clientHeight: 0 };
+    const scales: [MULTIPLANAR_TYPE, number][] = [
+      [MULTIPLANAR_TYPE.GRID, Math.min(width / (x + y), height / (y + z))],
+      [MULTIPLANAR_TYPE.COLUMN, Math.min(width / Math.max(x, y), height / (y + 2 * z))],
+      [MULTIPLANAR_TYPE.ROW, Math.min(width / (2 * x + y), height / Math.max(y, z))],
+    ];
+    const [largest] = scales.reduce((best, next) => (next[1] > best[1] ? next : best));
+    nv.setMultiplanarLayout(largest);
+    if (nv.canvas) nv.canvas.dataset["arranged"] = MULTIPLANAR_TYPE[largest].toLowerCase();
+  }
 }
 
 export function setLayout({ nv }: View, layout: Layout): void {
@@ -196,6 +215,23 @@ export function pixelsPerMm({ nv }: View): number {
   const tile = nv.screenSlices.find(({ axCorSag }) => axCorSag <= SLICE_TYPE.SAGITTAL);
   if (!tile || nv.volumes.length === 0 || !tile.fovMM[0]) return 0;
   return (tile.leftTopWidthHeight[2] ?? 0) / (nv.uiData.dpr ?? 1) / Math.abs(tile.fovMM[0]);
+}
+
+export interface Tile {
+  mm: number;
+  /** Left, top, width and height in CSS pixels of the canvas. */
+  box: [number, number, number, number];
+}
+
+/** Where the slices side by side stand, and at which MNI z; NiiVue writes neither letters nor places on them. */
+export function mosaicTiles({ nv }: View): Tile[] {
+  const ratio = nv.uiData.dpr ?? 1;
+  const places = MOSAIC_MM.flat();
+  if (nv.screenSlices.length !== places.length) return [];
+  return nv.screenSlices.map(({ leftTopWidthHeight: [left = 0, top = 0, width = 0, height = 0] }, i) => ({
+    mm: places[i] ?? 0,
+    box: [left / ratio, top / ratio, width / ratio, height / ratio],
+  }));
 }
 
 /** The value of a view's layer (0 the anatomy, 1 the map) at a place; null where there is none. */
