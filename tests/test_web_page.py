@@ -439,6 +439,8 @@ def test_without_webgl_the_service_draws_the_slices(
             page.keyboard.press("ArrowRight")
         assert axial.get_attribute("src") != first
         assert axial.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        letters = page.locator(".pane-query .slices .side")
+        expect(letters).to_have_text(["A", "P", "R", "L", "R", "L"])
 
 
 def test_both_views_scroll_together_and_keep_their_sides(
