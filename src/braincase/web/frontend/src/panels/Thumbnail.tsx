@@ -16,12 +16,13 @@ export function Thumbnail({ src }: { src: string }) {
         const style = { width: `${(100 * WHOLE) / width}%`, left: `${(-100 * before) / width}%` };
         before += width;
         const isSagittal = place === 0; // its nose points to the left in either convention
+        // The letters are part of the picture: as text they would be words of the button that it stands in.
+        const sides = isSagittal ? {} : { "data-left": left, "data-right": right };
         return (
-          <span key={place} class="thumbnail-plane" style={{ flexGrow: width }}>
+          <span key={place} class="thumbnail-plane" style={{ flexGrow: width }} {...sides}>
             <span class={mirrored && !isSagittal ? "thumbnail-cut mirrored" : "thumbnail-cut"}>
               <img src={src} alt="" loading="lazy" style={style} />
             </span>
-            {!isSagittal && <><span class="side">{left}</span><span class="side side-right">{right}</span></>}
           </span>
         );
       })}
