@@ -20,6 +20,7 @@ ROOMS: tuple[str, ...] = (
         "version",
         "labels",
         "json_values",
+        "rounding",
         "files",
         "progress",
         "parallel",

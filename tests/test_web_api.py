@@ -70,6 +70,7 @@ def test_the_gallery_says_what_it_holds_and_never_where_it_lies(
     assert told["label"] == "diagnosis"
     assert told["simulated"] is True
     assert told["can_upload"] is False
+    assert told["upload_bytes"] == 1 << 30
     columns = {column["name"]: column for column in told["columns"]}
     assert columns["sex"]["values"] == ["F", "M"]
     assert columns["age"]["minimum"] == pytest.approx(float(tiny.table["age"].min()))

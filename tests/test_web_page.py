@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
+from PIL import Image
 from pydicom.uid import generate_uid
 
 import braincase
@@ -286,7 +288,7 @@ def test_a_curator_removes_a_case_after_reading_what_that_means(
             # The link from before still shows both, pictures and all.
             page.goto(link)
             assert wait_for_hits(page) == found
-            pictures = page.locator("#hits img, .chosen img")
+            pictures = page.locator(":is(#hits, .chosen) .thumbnail-plane:first-child img")
             for picture in pictures.all():
                 picture.scroll_into_view_if_needed()
                 expect(picture).to_have_js_property("complete", True)
@@ -437,6 +439,8 @@ def test_without_webgl_the_service_draws_the_slices(
             page.keyboard.press("ArrowRight")
         assert axial.get_attribute("src") != first
         assert axial.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        letters = page.locator(".pane-query .slices .side")
+        expect(letters).to_have_text(["A", "P", "R", "L", "R", "L"])
 
 
 def test_both_views_scroll_together_and_keep_their_sides(
@@ -526,11 +530,13 @@ def test_grey_scale_zoom_and_place_are_one_for_both_views(
         page.select_option("#layout", label="Axial")
         wait_for(lambda: wider(bar.bounding_box(), length, 1.5))
         page.select_option("#layout", label="Slices")
-        sides = page.locator(".pane-query .mosaic-side")
-        expect(sides).to_have_text(["R", "L"])  # radiological: the right is on the viewer's left
+        slices = page.locator(".pane-query .mosaic-slice")
+        expect(slices).to_have_count(12)
+        expect(slices.first).to_have_text("Rz -50L")  # radiological: the right is on the left
+        expect(slices.last).to_have_text("Rz 71L")
         wait_for(lambda: wider(length, bar.bounding_box(), 1.1))  # twelve slices are smaller
         page.get_by_role("button", name="Neurological").click()
-        expect(sides).to_have_text(["L", "R"])
+        expect(slices.first).to_have_text("Lz -50R")
         page.click("#help")
         expect(page.locator(".help-dialog")).to_contain_text("Ctrl and wheel")
 
@@ -606,6 +612,77 @@ def test_query_and_hit_are_shown_as_scanned_or_as_they_are_compared(
         assert grey[0] == grey[1]
 
 
+def test_no_picture_stands_under_another_cases_name_and_a_failed_one_says_why(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        assert bright(page, "beside") > 0.05
+        page.route("**/volume.nii.gz*", lambda route: None)
+        page.keyboard.press("j")  # the next case, whose picture does not come
+        expect(page.locator(".pane-beside")).to_have_attribute("data-busy", "true")
+        assert bright(page, "beside") < 0.01  # black but for the word 'Loading'
+        expect(page.locator(".readout")).to_contain_text("Similar case –")
+        for side in ("beside", "query"):  # neither the pointer nor the other view can fail at it
+            page.locator(f".pane-{side} canvas").click(position={"x": 150, "y": 80})
+            page.mouse.wheel(0, 100)
+        cross = places(page)[0]
+        page.keyboard.press("j")
+        page.keyboard.press("k")  # what was asked for twice is there once
+        page.unroute("**/volume.nii.gz*")  # lets go what was held
+        page.locator(".pane-beside[data-busy=false]").wait_for()
+        assert bright(page, "beside") > 0.05
+        assert places(page) == [cross, cross]
+
+        page.route("**/volume.nii.gz*", lambda route: route.abort())
+        page.keyboard.press("j")
+        expect(page.locator(".pane-beside .pane-fault")).to_contain_text("could not be loaded")
+        assert bright(page, "beside") < 0.03  # that text alone
+        page.unroute("**/volume.nii.gz*")
+        page.get_by_role("button", name="Difference").click()  # another try
+        page.locator(".pane-beside[data-busy=false]").wait_for()
+        expect(page.locator(".pane-fault")).to_have_count(0)
+        assert bright(page, "beside") > 0.05
+
+
+def test_the_ruler_measures_in_millimetres_of_mni_space_and_says_so(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        grey = told_of(page, "grey")
+        page.select_option("#layout", label="Axial")
+        bar = page.locator(".pane-query .scale-bar")
+        wait_for(lambda: (bar.bounding_box() or {"width": 0})["width"] > 60)
+        page.click("#tool-ruler")
+        assert "not the patient's" in str(page.locator("#tool-ruler").get_attribute("title"))
+        expect(page.locator(".pane-beside .scale-space")).to_have_text(
+            "mm in MNI space, not the patient's"
+        )
+        box, length = page.locator(".pane-query canvas").bounding_box(), bar.bounding_box()
+        assert box is not None
+        assert length is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+        page.mouse.move(x - 50, y)
+        page.mouse.down(button="right")
+        page.mouse.move(x + 50, y, steps=5)
+        page.mouse.up(button="right")
+        canvas = page.locator(".pane-query canvas")
+        expect(canvas).to_have_attribute("data-measured", re.compile(r"\d"))
+        measured = float(str(canvas.get_attribute("data-measured")))
+        assert measured == pytest.approx(100 * 50 / length["width"], rel=0.05)  # as the bar says
+        assert told_of(page, "grey") == grey  # the right button sets no grey levels meanwhile
+        page.click("#tool-ruler")
+        expect(page.locator(".scale-space")).to_have_count(0)
+
+
+def bright(page: Page, side: str) -> float:
+    """Return the share of a view's pixels that are brighter than a ground can be."""
+    page.wait_for_timeout(1500)  # until the graphics card, here the processor, has drawn it
+    picture = page.locator(f".pane-{side} canvas").screenshot()
+    return float((np.asarray(Image.open(io.BytesIO(picture)).convert("L")) > 60).mean())
+
+
 def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, address: str) -> None:
     with opened(browser, address) as page:
         first_case(page)
@@ -620,6 +697,89 @@ def test_maps_lie_over_the_views_with_their_legend(browser: sync_api.Browser, ad
         # Twelve controls are too few to say what is normal; the page tells so.
         page.get_by_role("button", name="Deviation").click()
         expect(page.locator(".pane-fault").first).to_contain_text("too few controls")
+
+
+def test_the_planes_stay_where_they_are_and_the_readout_names_both_deviations(
+    browser: sync_api.Browser, clinic_address: tuple[str, Path]
+) -> None:
+    size = {"width": 1366, "height": 768}
+    with opened(browser, clinic_address[0], viewport=size) as page:
+        first_case(page)
+        canvas = page.locator(".pane-query canvas")
+        expect(canvas).to_have_attribute("data-arranged", re.compile("grid|column|row"))
+        before = canvas.get_attribute("data-arranged"), canvas.bounding_box()
+        for name in ("Difference", "Deviation", "None"):
+            page.get_by_role("button", name=name, exact=True).click()
+            page.locator(".pane-beside[data-busy=false]").wait_for()
+            if name == "Deviation":
+                number = r"[-−]?\d+\.\d\d"
+                both = re.compile(f"Deviation Query {number} · Similar case {number} SD")
+                expect(page.locator(".readout-map")).to_have_text(both)
+            assert (canvas.get_attribute("data-arranged"), canvas.bounding_box()) == before
+        page.keyboard.press("i")  # a key image takes room, and turns nothing over
+        page.locator(".key-image").wait_for()
+        assert canvas.get_attribute("data-arranged") == before[0]
+
+
+def test_thumbnails_follow_the_convention_and_carry_their_letters(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        first_case(page)
+        planes = page.locator(".chosen .thumbnail-plane, #hits .card-picture .thumbnail-plane")
+        assert sides_of(planes) == {(None, None), ("R", "L")}  # the sagittal has none
+        radiological = [thumbnail(page, place) for place in range(3)]
+        page.get_by_role("button", name="Neurological").click()
+        assert sides_of(planes) == {(None, None), ("L", "R")}
+        sagittal, *others = (thumbnail(page, place) for place in range(3))
+        assert np.abs(sagittal - radiological[0]).mean() < 2  # its nose still points to the left
+        for before, after in zip(radiological[1:], others, strict=True):
+            assert np.abs(after - before[:, ::-1]).mean() < 0.8 * np.abs(after - before).mean()
+
+
+def sides_of(planes: sync_api.Locator) -> set[tuple[str | None, str | None]]:
+    """Return the letters that planes carry on their left and right."""
+    read = "all => all.map(({dataset}) => [dataset.left ?? null, dataset.right ?? null])"
+    return {(left, right) for left, right in planes.evaluate_all(read)}
+
+
+def thumbnail(page: Page, place: int) -> np.ndarray:
+    """Return a plane of the query's thumbnail without the row of its letters."""
+    picture = page.locator(".chosen .thumbnail-plane").nth(place).screenshot()
+    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), dtype=float)
+    return grey[: int(0.75 * len(grey))]
+
+
+def test_a_scan_dropped_while_a_query_stands_is_taken_or_refused_in_words(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        page.route("**/gallery", small_uploads)
+        page.reload()
+        name = first_case(page)
+        page.evaluate(DROP, ["large.nii.gz", 3 << 20])
+        told = page.locator(".notice-error")
+        expect(told).to_contain_text("large.nii.gz has 3 MiB; this service takes up to 1 MiB")
+        expect(page.locator(".chosen strong")).to_have_text(name)  # and nothing was sent
+        with page.expect_request(lambda request: request.url.endswith("/uploads")) as sent:
+            page.evaluate(DROP, ["small.txt", 10])
+        assert sent.value.headers["x-filename"] == "small.txt"
+        expect(told).to_contain_text("expected a NIfTI")
+
+
+#: A file let go over the views, as far as a script can do that.
+DROP = """([name, size]) => {
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([new Uint8Array(size)], name));
+  for (const kind of ["dragover", "drop"])
+    document.querySelector(".viewers").dispatchEvent(
+      new DragEvent(kind, {dataTransfer: dropped, bubbles: true, cancelable: true}));
+}"""
+
+
+def small_uploads(route: sync_api.Route) -> None:
+    """Answer as a service that takes 1 MiB."""
+    route.fulfill(json={**route.fetch().json(), "upload_bytes": 1 << 20})
 
 
 def test_filter_and_regions_narrow_the_search_and_a_link_brings_it_back(
@@ -719,6 +879,31 @@ def test_own_scans_stand_apart_and_the_map_leads_to_other_cases(
         expect(page.locator(".pane-query strong")).to_have_text(chosen)
 
 
+def test_who_changed_alike_tells_every_rate_in_a_narrow_column(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address, viewport={"width": 1366, "height": 768}) as page:
+        first_case(page)
+        later = page.locator(".own .card").last.get_attribute("data-scan")
+        page.goto(f"{address}/?case={later}")
+        wait_for_hits(page)
+        page.route("**/changes/*", with_rates)
+        own = page.locator(".own .card").first
+        own.get_by_role("button", name="Who changed alike since?").click()
+        rates = own.locator(".rates").first
+        expect(rates).to_contain_text("lateral ventricle")
+        assert rates.evaluate(
+            "line => Math.max(...[...line.children].map(c => c.getBoundingClientRect().right))"
+            " <= line.closest('.card').getBoundingClientRect().right"
+        )
+
+
+def with_rates(route: sync_api.Route) -> None:
+    """Answer as a gallery whose codes hold volumes."""
+    names = ("left-hippocampus", "right-hippocampus", "lateral-ventricle")
+    route.fulfill(json={**route.fetch().json(), "volume_rates": dict.fromkeys(names, -12.5)})
+
+
 def test_a_card_says_where_a_case_is_alike_before_any_share_of_the_distance(
     browser: sync_api.Browser, address: str
 ) -> None:
@@ -766,6 +951,8 @@ def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
         expect(page.locator(".found")).to_contain_text("as if 10 years older")
         older = distances(page)
         assert older != now
+        expect(page.locator(".anyone, .warning")).to_contain_text("For the scan itself, unmoved:")
+        expect(nearness_of(page)).to_contain_text("closer to the moved query than")
         page.get_by_label("Years older; negative: younger").fill("-2.5")
         page.keyboard.press("Enter")
         search_again(page)
@@ -778,6 +965,12 @@ def test_a_search_for_somebody_older_is_said_and_kept_in_its_link(
         page.get_by_role("button", name="0 years older", exact=True).click()
         search_again(page)
         assert distances(page) == now
+        expect(page.locator(".anyone, .warning")).not_to_contain_text("For the scan itself")
+        expect(nearness_of(page)).to_contain_text(re.compile("^closer than"))
+
+
+def nearness_of(page: Page) -> sync_api.Locator:
+    return page.locator("#hits .distance").first
 
 
 def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
@@ -797,6 +990,7 @@ def test_cases_are_compared_with_normal_and_ranked_by_abnormality(
         by_abnormality = search_again(page)
         assert by_abnormality != by_code
         expect(page.locator(".found")).to_contain_text("by abnormality")
+        expect(page.locator(".anyone, .warning")).to_contain_text("For the scan itself, overall:")
         with closing(open_gallery(folder)) as gallery:
             own = gallery.get(query)
             people = [case for case in gallery.one_scan_each(1000) if case.subject != own.subject]
@@ -953,6 +1147,20 @@ def test_the_page_speaks_japanese_and_remembers_it(browser: sync_api.Browser, ad
         assert page.locator("html").get_attribute("lang") == "ja"
     with opened(browser, address, locale="ja-JP") as page:
         expect(page.locator("#search")).to_have_text("検索")
+
+
+def test_the_focus_goes_on_from_what_stands_in_place_of_the_button_that_was_pressed(
+    browser: sync_api.Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        page.get_by_role("button", name="Stored case").click()
+        page.locator(".finder-list button").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#change")).to_be_focused()
+        wait_for_hits(page)
+        expect(page.locator("#change")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Stored case")).to_be_focused()
 
 
 def test_keys_alone_lead_through_the_hits(browser: sync_api.Browser, address: str) -> None:

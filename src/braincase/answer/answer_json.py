@@ -43,7 +43,7 @@ def volumes_json(volumes: Sequence[VolumeForAge]) -> Json:
         {
             "name": volume.name,
             "ml": round(volume.ml, 2),
-            "percentile": None if volume.percentile is None else round(volume.percentile, 1),
+            "percentile": None if volume.percentile is None else round(volume.percentile, 4),
         }
         for volume in volumes
     ]

@@ -22,6 +22,7 @@ from braincase.labels import Value, value_text
 from braincase.population.cache import cached, search_identity
 from braincase.population.leave_one_out import neighbours_of_others
 from braincase.population.logistic import fit_logistic, softmax
+from braincase.rounding import percent
 
 #: People asked when a gallery is calibrated; more make it slower and hardly better.
 MOST_PEOPLE = 500
@@ -60,12 +61,12 @@ class NeighbourLabels:
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
         lines = [
-            f"{share.label}: {share.share:.0%} of {self.people} people"
-            f" (95 % interval {share.low:.0%} to {share.high:.0%})"
+            f"{share.label}: {percent(share.share)} of {self.people} people"
+            f" (95 % interval {percent(share.low)} to {percent(share.high)})"
             for share in self.shares
         ]
         if self.probabilities:
-            calibrated = ", ".join(f"{k} {v:.0%}" for k, v in self.probabilities.items())
+            calibrated = ", ".join(f"{k} {percent(v)}" for k, v in self.probabilities.items())
             lines.append(
                 f"calibrated on this gallery: {calibrated} (too sure where the model was trained on"
                 " its people)"

@@ -12,6 +12,7 @@ from braincase.labels import Value, value_text
 from braincase.population.controls import RegionZScores
 from braincase.population.normative import NORMAL_Z
 from braincase.population.regression import Regression
+from braincase.rounding import percent, whole
 
 #: A heading and what stands below it, a line each.
 TextSection = tuple[str, tuple[str, ...]]
@@ -97,7 +98,7 @@ def reason_of(hit: AnsweredHit) -> str:
         alike = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:3])
         apart = ", ".join(f"{part} {ratio:.2f}" for part, ratio in hit.likeness[:-3:-1])
         return f"most alike in {alike}; least in {apart}"
-    shares = ", ".join(f"{region} {share:.0%}" for region, share in hit.regions[:3])
+    shares = ", ".join(f"{region} {percent(share)}" for region, share in hit.regions[:3])
     return f"largest shares of the difference in regions: {shares}" if shares else ""
 
 
@@ -200,7 +201,7 @@ def percentile_text(percentile: float) -> str:
     """Write a percentile; beyond the first and the last a normal curve knows nothing exactly."""
     if percentile < 1:
         return "below percentile 1"
-    return "above percentile 99" if percentile > 99 else f"percentile {percentile:.0f}"
+    return "above percentile 99" if percentile > 99 else f"percentile {whole(percentile)}"
 
 
 def _normality(answer: Answer) -> Iterator[str]:
@@ -231,7 +232,7 @@ def ages_and_sexes(controls: RegionZScores | Regression) -> str:
     """Return who the controls are: ``60 to 85 years old``, and of which sex if of one only."""
     youngest, oldest = controls.ages
     one = "" if len(controls.sexes) > 1 else f" and all {controls.sexes[0]}"
-    return f"{youngest:.0f} to {oldest:.0f} years old{one}"
+    return f"{whole(youngest)} to {whole(oldest)} years old{one}"
 
 
 def _typical(answer: Answer) -> Iterator[str]:

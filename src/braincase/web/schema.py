@@ -187,6 +187,7 @@ class GalleryBody(Body):
     label: str | None
     columns: list[ColumnBody]
     can_upload: bool
+    upload_bytes: int = Field(description="The largest upload that is taken.")
     regions: list[str]
     encoder: str = Field("", description="The name of a foreign encoder; empty for a model.")
     without_regions: str | None = Field(

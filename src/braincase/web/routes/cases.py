@@ -64,6 +64,7 @@ def gallery(service: CurrentService, principal: Reader) -> schema.GalleryBody:
         label=label_column(service, names),
         columns=columns,
         can_upload=service.queue is not None,
+        upload_bytes=service.settings.limits.upload_bytes,
         regions=[] if reason else region_names(),
         encoder=info.encoder,
         without_regions=reason or None,

@@ -4,13 +4,10 @@ import { batch } from "@preact/signals";
 import * as service from "./api/client";
 import { ServiceError } from "./api/client";
 import type { Answer, Case, PersonLabels, Labels, SearchRequest, StudyRequest } from "./api/bodies";
-import { followJob, sendScan } from "./api/upload";
 import { t } from "./i18n";
 import { errorText } from "./i18n/errors";
-import { type NamedFile, parcelOf } from "./lib/folder";
 import * as state from "./state";
 
-let running: AbortController | null = null;
 const PROVIDER_LOGOUT = "braincase.provider-logout";
 /** Searches of this session that are listed. */
 const MOST_SEARCHES = 20;
@@ -179,7 +176,7 @@ export async function followAddress(): Promise<void> {
   else await openSearch(search);
 }
 
-function newSource(from: state.Source | null): void {
+export function newSource(from: state.Source | null): void {
   batch(() => {
     state.source.value = from;
     state.seriesChoice.value = null;
@@ -201,78 +198,6 @@ export const dropSource = (): void => {
 export async function startFrom(scan: string): Promise<void> {
   newSource({ kind: "case", scan_id: scan });
   await runSearch();
-}
-
-type AtPhase = (phase: state.Transfer["phase"], share: number) => void;
-
-/** Pack, send, wait for the service to prepare the scan, and search with it. */
-export async function uploadFiles(files: NamedFile[]): Promise<void> {
-  await transferOf(files[0]?.file.name ?? "", async (abort, at) => {
-    const parcel = await parcelOf(files, (share) => at("packing", share));
-    if (!parcel) throw new Error(t("nothingToSend"));
-    await sendParcel(parcel, null, abort, at);
-  });
-}
-
-/** Send a study again with the series that the reader has chosen of it. */
-export async function chooseSeries({ parcel, name }: state.SeriesChoice, series: number): Promise<void> {
-  await transferOf(name, (abort, at) => sendParcel(parcel, series, abort, at));
-}
-
-async function sendParcel(
-  parcel: { blob: Blob; name: string }, series: number | null, abort: AbortController, at: AtPhase,
-): Promise<void> {
-  at("sending", 0);
-  const { blob, name } = parcel;
-  const sent = await sendScan(blob, name, (share) => at("sending", share), abort.signal, series);
-  const cancel = (): void => void service.cancelJob(sent.job).catch(() => undefined);
-  abort.signal.addEventListener("abort", cancel);
-  if (abort.signal.aborted) {
-    cancel();
-    return;
-  }
-  state.transfer.value = { name, phase: "job", share: 0, job: sent };
-  const done = await followJob(sent.job, (job) => {
-    state.transfer.value = { name, phase: "job", share: job.progress, job };
-  }, abort.signal);
-  if (done.series.length > 0) {
-    state.seriesChoice.value = { name, parcel, series: done.series };
-    return;
-  }
-  if (done.state === "failed") throw new Error(done.message);
-  if (done.state === "cancelled") throw new DOMException("cancelled", "AbortError");
-  state.source.value = { kind: "upload", job: done.job, name };
-  state.transfer.value = null;
-  await runSearch();
-}
-
-/** Run a transfer in the place of the one that is under way. */
-async function transferOf(
-  name: string, send: (abort: AbortController, at: AtPhase) => Promise<void>,
-): Promise<void> {
-  running?.abort();
-  const abort = new AbortController();
-  running = abort;
-  newSource(null);
-  const at: AtPhase = (phase, share) => {
-    if (!abort.signal.aborted) state.transfer.value = { name, phase, share, job: null };
-  };
-  try {
-    await send(abort, at);
-  } catch (error) {
-    tell(error);
-  } finally {
-    if (running === abort) {
-      state.transfer.value = null;
-      running = null;
-    }
-  }
-}
-export function cancelTransfer(): void {
-  running?.abort();
-  running = null;
-  state.transfer.value = null;
-  state.notice.value = { kind: "info", text: t("cancelled") };
 }
 
 /** Keep the uploaded scan as a case; the gallery then has a new version. Throws what went wrong. */

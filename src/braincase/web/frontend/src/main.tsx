@@ -15,6 +15,7 @@ import { Searches } from "./panels/Searches";
 import { TopBar } from "./panels/TopBar";
 import { OptionsPanel } from "./panels/OptionsPanel";
 import * as state from "./state";
+import { takeDropped } from "./transfers";
 import { Viewers } from "./viewer/Viewers";
 
 function Notice() {
@@ -75,10 +76,12 @@ function Page() {
   );
 }
 
-// A file dropped beside the target must not replace the page.
-for (const kind of ["dragover", "drop"]) {
-  window.addEventListener(kind, (event) => event.preventDefault());
-}
+// A file dropped anywhere is a scan to search with, also while another query stands; it must not replace the page.
+window.addEventListener("dragover", (event) => event.preventDefault());
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer?.types.includes("Files")) takeDropped(event.dataTransfer);
+});
 listenToKeys();
 window.addEventListener("popstate", () => void followAddress());
 const root = document.getElementById("page");

@@ -130,4 +130,10 @@ export const queryVersion = computed(() => {
 /** What the answer is ranked by. */
 export const answeredBy = computed<SimilarBy>(() => answer.value?.request.similar_by ?? "code");
 
+/** Whether the query that was answered had been moved: by marked cases, or to be older or younger. */
+export const isMoved = computed(() => {
+  const { plus, minus, older } = answer.value?.request ?? { plus: [], minus: [], older: null };
+  return plus.length + minus.length > 0 || Boolean(older);
+});
+
 export const hasMarks = computed(() => plus.value.size + minus.value.size > 0);

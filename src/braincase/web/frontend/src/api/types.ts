@@ -1210,6 +1210,11 @@ export interface components {
             columns: components["schemas"]["ColumnBody"][];
             /** Can Upload */
             can_upload: boolean;
+            /**
+             * Upload Bytes
+             * @description The largest upload that is taken.
+             */
+            upload_bytes: number;
             /** Regions */
             regions: string[];
             /**

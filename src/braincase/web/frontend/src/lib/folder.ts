@@ -17,9 +17,11 @@ const CLUTTER = /(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX\/.*|\._.*)$/
 
 /** All files below what was dropped, folders included. */
 export async function droppedFiles(items: DataTransferItemList): Promise<NamedFile[]> {
-  // The list dies with the event, so take every entry before the first await.
-  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  const files = await Promise.all(entries.map(filesBelow));
+  // The list dies with the event, so take every entry before the first await. What was not dragged from a disk has none.
+  const dropped = [...items].map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+  const files = await Promise.all(
+    dropped.map(({ entry, file }) => (entry ? filesBelow(entry) : file ? chosenFile(file) : [])),
+  );
   return files.flat();
 }
 
@@ -43,9 +45,9 @@ async function filesBelow(entry: FileSystemEntry): Promise<NamedFile[]> {
   return (await Promise.all(children.map(filesBelow))).flat();
 }
 
-export function chosenFiles(list: FileList): NamedFile[] {
-  return [...list].map((file) => ({ path: file.webkitRelativePath || file.name, file }));
-}
+const chosenFile = (file: File): NamedFile[] => [{ path: file.webkitRelativePath || file.name, file }];
+
+export const chosenFiles = (list: FileList): NamedFile[] => [...list].flatMap(chosenFile);
 
 /** One file goes as it is; several are stored in a zip, uncompressed: the network is the loopback. */
 export async function parcelOf(

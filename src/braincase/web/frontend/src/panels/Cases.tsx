@@ -10,6 +10,7 @@ import * as state from "../state";
 import { ChangedAlike } from "./Changes";
 import { ChosenControls } from "./ChosenControls";
 import { NormalityLine } from "./Normality";
+import { Thumbnail } from "./Thumbnail";
 import { VolumesLine } from "./Volumes";
 import { Details, WhyLine } from "./Why";
 
@@ -32,9 +33,10 @@ function Nearness({ hit }: { hit: Hit }) {
   if (typeof closer !== "number") {
     return <p class="distance"><span class="hint">{t("distance")}</span> <span class="number">{distance}</span></p>;
   }
-  const text = t("closerThan", { share: shareBelow(closer) });
+  const moved = state.isMoved.value;
+  const text = t(moved ? "closerThanMoved" : "closerThan", { share: shareBelow(closer) });
   return (
-    <div class="distance" title={t("closerHint", { distance })}>
+    <div class="distance" title={t(moved ? "closerHintMoved" : "closerHint", { distance })}>
       <meter min={0} max={1} value={closer} aria-label={text} />
       <span>{text}</span>
     </div>
@@ -135,7 +137,7 @@ function Card({ hit, own, marked = false, rank = hit.rank }: { hit: Hit; own: bo
         type="button" class="card-picture" aria-pressed={chosen}
         aria-label={`${t("showBeside")}: ${hit.scan_id}`} onClick={() => (state.beside.value = hit)}
       >
-        <img src={urls.caseThumbnail(hit.scan_id, state.answer.value?.gallery_version ?? null)} alt="" loading="lazy" />
+        <Thumbnail src={urls.caseThumbnail(hit.scan_id, state.answer.value?.gallery_version ?? null)} />
       </button>
       <div class="card-facts">
         <Labels hit={hit} />
@@ -169,7 +171,14 @@ export function AnyoneSimilar() {
   const { p_value, people, as_far: n, unlike } = typicality;
   if (unlike) return <Unlike n={n} people={people} />;
   const key = p_value >= USUAL ? "likeText" : "farText";
-  return <p class="anyone">{t(key, { n: number(n), people: number(people) })}<UsuallyCloser /></p>;
+  return <p class="anyone"><OfTheScanItself />{t(key, { n: number(n), people: number(people) })}<UsuallyCloser /></p>;
+}
+
+/** The sentence is about the scan as it is; the cards, about a query that was moved or is ranked otherwise. */
+function OfTheScanItself() {
+  const ways = [state.isMoved.value && t("unmoved"), state.answeredBy.value !== "code" && t("rankedOverall")];
+  const how = ways.filter(Boolean).join(t("and"));
+  return how ? <><span class="hint">{t("scanItself", { how })}</span> </> : null;
 }
 
 /** How close the nearest case of a person is as a rule: what a card's share is to be held against. */
@@ -238,7 +247,7 @@ function Unlike({ n, people }: { n: number; people: number }) {
   return (
     <div class="warning" role="alert">
       <strong>{t("unlikeTitle")}</strong>
-      <p>{t("unlikeText", { n: number(n), people: number(people) })}<UsuallyCloser /></p>
+      <p><OfTheScanItself />{t("unlikeText", { n: number(n), people: number(people) })}<UsuallyCloser /></p>
     </div>
   );
 }

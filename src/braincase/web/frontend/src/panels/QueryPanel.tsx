@@ -2,19 +2,26 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { cancelTransfer, chooseSeries, dropSource, startFrom, tell, uploadFiles } from "../actions";
+import { dropSource, startFrom, tell } from "../actions";
 import { readCases, urls } from "../api/client";
 import type { CasePage } from "../api/bodies";
 import { number, percent, t } from "../i18n";
 import { stageText } from "../i18n/notes";
-import { chosenFiles, droppedFiles } from "../lib/folder";
+import { chosenFiles } from "../lib/folder";
 import { labelLine } from "../lib/labels";
 import * as state from "../state";
+import { cancelTransfer, chooseSeries, takeDropped, uploadFiles } from "../transfers";
 import { KeepDialog } from "./KeepDialog";
 import { QueryNormality } from "./Normality";
 import { RemoveButton } from "./RemoveCase";
+import { Thumbnail } from "./Thumbnail";
 import { QueryVolumes } from "./Volumes";
 import { Segments } from "../viewer/OverlayTools";
+
+/** What had the focus goes when a query comes or goes: keys go on from what stands in its place. */
+function focusSoon(what: string): void {
+  requestAnimationFrame(() => document.querySelector<HTMLElement>(what)?.focus());
+}
 
 function Chosen() {
   const keeping = useSignal(false);
@@ -24,7 +31,7 @@ function Chosen() {
     from.kind === "case" ? urls.caseThumbnail(from.scan_id, state.queryVersion.value) : urls.uploadThumbnail(from.job);
   return (
     <div class="chosen">
-      <img src={picture} alt="" />
+      <Thumbnail src={picture} />
       <div class="chosen-text">
         <strong title={state.sourceName.value}>{state.sourceName.value}</strong>
         {from.kind === "upload" && state.mayCurate.value && (
@@ -32,7 +39,15 @@ function Chosen() {
             {t("keep")}
           </button>
         )}
-        <button type="button" class="quiet" onClick={dropSource}>{t("change")}</button>
+        <button
+          type="button" class="quiet" id="change"
+          onClick={() => {
+            dropSource();
+            focusSoon("#query-ways button[aria-pressed=true]");
+          }}
+        >
+          {t("change")}
+        </button>
       </div>
       <QueryVolumes />
       <QueryNormality />
@@ -105,7 +120,8 @@ function Drop() {
       onDrop={(event) => {
         event.preventDefault();
         over.value = false;
-        if (event.dataTransfer) droppedFiles(event.dataTransfer.items).then(uploadFiles).catch(tell);
+        event.stopPropagation(); // or the page would take it as well
+        if (event.dataTransfer) takeDropped(event.dataTransfer);
       }}
     >
       <p class="drop-title">{t("drop")}</p>
@@ -144,6 +160,10 @@ function CaseFinder() {
     return () => clearTimeout(wait);
   }, [text.value]);
   const page = listed.value;
+  const choose = (scan: string): void => {
+    void startFrom(scan);
+    focusSoon("#change");
+  };
   return (
     <div class="finder">
       <input
@@ -153,7 +173,7 @@ function CaseFinder() {
       <ul class="finder-list">
         {page?.cases.map((stored) => (
           <li key={stored.scan_id}>
-            <button type="button" onClick={() => void startFrom(stored.scan_id)}>
+            <button type="button" onClick={() => choose(stored.scan_id)}>
               <span>{stored.scan_id}</span>
               <span class="hint">{labelLine(stored.labels, 3)}</span>
             </button>
@@ -187,7 +207,7 @@ export function QueryPanel() {
       ) : (
         <>
           <Segments
-            label={t("query")}
+            id="query-ways" label={t("query")}
             choices={[
               { value: "upload", text: t("upload") },
               { value: "case", text: t("storedCase") },

@@ -14,6 +14,7 @@ import { greyScale, loaded } from "./place";
 
 /** Choices of which exactly one holds, as a row of buttons. */
 export function Segments<T extends string>(props: {
+  id?: string;
   label: string;
   choices: readonly { value: T; text: string; hint?: string }[];
   value: T;
@@ -21,7 +22,7 @@ export function Segments<T extends string>(props: {
   disabled?: boolean;
 }) {
   return (
-    <div class="segments" role="group" aria-label={props.label}>
+    <div class="segments" id={props.id} role="group" aria-label={props.label}>
       {props.choices.map(({ value, text, hint }) => (
         <button
           key={value} type="button" title={hint ?? ""} disabled={props.disabled ?? false}
@@ -36,7 +37,8 @@ export function Segments<T extends string>(props: {
 
 function Legend() {
   const kind = state.overlay.value;
-  if (kind === "none") return null;
+  // Its room stays: the brains may not move while one looks with and without a map.
+  if (kind === "none") return <div class="legend"><span class="legend-text">{t("legendNone")}</span></div>;
   const scale = SCALES[kind];
   return (
     <div class="legend">

@@ -19,10 +19,15 @@ export function Slices({ volume, viewMm }: { volume: string; viewMm: number | nu
     const place = Math.floor((cross.value[axis] - CORNER[axis] + around) / mm);
     return Math.min(Math.max(place, 0), (EDGES[axis] + 2 * around) / mm - 1);
   };
+  const sides = radiological.value ? ["R", "L"] : ["L", "R"];
   return (
     <div class={radiological.value ? "slices" : "slices slices-neurological"}>
       {PLANES.map(({ name, axis, title }) => (
-        <img key={name} class={`slice-${name}`} src={urls.slice(volume, name, index(axis))} alt={t(title)} />
+        <span key={name} class="slice">
+          <img class={`slice-${name}`} src={urls.slice(volume, name, index(axis))} alt={t(title)} />
+          <span class="side">{axis === 0 ? "A" : sides[0]}</span>
+          <span class="side side-right">{axis === 0 ? "P" : sides[1]}</span>
+        </span>
       ))}
     </div>
   );

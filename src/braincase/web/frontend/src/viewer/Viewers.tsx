@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { lineOf, unmarked } from "../actions";
 import { whyNot } from "../api/client";
 import { t } from "../i18n";
@@ -13,7 +13,7 @@ import { KeyImages } from "./KeyImages";
 import { OverlayTools } from "./OverlayTools";
 import type { Millimetres, View } from "./pair";
 import { CORNER, cross, EDGES, extent, FIRST_PLACE, greyScale, hasWebgl, loaded, moveCross } from "./place";
-import { Readout, ScaleBar } from "./Readout";
+import { MosaicLabels, Readout, ScaleBar } from "./Readout";
 import { pictures } from "./shown";
 import { SliceSliders } from "./SliceSliders";
 import { Slices } from "./Slices";
@@ -33,8 +33,7 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
       });
       await nv.attachToCanvas(canvas);
       listenToGestures(canvas, canvas === query ? "query" : "beside");
-      const nothing = { anatomy: null, standard: null, viewMm: null, ready: true, overlay: null };
-      return { nv, shown: nothing, anatomy: Promise.resolve() };
+      return { nv, shown: pair.NOTHING, anatomy: Promise.resolve(), turn: 0, isLoading: false };
     }),
   );
   const [queryView, besideView] = views as [View, View];
@@ -42,32 +41,43 @@ async function attach(query: HTMLCanvasElement, beside: HTMLCanvasElement): Prom
   loaded.value = { pair, query: queryView, beside: besideView };
 }
 
+/** Why a view does not show what it should: its picture could not be had, or only the map on it. */
+interface Fault {
+  of: "picture" | "map";
+  why: string;
+}
+
 /** Keep one view as the signals want it; tells while it loads and when it cannot. */
-function useView(side: "query" | "beside", fault: { value: string }, busy: { value: boolean }): void {
+function useView(side: "query" | "beside", fault: { value: Fault | null }, busy: { value: boolean }): void {
   const views = loaded.value;
   const wanted = pictures()[side];
   const anatomy = wanted.anatomy ?? "";
   const overlay = wanted.overlay?.url ?? "";
-  useEffect(() => {
+  // Before the next frame: no picture may stand under another one's name, not even for a moment.
+  useLayoutEffect(() => {
     if (!views) return;
+    const view = views[side];
+    fault.value = null;
     if (!wanted.ready) {
       busy.value = true;
+      views.pair.clear(view, true);
+      state.viewsMoved.value++;
       return;
     }
-    const view = views[side];
     let current = true;
-    busy.value = anatomy !== (view.shown.anatomy ?? "");
-    fault.value = "";
-    views.pair
-      .show(view, wanted, state.opacity.value, cross.peek())
+    busy.value = view.isLoading || anatomy !== (view.shown.anatomy ?? "");
+    const shown = views.pair.show(view, wanted, state.opacity.value, cross.peek.bind(cross));
+    state.viewsMoved.value++; // the grey levels under the cross may be gone
+    shown
       .then(() => {
         if (current && wanted.anatomy && side === "query") extent.value = views.pair.extentOf(view);
       })
       .catch(async (error: unknown) => {
         if (!current) return;
-        view.shown = { ...view.shown, overlay: null };
-        const reason = await whyNot(overlay || anatomy);
-        if (current) fault.value = lineOf(reason ?? error);
+        const of = views.pair.isEmpty(view) ? "picture" : "map";
+        if (of === "map") view.shown = { ...view.shown, overlay: null };
+        const reason = await whyNot(of === "map" ? overlay : anatomy);
+        if (current) fault.value = { of, why: lineOf(reason ?? error) };
       })
       .finally(() => {
         if (current) busy.value = false;
@@ -100,6 +110,7 @@ function useTools(): void {
   useEffect(() => {
     if (!views) return;
     const both = [views.query, views.beside];
+    if (both.some(({ isLoading }) => isLoading)) return; // the brain to come has a say in the common scale
     views.pair.setGreyScale(both, scale ?? views.pair.fullScale(both));
   }, [views, scale, moved]);
   useEffect(() => {
@@ -145,14 +156,8 @@ function kindOf(viewMm: number | null): string {
   return state.asScanned.value ? t("noView", { mm }) : t("showsStandard", { mm });
 }
 
-/** Left and right of the slices side by side, on which NiiVue writes no letters. */
-function Sides() {
-  const letters = state.radiological.value ? ["R", "L"] : ["L", "R"];
-  return letters.map((letter, place) => <span key={letter} class={`mosaic-side mosaic-side-${place}`}>{letter}</span>);
-}
-
 function Pane({ side, title, name, line, canvas }: PaneProps) {
-  const fault = useSignal("");
+  const fault = useSignal<Fault | null>(null);
   const busy = useSignal(false);
   useView(side, fault, busy);
   const { anatomy, viewMm, ready } = pictures()[side];
@@ -175,14 +180,14 @@ function Pane({ side, title, name, line, canvas }: PaneProps) {
           onPointerDownCapture={takeFocus}
         />
         {anatomy && <ScaleBar side={side} />}
-        {anatomy && state.layout.value === "mosaic" && hasWebgl.value && <Sides />}
+        {anatomy && state.layout.value === "mosaic" && hasWebgl.value && <MosaicLabels side={side} />}
         {!hasWebgl.value && anatomy && ready && <Slices volume={anatomy} viewMm={viewMm} />}
         {anatomy && ready && <span class="pane-kind" data-view={viewMm ?? ""}>{kindOf(viewMm)}</span>}
         {!anatomy && <p class="pane-empty">{side === "query" ? t("noQueryHint") : state.answer.value ? t("noHits") : ""}</p>}
         {busy.value && <p class="pane-busy">{t("loading")}</p>}
         {fault.value && (
-          <p class="pane-fault" role="alert">
-            {state.overlay.value === "none" ? t("noPicture") : t("noMap", { why: fault.value })}
+          <p class={`pane-fault pane-fault-${fault.value.of}`} role="alert">
+            {t(fault.value.of === "picture" ? "noPicture" : "noMap", { why: fault.value.why })}
           </p>
         )}
       </div>
@@ -198,6 +203,14 @@ export function Viewers() {
     if (query.current && beside.current) void attach(query.current, beside.current);
   }, []);
   useTools();
+  const views = loaded.value;
+  useEffect(() => {
+    if (!views || !area.current) return;
+    // The whole reading area: it stays as it is when a legend's words or key images come and go.
+    const watch = new ResizeObserver(() => views.pair.arrange([views.query, views.beside], EDGES));
+    watch.observe(area.current);
+    return () => watch.disconnect();
+  }, [views]);
   const shownCase = state.beside.value;
   const answer = state.answer.value;
   const isOwn = answer?.same_subject.some((own) => own.scan_id === shownCase?.scan_id) ?? false;

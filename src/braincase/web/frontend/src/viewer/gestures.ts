@@ -58,8 +58,9 @@ export function listenToGestures(canvas: HTMLCanvasElement, side: "query" | "bes
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("pointerdown", (event) => {
     if (event.pointerType !== "mouse" || event.button === 0) return;
+    if (event.button === 2 && state.ruler.value) return; // NiiVue measures
     event.preventDefault(); // the middle button would start the browser's own scrolling
-    if (event.button === 1 || !state.ruler.value) dragged(canvas, side, event);
+    dragged(canvas, side, event);
   }, { capture: true });
   // A pinch on a touchpad comes as a wheel with Ctrl as well.
   canvas.addEventListener("wheel", (event) => {

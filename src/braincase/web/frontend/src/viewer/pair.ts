@@ -26,16 +26,24 @@ export interface View {
   shown: Picture;
   /** Ends when the anatomy that is shown has been loaded. */
   anatomy: Promise<void>;
+  /** Counts what was to be shown: an anatomy that comes after the next one was asked for is not. */
+  turn: number;
+  /** While the anatomy is on its way nothing is shown. */
+  isLoading: boolean;
 }
+
+export const NOTHING: Picture = { anatomy: null, standard: null, viewMm: null, ready: true, overlay: null };
 
 const BLACK = [0, 0, 0, 1];
 export const CROSS_MM = 0.8;
 const CROSS = [0.486, 0.78, 0.91, 0.75];
+const RULER = [1, 0.92, 0.35, 1];
 
 /** How the planes stand in a view: three alike, one of them large over the other two, or slices side by side. */
 export type Layout = "three" | "axial" | "coronal" | "sagittal" | "mosaic";
-/** Axial slices every 11 mm through the brain, from the skull base up (MNI z, mm). */
-const MOSAIC = "A -50 -39 -28 ; A -17 -6 5 ; A 16 27 38 ; A 49 60 71";
+/** Axial slices every 11 mm through the brain, from the skull base up (MNI z, mm), row by row. */
+const MOSAIC_MM = [[-50, -39, -28], [-17, -6, 5], [16, 27, 38], [49, 60, 71]];
+const MOSAIC = MOSAIC_MM.map((row) => `A ${row.join(" ")}`).join(" ; ");
 /** Grey levels shown black and white. */
 export type GreyScale = readonly [black: number, white: number];
 const PLANE = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
@@ -55,10 +63,16 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
     fontMinPx: 12,
     fontSizeScaling: 0.25,
     show3Dcrosshair: false,
+    // Light on NiiVue's own half-black: to be read on grey matter and on maps of either colour.
+    rulerColor: RULER,
+    rulerWidth: 2,
+    measureLineColor: RULER,
+    measureTextColor: [1, 1, 1, 1],
+    measureTextHeight: 0.075,
     isOrientationTextVisible: true,
     showAllOrientationMarkers: true,
     multiplanarPadPixels: 4,
-    multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
+    multiplanarLayout: MULTIPLANAR_TYPE.GRID, // `arrange` chooses it
     multiplanarShowRender: 0,
     tileMargin: 0,
     dragAndDropEnabled: false,
@@ -75,6 +89,11 @@ export function plainNiivue(onMove: (mm: Millimetres) => void): Niivue {
     mouseEventConfig: mouseConfig(false),
   } as ConstructorParameters<typeof Niivue>[0]);
   nv.setSliceType(SLICE_TYPE.MULTIPLANAR);
+  // Without a picture there is no place to tell; NiiVue fails at it where the other view moves.
+  const tellPlace = nv.createOnLocationChange.bind(nv);
+  nv.createOnLocationChange = (plane) => {
+    if (nv.volumes.length > 0) tellPlace(plane);
+  };
   nv.onLocationChange = (location) => {
     const { mm } = location as { mm: ArrayLike<number> };
     onMove([mm[0] ?? 0, mm[1] ?? 0, mm[2] ?? 0]);
@@ -94,10 +113,34 @@ function mouseConfig(measuring: boolean): NonNullable<Niivue["opts"]["mouseEvent
   };
 }
 
-/** With the ruler the right button measures a length in millimetres instead of setting grey levels. */
+/**
+ * With the ruler the right button measures a length instead of setting grey levels: in millimetres of MNI
+ * space, since every scan has been brought to one size.
+ */
 export function setRuler({ nv }: View, measuring: boolean): void {
   nv.opts.mouseEventConfig = mouseConfig(measuring);
+  nv.onMeasurementCompleted = ({ distance }) => {
+    if (nv.canvas) nv.canvas.dataset["measured"] = distance.toFixed(1);
+  };
   if (!measuring) nv.clearAllMeasurements();
+}
+
+/**
+ * Put the three planes in a column, a grid or a row, as they become largest in both views. Left to NiiVue they
+ * would be put anew with every line that comes and goes below the views.
+ */
+export function arrange(views: readonly View[], [x, y, z]: Millimetres): void {
+  for (const { nv } of views) {
+    const { clientWidth: width, clientHeight: height } = nv.canvas ?? { clientWidth: 0, clientHeight: 0 };
+    const scales: [MULTIPLANAR_TYPE, number][] = [
+      [MULTIPLANAR_TYPE.GRID, Math.min(width / (x + y), height / (y + z))],
+      [MULTIPLANAR_TYPE.COLUMN, Math.min(width / Math.max(x, y), height / (y + 2 * z))],
+      [MULTIPLANAR_TYPE.ROW, Math.min(width / (2 * x + y), height / Math.max(y, z))],
+    ];
+    const [largest] = scales.reduce((best, next) => (next[1] > best[1] ? next : best));
+    nv.setMultiplanarLayout(largest);
+    if (nv.canvas) nv.canvas.dataset["arranged"] = MULTIPLANAR_TYPE[largest].toLowerCase();
+  }
 }
 
 export function setLayout({ nv }: View, layout: Layout): void {
@@ -133,7 +176,7 @@ export function setGreyScale(views: readonly View[], [black, white]: GreyScale):
 
 /** Zoom both views about the cross. */
 export function zoom(views: readonly View[], factor: number): void {
-  const nv = views[0]?.nv;
+  const nv = views.find((view) => !isEmpty(view))?.nv;
   if (!nv) return;
   const now = nv.scene.pan2Dxyzmm;
   const wanted = Math.min(Math.max((now[3] ?? 1) * factor, 1), MOST_ZOOM);
@@ -174,6 +217,23 @@ export function pixelsPerMm({ nv }: View): number {
   return (tile.leftTopWidthHeight[2] ?? 0) / (nv.uiData.dpr ?? 1) / Math.abs(tile.fovMM[0]);
 }
 
+export interface Tile {
+  mm: number;
+  /** Left, top, width and height in CSS pixels of the canvas. */
+  box: [number, number, number, number];
+}
+
+/** Where the slices side by side stand, and at which MNI z; NiiVue writes neither letters nor places on them. */
+export function mosaicTiles({ nv }: View): Tile[] {
+  const ratio = nv.uiData.dpr ?? 1;
+  const places = MOSAIC_MM.flat();
+  if (nv.screenSlices.length !== places.length) return [];
+  return nv.screenSlices.map(({ leftTopWidthHeight: [left = 0, top = 0, width = 0, height = 0] }, i) => ({
+    mm: places[i] ?? 0,
+    box: [left / ratio, top / ratio, width / ratio, height / ratio],
+  }));
+}
+
 /** The value of a view's layer (0 the anatomy, 1 the map) at a place; null where there is none. */
 export function valueAt({ nv }: View, layer: 0 | 1, mm: Millimetres): number | null {
   const volume = nv.volumes[layer];
@@ -193,13 +253,35 @@ export function link(first: View, second: View): void {
   second.nv.broadcastTo([first.nv], { "2d": true, "3d": false });
 }
 
-/** Show a picture; what is shown already is not loaded again, and the view stays where it was. */
-export async function show(view: View, wanted: Picture, opacity: number, place: Millimetres): Promise<void> {
+/** Nothing of one person may stand under the name of the next: black until the next picture is there. */
+export function clear(view: View, isLoading: boolean): void {
+  const { nv } = view;
+  view.turn++;
+  view.shown = NOTHING;
+  view.anatomy = Promise.resolve();
+  view.isLoading = isLoading;
+  nv.clearAllMeasurements();
+  for (const old of [...nv.volumes].reverse()) nv.removeVolume(old);
+  nv.screenSlices = []; // NiiVue would let the pointer pick places in the planes of the old picture
+  nv.uiData.isDragging = false;
+  nv.drawScene();
+}
+
+export const isEmpty = ({ nv }: View): boolean => nv.volumes.length === 0;
+
+/**
+ * Show a picture; what is shown already is not loaded again, and the view stays where it was.
+ * `place` tells where the cross stands by the time the picture is there.
+ */
+export async function show(view: View, wanted: Picture, opacity: number, place: () => Millimetres): Promise<void> {
   const { nv } = view;
   const before = view.shown;
-  view.shown = wanted;
   const isSame = wanted.anatomy === before.anatomy;
-  if (!isSame) view.anatomy = showAnatomy(view, wanted.anatomy, place);
+  if (!isSame) {
+    clear(view, wanted.anatomy !== null);
+    if (wanted.anatomy) view.anatomy = showAnatomy(view, wanted.anatomy, place);
+  }
+  view.shown = wanted;
   await view.anatomy; // an earlier call may still be at it
   if (view.shown !== wanted || (isSame && wanted.overlay?.url === before.overlay?.url)) return;
   for (const old of nv.volumes.slice(1)) nv.removeVolume(old);
@@ -214,17 +296,24 @@ export async function show(view: View, wanted: Picture, opacity: number, place: 
   nv.updateGLVolume();
 }
 
-async function showAnatomy({ nv }: View, url: string | null, place: Millimetres): Promise<void> {
-  if (!url) {
-    for (const old of [...nv.volumes].reverse()) nv.removeVolume(old);
+async function showAnatomy(view: View, url: string, place: () => Millimetres): Promise<void> {
+  const { nv, turn } = view;
+  try {
+    const volume = await NVImage.loadFromUrl({ url, colormap: "gray", opacity: 1 });
+    if (turn !== view.turn) return;
+    const pan = [...nv.scene.pan2Dxyzmm] as [number, number, number, number];
+    nv.addVolume(volume);
+    nv.scene.crosshairPos = nv.mm2frac(place());
+    nv.scene.pan2Dxyzmm = pan;
+    nv.createOnLocationChange();
     nv.drawScene();
-    return;
+  } catch (error) {
+    // Not shown: the next try loads it again.
+    if (turn === view.turn) clear(view, false);
+    throw error;
+  } finally {
+    if (turn === view.turn) view.isLoading = false;
   }
-  const pan = [...nv.scene.pan2Dxyzmm] as [number, number, number, number];
-  await nv.loadVolumes([{ url, colormap: "gray", opacity: 1 }]);
-  nv.scene.crosshairPos = nv.mm2frac(place);
-  nv.scene.pan2Dxyzmm = pan;
-  nv.createOnLocationChange();
 }
 
 async function loadOverlay(nv: Niivue, url: string, scale: Scale, opacity: number): Promise<NVImage> {
@@ -250,7 +339,7 @@ function clipToBrain(layer: NVImage, anatomy: NVImage | undefined): void {
 
 export function moveTo(view: View, mm: Millimetres): void {
   const { nv } = view;
-  if (nv.volumes.length === 0) return;
+  if (isEmpty(view)) return;
   nv.scene.crosshairPos = nv.mm2frac(mm);
   nv.createOnLocationChange();
   nv.drawScene();
@@ -263,7 +352,7 @@ export function setOpacity(view: View, opacity: number): void {
 
 /** The field of view in MNI millimetres. */
 export function extentOf(view: View): Extent | null {
-  if (view.nv.volumes.length === 0) return null;
+  if (isEmpty(view)) return null;
   const [low, high] = view.nv.sceneExtentsMinMax(true);
   const three = (of: ArrayLike<number> | undefined): Millimetres => [of?.[0] ?? 0, of?.[1] ?? 0, of?.[2] ?? 0];
   return { low: three(low), high: three(high) };
