@@ -535,3 +535,13 @@ def test_an_answer_tells_how_close_the_nearest_case_is_as_a_rule(two_kinds):
     assert answered.hits[0].closer_than < answered.usually_closer_than
     lines = dict(sections_of(answered))["How usual such a distance is"]
     assert lines[-1].startswith("as a rule the nearest case of a person here is closer than 9")
+
+
+def test_of_a_moved_query_the_scan_itself_is_judged_and_that_is_said(two_kinds):
+    own = np.array([2.5, 20.0], np.float32)
+    query = Query([0.0, 0.0], "m", k=5, subject="new", own_code=own)
+    found = FinishedSearch(two_kinds, query, search(two_kinds, query))
+    moved = answer(found).typicality
+    assert not moved.similar
+    assert moved.line().startswith("For the scan itself, unmoved: No similar case in this gallery")
+    assert answer(replace(found, query=replace(query, own_code=None))).typicality.judged == ""

@@ -321,7 +321,11 @@ def _typicality(search: FinishedSearch, weights: Weights | None) -> Typicality |
             as_of=result.gallery_version,
         )
         distance = float(nearest.distances[0])
-    return typicality(distance, distances, bool(result.where.strip()))
+    judged = [
+        *(["unmoved"] if query.own_code is not None else []),
+        *(["ranked overall"] if search.similar_by != "code" else []),
+    ]
+    return typicality(distance, distances, bool(result.where.strip()), " and ".join(judged))
 
 
 def _answered_hits(

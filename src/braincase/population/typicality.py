@@ -40,7 +40,8 @@ class Typicality:
     """Conformal p-value of a distance to the nearest case.
 
     For `as_far` of the `people` compared the nearest other person is as far away; for half of them
-    at least `usual`. They are those who pass a filter, if `filtered`.
+    at least `usual`. They are those who pass a filter, if `filtered`; and `judged` says how the
+    scan itself was, where the hits are of a moved query or ranked otherwise: ``unmoved``.
     """
 
     p_value: float
@@ -49,6 +50,7 @@ class Typicality:
     as_far: int
     usual: float
     filtered: bool = False
+    judged: str = ""
 
     @property
     def similar(self) -> bool:
@@ -61,6 +63,10 @@ class Typicality:
 
     def line(self) -> str:
         """Return one sentence for the user."""
+        of = f"For the scan itself, {self.judged}: " if self.judged else ""
+        return f"{of}{self._sentence()}"
+
+    def _sentence(self) -> str:
         farther = f"for {self.as_far} of {self.people} people the nearest other person is"
         here = "in this gallery"
         if self.filtered:
@@ -124,14 +130,17 @@ def nearest_distances(
 
 
 def typicality(
-    distance: float, distances: NDArray[np.float64], filtered: bool = False
+    distance: float, distances: NDArray[np.float64], filtered: bool = False, judged: str = ""
 ) -> Typicality:
-    """Compute the p-value of a query's distance to its nearest hit among `nearest_distances`."""
+    """Compute the p-value of a query's distance to its nearest hit among `nearest_distances`.
+
+    `filtered` and `judged` are those of `Typicality`.
+    """
     as_far = len(distances) - int(np.searchsorted(distances, distance, side="left"))
     people = len(distances)
     usual = float(np.median(distances))
     p_value = (1 + as_far) / (1 + people)
-    return Typicality(p_value, distance, people, as_far, usual, filtered)
+    return Typicality(p_value, distance, people, as_far, usual, filtered, judged)
 
 
 def learned_distances(

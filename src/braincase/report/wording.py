@@ -49,7 +49,7 @@ def text_of(answer: Answer) -> AnswerText:
 
 def percent_closer(share: float) -> str:
     """Write a share of pairs as JSON tells it, rounded down: no hit is closer than all."""
-    return f"{math.floor(round(100 * share, 2))} %"
+    return f"{min(math.floor(round(100 * share, 2)), 99)} %"
 
 
 def sections_of(answer: Answer, why: bool = False) -> list[TextSection]:

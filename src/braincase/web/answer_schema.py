@@ -145,6 +145,7 @@ class TypicalityBody(OpenBody):
     as_far: int = Field(description="Of these people, whose nearest other is as far away.")
     usual: float = Field(description="Distance of the nearest other person, median of people.")
     filtered: bool = Field(description="Whether these are people who pass the search's filter.")
+    judged: str = Field(description="As what, where the hits are of a moved query: `unmoved`.")
     unlike: bool
     text: str
 

@@ -1885,6 +1885,11 @@ export interface components {
              * @description Whether these are people who pass the search's filter.
              */
             filtered: boolean;
+            /**
+             * Judged
+             * @description As what, where the hits are of a moved query: `unmoved`.
+             */
+            judged: string;
             /** Unlike */
             unlike: boolean;
             /** Text */

@@ -295,6 +295,7 @@ export const en = {
   farText: "A similar case is here, but farther away than is usual: only for {n} of {people} people is the nearest other person as far away.",
   scanItself: "For the scan itself, {how}:",
   unmoved: "unmoved",
+  amongPassing: "Among the people who pass the filter:",
   rankedOverall: "overall",
   and: " and ",
   typicality: "Is anyone similar?",

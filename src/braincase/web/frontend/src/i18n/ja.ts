@@ -294,6 +294,7 @@ export const ja: Words = {
   likeText: "似た症例があります。近さは通常どおりです（最も近い他人が同じかそれ以上離れている人は {people} 人中 {n} 人）。",
   farText: "似た症例はありますが、通常より離れています（最も近い他人が同じほど離れている人は {people} 人中 {n} 人だけ）。",
   scanItself: "検索元そのもの（{how}）について:",
+  amongPassing: "条件に合う人の中で：",
   unmoved: "動かさない",
   rankedOverall: "全体",
   and: "・",

@@ -45,7 +45,7 @@ function Nearness({ hit }: { hit: Hit }) {
 
 /** A share of pairs, rounded down: nobody is closer than all. */
 function shareBelow(share: number): string {
-  return percent(Math.floor(share * 100) / 100);
+  return percent(Math.min(Math.floor(share * 100) / 100, 0.99));
 }
 
 /** The course of a person as a line (scores) or a row of labels; needs a visit after the hit's. */
@@ -174,11 +174,16 @@ export function AnyoneSimilar() {
   return <p class="anyone"><OfTheScanItself />{t(key, { n: number(n), people: number(people) })}<UsuallyCloser /></p>;
 }
 
-/** The sentence is about the scan as it is; the cards, about a query that was moved or is ranked otherwise. */
+/** The sentence is about the scan as it is, among who passes the filter; the cards, about a query that may be moved. */
 function OfTheScanItself() {
   const ways = [state.isMoved.value && t("unmoved"), state.answeredBy.value !== "code" && t("rankedOverall")];
   const how = ways.filter(Boolean).join(t("and"));
-  return how ? <><span class="hint">{t("scanItself", { how })}</span> </> : null;
+  return (
+    <>
+      {how && <><span class="hint">{t("scanItself", { how })}</span> </>}
+      {state.answer.value?.typicality?.filtered && <><span class="hint">{t("amongPassing")}</span> </>}
+    </>
+  );
 }
 
 /** How close the nearest case of a person is as a rule: what a card's share is to be held against. */
