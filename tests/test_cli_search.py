@@ -224,7 +224,8 @@ def test_normal_anatomy_and_abnormality_rank_by_what_they_say(
         told = [h["normality"][field] for h in ranked["hits"]]
         assert told == pytest.approx([far for far, _ in expected])
         assert ranked["weights_name"] == field.replace("_", " ")
-        assert ranked["typicality"] == by_code["typicality"]
+        judged = {"judged": "ranked overall", "text": ranked["typicality"]["text"]}
+        assert ranked["typicality"] == {**by_code["typicality"], **judged}
         assert ranked["neighbours"]["calibration"] is None
 
 
