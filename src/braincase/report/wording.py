@@ -113,7 +113,9 @@ def _neighbours(answer: Answer) -> Iterator[str]:
         return
     yield from answer.neighbours.lines()
     if answer.calibration is None:
-        yield "not calibrated: too few people of each kind, or not ranked by the code"
+        few = "too few people of each kind"
+        few = f"the filter leaves {few}" if answer.result.where else few
+        yield f"not calibrated: {few}, or not ranked by the code"
 
 
 def _outcome(answer: Answer) -> Iterator[str]:

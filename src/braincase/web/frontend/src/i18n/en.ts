@@ -287,6 +287,7 @@ export const en = {
   unknownPeople: "{n} without this label",
   calibrationText: "Calibrated on {people} people of this gallery; too sure where the model was trained on them.",
   notCalibrated: "The gallery is too small to calibrate these shares.",
+  notCalibratedFiltered: "Too few people of each kind pass the filter to calibrate these shares.",
   onlyOverallCalibrated: "Shares are calibrated only where cases are ranked overall.",
   noNeighbours: "No label to count.",
   unlikeTitle: "No similar case in this gallery",

@@ -287,6 +287,7 @@ export const ja: Words = {
   unknownPeople: "値のない人 {n} 人",
   calibrationText: "このギャラリーの {people} 人で較正。モデルがその人たちで学習していると、確率は実際より高めに出ます。",
   notCalibrated: "ギャラリーが小さいため、割合を較正できません。",
+  notCalibratedFiltered: "条件に合う人が少ないため、割合を較正できません。",
   onlyOverallCalibrated: "割合の較正は、全体で順位付けしたときだけ行われます。",
   noNeighbours: "数える項目がありません。",
   unlikeTitle: "類似した症例がありません",

@@ -45,6 +45,12 @@ function UnseenRow({ value, probability }: { value: string; probability: number 
   );
 }
 
+/** Why the shares are not calibrated. */
+function notCalibrated(): "notCalibrated" | "notCalibratedFiltered" | "onlyOverallCalibrated" {
+  if (state.answeredBy.value !== "code") return "onlyOverallCalibrated";
+  return state.answer.value?.request.where ? "notCalibratedFiltered" : "notCalibrated";
+}
+
 function Shares() {
   const neighbours = state.answer.value?.neighbours;
   if (!neighbours) return <p class="hint">{t("noNeighbours")}</p>;
@@ -73,7 +79,7 @@ function Shares() {
       <p class="hint">
         {neighbours.calibration
           ? t("calibrationText", { people: number(neighbours.calibration.people) })
-          : t(state.answeredBy.value === "code" ? "notCalibrated" : "onlyOverallCalibrated")}
+          : t(notCalibrated())}
       </p>
     </>
   );
