@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,25 @@ def test_the_same_seed_gives_the_same_head_however_many_there_are(raw, tmp_path)
         assert path.read_bytes() == (raw / path.relative_to(tmp_path / "again")).read_bytes()
 
 
+def test_an_interrupted_run_goes_on_and_makes_no_head_twice(raw, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(raw, again)
+    kept, lost = (again / f"sub-0{i}" / "anat" / f"sub-0{i}_T1w.nii.gz" for i in (1, 2))
+    lost.with_name("sub-02_T1w.json").unlink()
+    lost.write_bytes(b"half")
+    before = kept.stat().st_mtime_ns
+    assert simulate_raw(again, 2, seed=3, workers=1) == [kept, lost]
+    assert kept.stat().st_mtime_ns == before
+    assert lost.read_bytes() == (raw / lost.relative_to(again)).read_bytes()
+
+
 def test_nothing_is_written_over_and_no_number_of_heads_is_made_up(raw, tmp_path):
-    with pytest.raises(UsageError, match="exists already"):
-        simulate_raw(raw, 2)
+    for count, seed in ((2, 4), (3, 3)):
+        with pytest.raises(UsageError, match="exists already"):
+            simulate_raw(raw, count, seed)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UsageError, match="that of a run of the same command"):
+        simulate_raw(tmp_path / "mine", 2)
     with pytest.raises(UsageError, match="at least 1"):
         simulate_raw(tmp_path / "none", -1)
     assert not (tmp_path / "none").exists()

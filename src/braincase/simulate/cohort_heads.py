@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from braincase.errors import UsageError
-from braincase.files import write_json, write_text
-from braincase.images.volume import write_volume
+from braincase.files import write_text
+from braincase.json_values import Json
 from braincase.parallel import run_all
 from braincase.simulate.conditions import CONDITIONS
 from braincase.simulate.fields import FIELD_GRID
@@ -25,6 +24,7 @@ from braincase.simulate.head_anatomy import (
     HeadAnatomy,
     invent_person,
 )
+from braincase.simulate.heads_folder import begin_heads, sidecar_of, write_simulated_head
 from braincase.simulate.imaging import backward_of, lesions_of
 from braincase.simulate.people import USUAL_HEAD_ML, SimulatedVisit, draw_visits, size_of
 from braincase.simulate.scanners import SCANNERS
@@ -46,7 +46,7 @@ def simulate_cohort_heads(
     Parameters
     ----------
     folder
-        A new folder.
+        A new folder, or that of an interrupted run, which goes on.
     size, seed, confounding
         As there.
     workers
@@ -55,13 +55,11 @@ def simulate_cohort_heads(
     Raises
     ------
     UsageError
-        If there is no such size, or the folder exists.
+        If there is no such size, or the folder holds something else.
     """
     visits = draw_visits(size_of(size), seed, confounding)
-    if folder.exists():
-        raise UsageError(folder, "exists already", "a new folder")
-    name = {"Name": "Simulated heads", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
-    write_json(folder / "dataset_description.json", name)
+    asked: dict[str, Json] = {"heads": size, "seed": seed, "confounding": confounding}
+    begin_heads(folder, "Simulated heads", asked)
     _write_tables(folder, visits)
     for done in run_all(partial(write_head, folder), visits, "simulating heads", workers):
         if done.error:
@@ -84,18 +82,18 @@ def _write_tables(folder: Path, visits: Sequence[SimulatedVisit]) -> None:
 
 def write_head(folder: Path, visit: SimulatedVisit) -> None:
     """Write the whole head of one visit, with its true affine in the sidecar."""
+    stem = f"sub-{visit.person.subject}_ses-{visit.session}"
+    place = folder / f"sub-{visit.person.subject}" / f"ses-{visit.session}" / "anat"
+    path = place / f"{stem}_T1w.nii.gz"
+    if sidecar_of(path).exists():
+        return
     rng = np.random.default_rng((*visit.person.seed, 4, visit.number))
     size = USUAL_SIZE * float(np.cbrt(visit.person.icv_ml / USUAL_HEAD_ML))
     pose = replace(random_pose(rng, 0.4), scale=(size, size, size), shear=(0, 0, 0))
     scanner = SCANNERS[visit.scanner]
     scanning = Scanning(zooms_mm=ZOOMS_MM, bias=3 * scanner.shading, noise=scanner.noise)
     head = simulate_head(int(rng.integers(2**31)), pose, scanning, anatomy_of(visit))
-    stem = f"sub-{visit.person.subject}_ses-{visit.session}"
-    place = folder / f"sub-{visit.person.subject}" / f"ses-{visit.session}" / "anat"
-    path = place / f"{stem}_T1w.nii.gz"
-    write_volume(path, np.rint(head.data).astype(np.int16), head.affine)
-    truth = {"Simulated": True, "NativeToMNI": head.native_to_mni.tolist()}
-    write_json(path.with_name(f"{stem}_T1w.json"), truth)
+    write_simulated_head(path, head)
 
 
 def anatomy_of(visit: SimulatedVisit) -> HeadAnatomy:

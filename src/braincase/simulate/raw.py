@@ -13,11 +13,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from braincase.errors import ParameterError, UsageError
-from braincase.files import write_json, write_text
-from braincase.images.volume import write_volume
+from braincase.errors import ParameterError
+from braincase.files import write_text
 from braincase.parallel import run_all
 from braincase.simulate.head import Scanning, random_pose, simulate_head
+from braincase.simulate.heads_folder import begin_heads, sidecar_of, write_simulated_head
 
 #: How the heads are imaged, in this order and again from the start. All claim to be T1w.
 WAYS: Mapping[str, Scanning] = MappingProxyType(
@@ -43,7 +43,7 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
     Parameters
     ----------
     folder
-        A new folder.
+        A new folder, or that of an interrupted run, which goes on.
     count
         How many heads.
     seed
@@ -54,17 +54,14 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
     Raises
     ------
     UsageError
-        If the count is not positive or the folder exists.
+        If the count is not positive or the folder holds something else.
     """
     if count < 1:
         raise ParameterError("raw", str(count), "at least 1")
-    if folder.exists():
-        raise UsageError(folder, "exists already", "a new folder")
+    begin_heads(folder, "Simulated raw heads", {"raw": count, "seed": seed})
     ways = [list(WAYS)[k % len(WAYS)] for k in range(count)]
     rows = [f"sub-{k + 1:02d}\t{way}" for k, way in enumerate(ways)]
     write_text(folder / "participants.tsv", "\n".join(["participant_id\tway", *rows, ""]))
-    name = {"Name": "Simulated raw heads", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
-    write_json(folder / "dataset_description.json", name)
     write = partial(_write_head, folder, seed)
     for head in run_all(write, list(enumerate(ways)), "simulating", workers):
         if head.error:
@@ -74,9 +71,9 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
 
 def _write_head(folder: Path, seed: int, numbered: tuple[int, str]) -> None:
     number, way = numbered
+    path = folder / f"sub-{number + 1:02d}" / "anat" / f"sub-{number + 1:02d}_T1w.nii.gz"
+    if sidecar_of(path).exists():
+        return
     pose = random_pose(np.random.default_rng([seed, number]), 0.5)
     head = simulate_head(1000 * seed + number, pose, WAYS[way])
-    path = folder / f"sub-{number + 1:02d}" / "anat" / f"sub-{number + 1:02d}_T1w.nii.gz"
-    write_volume(path, np.rint(head.data).astype(np.int16), head.affine)
-    truth = {"Simulated": True, "Way": way, "NativeToMNI": head.native_to_mni.tolist()}
-    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), truth)
+    write_simulated_head(path, head, Way=way)
