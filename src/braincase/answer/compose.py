@@ -222,51 +222,60 @@ def answer(
     column = _label_column(label, info.columns)
     score = next((name for name in SCORES if name in info.columns and name != column), None)
     weights = checked_weights(query.weights, info.n_dimensions)
-    calibration = pairs = None
-    # What was learned of nearest codes says nothing of neighbours by another similarity.
-    if search.similar_by == "code":
-        pairs = learned_pairs(
-            gallery, result.gallery_version, weights, learned_at=search.learned_at
-        )
-        if column:
-            calibration = learned_calibration(
-                gallery, result, column, weights, learned_at=search.learned_at
-            )
+    lessons = _lessons(search, column, weights)
     typical = _typicality(search, weights)
-    norms = volume_norms_of(
-        gallery, result.gallery_version, search.controls, learned_at=search.learned_at
-    )
+    scores = z_scores(search) if normality else Scores()
+    hits = _answered_hits(search, weights, column, score, scores.hits, lessons)
     own_code = query.code if query.own_code is None else query.own_code
-    scores = Scores()
-    if normality:
-        scores = z_scores(search)
-    hits = _answered_hits(search, weights, column, score, scores.hits, norms, pairs)
     return Answer(
         result=result,
         hits=tuple(hits),
         label=column,
         score=score,
         seen_again=seen_again([(hit.hit, hit.outcome) for hit in hits], column),
-        neighbours=neighbour_labels(result.hits, column, calibration) if column else None,
-        calibration=calibration,
+        neighbours=neighbour_labels(result.hits, column, lessons.calibration) if column else None,
+        calibration=lessons.calibration,
         typicality=typical,
-        usually_closer_than=None
-        if typical is None or pairs is None
-        else closer_than(typical.usual, pairs),
+        usually_closer_than=lessons.closer_than(typical.usual) if typical else None,
         normality=scores.query,
         notes=(
             *search.notes,
             *_label_notes(column, info.columns),
             *_few_people_notes(info),
-            *control_notes(search, norms),
+            *control_notes(search, lessons.norms),
             *scores.notes,
         ),
         without_regions=without_cells(info) or None,
         volumes=()
         if info.encoder
-        else volumes_for_age(own_code, query.labels, norms, info.simulated),
-        volume_norms=norms,
+        else volumes_for_age(own_code, query.labels, lessons.norms, info.simulated),
+        volume_norms=lessons.norms,
     )
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """What the gallery teaches of an answer; None where it has too few people to tell."""
+
+    norms: Regression | None
+    pairs: NDArray[np.float64] | None = None
+    calibration: Calibration | None = None
+
+    def closer_than(self, distance: float) -> float | None:
+        return None if self.pairs is None else closer_than(distance, self.pairs)
+
+
+def _lessons(search: FinishedSearch, column: str | None, weights: Weights | None) -> _Lessons:
+    """Return what is known of neighbours; of nearest codes nothing if they are ranked otherwise."""
+    gallery, result, at = search.gallery, search.result, search.learned_at
+    norms = volume_norms_of(gallery, result.gallery_version, search.controls, learned_at=at)
+    if search.similar_by != "code":
+        return _Lessons(norms)
+    pairs = learned_pairs(gallery, result.gallery_version, weights, learned_at=at)
+    if not column:
+        return _Lessons(norms, pairs)
+    calibration = learned_calibration(gallery, result, column, weights, learned_at=at)
+    return _Lessons(norms, pairs, calibration)
 
 
 def _label_column(wanted: str | None, columns: Sequence[str]) -> str | None:
@@ -334,8 +343,7 @@ def _answered_hits(
     column: str | None,
     score: str | None,
     scores: Mapping[str, RegionZScores],
-    norms: Regression | None,
-    pairs: NDArray[np.float64] | None,
+    lessons: _Lessons,
 ) -> list[AnsweredHit]:
     gallery, result = search.gallery, search.result
     version = result.gallery_version
@@ -354,9 +362,9 @@ def _answered_hits(
             outcome_of(gallery, hit, version, column, score),
             distances.get(hit.scan_id),
             scores.get(hit.scan_id),
-            None if pairs is None else closer_than(hit.distance, pairs),
+            lessons.closer_than(hit.distance),
             _likeness(code, cases[hit.scan_id].code, usual, None, parts) if parts else (),
-            volumes_for_age(cases[hit.scan_id].code, hit.labels, norms, info.simulated)
+            volumes_for_age(cases[hit.scan_id].code, hit.labels, lessons.norms, info.simulated)
             if by_cell
             else (),
         )
