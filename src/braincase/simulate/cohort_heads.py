@@ -24,7 +24,7 @@ from braincase.simulate.head_anatomy import (
     HeadAnatomy,
     invent_person,
 )
-from braincase.simulate.heads_folder import begin_heads, sidecar_of, write_simulated_head
+from braincase.simulate.heads_folder import begin_heads, is_written, write_simulated_head
 from braincase.simulate.imaging import backward_of, lesions_of
 from braincase.simulate.people import USUAL_HEAD_ML, SimulatedVisit, draw_visits, size_of
 from braincase.simulate.scanners import SCANNERS
@@ -85,7 +85,7 @@ def write_head(folder: Path, visit: SimulatedVisit) -> None:
     stem = f"sub-{visit.person.subject}_ses-{visit.session}"
     place = folder / f"sub-{visit.person.subject}" / f"ses-{visit.session}" / "anat"
     path = place / f"{stem}_T1w.nii.gz"
-    if sidecar_of(path).exists():
+    if is_written(path):
         return
     rng = np.random.default_rng((*visit.person.seed, 4, visit.number))
     size = USUAL_SIZE * float(np.cbrt(visit.person.icv_ml / USUAL_HEAD_ML))

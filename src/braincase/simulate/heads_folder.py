@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from braincase.cohort.derivatives import sidecar_path
 from braincase.errors import UsageError
 from braincase.files import write_json
 from braincase.images.volume import write_volume
@@ -46,13 +47,13 @@ def begin_heads(folder: Path, name: str, asked: JsonObject) -> None:
     write_json(path, description)
 
 
-def sidecar_of(image: Path) -> Path:
-    """Return the file beside a head, which is written last: where it is there, so is the head."""
-    return image.with_name(image.name.replace(".nii.gz", ".json"))
+def is_written(image: Path) -> bool:
+    """Tell whether a head is there: its sidecar is written last."""
+    return sidecar_path(image).exists()
 
 
 def write_simulated_head(image: Path, head: SimulatedHead, **truth: Json) -> None:
     """Write a head, and beside it what is true of it, with its affine to MNI152."""
     write_volume(image, np.rint(head.data).astype(np.int16), head.affine)
     told = {"Simulated": True, **truth, "NativeToMNI": head.native_to_mni.tolist()}
-    write_json(sidecar_of(image), told)
+    write_json(sidecar_path(image), told)

@@ -17,7 +17,7 @@ from braincase.errors import ParameterError
 from braincase.files import write_text
 from braincase.parallel import run_all
 from braincase.simulate.head import Scanning, random_pose, simulate_head
-from braincase.simulate.heads_folder import begin_heads, sidecar_of, write_simulated_head
+from braincase.simulate.heads_folder import begin_heads, is_written, write_simulated_head
 
 #: How the heads are imaged, in this order and again from the start. All claim to be T1w.
 WAYS: Mapping[str, Scanning] = MappingProxyType(
@@ -72,7 +72,7 @@ def simulate_raw(folder: Path, count: int, seed: int = 0, workers: int = 0) -> l
 def _write_head(folder: Path, seed: int, numbered: tuple[int, str]) -> None:
     number, way = numbered
     path = folder / f"sub-{number + 1:02d}" / "anat" / f"sub-{number + 1:02d}_T1w.nii.gz"
-    if sidecar_of(path).exists():
+    if is_written(path):
         return
     pose = random_pose(np.random.default_rng([seed, number]), 0.5)
     head = simulate_head(1000 * seed + number, pose, WAYS[way])

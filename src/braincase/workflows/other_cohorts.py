@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from braincase.cohort.cohort import Cohort
+from braincase.errors import some_of
 from braincase.gallery import Gallery, NewCase, StoredCase
 
 #: What keeps the people of two sites apart.
@@ -50,11 +51,9 @@ def people_elsewhere(gallery: Gallery, cohort: Cohort) -> Mapping[str, Path]:
 
 def note_on(people: Mapping[str, Path]) -> str:
     """Return what to say of people who have scans of another cohort too, by `people_elsewhere`."""
-    subjects = list(people)
-    shown = ", ".join(f"sub-{subject}" for subject in subjects[:3])
-    more = f" and {len(subjects) - 3} more" if len(subjects) > 3 else ""
+    shown = some_of(f"sub-{subject}" for subject in people)
     return (
-        f"{shown}{more} had other scans in this gallery, from {people[subjects[0]]}, and are"
+        f"{shown} had other scans in this gallery, from {next(iter(people.values()))}, and are"
         f" taken for the same people; if they are others, {TELL_APART}"
     )
 
