@@ -71,7 +71,15 @@ def rows(result: dict) -> list[str]:
         if not rival.startswith(REFERENCE):
             told = " | ".join(lead(m, names[0], rival) for m in measures)
             lines.append(f"| {rival} | {told} |")
-    return lines
+    return [*lines, "", counted(measures, names[0])]
+
+
+def counted(measures: list[dict], first: str) -> str:
+    """Return how many of the differences have an interval above 0, and below."""
+    scored = [scores_of(measure, first) for measure in measures]
+    found = [one["estimate"] for score in scored if score for one in score["over_each"]]
+    above, below = sum(e["low"] > 0 for e in found), sum(e["high"] < 0 for e in found)
+    return f"{len(found)} differences: {above} above 0, {below} below"
 
 
 for path in sys.argv[1:]:

@@ -6,7 +6,9 @@
 
 Norms are fitted to the true volumes of the first cohort's controls, one scan each; of every other
 cohort, by age, it prints how often a volume of a healthy person lies beyond percentile 5 or 95: in
-the direction of disease (small tissue, large fluid) and in the other. Right is 5 % each.
+the direction of disease (small tissue, large fluid) and in the other. Right is 5 % each. Then the
+same with one straight line of age, and how often a volume lies beyond either of few controls, of
+those who are among them and of others.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from braincase.cohort.cohort import open_cohort
+from braincase.population import regression
+from braincase.population.normative import FEWEST_CONTROLS
 from braincase.population.regression import Regression, fit_regression
 from braincase.population.volume_norms import MEASURES, percentiles_of
 from braincase.simulate.truth import read_truth, volume_column
 
 AGES = (18, 45, 65, 75, 80, 95)
+DRAWS = 100
 FLUID = np.array([name.endswith(("ventricle", "inferior-horn")) for name in MEASURES])
 
 
@@ -52,10 +57,7 @@ def ranked(folder: Path, norms: Regression) -> tuple[NDArray[np.float64], NDArra
     return np.array([age for age, _ in found]), np.array([row for _, row in found])
 
 
-def main(taught: Path, asked: list[Path]) -> None:
-    people, volumes = controls_of(taught)
-    norms = fit_regression(list(zip(people["age"], people["sex"], strict=True)), np.log(volumes))
-    print(f"{norms.people} controls of {norms.ages[0]:.0f} to {norms.ages[1]:.0f} years")
+def print_by_age(norms: Regression, asked: list[Path]) -> None:
     print("| cohort | age | people | towards disease, % | the other way, % | 4 or more of 22, % |")
     print("|---|---|---|---|---|---|")
     for folder in asked:
@@ -70,6 +72,38 @@ def main(taught: Path, asked: list[Path]) -> None:
                     f"| {folder.name} | {youngest} to {oldest} | {of.sum()} | {ill[of].mean():.1%}"
                     f" | {other[of].mean():.1%} | {several:.0%} |"
                 )
+
+
+def print_of_few(known: list[tuple[float, str]], volumes: NDArray[np.float64]) -> None:
+    """Tell how often volumes of controls lie beyond norms of a few that hold them, or do not."""
+    rng = np.random.default_rng(0)
+    beyond: dict[bool, list[np.floating]] = {True: [], False: []}
+    for _ in range(DRAWS):
+        order = rng.permutation(len(known))
+        few = order[:FEWEST_CONTROLS]
+        norms = fit_regression([known[i] for i in few], np.log(volumes[few]))
+        for i in order[: 2 * FEWEST_CONTROLS]:
+            age, sex = known[i]
+            row = percentiles_of(volumes[i], {"age": age, "sex": sex}, norms)
+            if row is not None:
+                outside = (np.array(row) < 5) | (np.array(row) > 95)
+                beyond[bool(i in few)].append(outside.mean())
+    own, others = np.mean(beyond[True]), np.mean(beyond[False])
+    print(
+        f"\n{FEWEST_CONTROLS} controls: beyond 5 and 95 {own:.1%} of theirs, {others:.1%} of others'"
+    )
+
+
+def main(taught: Path, asked: list[Path]) -> None:
+    people, volumes = controls_of(taught)
+    known = [(float(age), str(sex)) for age, sex in zip(people["age"], people["sex"], strict=True)]
+    norms = fit_regression(known, np.log(volumes))
+    print(f"{norms.people} controls of {norms.ages[0]:.0f} to {norms.ages[1]:.0f} years")
+    print_by_age(norms, asked)
+    print("\nwith one straight line of age")
+    regression.FEWEST_BESIDE = len(known)
+    print_by_age(fit_regression(known, np.log(volumes)), asked)
+    print_of_few(known, volumes)
 
 
 if __name__ == "__main__":
