@@ -89,9 +89,8 @@ def print_of_few(known: list[tuple[float, str]], volumes: NDArray[np.float64]) -
                 outside = (np.array(row) < 5) | (np.array(row) > 95)
                 beyond[bool(i in few)].append(outside.mean())
     own, others = np.mean(beyond[True]), np.mean(beyond[False])
-    print(
-        f"\n{FEWEST_CONTROLS} controls: beyond 5 and 95 {own:.1%} of theirs, {others:.1%} of others'"
-    )
+    told = f"{own:.1%} of their own volumes, {others:.1%} of others'"
+    print(f"\nbeyond 5 and 95 of {FEWEST_CONTROLS} controls: {told}")
 
 
 def main(taught: Path, asked: list[Path]) -> None:
